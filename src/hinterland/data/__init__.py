@@ -1,0 +1,1 @@
+"""Cases, reading, integrity, splits, planning, preprocessing, patches, augmentation, phantoms."""

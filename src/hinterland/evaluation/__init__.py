@@ -1,0 +1,1 @@
+"""Metrics, empty-mask table, lesions, statistics, report."""

@@ -1,0 +1,1 @@
+"""Recipes: which coarsenings the losses see. No files, no Lightning."""

@@ -1,0 +1,1 @@
+"""Networks that take integers, never class names."""

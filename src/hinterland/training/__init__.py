@@ -1,0 +1,1 @@
+"""The only room that knows Lightning: configuration, data module, engine, run."""

@@ -1,0 +1,18 @@
+"""The value types every room speaks: Case, Plan, Batch, View. Immutable, no behaviour to speak of."""
+
+from hinterland.types.batch import Batch, Progress, View
+from hinterland.types.case import Case, Dataset
+from hinterland.types.errors import HinterlandError
+from hinterland.types.plan import NetworkPlan, Normalisation, Plan
+
+__all__ = [
+    "Batch",
+    "Case",
+    "Dataset",
+    "HinterlandError",
+    "NetworkPlan",
+    "Normalisation",
+    "Plan",
+    "Progress",
+    "View",
+]

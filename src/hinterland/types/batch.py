@@ -1,0 +1,98 @@
+"""What a method is handed at each step, and what it hands back to regularisers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch of B items.
+
+    image        (B, C, *spatial) float
+    annotation   (B, *spatial) integer rows of the data set's `LeafSetTable`
+    labelled     (B,) bool: does any voxel of the item carry an annotation
+    image_labels (B, nodes) int8: 1 present, 0 absent, -1 unknown, one column per tree node
+    covers       (B,) bool: does the patch show the whole image (bag terms are only valid there)
+    streams      the quota each item was drawn for, in order; see `stream`
+    """
+
+    image: Tensor
+    annotation: Tensor
+    labelled: Tensor
+    image_labels: Tensor
+    covers: Tensor
+    case: tuple[str, ...]
+    group: tuple[str, ...]
+    domain: tuple[str, ...]
+    streams: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.case)
+
+    def stream(self, name: str) -> Batch:
+        """The items drawn for one quota, as a batch of their own (possibly empty)."""
+        return self.take([i for i, s in enumerate(self.streams) if s == name])
+
+    def take(self, index: list[int]) -> Batch:
+        """The items at these positions."""
+        pick = lambda names: tuple(names[i] for i in index)  # noqa: E731
+        return Batch(
+            image=self.image[index],
+            annotation=self.annotation[index],
+            labelled=self.labelled[index],
+            image_labels=self.image_labels[index],
+            covers=self.covers[index],
+            case=pick(self.case),
+            group=pick(self.group),
+            domain=pick(self.domain),
+            streams=pick(self.streams),
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        names = ("image", "annotation", "labelled", "image_labels", "covers")
+        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands: the phase by name, the step inside it, and the phase's length.
+
+    `optimiser` names the optimiser about to step (adversarial methods have two per step).
+    """
+
+    phase: str
+    step: int
+    steps: int
+    optimiser: str = "main"
+
+    @property
+    def fraction(self) -> float:
+        """Share of the phase that is done, 0 at its first step, in [0, 1)."""
+        return self.step / max(self.steps, 1)
+
+
+@dataclass(frozen=True)
+class View:
+    """One image as the network saw it, for regularisers to read.
+
+    `annotation` are rows of the table, `soft` a soft target over the network's cells; either may
+    be missing. `logits` are (B, cells, *spatial) at full resolution. `features` maps tap names
+    ("encoder.0", "bottleneck", "decoder.0", ...) to feature maps. `valid` (B, *spatial) bool says
+    where the annotation may be believed; None means everywhere.
+    """
+
+    image: Tensor
+    logits: Tensor
+    annotation: Tensor | None = None
+    soft: Tensor | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    valid: Tensor | None = None
+    domain: tuple[str, ...] = ()
