@@ -1,1 +1,29 @@
-""""""
+"""Label trees, their coarsenings, and annotations that point at nodes.
+
+A `LabelTree` has mutually exclusive leaves. A `Coarsening` partitions them into groups. A `Scheme`
+says which set of leaves each integer of a label file means. `LabelSpec` is what labels.yaml holds.
+"""
+
+from hinterland.labels.coarsening import Coarsening, common_refinement
+from hinterland.labels.decode import decode, group_values
+from hinterland.labels.expression import parse_leaves
+from hinterland.labels.scheme import UNLABELLED, Scheme
+from hinterland.labels.spec import CaseSettings, LabelSpec, spec_from_dataset_json
+from hinterland.labels.table import LeafSetTable
+from hinterland.labels.tree import LabelError, LabelTree
+
+__all__ = [
+    "UNLABELLED",
+    "CaseSettings",
+    "Coarsening",
+    "LabelError",
+    "LabelSpec",
+    "LabelTree",
+    "LeafSetTable",
+    "Scheme",
+    "common_refinement",
+    "decode",
+    "group_values",
+    "parse_leaves",
+    "spec_from_dataset_json",
+]

@@ -1,0 +1,45 @@
+"""From probabilities over cells to integers in a file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hinterland.labels.coarsening import Coarsening
+from hinterland.labels.scheme import Scheme
+
+
+def decode(probabilities: np.ndarray, cells: Coarsening, at: Coarsening) -> np.ndarray:
+    """The most probable group of `at` for each voxel.
+
+    probabilities: (cells, *spatial), summing to 1 over the first axis.
+    Returns (*spatial) uint8 group indices of `at`. Group probabilities are sums of cell
+    probabilities, so the answer may differ from merging the most probable cell: three organs of
+    0.2 each outvote a lesion of 0.4 when the question is "lesion or not".
+    Raises LabelError where `at` splits a cell.
+    """
+    matrix = at.over(cells).astype(probabilities.dtype)
+    flat = probabilities.reshape(probabilities.shape[0], -1)
+    merged = matrix @ flat if not _is_identity(matrix) else flat
+    return merged.argmax(axis=0).astype(np.uint8).reshape(probabilities.shape[1:])
+
+
+def _is_identity(matrix: np.ndarray) -> bool:
+    return matrix.shape[0] == matrix.shape[1] and bool((np.diag(matrix) == 1).all())
+
+
+def group_values(at: Coarsening, scheme: Scheme | None) -> dict[str, int]:
+    """Which integer stands for each group in a written segmentation.
+
+    The data set's own integers where a value of `scheme` means exactly that group, so that
+    predictions and references can be laid side by side. The background is 0 unless the scheme has
+    another integer for it; the remaining groups take the lowest free integers.
+    """
+    known = {leaves: value for value, leaves in reversed(scheme.values)} if scheme else {}
+    values = {n: known[g] for n, g in zip(at.names, at.groups, strict=True) if g in known}
+    background = at.names[at.background]
+    if background not in values and 0 not in values.values():
+        values[background] = 0
+    for name in at.names:
+        if name not in values:
+            values[name] = next(v for v in range(256) if v not in values.values())
+    return {name: values[name] for name in at.names}

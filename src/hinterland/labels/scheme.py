@@ -1,0 +1,54 @@
+"""Annotation schemes: what the integers of a label file mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hinterland.labels.tree import LabelError, LabelTree
+
+UNLABELLED = "none"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Integer in the file -> set of leaves, for one way of annotating.
+
+    An inner node means "one of the leaves below"; the set of all leaves means "ignore". The scheme
+    without values, `UNLABELLED`, says nothing about any voxel.
+    """
+
+    name: str
+    tree: LabelTree
+    values: tuple[tuple[int, frozenset[int]], ...] = ()
+
+    @property
+    def meaning(self) -> Mapping[int, frozenset[int]]:
+        """The values as a mapping."""
+        return dict(self.values)
+
+    def decides(self, group: frozenset[int]) -> bool:
+        """Whether some value of this scheme says "inside this group": only then does the scheme
+        name the group, and only then may a Dice term run over it."""
+        return any(leaves <= group for _, leaves in self.values)
+
+    def unknown(self, label: np.ndarray) -> tuple[int, ...]:
+        """Values of a label array that the scheme does not name, sorted."""
+        return tuple(sorted(set(np.unique(label).tolist()) - set(self.meaning)))
+
+    def without(self, absent: frozenset[int], name: str) -> Scheme:
+        """The scheme for an image that is known to hold none of the leaves in `absent`.
+
+        Every value's set loses them; a negative image label thus supervises every voxel. A value
+        that means only absent leaves contradicts the image label: LabelError.
+        """
+        values = self.values or ((0, self.tree.every),)
+        for value, leaves in values:
+            if not leaves - absent and self.values:
+                raise LabelError(
+                    f"scheme {self.name!r}: value {value} means only classes that the image label "
+                    "says are absent. Correct the label file or the image label."
+                )
+        return Scheme(name, self.tree, tuple((v, s - absent) for v, s in values if s - absent))

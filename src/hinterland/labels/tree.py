@@ -1,0 +1,217 @@
+"""The label tree: what classes there are and how they nest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hinterland.types.errors import HinterlandError
+
+if TYPE_CHECKING:
+    from hinterland.labels.coarsening import Coarsening
+
+# How the part of an image that no other leaf claims is usually called, most specific first.
+_REMAINDER_NAMES = ("rest", "other", "background")
+
+
+class LabelError(HinterlandError):
+    """A tree, coarsening, scheme or labels.yaml that cannot be meant."""
+
+
+class LabelTree:
+    """A rooted tree of named classes; its leaves are mutually exclusive and cover every voxel.
+
+    ```
+    LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
+
+    *                      the (unnamed) root: every voxel
+    ├── background         inner node: lung or rest
+    │   ├── lung           leaf 0
+    │   └── rest           leaf 1   (remainder)
+    └── infection          leaf 2
+    ```
+
+    Immutable and hashable. Leaves are numbered in the order in which they are written.
+
+    Parameters
+    ----------
+    nodes: nested mapping, name -> children; an empty mapping (or None) is a leaf.
+    remainder: the leaf that holds whatever no other leaf claims. It is never counted by Dice
+        losses. Default: the leaf called `rest`, `other` or `background`, else the first leaf.
+    virtual: leaves that nobody is expected to supervise (the paper's virtual class).
+
+    Raises
+    ------
+    LabelError: duplicate or empty names, fewer than two leaves, an unknown remainder.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Any],
+        *,
+        remainder: str | None = None,
+        virtual: tuple[str, ...] | frozenset[str] = (),
+    ) -> None:
+        self._children: dict[str, tuple[str, ...]] = {}
+        self._parent: dict[str, str | None] = {}
+        self._roots = self._add(nodes, None)
+        self.leaf_names: tuple[str, ...] = tuple(n for n in self.nodes if not self._children[n])
+        if len(self.leaf_names) < 2:
+            raise LabelError(
+                f"the label tree has {len(self.leaf_names)} leaf: {list(self.leaf_names)}. "
+                "A segmentation needs at least two classes; add the background as a leaf of its own."
+            )
+        self.virtual: frozenset[str] = frozenset(virtual)
+        for name in self.virtual:
+            if name not in self.leaf_names:
+                raise LabelError(
+                    f"virtual class {name!r} is not a leaf of the tree: {self._known()}"
+                )
+        self.remainder: str = self._find_remainder(remainder)
+
+    def _add(self, nodes: Mapping[str, Any], parent: str | None) -> tuple[str, ...]:
+        for name, children in nodes.items():
+            if not isinstance(name, str) or not name or name.startswith("not ") or name == "any":
+                raise LabelError(
+                    f"{name!r} cannot name a class: use non-empty text that is not 'any' and does "
+                    "not begin with 'not '. (Quote names that YAML reads as numbers or booleans.)"
+                )
+            if "," in name or name != name.strip():
+                raise LabelError(f"class name {name!r}: commas and outer spaces are not allowed.")
+            if name in self._parent:
+                raise LabelError(
+                    f"the name {name!r} stands twice in the tree; every node needs a name of its own."
+                )
+            if children is not None and not isinstance(children, Mapping):
+                raise LabelError(
+                    f"below {name!r} came {children!r}; expected a mapping of child names, "
+                    "or {} for a leaf."
+                )
+            self._parent[name] = parent
+            self._children[name] = ()  # holds the place, so that nodes keep the written order
+            self._children[name] = self._add(children or {}, name)
+        return tuple(nodes)
+
+    def _find_remainder(self, remainder: str | None) -> str:
+        if remainder is not None:
+            if remainder not in self.leaf_names:
+                raise LabelError(f"remainder {remainder!r} is not a leaf: {list(self.leaf_names)}")
+            return remainder
+        known = [n for n in _REMAINDER_NAMES if n in self.leaf_names]
+        return known[0] if known else self.leaf_names[0]
+
+    def _known(self) -> str:
+        return ", ".join(self.nodes)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """All names, depth first, in the order written."""
+        return tuple(self._parent)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The children of the unnamed root."""
+        return self._roots
+
+    def __len__(self) -> int:
+        return len(self.leaf_names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parent
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LabelTree) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        return (tuple(self._children.items()), self.remainder, self.virtual)
+
+    def __repr__(self) -> str:
+        return f"LabelTree({self.to_dict()})"
+
+    def children(self, name: str | None = None) -> tuple[str, ...]:
+        """Child names of a node, or of the root."""
+        return self._roots if name is None else self._children[self.check(name)]
+
+    def parent(self, name: str) -> str | None:
+        """The node above, or None at the top level."""
+        return self._parent[self.check(name)]
+
+    def check(self, name: str) -> str:
+        """Return `name` if it is a node; LabelError with the known names otherwise."""
+        if name not in self._parent:
+            raise LabelError(f"{name!r} is not in the label tree. It has: {self._known()}")
+        return name
+
+    def below(self, name: str) -> frozenset[int]:
+        """The leaves under a node, as leaf numbers (a leaf is below itself)."""
+        self.check(name)
+        stack, found = [name], set()
+        while stack:
+            node = stack.pop()
+            if self._children[node]:
+                stack.extend(self._children[node])
+            else:
+                found.add(self.leaf_names.index(node))
+        return frozenset(found)
+
+    @property
+    def every(self) -> frozenset[int]:
+        """All leaf numbers: what `any` denotes."""
+        return frozenset(range(len(self.leaf_names)))
+
+    def node_of(self, leaves: frozenset[int]) -> str | None:
+        """The node (the lowest one) that holds exactly these leaves, if there is one."""
+        matches = [n for n in self.nodes if self.below(n) == leaves]
+        return matches[-1] if matches else None
+
+    @property
+    def leaves(self) -> Coarsening:
+        """The finest coarsening: every leaf a group of its own."""
+        return self.coarsen(*self.leaf_names)
+
+    @property
+    def top(self) -> Coarsening:
+        """The children of the root as groups: the coarse labels of a subclass study."""
+        return self.coarsen(*self.roots)
+
+    def coarsen(self, *groups: str) -> Coarsening:
+        """Named groups of leaves; what no group names becomes one more group.
+
+        Each argument is an expression over nodes (see `parse_leaves`).
+        `tree.coarsen("infection")` is {everything else} | {infection}.
+        Raises LabelError where groups overlap.
+        """
+        from hinterland.labels.coarsening import Coarsening
+
+        return Coarsening.of(self, groups)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The nested mapping that makes an equal tree."""
+
+        def nest(names: tuple[str, ...]) -> dict[str, Any]:
+            return {n: nest(self._children[n]) for n in names}
+
+        return nest(self._roots)
+
+    def draw(self, notes: Mapping[str, str] | None = None) -> str:
+        """The tree as text, one node a line; `notes` are appended to the lines of their nodes."""
+        return "\n".join(["*", *self._lines(self._roots, "", notes or {})])
+
+    def _lines(
+        self, names: tuple[str, ...], indent: str, notes: Mapping[str, str]
+    ) -> Iterator[str]:
+        for name in names:
+            last = name == names[-1]
+            marks = [m for m, on in (("remainder", name == self.remainder),
+                                     ("virtual", name in self.virtual)) if on]  # fmt: skip
+            tail = f"  ({', '.join(marks)})" if marks else ""
+            tail += f"  {notes[name]}" if name in notes else ""
+            yield f"{indent}{'└── ' if last else '├── '}{name}{tail}"
+            yield from self._lines(
+                self._children[name], indent + ("    " if last else "│   "), notes
+            )
