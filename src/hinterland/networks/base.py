@@ -1,0 +1,97 @@
+"""What every network promises, and what a network with a divided encoder and decoder promises more."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from hinterland.types import HinterlandError
+
+
+class Network(nn.Module, ABC):
+    """Image to logits: (B, in_channels, *spatial) -> (B, out_channels, *spatial), `dims` spatial axes."""
+
+    name: str = ""
+    """The name that `create` knows it by; set by `create`."""
+
+    def __init__(self, dims: int, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.dims = dims
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits at full resolution."""
+
+    def logits(self, x: Tensor) -> list[Tensor]:
+        """Logits, highest resolution first: one entry, or one per level under deep supervision."""
+        return [self(x)]
+
+
+class SplitNetwork(Network):
+    """A network that is `encode`, then `decode`, then `head`, each a module of its own.
+
+    A subclass sets the modules `encoder`, `decoder` and `head`, and says with `make_decoder` and
+    `make_head` how a method gets further ones that fit the same encoder.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    head: nn.Module
+    widths: tuple[int, ...]
+    """Channels of each level of the encoder, highest resolution first; the last is the bottleneck."""
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Feature maps, highest resolution first; the last one is the bottleneck."""
+        return self.encoder(x)
+
+    def decode(self, features: list[Tensor]) -> list[Tensor]:
+        """Decoder maps, highest resolution first, one fewer than `features`."""
+        return self.decoder(features)
+
+    def logits(self, x: Tensor) -> list[Tensor]:
+        return self.head(self.decode(self.encode(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x)[0]
+
+    def taps(self, features: Sequence[Tensor], decoded: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Name the maps: "encoder.0", ..., "bottleneck", "decoder.0", ...; 0 is full resolution."""
+        return dict(zip(self.tap_widths(), (*features, *decoded), strict=True))
+
+    def tap_widths(self) -> dict[str, int]:
+        """Channels of each tap, in the order of `taps`."""
+        levels = len(self.widths) - 1
+        names = [f"encoder.{i}" for i in range(levels)] + ["bottleneck"]
+        names += [f"decoder.{i}" for i in range(levels)]
+        return dict(zip(names, (*self.widths, *self.widths[:-1]), strict=True))
+
+    @abstractmethod
+    def make_decoder(self, upsampling: str = "transposed", *, seed: int) -> nn.Module:
+        """A further decoder for this encoder, `decoder(features) -> list`, freshly initialised.
+
+        `upsampling` is "transposed" (convolution) or "interpolate" (linear). Two decoders of one
+        kind and one seed are equal: give each its own seed.
+        """
+
+    @abstractmethod
+    def make_head(self, out_channels: int, *, seed: int) -> nn.Module:
+        """A further head for a decoder of this network, `head(decoded) -> list of logits`."""
+
+
+def require_split(network: Network, method: str) -> SplitNetwork:
+    """The network itself, if its encoder, decoder and head can be had apart.
+
+    Raises:
+        HinterlandError: it is one that nests them (SegResNet, SwinUNETR).
+    """
+    if isinstance(network, SplitNetwork):
+        return network
+    raise HinterlandError(
+        f"method {method!r} needs a network with separate encoder, decoder and head; "
+        f"{network.name or type(network).__name__!r} has none. "
+        "Choose --network unet, resenc-m or resenc-l, or another method."
+    )

@@ -1,0 +1,45 @@
+"""The exponential moving average of a model: the teacher of the mean-teacher family."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def ema_copy(model: M) -> M:
+    """A copy to average into; its parameters want no gradient."""
+    return deepcopy(model).requires_grad_(False)
+
+
+@torch.no_grad()
+def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average <- decay average + (1 - decay) model, in place, for parameters and float buffers.
+
+    Integer buffers (a batch norm's count of batches) are copied: their mean means nothing.
+
+    Raises:
+        ValueError: decay outside [0, 1], or the two models do not have the same state.
+    """
+    if not 0.0 <= decay <= 1.0:
+        raise ValueError(f"decay {decay}: expected a number in [0, 1]")
+    means, values = average.state_dict(), model.state_dict()
+    if means.keys() != values.keys():
+        raise ValueError(f"models differ in {sorted(means.keys() ^ values.keys())[:3]}")
+    for name, mean in means.items():
+        if mean.is_floating_point():
+            mean.mul_(decay).add_(values[name], alpha=1.0 - decay)
+        else:
+            mean.copy_(values[name])
+
+
+def ema_decay(step: int, decay: float) -> float:
+    """The decay at a step: a plain mean of the models so far until that is slower than `decay`.
+
+    min(1 - 1 / (step + 1), decay), step counted from 0; the first update copies the model.
+    """
+    return min(1.0 - 1.0 / (step + 1), decay)

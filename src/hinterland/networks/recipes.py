@@ -1,0 +1,53 @@
+"""The optimiser and schedule that BackSplit (paper 1) gives for each network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hinterland.types import HinterlandError
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """How a network is trained unless the user says otherwise.
+
+    With t the share of the steps done: `poly` is lr (1 - t)^power, `linear` the same with power 1,
+    `cosine` is min_lr + (lr - min_lr) (1 + cos(pi t)) / 2. `momentum` and `nesterov` are for SGD,
+    `eps` is for Adam and AdamW.
+    """
+
+    optimiser: Literal["sgd", "adam", "adamw"]
+    lr: float
+    weight_decay: float
+    momentum: float = 0.0
+    nesterov: bool = False
+    eps: float = 1e-8
+    schedule: Literal["poly", "cosine", "linear"] = "poly"
+    power: float = 0.9
+    min_lr: float = 0.0
+    deep_supervision: bool = True
+
+
+NNUNET = OptimiserRecipe("sgd", 1e-2, 3e-5, momentum=0.99, nesterov=True)
+_MONAI = replace(NNUNET, momentum=0.0, nesterov=False, eps=1e-5, deep_supervision=False)
+_RECIPES = {
+    "unet": NNUNET,
+    "resenc-m": NNUNET,
+    "resenc-l": NNUNET,
+    "segresnet": replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=1e-5),
+    "swinunetr": replace(
+        _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6
+    ),
+}
+
+
+def recipe(name: str) -> OptimiserRecipe:
+    """The recipe of a network that `create` knows.
+
+    Raises:
+        HinterlandError: no network has this name.
+    """
+    if name not in _RECIPES:
+        raise HinterlandError(f"network {name!r}: expected one of {', '.join(_RECIPES)}")
+    return _RECIPES[name]
