@@ -1,0 +1,62 @@
+"""MetaImage and NRRD files, through SimpleITK."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+# ITK's world points left and back, NIfTI's right and front.
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def _affine(image: sitk.Image | sitk.ImageFileReader, dims: int) -> np.ndarray:
+    """NIfTI's affine of an ITK image with 2 or 3 spatial axes."""
+    full = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (full, full))[:dims, :dims]
+    affine = np.eye(4)
+    affine[:dims, :dims] = direction * np.asarray(image.GetSpacing())[:dims]
+    affine[:dims, 3] = np.asarray(image.GetOrigin())[:dims]
+    return _LPS @ affine
+
+
+def _layout(size: tuple[int, ...], components: int) -> tuple[int, int, int, int]:
+    if len(size) > 4 or (len(size) == 4 and components > 1):
+        raise ValueError(f"the array has {len(size)} axes; expected 2 or 3, or 4 with channels last")
+    x, y, z = (*size, 1)[:3]
+    return (size[3] if len(size) == 4 else components, z, y, x)
+
+
+def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
+    """Shape (C, z, y, x), affine and stored dtype, without reading voxels."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    dtype = sitk.GetArrayViewFromImage(sitk.Image([1, 1], reader.GetPixelID())).dtype
+    shape = _layout(reader.GetSize(), reader.GetNumberOfComponents())
+    return shape, _affine(reader, min(reader.GetDimension(), 3)), dtype
+
+
+def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Array (C, z, y, x) in the file's own type, and affine."""
+    image = sitk.ReadImage(str(path))
+    shape = _layout(image.GetSize(), image.GetNumberOfComponentsPerPixel())
+    array = sitk.GetArrayFromImage(image)  # channels last where they are components of a pixel
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        array = np.moveaxis(array, -1, 0)
+    return np.ascontiguousarray(array.reshape(shape)), _affine(image, min(image.GetDimension(), 3))
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write (C, z, y, x); channels become components of a pixel."""
+    if len(array) == 1:
+        image = sitk.GetImageFromArray(array[0])
+    else:
+        image = sitk.GetImageFromArray(np.moveaxis(array, 0, -1), isVector=True)
+    world = _LPS @ affine
+    spacing = np.linalg.norm(world[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((world[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(world[:3, 3].tolist())
+    sitk.WriteImage(image, str(path), useCompression=True)

@@ -1,0 +1,47 @@
+"""NIfTI files, through nibabel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+
+def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """(C, z, y, x) of a file whose array is (x, y), (x, y, z), (x, y, z, C) or (x, y, z, 1, C)."""
+    if len(shape) < 2 or len(shape) > 5 or (len(shape) == 5 and shape[3] != 1):
+        raise ValueError(f"the array has the shape {shape}; expected (x, y, z) or (x, y, z, channel)")
+    x, y, z = (*shape, 1)[:3]
+    return (shape[-1] if len(shape) > 3 else 1, z, y, x)
+
+
+def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
+    """Shape (C, z, y, x), affine and stored dtype, without reading voxels."""
+    image = nib.load(path)  # type: ignore[attr-defined]
+    return _layout(image.shape), np.asarray(image.affine, float), image.get_data_dtype()
+
+
+def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Array (C, z, y, x) in the file's own type (float32 where the header scales), and affine."""
+    image = nib.load(path)  # type: ignore[attr-defined]
+    channels, z, y, x = _layout(image.shape)
+    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
+    if scaled or image.get_data_dtype().kind == "f":
+        array = np.asarray(image.dataobj, dtype=np.float32)
+    else:
+        array = np.asarray(image.dataobj)
+    array = array.reshape(x, y, z, channels)
+    return np.ascontiguousarray(array.transpose(3, 2, 1, 0)), np.asarray(image.affine, float)
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write (C, z, y, x); one channel is written as a 3D file."""
+    data = array.transpose(3, 2, 1, 0)
+    image = nib.Nifti1Image(data[..., 0] if len(array) == 1 else data, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code=1)
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.allclose(axes.T @ axes, np.eye(3), atol=1e-5):  # a qform cannot hold a shear
+        image.set_qform(affine, code=1)
+    nib.save(image, path)  # type: ignore[attr-defined]
