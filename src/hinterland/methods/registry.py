@@ -1,0 +1,54 @@
+"""Methods by the names the command line knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from hinterland.labels import Coarsening, LabelSpec
+from hinterland.methods.base import Method
+from hinterland.methods.supervised import Supervised
+from hinterland.types import HinterlandError
+
+
+def _supervised(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]) -> Method:
+    return Supervised(on or (spec.target,), **options)  # type: ignore[arg-type]
+
+
+def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]) -> Method:
+    if on:
+        raise HinterlandError(
+            "backsplit always trains on the leaves; it takes no --on. For other coarsenings use "
+            "`--method supervised --on leaves,target`."
+        )
+    return Supervised(spec.tree.leaves, name="backsplit", **options)  # type: ignore[arg-type]
+
+
+_METHODS: dict[str, Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]] = {
+    "supervised": _supervised,
+    "backsplit": _backsplit,
+}
+
+
+def method_names() -> tuple[str, ...]:
+    """All methods that `make_method` knows."""
+    return tuple(_METHODS)
+
+
+def make_method(
+    name: str,
+    spec: LabelSpec,
+    on: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+) -> Method:
+    """A method by name.
+
+    on: questions by text (see `LabelSpec.question`); empty means the method's own default.
+    options: fields of the method, such as `ce_weight`.
+    Raises HinterlandError for an unknown name or option.
+    """
+    if name not in _METHODS:
+        raise HinterlandError(f"method {name!r}: expected one of {', '.join(_METHODS)}")
+    try:
+        return _METHODS[name](spec, [spec.question(text) for text in on], options or {})
+    except TypeError as error:
+        raise HinterlandError(f"method {name!r}: {error}. Check the `method.*` settings.") from None
