@@ -1,4 +1,4 @@
-"""What every network promises, and what a network with a divided encoder and decoder promises more."""
+"""What every network promises, and what one with encoder and decoder apart promises more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hinterland.types import HinterlandError
 
 
 class Network(nn.Module, ABC):
-    """Image to logits: (B, in_channels, *spatial) -> (B, out_channels, *spatial), `dims` spatial axes."""
+    """Image (B, in_channels, *spatial) to logits (B, out_channels, *spatial), `dims` axes."""
 
     name: str = ""
     """The name that `create` knows it by; set by `create`."""
@@ -42,7 +42,7 @@ class SplitNetwork(Network):
     decoder: nn.Module
     head: nn.Module
     widths: tuple[int, ...]
-    """Channels of each level of the encoder, highest resolution first; the last is the bottleneck."""
+    """Channels of the encoder's levels, highest resolution first; the last is the bottleneck."""
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Feature maps, highest resolution first; the last one is the bottleneck."""

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from monai.networks.blocks.dynunet_block import get_conv_layer
+from monai.networks.layers import Pool
 from torch import Tensor, nn
 
 from hinterland.types import HinterlandError
@@ -51,7 +52,7 @@ def convolution(
     stride: Sequence[int] | int = 1,
     activate: bool = True,
 ) -> nn.Module:
-    """Convolution ("same" padding, no bias: the normalisation would cancel it), norm, leaky ReLU."""
+    """Convolution ("same" padding; no bias, the norm would cancel it), norm, leaky ReLU."""
     return get_conv_layer(
         topology.dims,
         *channels,
@@ -64,7 +65,7 @@ def convolution(
 
 
 def stack(topology: Topology, widths: Sequence[int], level: int, strided: bool) -> nn.Sequential:
-    """Convolutions through these widths with a level's kernel, the first with its stride if asked."""
+    """Convolutions through these widths with a level's kernel, the first strided if asked."""
     strides = [topology.strides[level] if strided else 1] + [1] * (len(widths) - 2)
     return nn.Sequential(
         *(
@@ -92,8 +93,7 @@ class ResidualBlock(nn.Module):
         width = channels[1]
         self.conv1 = convolution(topology, channels, kernel, stride)
         self.conv2 = convolution(topology, (width, width), kernel, activate=False)
-        pool = nn.AvgPool2d if topology.dims == 2 else nn.AvgPool3d
-        shortcut: list[nn.Module] = [pool(stride, stride)] if prod(stride) > 1 else []
+        shortcut = [Pool[Pool.AVG, topology.dims](stride, stride)] if prod(stride) > 1 else []
         if channels[0] != width:
             unit = (1,) * topology.dims
             shortcut.append(convolution(topology, channels, unit, activate=False))
@@ -102,9 +102,9 @@ class ResidualBlock(nn.Module):
 
     def zero_last_norm(self) -> None:
         """Silence the residual branch (affine weight and bias of its last norm)."""
-        norm = self.conv2.adn.N  # MONAI's name for the norm inside a convolution layer
-        nn.init.zeros_(norm.weight)
-        nn.init.zeros_(norm.bias)
+        norm = self.conv2.get_submodule("adn.N")  # MONAI's name for a convolution layer's norm
+        nn.init.zeros_(norm.get_parameter("weight"))
+        nn.init.zeros_(norm.get_parameter("bias"))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.conv2(self.conv1(x)) + self.shortcut(x))

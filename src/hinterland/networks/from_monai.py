@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from torch import Tensor
 
 from hinterland.networks.base import Network
 from hinterland.networks.blocks import norm_layer
 from hinterland.networks.initialise import seeded
+from hinterland.types import HinterlandError
 
 
 class SegResNet(Network):
@@ -54,6 +57,8 @@ class SwinUNETR(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(dims, in_channels, out_channels)
+        if find_spec("einops") is None:
+            raise HinterlandError("swinunetr needs the package einops: pip install einops")
         from monai.networks.nets import SwinUNETR as Monai
 
         with seeded(seed):
