@@ -1,0 +1,164 @@
+"""From image files to label files: preprocess, predict, undo the geometry, decode, write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from hinterland.data.geometry import Geometry
+from hinterland.data.preprocessing import preprocess
+from hinterland.data.volume import (
+    Volume,
+    file_ending,
+    label_ending,
+    probability_ending,
+    read_volume,
+    stem,
+    write_label,
+    write_probabilities,
+)
+from hinterland.inference.window import sliding_window
+from hinterland.labels import Coarsening
+from hinterland.types import HinterlandError, Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Model = Callable[["Tensor"], "Tensor"]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How volumes are predicted; see `sliding_window`. `batch` counts tiles per forward pass."""
+
+    mirror: tuple[int, ...] = ()
+    overlap: float = 0.5
+    batch: int = 1
+    device: str = "cpu"
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model and what its channels mean.
+
+    `model` maps (B, C, *patch) to probabilities over `cells`.
+    """
+
+    model: Model
+    plan: Plan
+    cells: Coarsening
+    options: WindowOptions = field(default_factory=WindowOptions)
+
+    def log_probabilities(self, image: np.ndarray, at: Coarsening) -> np.ndarray:
+        """Preprocessed image (C, z, y, x) -> log-probabilities (groups of `at`, z, y, x)."""
+        logs = sliding_window(self.model, image, self.plan.patch_size, **vars(self.options))
+        return group_logs(logs, at.over(self.cells))
+
+    def labels(self, image: np.ndarray, geometry: Geometry, at: Coarsening) -> np.ndarray:
+        """The most probable group of `at` for each voxel of the file: uint8 (z, y, x)."""
+        logs = self.log_probabilities(image, at)
+        return geometry.undo_argmax(logs, background=at.background).astype(np.uint8)
+
+
+def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """log of summed probabilities: (cells, ...) -> (groups, ...); members: (groups, cells) bool."""
+    out = np.empty((len(members), *logs.shape[1:]), logs.dtype)
+    for row, result in zip(members, out, strict=True):
+        cells = np.flatnonzero(row)
+        result[...] = logs[cells[0]]
+        for cell in cells[1:]:
+            np.logaddexp(result, logs[cell], out=result)
+    return out
+
+
+def predict_files(
+    predictor: Predictor,
+    jobs: Sequence[tuple[str, Sequence[Path]]],
+    out: Path,
+    at: Coarsening,
+    values: Mapping[str, int],
+    *,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    workers: int = 1,
+) -> Iterator[Path]:
+    """Predict image files into `out`, one label file a case; yields each path as it is written.
+
+    jobs: (case name, channel files). values: the integer written for each group of `at`
+    (`group_values`). A dataset.json beside the files says the same to whoever reads them.
+    While one volume is predicted the next `workers` are read and preprocessed, no more: memory is
+    bounded by the largest cases. Raises HinterlandError if a result exists and may not be
+    overwritten, before anything is computed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    targets = [_target(out, name, files) for name, files in jobs]
+    existing = [t for t in targets if t.exists()]
+    if existing and not overwrite:
+        raise HinterlandError(
+            f"{len(existing)} of {len(targets)} predictions exist already, the first is "
+            f"{existing[0]}. Give --overwrite to replace them, or another folder."
+        )
+    _write_dataset_json(out, values, targets)
+    lut = np.array([values[name] for name in at.names], dtype=np.uint8)
+    loaded = _prefetch(lambda job: _load(job, predictor.plan), jobs, workers)
+    for (volume, image, geometry), target in zip(loaded, targets, strict=True):
+        logs = predictor.log_probabilities(image, at)
+        index = geometry.undo_argmax(logs, background=at.background)
+        write_label(target, lut[index], like=volume, overwrite=overwrite)
+        if probabilities:
+            _beside(target).parent.mkdir(exist_ok=True)
+            restored = geometry.undo(np.exp(logs), background=at.background)
+            restored /= restored.sum(axis=0, keepdims=True)
+            write_probabilities(_beside(target), restored, like=volume, overwrite=overwrite)
+        yield target
+
+
+def _target(out: Path, name: str, files: Sequence[Path]) -> Path:
+    return out / f"{name}{label_ending(file_ending(files[0]))}"
+
+
+def _beside(target: Path) -> Path:
+    ending = probability_ending(file_ending(target))
+    return target.parent / "probabilities" / f"{stem(target)}{ending}"
+
+
+def _write_dataset_json(out: Path, values: Mapping[str, int], targets: Sequence[Path]) -> None:
+    """nnU-Net's way of saying what the integers in a folder of segmentations mean."""
+    content = {
+        "labels": dict(values),
+        "file_ending": file_ending(targets[0]) if targets else ".nii.gz",
+    }
+    temporary = out / ".dataset.json.tmp"
+    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    temporary.replace(out / "dataset.json")
+
+
+def _load(job: tuple[str, Sequence[Path]], plan: Plan) -> tuple[Volume, np.ndarray, Geometry]:
+    name, files = job
+    try:
+        volume = read_volume(files)
+        image, _, geometry = preprocess(volume, plan)
+    except HinterlandError as error:
+        raise HinterlandError(f"case {name}: {error}") from None
+    return volume, image, geometry
+
+
+def _prefetch(work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """`map(work, items)` in threads, in order, at most `ahead` results waiting."""
+    with ThreadPoolExecutor(max_workers=max(ahead, 1)) as pool:
+        waiting: list[Future[R]] = []
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > ahead:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
