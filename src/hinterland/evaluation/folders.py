@@ -1,0 +1,160 @@
+"""Evaluate folders of predictions against references: anybody's, no training run needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hinterland.evaluation.case import Questions, evaluate_case, named_questions
+from hinterland.evaluation.meaning import Meaning
+from hinterland.evaluation.metrics import MetricSettings
+from hinterland.evaluation.pairing import (
+    Pair,
+    case_pairs,
+    file_pairs,
+    prediction_meaning,
+    read_pair,
+)
+from hinterland.evaluation.sources import find_spec
+from hinterland.evaluation.threads import available_threads
+from hinterland.labels import LabelSpec
+from hinterland.types import Case, HinterlandError
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the rows of one evaluation have in common."""
+
+    method: str = ""
+    fold: str = ""
+    seed: int | None = None
+
+
+def evaluate_folders(
+    predictions: Path | str,
+    references: Path | str | Sequence[Case],
+    *,
+    spec: LabelSpec | Path | str | None = None,
+    at: Questions | str | None = None,
+    settings: MetricSettings | None = None,
+    lesions: bool = False,
+    origin: Origin | None = None,
+    cases: Iterable[str] | None = None,
+    extra: bool = False,
+    trust_reference: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """The tidy table of a folder of predictions: one row per case, question and class.
+
+    predictions: folder of label files (NIfTI, PNG, TIFF, ...), one a case, named like the
+        references. What their integers mean is read from `labels.json` or `dataset.json` beside
+        them; without either they mean what the references' do.
+    references: folder of label files, or the cases of a data set (with labels).
+    spec: what the references' integers mean: a LabelSpec or a labels.yaml. Default: labels.yaml,
+        else dataset.json, in the references' folder, its parent, or the predictions' folder; else
+        every integer found is a class of its own.
+    at: question(s); text as `LabelSpec.question` reads it, several separated by commas. Default:
+        all questions of `spec`.
+    cases: names, to evaluate only these. Default: every reference.
+    extra: permit predictions that have no reference (they are left out).
+    trust_reference: take the references' spacing and orientation where a prediction's differ.
+    threads: over cases, or over classes where there are fewer cases than threads.
+    progress: called with (done, total) after each case.
+
+    Columns: case, class, coarsening, fold, method, seed, group, domain, the metrics, voxel counts
+    and volumes, decided, empty, unit, definition. 2D images without a spacing and data sets with
+    `spacing: unknown` are measured in voxels; column `unit` says so.
+
+    Raises HinterlandError, once, listing what is wrong: missing or extra predictions, empty
+    folders, other shapes or spacings, unknown labels, questions that cannot be answered.
+    """
+    folder = Path(predictions)
+    if isinstance(references, str | Path):
+        pairs = file_pairs(folder, Path(references), cases, extra=extra)
+    else:
+        pairs = case_pairs(folder, references, cases, extra=extra)
+    spec = find_spec(spec, pairs, folder)
+    questions = read_questions(spec, at)
+    settings = settings or MetricSettings()
+    if not spec.spacing_known:
+        settings = replace(settings, unit="voxel")
+    meaning = prediction_meaning(folder, spec)
+    pairs = _annotated([p.with_spec(spec) for p in pairs])
+    threads = threads or available_threads()
+    inner = 1 if len(pairs) >= threads else threads
+
+    def work(pair: Pair) -> list[dict[str, Any]]:
+        return _rows(pair, spec, questions, settings, meaning, lesions, trust_reference, inner)
+
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(min(threads, len(pairs))) as pool:
+        for done, result in enumerate(pool.map(work, pairs), start=1):
+            rows.extend(result)
+            if progress:
+                progress(done, len(pairs))
+    return tidy(rows, origin or Origin())
+
+
+def tidy(rows: Sequence[Mapping[str, Any]], origin: Origin) -> pd.DataFrame:
+    """Rows of `evaluate_case` as a table, key columns first."""
+    table = pd.DataFrame(rows).assign(
+        fold=origin.fold,
+        method=origin.method,
+        seed=pd.Series([origin.seed] * len(rows), dtype="Int64"),
+    )
+    first = ["case", "class", "coarsening", "fold", "method", "seed", "group", "domain"]
+    first = [c for c in first if c in table.columns]
+    return table[first + [c for c in table.columns if c not in first]]
+
+
+def read_questions(spec: LabelSpec, at: Questions | str | None) -> dict[str, Any]:
+    """Questions by name: as given, by text ("leaves,infection"), or those of the specification."""
+    if at is None:
+        return dict(spec.questions)
+    if isinstance(at, str):
+        return {text.strip(): spec.question(text.strip()) for text in at.split(",")}
+    return named_questions(at)
+
+
+def _annotated(pairs: list[Pair]) -> list[Pair]:
+    left = [p.name for p in pairs if p.scheme == "none"]
+    if left:
+        log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))
+    pairs = [p for p in pairs if p.scheme != "none"]
+    if not pairs:
+        raise HinterlandError(
+            "every case is unlabelled: there is no reference to evaluate against."
+        )
+    return pairs
+
+
+def _rows(
+    pair: Pair,
+    spec: LabelSpec,
+    questions: Mapping[str, Any],
+    settings: MetricSettings,
+    meaning: Meaning,
+    lesions: bool,
+    trust_reference: bool,
+    threads: int,
+) -> list[dict[str, Any]]:
+    prediction, reference, spacing, physical = read_pair(pair, trust_reference)
+    if not physical:
+        settings = replace(settings, unit="voxel")
+    rows = evaluate_case(
+        prediction, reference, np.array(spacing).tolist(), questions, spec.scheme(pair.scheme),
+        meaning=meaning, settings=settings, lesions=lesions, name=pair.name, threads=threads,
+    )  # fmt: skip
+    return [{**row, "group": pair.group, "domain": pair.domain} for row in rows]

@@ -1,0 +1,196 @@
+"""Which prediction belongs to which reference, and reading both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hinterland.data.volume import ENDINGS, file_ending, read_label, stem
+from hinterland.evaluation.meaning import Meaning, named_meaning
+from hinterland.labels import LabelSpec
+from hinterland.types import Case, HinterlandError
+
+_RASTER = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")  # formats without a spacing
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two label files of one case. An empty `scheme` stands for the specification's."""
+
+    name: str
+    prediction: Path
+    reference: Path
+    scheme: str = ""
+    group: str = ""
+    domain: str = ""
+
+    def with_spec(self, spec: LabelSpec) -> Pair:
+        """With scheme, group and domain from the specification where nothing was said."""
+        said = spec.case_settings(self.name)
+        return replace(
+            self,
+            scheme=self.scheme or said.scheme or spec.default_scheme.name,
+            group=self.group or said.group or self.name,
+            domain=self.domain or said.domain or "",
+        )
+
+
+def file_pairs(
+    predictions: Path, references: Path, cases: Iterable[str] | None = None, *, extra: bool = False
+) -> list[Pair]:
+    """Pair two folders by file name without ending; see `evaluate_folders` for the errors."""
+    files = label_files(references, "references")
+    if cases is not None:
+        wanted = list(cases)
+        unknown = [c for c in wanted if c not in files]
+        if unknown:
+            raise HinterlandError(f"{references} has no reference for {_listed(unknown)}.")
+        files = {c: files[c] for c in wanted}
+        extra = True
+    found = _matched(predictions, list(files), extra)
+    return [Pair(name, found[name], path) for name, path in files.items()]
+
+
+def case_pairs(
+    predictions: Path,
+    references: Sequence[Case],
+    cases: Iterable[str] | None = None,
+    *,
+    extra: bool = False,
+) -> list[Pair]:
+    """Pair a folder with the cases of a data set."""
+    wanted = None if cases is None else set(cases)
+    chosen = [c for c in references if wanted is None or c.name in wanted]
+    labelled = [c for c in chosen if c.labelled]
+    if not labelled:
+        raise HinterlandError("none of the cases has a reference label; nothing can be evaluated.")
+    found = _matched(predictions, [c.name for c in labelled], extra or wanted is not None)
+    return [
+        Pair(c.name, found[c.name], c.label, c.scheme, c.group, c.domain)
+        for c in labelled
+        if c.label is not None
+    ]
+
+
+def label_files(folder: Path, what: str) -> dict[str, Path]:
+    """Case name -> file for every label file of a folder, sorted by name.
+
+    HinterlandError: no such folder, no label file in it, one case in two formats.
+    """
+    if not folder.is_dir():
+        raise HinterlandError(f"there is no folder {folder} with the {what}.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or not file_ending(path) or path.name.startswith("."):
+            continue
+        if stem(path) in found:
+            raise HinterlandError(
+                f"{folder} holds the case {stem(path)!r} twice: {found[stem(path)].name} and "
+                f"{path.name}. Remove one."
+            )
+        found[stem(path)] = path
+    if not found:
+        inner = [d.name for d in folder.iterdir() if d.is_dir() and d.name.startswith("labels")]
+        hint = f" Did you mean {folder / sorted(inner)[-1]}?" if inner else ""
+        raise HinterlandError(
+            f"the folder {folder} with the {what} holds no label file ({', '.join(ENDINGS)}).{hint}"
+        )
+    return found
+
+
+def _matched(folder: Path, names: list[str], extra: bool) -> dict[str, Path]:
+    found = label_files(folder, "predictions")
+    missing = [n for n in names if n not in found]
+    surplus = [] if extra else [n for n in found if n not in set(names)]
+    trouble = []
+    if missing:
+        trouble.append(
+            f"{len(missing)} of {len(names)} references have no prediction: {_listed(missing)}"
+        )
+    if surplus:
+        trouble.append(f"{len(surplus)} predictions have no reference: {_listed(surplus)}")
+    if trouble:
+        raise HinterlandError(
+            f"{folder}: " + "; ".join(trouble) + ". A case is never skipped: predict the missing "
+            "ones, and move away what does not belong here (or name the cases to evaluate)."
+        )
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def read_pair(
+    pair: Pair, trust_reference: bool = False
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float], bool]:
+    """Prediction and reference (z, y, x), spacing (z, y, x), and whether it is physical (mm).
+
+    HinterlandError where shape, spacing or orientation differ.
+    """
+    prediction, reference = read_label(pair.prediction), read_label(pair.reference)
+    if prediction.shape != reference.shape:
+        raise HinterlandError(
+            f"{pair.name}: the prediction has the shape {prediction.shape} (z, y, x), the "
+            f"reference {reference.shape}. Both must lie on one grid: export the prediction in "
+            "the geometry of the original image."
+        )
+    physical = file_ending(pair.reference) not in _RASTER
+    comparable = physical and file_ending(pair.prediction) not in _RASTER
+    if comparable and not trust_reference:
+        columns = prediction.affine[:3, :3], reference.affine[:3, :3]
+        if not np.allclose(prediction.spacing, reference.spacing, rtol=1e-3):
+            what = f"the spacing {_rounded(prediction.spacing)}", _rounded(reference.spacing)
+        elif not np.allclose(*columns, atol=1e-2 * min(reference.spacing)):
+            what = "another orientation", "is oriented otherwise"
+        else:
+            what = None
+        if what:
+            raise HinterlandError(
+                f"{pair.name}: the prediction has {what[0]} (z, y, x), the reference {what[1]}. "
+                "Export the prediction in the geometry of the original image; if only its header "
+                "is wrong, let the reference's geometry count (trust_reference)."
+            )
+    return prediction.array[0], reference.array[0], reference.spacing, physical
+
+
+def _rounded(spacing: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{s:.4g}" for s in spacing) + ")"
+
+
+def prediction_meaning(folder: Path, spec: LabelSpec) -> Meaning:
+    """What the integers of the predictions in a folder mean.
+
+    From `labels.json` (ours: {"labels": {name: integer}}, or just the mapping) or nnU-Net's
+    `dataset.json` beside them. Without either, or where dataset.json has regions (whose
+    predictions are written with the integers of the references), what the references' integers
+    mean by default.
+    """
+    for name in ("labels.json", "dataset.json"):
+        path = folder / name
+        if path.is_file():
+            labels = _labels_of(path)
+            if labels is not None:
+                return named_meaning(spec.tree, labels, str(path))
+            break
+    return spec.default_scheme.meaning
+
+
+def _labels_of(path: Path) -> dict[str, int] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        labels = content.get("labels", content)
+        if any(isinstance(v, list) for v in labels.values()):
+            return None
+        return {str(name): int(value) for name, value in labels.items()}
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise HinterlandError(
+            f"{path} does not say what the predicted labels are ({error}); expected "
+            '{"labels": {"background": 0, "class": 1, ...}}.'
+        ) from None

@@ -1,0 +1,106 @@
+"""The tidy table of metrics: summary, writing, reading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from hinterland.evaluation.lesions import LESION_METRICS
+from hinterland.evaluation.metrics import METRICS
+from hinterland.types import HinterlandError
+
+KEYS = ("case", "class", "coarsening", "fold", "method", "seed")
+GROUPING = ("method", "coarsening", "class")
+MACRO = "mean over classes"
+
+
+def metric_columns(table: pd.DataFrame) -> list[str]:
+    """The metric columns that a table has, in the order of the contract."""
+    return [m for m in (*METRICS, *LESION_METRICS) if m in table.columns]
+
+
+def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """Mean of each metric over cases, then over classes (macro).
+
+    A case that appears with several seeds or folds first enters with its mean, so that no case
+    counts twice. Returns one row per method, coarsening, class and metric: `mean`, `std` (over
+    cases, n - 1), `median`, `cases` (how many values the mean rests on) and `left_out` (cases with
+    NaN); for each method and coarsening with several classes there follows the row
+    `mean over classes`, whose `cases` is the smallest of the classes' counts.
+    """
+    metrics = list(metrics or metric_columns(table))
+    keys = [k for k in GROUPING if k in table.columns]
+    per_case = table.groupby([*keys, "case"], sort=False, dropna=False)[metrics].mean()
+    long = per_case.rename_axis(columns="metric").stack(future_stack=True).rename("value")
+    grouped = long.groupby([*keys, "metric"], sort=False, dropna=False)
+    result = grouped.agg(["mean", "std", "median", "count", "size"]).reset_index()
+    result["left_out"] = result.pop("size") - result["count"]
+    result = result.rename(columns={"count": "cases"})
+    macro = _macro(result, [k for k in keys if k != "class"])
+    return pd.concat([result, macro], ignore_index=True) if len(macro) else result
+
+
+def _macro(result: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    grouped = result.groupby([*keys, "metric"], sort=False, dropna=False)
+    macro = grouped.agg(
+        mean=("mean", "mean"), median=("median", "mean"), cases=("cases", "min"),
+        left_out=("left_out", "max"), classes=("class", "nunique"),
+    ).reset_index()  # fmt: skip
+    macro = macro[macro.pop("classes") > 1]
+    return macro.assign(**{"class": MACRO, "std": float("nan")})[list(result.columns)]
+
+
+def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = False) -> Path:
+    """Write CSV or Parquet (by the ending), complete or not at all.
+
+    Raises HinterlandError: another ending, an existing file without `overwrite`, Parquet without
+    pyarrow.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise HinterlandError(f"{path} exists already; say --overwrite to replace it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        elif path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            raise HinterlandError(f"{path}: tables end in .csv or .parquet, not {path.suffix!r}.")
+        temporary.replace(path)
+    except ImportError:
+        raise HinterlandError(
+            "Parquet needs pyarrow: pip install 'hinterland[parquet]', or write .csv."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read what `write_table` wrote, or any CSV / Parquet with at least `case`, `class` and one
+    metric. HinterlandError, naming the file, otherwise."""
+    path = Path(path)
+    if not path.is_file():
+        raise HinterlandError(f"there is no metrics table {path}.")
+    text = dict.fromkeys(("case", "class", "coarsening", "method", "fold", "group", "domain"), str)
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=text, keep_default_na=True)
+    except ImportError:
+        raise HinterlandError("Parquet needs pyarrow: pip install 'hinterland[parquet]'.") from None
+    except (ValueError, OSError) as error:
+        raise HinterlandError(f"{path} is not a readable table: {error}") from None
+    missing = [c for c in ("case", "class") if c not in table.columns]
+    if missing or not metric_columns(table):
+        raise HinterlandError(
+            f"{path} has the columns {list(table.columns)}; a metrics table needs `case`, `class` "
+            f"and at least one of {', '.join(METRICS)}."
+        )
+    return table
