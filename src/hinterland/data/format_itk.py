@@ -23,7 +23,9 @@ def _affine(image: sitk.Image | sitk.ImageFileReader, dims: int) -> np.ndarray:
 
 def _layout(size: tuple[int, ...], components: int) -> tuple[int, int, int, int]:
     if len(size) > 4 or (len(size) == 4 and components > 1):
-        raise ValueError(f"the array has {len(size)} axes; expected 2 or 3, or 4 with channels last")
+        raise ValueError(
+            f"the array has {len(size)} axes; expected 2 or 3, or 4 with channels last"
+        )
     x, y, z = (*size, 1)[:3]
     return (size[3] if len(size) == 4 else components, z, y, x)
 

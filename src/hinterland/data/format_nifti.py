@@ -11,7 +11,9 @@ import numpy as np
 def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """(C, z, y, x) of a file whose array is (x, y), (x, y, z), (x, y, z, C) or (x, y, z, 1, C)."""
     if len(shape) < 2 or len(shape) > 5 or (len(shape) == 5 and shape[3] != 1):
-        raise ValueError(f"the array has the shape {shape}; expected (x, y, z) or (x, y, z, channel)")
+        raise ValueError(
+            f"the array has the shape {shape}; expected (x, y, z) or (x, y, z, channel)"
+        )
     x, y, z = (*shape, 1)[:3]
     return (shape[-1] if len(shape) > 3 else 1, z, y, x)
 

@@ -23,7 +23,11 @@ def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]
             series = tiff.series[0]
             order, shape = _tiff_order(series.axes, series.shape)
             arranged = _arranged_shape(order, shape)
-            return (_without_alpha(arranged[0], series.axes), *arranged[1:]), np.eye(4), series.dtype
+            return (
+                (_without_alpha(arranged[0], series.axes), *arranged[1:]),
+                np.eye(4),
+                series.dtype,
+            )
     with Image.open(path) as image:
         mode = _mode(image, label=False)
         channels = len(Image.new(mode, (1, 1)).getbands())

@@ -236,7 +236,8 @@ def _module(path: Path) -> Any:
     ending = file_ending(path)
     if not ending:
         raise VolumeError(
-            "unknown-format", f"{path} has no ending that is known; expected one of {list(ENDINGS)}."
+            "unknown-format",
+            f"{path} has no ending that is known; expected one of {list(ENDINGS)}.",
         )
     from importlib import import_module  # image libraries are slow to import: only when needed
 
