@@ -3,7 +3,7 @@
 | reference / prediction | `penalty` | `drop` | `ssl4mis` |
 | --- | --- | --- | --- |
 | both empty | Dice 1, NSD 1, distances 0 | left out | all 0 |
-| one empty | Dice 0, NSD 0, distances = image diagonal | Dice 0, NSD 0, distances left out | all 0 |
+| one empty | Dice 0, NSD 0, distances = diagonal | Dice 0, NSD 0, distances left out | all 0 |
 
 "Left out" is NaN: `summarise` counts how many cases each mean rests on. The image diagonal is
 sqrt(sum_a (n_a s_a)^2) over the axes of the image (in-plane for a 2D image), n the size and s the

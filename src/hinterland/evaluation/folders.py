@@ -109,11 +109,8 @@ def evaluate_folders(
 
 def tidy(rows: Sequence[Mapping[str, Any]], origin: Origin) -> pd.DataFrame:
     """Rows of `evaluate_case` as a table, key columns first."""
-    table = pd.DataFrame(rows).assign(
-        fold=origin.fold,
-        method=origin.method,
-        seed=pd.Series([origin.seed] * len(rows), dtype="Int64"),
-    )
+    seed = pd.Series([origin.seed] * len(rows), dtype="Int64")
+    table = pd.DataFrame(rows).assign(fold=origin.fold, method=origin.method, seed=seed)
     first = ["case", "class", "coarsening", "fold", "method", "seed", "group", "domain"]
     first = [c for c in first if c in table.columns]
     return table[first + [c for c in table.columns if c not in first]]
@@ -134,9 +131,7 @@ def _annotated(pairs: list[Pair]) -> list[Pair]:
         log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))
     pairs = [p for p in pairs if p.scheme != "none"]
     if not pairs:
-        raise HinterlandError(
-            "every case is unlabelled: there is no reference to evaluate against."
-        )
+        raise HinterlandError("every case is unlabelled: there is no reference to hold against.")
     return pairs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -134,7 +135,7 @@ def sensitivity_by_volume(
     found = np.concatenate([m.found for m in matches] or [np.empty(0, bool)]).astype(bool)
     which = np.digitize(volumes, bins) - 1
     rows = []
-    for i, (lower, upper) in enumerate(zip(bins[:-1], bins[1:], strict=True)):
+    for i, (lower, upper) in enumerate(pairwise(bins)):
         inside = which == i
         n, hits = int(inside.sum()), int(found[inside].sum())
         rows.append((lower, upper, n, hits, hits / n if n else float("nan")))

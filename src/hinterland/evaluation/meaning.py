@@ -75,8 +75,8 @@ def _refuse(array: np.ndarray, meaning: Meaning, what: str) -> None:
     raise HinterlandError(
         f"{what} holds the label{'s' if len(unknown) > 1 else ''} "
         f"{', '.join(map(str, unknown[:10]))}, which nothing names; known are "
-        f"{sorted(meaning)}. Name them in labels.yaml (or in the dataset.json or labels.json beside "
-        "the predictions), or correct the file."
+        f"{sorted(meaning)}. Name them in labels.yaml (or in the dataset.json or labels.json "
+        "beside the predictions), or correct the file."
     )
 
 

@@ -46,7 +46,7 @@ class SurfaceDistances:
         return float(max(np.percentile(d, percentile) for d in (self.forward, self.backward)))
 
     def average(self, mode: AverageMode = "symmetric") -> float:
-        """Mean surface distance: of both directions together (ASSD), or of `forward` alone (ASD)."""
+        """Mean surface distance: both directions together (ASSD), or `forward` alone (ASD)."""
         if mode == "directed":
             return float(self.forward.mean())
         if mode != "symmetric":

@@ -34,8 +34,8 @@ def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.D
     metrics = list(metrics or metric_columns(table))
     keys = [k for k in GROUPING if k in table.columns]
     per_case = table.groupby([*keys, "case"], sort=False, dropna=False)[metrics].mean()
-    long = per_case.rename_axis(columns="metric").stack(future_stack=True).rename("value")
-    grouped = long.groupby([*keys, "metric"], sort=False, dropna=False)
+    long = per_case.reset_index().melt([*keys, "case"], metrics, var_name="metric")
+    grouped = long.groupby([*keys, "metric"], sort=False, dropna=False)["value"]
     result = grouped.agg(["mean", "std", "median", "count", "size"]).reset_index()
     result["left_out"] = result.pop("size") - result["count"]
     result = result.rename(columns={"count": "cases"})
@@ -50,7 +50,8 @@ def _macro(result: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
         left_out=("left_out", "max"), classes=("class", "nunique"),
     ).reset_index()  # fmt: skip
     macro = macro[macro.pop("classes") > 1]
-    return macro.assign(**{"class": MACRO, "std": float("nan")})[list(result.columns)]
+    macro["class"], macro["std"] = MACRO, float("nan")
+    return macro[list(result.columns)]
 
 
 def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = False) -> Path:
