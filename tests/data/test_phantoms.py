@@ -123,7 +123,7 @@ def test_flat_phantoms_are_grey_png(tmp_path):
     [
         ({"cases": (0, 1, 1)}, "at least one train"),
         ({"kind": "nul"}, "'informative' or 'null'"),
-        ({"dims": 4}, "2 or 3"),
+        ({"dims": 4}, "2 or 3 dimensions"),
         ({"size": 8}, "too small"),
     ],
 )

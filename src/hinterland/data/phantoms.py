@@ -137,7 +137,8 @@ def _check(
         )
     if kind not in ("informative", "null") or dims not in (2, 3):
         raise HinterlandError(
-            f"phantoms of kind {kind!r} in {dims} dimensions: expected 'informative' or 'null', 2 or 3."
+            f"phantoms of kind {kind!r} in {dims} dimensions: expected 'informative' or 'null', "
+            "and 2 or 3 dimensions."
         )
     if size is not None and size < 16:
         raise HinterlandError(f"a phantom of {size} voxels a side is too small; 16 is the least.")

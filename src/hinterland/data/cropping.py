@@ -1,0 +1,68 @@
+"""Where a patch lies in a volume, and cutting it out with padding."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Corner = tuple[int, ...]
+
+
+def patch_corner(
+    rng: np.random.Generator,
+    shape: Sequence[int],
+    size: Sequence[int],
+    centre: Sequence[int] | None = None,
+) -> Corner:
+    """Lower corner of a patch of `size` voxels in a volume of `shape` voxels.
+
+    Along an axis on which the patch is larger than the volume, the volume is centred in it (the
+    corner is negative). Otherwise the patch stays inside the volume: at a uniformly random place,
+    or as close to being centred on `centre` as that allows.
+    """
+    corner = []
+    for axis, (n, s) in enumerate(zip(shape, size, strict=True)):
+        if n <= s:
+            corner.append(-((s - n) // 2))
+        elif centre is None:
+            corner.append(int(rng.integers(0, n - s + 1)))
+        else:
+            corner.append(int(np.clip(centre[axis] - s // 2, 0, n - s)))
+    return tuple(corner)
+
+
+def cut(array: NDArray, corner: Corner, size: Sequence[int], fill: float) -> NDArray:
+    """A copy of the box at `corner` of `size` voxels; what lies outside the array is `fill`.
+
+    The box is over the last axes: (..., *spatial) gives (..., *size). Only the part inside is read,
+    so that a memory map stays on disk.
+    """
+    spatial = array.shape[-len(size) :]
+    lead = array.shape[: -len(size)]
+    lower = [max(c, 0) for c in corner]
+    upper = [
+        max(min(c + s, n), lo) for c, s, n, lo in zip(corner, size, spatial, lower, strict=True)
+    ]
+    source = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
+    if all(b - a == s for a, b, s in zip(lower, upper, size, strict=True)):
+        return np.array(array[(..., *source)])
+    box = np.full((*lead, *size), fill, dtype=array.dtype)
+    target = tuple(slice(a - c, b - c) for a, b, c in zip(lower, upper, corner, strict=True))
+    box[(..., *target)] = array[(..., *source)]
+    return box
+
+
+def foreground_voxel(
+    rng: np.random.Generator, locations: Mapping[int, NDArray], values: Collection[int]
+) -> NDArray | None:
+    """A random voxel (z, y, x) of a random label value among `values` that is present.
+
+    locations: label value -> (n, 3) voxels that carry it. None where no such value is present.
+    """
+    present = sorted(v for v in values if v in locations and len(locations[v]))
+    if not present:
+        return None
+    places = locations[present[int(rng.integers(len(present)))]]
+    return np.asarray(places[int(rng.integers(len(places)))])

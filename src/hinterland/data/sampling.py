@@ -1,0 +1,112 @@
+"""Which case each item of each training step is drawn from, and by which random numbers.
+
+Every item has a *slot*: its place in the global batch of a step, over all processes. All that is
+random about it comes from `(seed, phase, step, slot)`, so that a resumed run and a run on more
+processes see the same items.
+
+    one process, counts (2, 4)     slots  0 1 | 2 3 4 5
+    two processes, counts (1, 2)   rank 0:  0 | 2 3        rank 1:  1 | 4 5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from hinterland.types import HinterlandError
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A quota of a batch: `count` items per process and step, drawn from `cases` by name.
+
+    A case is drawn uniformly among the stream's cases, with replacement, for each item; so large
+    and small volumes are seen equally often, as in nnU-Net.
+    """
+
+    name: str
+    cases: tuple[str, ...]
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 0 or (self.count and not self.cases):
+            raise HinterlandError(
+                f"the batch quota {self.name!r} asks for {self.count} items from "
+                f"{len(self.cases)} cases. Give it cases, or a count of 0."
+            )
+
+
+class SampleKey(NamedTuple):
+    """One item of one step. `stream` is the position among the streams; `foreground` says that the
+    patch is centred on annotated foreground where the case has any."""
+
+    step: int
+    slot: int
+    stream: int
+    foreground: bool
+
+
+def oversampled(count: int, share: float) -> int:
+    """How many of `count` items are centred on foreground: nnU-Net's count - round(count (1 -
+    share)), but at least one where share > 0."""
+    if count == 0 or share <= 0:
+        return 0
+    return max(1, count - round(count * (1 - share)))
+
+
+def step_keys(
+    step: int, streams: Sequence[Stream], rank: int, world: int, share: float
+) -> list[SampleKey]:
+    """The items of one step that fall to one process, stream by stream.
+
+    The last `oversampled(world * count, share)` items of each stream's global quota are centred on
+    foreground.
+    """
+    keys, first = [], 0
+    for index, stream in enumerate(streams):
+        total = world * stream.count
+        random_until = total - oversampled(total, share)
+        for place in range(rank * stream.count, (rank + 1) * stream.count):
+            keys.append(SampleKey(step, first + place, index, place >= random_until))
+        first += total
+    return keys
+
+
+class StepSampler(Sampler[list[SampleKey]]):
+    """Batch sampler: for the steps [start, steps), the keys of this process's items.
+
+    For `DataLoader(batch_sampler=...)`; give Lightning `use_distributed_sampler=False`.
+    foreground_share: share of each stream's global quota that is centred on foreground.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        steps: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        foreground_share: float = 0.33,
+    ) -> None:
+        if not 0 <= rank < world:
+            raise ValueError(f"rank {rank} of {world} processes")
+        if not any(stream.count for stream in streams):
+            raise HinterlandError("the batch is empty: every quota has a count of 0.")
+        self.streams, self.steps, self.start = tuple(streams), steps, start
+        self.rank, self.world, self.foreground_share = rank, world, foreground_share
+
+    def __len__(self) -> int:
+        return max(0, self.steps - self.start)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        for step in range(self.start, self.steps):
+            yield step_keys(step, self.streams, self.rank, self.world, self.foreground_share)
+
+
+def sample_generator(seed: int, phase: int, step: int, slot: int) -> np.random.Generator:
+    """The generator that everything random about one item is drawn from."""
+    return np.random.default_rng([seed, phase, step, slot])
