@@ -28,7 +28,8 @@ def read_image_labels(path: Path, tree: LabelTree) -> dict[str, ImageLabels]:
         raise HinterlandError(f"image labels {path} cannot be read: {error}") from None
     if not rows:
         raise HinterlandError(f"image labels {path} are empty; expected a header line and rows.")
-    columns, result = [c.strip() for c in rows[0]], {}
+    columns = [c.strip() for c in rows[0]]
+    result: dict[str, ImageLabels] = {}
     for line in rows[1:]:
         name = line[0].strip()
         if name in result:

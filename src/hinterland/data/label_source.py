@@ -27,10 +27,12 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
     """
     if isinstance(labels, LabelSpec):
         return labels
-    if labels is not None:
-        return LabelSpec.load(labels)
-    if (layout.root / "labels.yaml").exists():
-        return LabelSpec.load(layout.root / "labels.yaml")
+    if labels is not None or (layout.root / "labels.yaml").exists():
+        path = Path(labels) if labels is not None else layout.root / "labels.yaml"
+        try:
+            return LabelSpec.load(path)
+        except OSError as error:
+            raise LabelError(f"{path} cannot be read as labels.yaml: {error.strerror}.") from None
     if layout.dataset_json is not None:
         try:
             return spec_from_dataset_json(layout.dataset_json)

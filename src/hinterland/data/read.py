@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hinterland.data.case_files import CaseFiles, Layout
+from hinterland.data.formats import is_raster
 from hinterland.data.image_labels import ImageLabels, read_image_labels, unknown_names
 from hinterland.data.label_source import find_spec, labels_file
 from hinterland.data.layout import find_files, group_images
@@ -16,8 +17,6 @@ from hinterland.data.splits_file import SplitsFile, read_splits
 from hinterland.data.volume import read_header
 from hinterland.labels import UNLABELLED, LabelError, LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
-
-_WITHOUT_SPACING = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None) -> Dataset:
@@ -77,7 +76,7 @@ def scan(
     cases = [
         replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})}) for c in cases
     ]
-    flat = all(p.name.lower().endswith(_WITHOUT_SPACING) for c in cases for p in c.images)
+    flat = all(is_raster(p) for c in cases for p in c.images)
     dataset = Dataset(
         root=layout.root,
         cases=tuple(cases),

@@ -39,7 +39,8 @@ def read_splits(path: Path, names: Iterable[str]) -> tuple[SplitsFile | None, li
         given = _lists(path, data)
     except HinterlandError as error:
         return None, [Problem("error", "bad-splits", "", str(error))]
-    known, split, problems = set(names), {}, []
+    known, problems = set(names), []
+    split: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
     for part, members in given.items():
         for name in members:

@@ -15,25 +15,35 @@ from typing import Any
 
 import numpy as np
 
+from hinterland.data.formats import (
+    ENDINGS,
+    LOSSY,
+    VolumeError,
+    call_reader,
+    file_ending,
+    is_raster,
+    label_ending,
+    module_for,
+    probability_ending,
+    stem,
+)
 from hinterland.types import HinterlandError
 
-_FORMATS = {
-    ".nii.gz": "nifti", ".nii": "nifti", ".mha": "itk", ".nrrd": "itk", ".png": "raster",
-    ".bmp": "raster", ".jpg": "raster", ".jpeg": "raster", ".tif": "raster", ".tiff": "raster",
-}  # fmt: skip
-ENDINGS = tuple(_FORMATS)
-_LOSSY = (".jpg", ".jpeg")
-
-
-class VolumeError(HinterlandError):
-    """A file that cannot be read as an image or as a label; `code` names the kind of trouble."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return VolumeError, (self.code, str(self))  # crosses process borders
+__all__ = [
+    "ENDINGS",
+    "Header",
+    "Volume",
+    "VolumeError",
+    "file_ending",
+    "label_ending",
+    "probability_ending",
+    "read_header",
+    "read_label",
+    "read_volume",
+    "stem",
+    "write_label",
+    "write_probabilities",
+]
 
 
 @dataclass(frozen=True)
@@ -75,32 +85,10 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
     return z, y, x
 
 
-def file_ending(path: Path | str) -> str:
-    """The ending as a format name, lower case (`.nii.gz` is one); "" where we read no such file."""
-    name = Path(path).name.lower()
-    return next((e for e in ENDINGS if name.endswith(e)), "")
-
-
-def stem(path: Path | str) -> str:
-    """The file name without its (known) ending."""
-    name = Path(path).name
-    return name[: len(name) - len(file_ending(name))]
-
-
-def label_ending(ending: str) -> str:
-    """The ending for a segmentation of an image with this ending: the same, unless lossy."""
-    return ".png" if ending in _LOSSY else ending
-
-
-def probability_ending(ending: str) -> str:
-    """The ending for probabilities: the same, but TIFF for 2D images, which hold no floats."""
-    return ".tif" if _FORMATS.get(ending) == "raster" else ending
-
-
 def read_header(path: Path | str) -> Header:
     """Shape, affine and dtype of a file, without its voxels. VolumeError where unreadable."""
     path = Path(path)
-    shape, affine, dtype = _guarded(path, "header")
+    shape, affine, dtype = call_reader(path, "header")
     return Header(shape, affine, dtype)
 
 
@@ -111,7 +99,7 @@ def read_volume(paths: Path | str | Sequence[Path | str]) -> Volume:
     Raises VolumeError: unreadable files, channel files of different shapes.
     """
     files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-    loaded = [_guarded(p, "load") for p in files]
+    loaded = [call_reader(p, "load") for p in files]
     for path, (array, _) in zip(files, loaded, strict=True):
         if array.shape[1:] != loaded[0][0].shape[1:]:
             raise VolumeError(
@@ -131,7 +119,7 @@ def read_label(path: Path | str) -> Volume:
     several channels or colours, values that are no integers.
     """
     path = Path(path)
-    array, affine = _guarded(path, "load", label=True)
+    array, affine = call_reader(path, "load", label=True)
     if len(array) > 1:
         if not (array == array[:1]).all():
             raise VolumeError("label-channels", _colour_message(path, len(array)))
@@ -140,7 +128,7 @@ def read_label(path: Path | str) -> Volume:
 
 
 def _colour_message(path: Path, channels: int) -> str:
-    what = "colours" if channels == 3 and _FORMATS[file_ending(path)] == "raster" else "channels"
+    what = "colours" if channels == 3 and is_raster(path) else "channels"
     return (
         f"{path} holds {channels} {what}; expected one integer per voxel that names its class. "
         "Write an index mask: 0 for the background, 1, 2, ... for the classes."
@@ -186,7 +174,7 @@ def write_label(
     there already, the shape is not `like`'s, or the format cannot hold it.
     """
     path = Path(path)
-    if file_ending(path) in _LOSSY:
+    if file_ending(path) in LOSSY:
         raise HinterlandError(f"{path}: JPEG would blur class numbers; write a .png file instead.")
     return _write(path, array.astype(_smallest_type(array))[None], like, overwrite)
 
@@ -223,46 +211,10 @@ def _write(
     ending = file_ending(path)
     temporary = path.with_name(f".{stem(path)}.{os.getpid()}{ending}")
     try:
-        _module(path).save(temporary, np.ascontiguousarray(array), like.affine)
+        module_for(path).save(temporary, np.ascontiguousarray(array), like.affine)
         temporary.replace(path)
     except (OSError, ValueError, RuntimeError) as error:
         raise HinterlandError(f"{path} could not be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _module(path: Path) -> Any:
-    ending = file_ending(path)
-    if not ending:
-        raise VolumeError(
-            "unknown-format",
-            f"{path} has no ending that is known; expected one of {list(ENDINGS)}.",
-        )
-    from importlib import import_module  # image libraries are slow to import: only when needed
-
-    return import_module(f"hinterland.data.format_{_FORMATS[ending]}")
-
-
-def _guarded(path: Path, function: str, **options: bool) -> Any:
-    """Call a reader; whatever a broken file makes it raise becomes one clear VolumeError."""
-    module = _module(path)
-    if not path.exists():
-        raise VolumeError("missing-file", f"there is no file {path}.")
-    try:
-        return getattr(module, function)(path, **options)
-    except MemoryError:
-        raise
-    except Exception as error:
-        size = path.stat().st_size if path.is_file() else 0
-        what = "it is empty (0 bytes)" if path.is_file() and not size else _first_line(error)
-        raise VolumeError(
-            "unreadable",
-            f"{path} cannot be read: {what}. It is damaged, cut off or not a {file_ending(path)} "
-            "file; copy it again from its source.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__).rstrip(".")[:200]

@@ -1,0 +1,84 @@
+"""Pretending that fewer labels exist: `--labelled` and `--fine`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hinterland.data.splits import groups_of
+from hinterland.labels import UNLABELLED
+from hinterland.types import Case, HinterlandError
+
+_COUNT = re.compile(r"^(\d+)(?::(cases|groups))?$")
+
+
+def select(cases: Sequence[Case], what: str | int | Path) -> frozenset[str]:
+    """Names of the labelled cases that `what` means.
+
+    `3` (or `3:groups`): all labelled cases of the first three groups (patients) that have any, in
+    the order of `cases`; `3:cases`: the first three labelled cases; else a text file with one case
+    or group name a line (`#` begins a comment).
+    Raises HinterlandError: more than there are, an unknown name, no such file.
+    """
+    labelled = [c for c in cases if c.labelled]
+    match = _COUNT.match(str(what).strip())
+    if match is None:
+        return _listed(labelled, Path(what if isinstance(what, Path) else str(what)))
+    count, unit = int(match[1]), match[2] or "groups"
+    groups = [[c] for c in labelled] if unit == "cases" else list(groups_of(labelled).values())
+    if count > len(groups):
+        raise HinterlandError(
+            f"{count} labelled {unit} were asked for, but the training cases have {len(groups)}. "
+            f"Ask for at most {len(groups)}."
+        )
+    return frozenset(c.name for members in groups[:count] for c in members)
+
+
+def _listed(labelled: Sequence[Case], path: Path) -> frozenset[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise HinterlandError(
+            f"{str(path)!r} is no number of groups (3), no number of cases (3:cases) and no text "
+            "file with case names that can be read."
+        ) from None
+    names = [line.split("#")[0].strip() for line in text.splitlines()]
+    names = [n for n in names if n]
+    unknown = sorted(set(names) - {n for c in labelled for n in (c.name, c.group)})
+    if unknown or not names:
+        raise HinterlandError(
+            f"{path} names {', '.join(unknown[:5]) or 'nothing'}; expected names of labelled "
+            "training cases or of their groups (patients), one a line."
+        )
+    return frozenset(c.name for c in labelled if c.name in names or c.group in names)
+
+
+def labelled_subset(cases: Sequence[Case], what: str | int | Path) -> tuple[Case, ...]:
+    """The same cases in the same order, of which only those that `select` finds are labelled.
+
+    Cases whose labels are hidden lose their image-level labels, too; cases that had no label file
+    stay as they are.
+    """
+    names = select(cases, what)
+    return tuple(
+        c
+        if c.name in names or not c.labelled
+        else replace(c.with_scheme(UNLABELLED), image_labels={})
+        for c in cases
+    )
+
+
+def fine_subset(
+    cases: Sequence[Case], what: str | int | Path, coarse: Callable[[str], str]
+) -> tuple[Case, ...]:
+    """The same cases, of which only those that `select` finds keep their fine labels.
+
+    The other labelled ones are read by the scheme `coarse(name of their scheme)`, such as
+    `lambda name: spec.coarse_scheme(name).name` (which the caller adds to the specification).
+    """
+    names = select(cases, what)
+    return tuple(
+        c if c.name in names or not c.labelled else c.with_scheme(coarse(c.scheme)) for c in cases
+    )
