@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from hinterland.evaluation.meaning import Meaning
 from hinterland.evaluation.metrics import MetricSettings
 from hinterland.evaluation.pairing import (
     Pair,
+    annotated,
     case_pairs,
     file_pairs,
     prediction_meaning,
@@ -25,9 +25,7 @@ from hinterland.evaluation.pairing import (
 from hinterland.evaluation.sources import find_spec
 from hinterland.evaluation.threads import available_threads
 from hinterland.labels import LabelSpec
-from hinterland.types import Case, HinterlandError
-
-log = logging.getLogger(__name__)
+from hinterland.types import Case
 
 Progress = Callable[[int, int], None]
 
@@ -91,7 +89,7 @@ def evaluate_folders(
     if not spec.spacing_known:
         settings = replace(settings, unit="voxel")
     meaning = prediction_meaning(folder, spec)
-    pairs = _annotated([p.with_spec(spec) for p in pairs])
+    pairs = annotated([p.with_spec(spec) for p in pairs])
     threads = threads or available_threads()
     inner = 1 if len(pairs) >= threads else threads
 
@@ -123,16 +121,6 @@ def read_questions(spec: LabelSpec, at: Questions | str | None) -> dict[str, Any
     if isinstance(at, str):
         return {text.strip(): spec.question(text.strip()) for text in at.split(",")}
     return named_questions(at)
-
-
-def _annotated(pairs: list[Pair]) -> list[Pair]:
-    left = [p.name for p in pairs if p.scheme == "none"]
-    if left:
-        log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))
-    pairs = [p for p in pairs if p.scheme != "none"]
-    if not pairs:
-        raise HinterlandError("every case is unlabelled: there is no reference to hold against.")
-    return pairs
 
 
 def _rows(

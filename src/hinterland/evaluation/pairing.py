@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from hinterland.data.volume import ENDINGS, file_ending, read_label, stem
 from hinterland.evaluation.meaning import Meaning, named_meaning
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
+
+log = logging.getLogger(__name__)
 
 _RASTER = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")  # formats without a spacing
 _SHOWN = 10
@@ -125,6 +128,17 @@ def _matched(folder: Path, names: list[str], extra: bool) -> dict[str, Path]:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+def annotated(pairs: list[Pair]) -> list[Pair]:
+    """The pairs whose reference says anything; the others are named in a warning."""
+    left = [p.name for p in pairs if p.scheme == "none"]
+    if left:
+        log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))
+    pairs = [p for p in pairs if p.scheme != "none"]
+    if not pairs:
+        raise HinterlandError("every case is unlabelled: there is no reference to hold against.")
+    return pairs
 
 
 def read_pair(
