@@ -1,3 +1,4 @@
+# ruff: noqa: NPY002 (global generators are what some tests disturb)
 """Augmentation: image and annotation move together, nothing global changes, nothing is invented."""
 
 import pickle

@@ -1,4 +1,5 @@
-"""Patches: reproducible items, whatever the number of workers or processes, cut and padded right."""
+# ruff: noqa: NPY002 (global generators are what some tests disturb)
+"""Patches: the same items whatever the number of workers or processes, cut and padded right."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -36,10 +36,11 @@ _LEAST_BLURRED = 4  # voxels: the blur's kernel reaches 3 beyond the border, by 
 class Augmentation:
     """A callable (image, rows, rng) -> (image, annotation).
 
-    In: image (C, *draw_size) float32, rows (*draw_size) integers. Out: tensors (C, *patch_size)
-    float32 and (*patch_size) int64. The image handed in may be overwritten. Everything random comes from `rng`. `transform` is None where
-    only flips and quarter turns are asked for, or nothing (`flips` False). Channels in `masked` are
-    set back to 0 wherever all of them were 0 before: their normalisation knew only the rest.
+    In: image (C, *draw_size) float32, which may be overwritten, and rows (*draw_size) integers.
+    Out: tensors (C, *patch_size) float32 and (*patch_size) int64. Everything random comes from
+    `rng`. `transform` is None where only flips and quarter turns are asked for, or nothing (`flips`
+    False). Channels in `masked` are set back to 0 wherever all of them were 0 before: their
+    normalisation knew only the rest.
     """
 
     patch_size: tuple[int, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ def patch_corner(
     rng: np.random.Generator,
     shape: Sequence[int],
     size: Sequence[int],
-    centre: Sequence[int] | None = None,
+    centre: Sequence[int] | NDArray | None = None,
 ) -> Corner:
     """Lower corner of a patch of `size` voxels in a volume of `shape` voxels.
 
@@ -45,12 +46,15 @@ def cut(array: NDArray, corner: Corner, size: Sequence[int], fill: float) -> NDA
     upper = [
         max(min(c + s, n), lo) for c, s, n, lo in zip(corner, size, spatial, lower, strict=True)
     ]
-    source = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
+    source: tuple[Any, ...] = (..., *(slice(a, b) for a, b in zip(lower, upper, strict=True)))
     if all(b - a == s for a, b, s in zip(lower, upper, size, strict=True)):
-        return np.array(array[(..., *source)])
+        return np.array(array[source])
     box = np.full((*lead, *size), fill, dtype=array.dtype)
-    target = tuple(slice(a - c, b - c) for a, b, c in zip(lower, upper, corner, strict=True))
-    box[(..., *target)] = array[(..., *source)]
+    target: tuple[Any, ...] = (
+        ...,
+        *(slice(a - c, b - c) for a, b, c in zip(lower, upper, corner, strict=True)),
+    )
+    box[target] = array[source]
     return box
 
 

@@ -131,7 +131,7 @@ class PatchDataset(TorchDataset[Item]):
         image = stored.image
         label = stored.label if case.labelled else None
         lookup = self._lookups.get(case.scheme)
-        centre: Sequence[int] | None = None
+        centre: NDArray | None = None
         if foreground and label is not None:
             values = self.foreground.get(case.scheme, frozenset())
             centre = foreground_voxel(rng, stored.locations, values)
