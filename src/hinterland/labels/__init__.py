@@ -7,8 +7,9 @@ says which set of leaves each integer of a label file means. `LabelSpec` is what
 from hinterland.labels.coarsening import Coarsening, common_refinement
 from hinterland.labels.decode import decode, group_values
 from hinterland.labels.expression import parse_leaves
+from hinterland.labels.parsing import CaseSettings
 from hinterland.labels.scheme import UNLABELLED, Scheme
-from hinterland.labels.spec import CaseSettings, LabelSpec, spec_from_dataset_json
+from hinterland.labels.spec import LabelSpec, spec_from_dataset_json
 from hinterland.labels.table import LeafSetTable
 from hinterland.labels.tree import LabelError, LabelTree
 

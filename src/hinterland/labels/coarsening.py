@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -26,28 +27,41 @@ class Coarsening:
     groups: tuple[frozenset[int], ...]
 
     def __post_init__(self) -> None:
-        if len(self.names) != len(self.groups) or len(set(self.names)) != len(self.names):
-            raise LabelError(f"a coarsening needs one distinct name a group, got {self.names}")
+        if len(self.names) != len(self.groups):
+            raise LabelError(
+                f"a coarsening needs one name a group; got {len(self.names)} names for "
+                f"{len(self.groups)} groups."
+            )
         seen: dict[int, str] = {}
         for name, group in zip(self.names, self.groups, strict=True):
-            for leaf in group:
+            for leaf in sorted(group & self.tree.every):
                 if leaf in seen:
                     raise LabelError(
                         f"the groups {seen[leaf]!r} and {name!r} both hold the leaf "
-                        f"{self.tree.leaf_names[leaf]!r}. Groups of one coarsening may not overlap; "
-                        "ask the two questions separately."
+                        f"{self.tree.leaf_names[leaf]!r}. Groups of one coarsening may not "
+                        "overlap; ask the two questions separately."
                     )
                 seen[leaf] = name
-        if set(seen) != self.tree.every or not all(self.groups):
-            raise LabelError(f"the groups {self.names} do not partition the leaves of the tree.")
+        if len(set(self.names)) < len(self.names):
+            raise LabelError(
+                f"two groups of a coarsening have the same name: {list(self.names)}. "
+                "Give every group a name of its own."
+            )
+        missing = [n for i, n in enumerate(self.tree.leaf_names) if i not in seen]
+        if missing or not all(g and g <= self.tree.every for g in self.groups):
+            raise LabelError(
+                f"the groups {list(self.names)} do not partition the leaves "
+                f"{list(self.tree.leaf_names)}"
+                + (f": {missing} are in no group. " if missing else ". ")
+                + "Every leaf must be in exactly one group, and every group must hold a leaf."
+            )
 
     @classmethod
     def of(cls, tree: LabelTree, expressions: Iterable[str | Sequence[str]]) -> Coarsening:
         """Groups by expression (see `parse_leaves`), completed by the group of all other leaves."""
         named: list[tuple[str, frozenset[int]]] = []
         for expression in expressions:
-            name = expression if isinstance(expression, str) else "+".join(expression)
-            named.append((name, parse_leaves(tree, expression)))
+            named.append((_name(expression), parse_leaves(tree, expression)))
         if not named:
             raise LabelError("a coarsening needs at least one group.")
         covered = frozenset().union(*(leaves for _, leaves in named))
@@ -58,9 +72,15 @@ class Coarsening:
             named.append((node or single, other))
         if len(named) < 2:
             raise LabelError(f"{named[0][0]!r} holds every leaf: a question needs two sides.")
+        return cls._background_first(tree, named)
+
+    @classmethod
+    def _background_first(
+        cls, tree: LabelTree, named: Iterable[tuple[str, frozenset[int]]]
+    ) -> Coarsening:
         remainder = tree.leaf_names.index(tree.remainder)
-        named.sort(key=lambda item: remainder not in item[1])  # stable: background first
-        return cls(tree, tuple(n for n, _ in named), tuple(g for _, g in named))
+        ordered = sorted(named, key=lambda item: remainder not in item[1])  # stable
+        return cls(tree, tuple(n for n, _ in ordered), tuple(g for _, g in ordered))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -85,17 +105,21 @@ class Coarsening:
         m = np.zeros((len(self.groups), len(self.tree)), dtype=bool)
         for i, group in enumerate(self.groups):
             m[i, sorted(group)] = True
+        m.setflags(write=False)
         return m
 
     def refines(self, other: Coarsening) -> bool:
         """Whether every group of this coarsening lies inside one group of `other`."""
+        self._check_leaves(other)
         return all(any(g <= h for h in other.groups) for g in self.groups)
 
     def over(self, cells: Coarsening) -> np.ndarray:
         """(groups, cells) bool: how the groups are made of another coarsening's groups.
 
-        Raises LabelError where a group splits a cell: that question cannot be answered.
+        Raises LabelError where a group splits a cell: that question cannot be answered. Likewise
+        where the two number other leaves.
         """
+        self._check_leaves(cells)
         split = [
             cells.names[j]
             for j, c in enumerate(cells.groups)
@@ -107,6 +131,14 @@ class Coarsening:
                 f"it knows only ({cells}). Ask a coarser question or train on finer groups."
             )
         return np.array([[c <= g for c in cells.groups] for g in self.groups], dtype=bool)
+
+    def _check_leaves(self, other: Coarsening) -> None:
+        if self.tree.leaf_names != other.tree.leaf_names:
+            raise LabelError(
+                f"the coarsenings ({self}) and ({other}) belong to different label trees, with the "
+                f"leaves {list(self.tree.leaf_names)} and {list(other.tree.leaf_names)}; expected "
+                "two of the same tree. Use the labels.yaml the model was trained with."
+            )
 
     def coarsen(self, *groups: str) -> Coarsening:
         """A coarsening of this coarsening; LabelError where it would split one of its groups."""
@@ -122,16 +154,30 @@ class Coarsening:
         }
 
     @classmethod
-    def from_dict(cls, tree: LabelTree, groups: dict[str, list[str]]) -> Coarsening:
-        """Read what `to_dict` wrote."""
-        return cls(tree, tuple(groups), tuple(parse_leaves(tree, g) for g in groups.values()))
+    def from_dict(cls, tree: LabelTree, groups: Mapping[str, str | Sequence[str]]) -> Coarsening:
+        """Read what `to_dict` wrote: name -> expression; the groups must hold every leaf."""
+        for name in groups:
+            if not isinstance(name, str) or not name:
+                raise LabelError(
+                    f"{name!r} cannot name a group; expected non-empty text. (Quote names that "
+                    "YAML reads as numbers or booleans.)"
+                )
+        return cls._background_first(tree, [(n, parse_leaves(tree, g)) for n, g in groups.items()])
+
+
+def _name(expression: Any) -> str:
+    """How a group is called that was given by an expression alone."""
+    if isinstance(expression, list | tuple):
+        return "+".join(_name(part) for part in expression)
+    return str(expression).strip()
 
 
 def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
     """The coarsest coarsening that refines all of them: the cells a network must tell apart.
 
     A cell that is a group of one of them keeps that group's name; another takes the name of its
-    node, or the names of its leaves joined by `+`.
+    node, or the names of its leaves joined by `+`. (Where the coarsenings use one name for two
+    cells, all cells are named in the second way.)
     """
     if not coarsenings:
         raise LabelError("a method needs at least one coarsening to train on.")
@@ -143,11 +189,9 @@ def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
         key = tuple(next(i for i, g in enumerate(c.groups) if leaf in g) for c in coarsenings)
         cells.setdefault(key, set()).add(leaf)
     given = {g: n for c in reversed(coarsenings) for n, g in zip(c.names, c.groups, strict=True)}
-    named = []
-    for members in cells.values():
-        cell = frozenset(members)
-        joined = "+".join(tree.leaf_names[i] for i in sorted(cell))
-        named.append((given.get(cell) or tree.node_of(cell) or joined, cell))
-    remainder = tree.leaf_names.index(tree.remainder)
-    named.sort(key=lambda item: remainder not in item[1])
-    return Coarsening(tree, tuple(n for n, _ in named), tuple(g for _, g in named))
+    groups = [frozenset(members) for members in cells.values()]
+    plain = [tree.node_of(g) or "+".join(tree.leaf_names[i] for i in sorted(g)) for g in groups]
+    names = [given.get(g, name) for g, name in zip(groups, plain, strict=True)]
+    if len(set(names)) < len(names):
+        names = plain
+    return Coarsening._background_first(tree, zip(names, groups, strict=True))

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 
 from hinterland.labels.coarsening import Coarsening
 from hinterland.labels.scheme import Scheme
+from hinterland.labels.tree import LabelError
 
 
 def decode(probabilities: np.ndarray, cells: Coarsening, at: Coarsening) -> np.ndarray:
     """The most probable group of `at` for each voxel.
 
     probabilities: (cells, *spatial), summing to 1 over the first axis.
-    Returns (*spatial) uint8 group indices of `at`. Group probabilities are sums of cell
-    probabilities, so the answer may differ from merging the most probable cell: three organs of
-    0.2 each outvote a lesion of 0.4 when the question is "lesion or not".
-    Raises LabelError where `at` splits a cell.
+    Returns (*spatial) group indices of `at`, uint8 (uint16 above 256 groups). Group probabilities
+    are sums of cell probabilities, so the answer may differ from merging the most probable cell:
+    three organs of 0.2 each outvote a lesion of 0.4 when the question is "lesion or not".
+    Raises LabelError where `at` splits a cell, or the channels are not the cells.
     """
+    if probabilities.ndim < 1 or probabilities.shape[0] != len(cells):
+        raise LabelError(
+            f"probabilities of shape {probabilities.shape} came for {len(cells)} cells ({cells}); "
+            "expected one channel a cell, first axis."
+        )
     matrix = at.over(cells).astype(probabilities.dtype)
     flat = probabilities.reshape(probabilities.shape[0], -1)
     merged = matrix @ flat if not _is_identity(matrix) else flat
-    return merged.argmax(axis=0).astype(np.uint8).reshape(probabilities.shape[1:])
+    dtype = np.min_scalar_type(len(at) - 1)
+    return merged.argmax(axis=0).astype(dtype).reshape(probabilities.shape[1:])
 
 
 def _is_identity(matrix: np.ndarray) -> bool:
@@ -41,5 +50,5 @@ def group_values(at: Coarsening, scheme: Scheme | None) -> dict[str, int]:
         values[background] = 0
     for name in at.names:
         if name not in values:
-            values[name] = next(v for v in range(256) if v not in values.values())
+            values[name] = next(v for v in count() if v not in values.values())
     return {name: values[name] for name in at.names}

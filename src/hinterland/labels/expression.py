@@ -19,12 +19,12 @@ def parse_leaves(tree: LabelTree, expression: str | Sequence[str]) -> frozenset[
     """
     if isinstance(expression, str):
         leaves = _parse_text(tree, expression)
-    elif isinstance(expression, Sequence) and expression:
+    elif isinstance(expression, list | tuple) and expression:
         leaves = frozenset().union(*(parse_leaves(tree, part) for part in expression))
     else:
         raise LabelError(
             f"{expression!r} does not denote leaves; expected a node, a list of nodes, "
-            "'not NODE' or 'any'."
+            "'not NODE' or 'any'. (Quote names that YAML reads as numbers or booleans.)"
         )
     if not leaves:
         raise LabelError(f"{expression!r} denotes no leaf at all; say 'any' to ignore voxels.")

@@ -7,31 +7,41 @@ from typing import Any
 
 from hinterland.labels.tree import LabelError, LabelTree
 
+LARGEST = 2**15 - 1
+
 
 def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
     """Tree, integer -> expression, and target of a dataset.json's `labels`.
 
     Plain labels (name -> integer) give a flat tree whose leaves are the labels. Regions (name ->
     list of integers) become inner nodes, each integer a leaf, as long as they nest; regions that
-    overlap without nesting become unions in questions of their own.
+    overlap without nesting become unions in questions of their own. The integers of `ignore` mean
+    "any leaf". Raises LabelError for anything nnU-Net could not mean either.
     """
     if not isinstance(labels, Mapping) or not labels:
-        raise LabelError(f"dataset.json: `labels` is {labels!r}; expected name -> integer.")
+        raise LabelError(f"`labels` is {labels!r}; expected a mapping, name -> integer.")
     sets = {str(name): _integers(name, value) for name, value in labels.items()}
     ignore = sets.pop("ignore", frozenset())
     background = sets.pop("background", frozenset({0}))
     if background != {0}:
-        raise LabelError(f"dataset.json: background is {sorted(background)}; nnU-Net wants 0.")
+        raise LabelError(f"label 'background' is {sorted(background)}; expected 0, as in nnU-Net.")
+    for name, integers in sets.items():
+        if integers & (ignore | {0}):
+            raise LabelError(
+                f"label {name!r} holds {sorted(integers)}; expected none of 0, which is the label "
+                f"`background`, nor of the integers of `ignore` ({sorted(ignore)})."
+            )
+    if 0 in ignore:
+        raise LabelError("label 'ignore' is 0, which is the label `background`; use another one.")
     values: dict[int, Any] = {0: "background"} | dict.fromkeys(sorted(ignore), "any")
     leaves = _leaf_names(sets, taken=set(values))
     values |= leaves
     if len({frozenset(s) for s in sets.values()}) < len(sets):
-        raise LabelError("dataset.json: two labels have the same integers.")
+        raise LabelError(f"two labels have the same integers: {dict(labels)}. Remove one of them.")
     nested = all(a <= b or b <= a or not a & b for a in sets.values() for b in sets.values())
     if not nested:
         tree = LabelTree({"background": {}, **{n: {} for n in leaves.values()}})
-        target = {name: ["+".join(leaves[i] for i in sorted(s))] for name, s in sets.items()}
-        return tree, values, target
+        return tree, values, {name: _either(tree, name, s, leaves) for name, s in sets.items()}
     tree = LabelTree({"background": {}, **_nest(sets, leaves)})
     if all(len(s) == 1 for s in sets.values()):
         return tree, values, None
@@ -40,12 +50,26 @@ def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
 
 def _integers(name: Any, value: Any) -> frozenset[int]:
     items = value if isinstance(value, list | tuple) else [value]
-    if not items or any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in items):
+    if not items or not all(is_file_integer(i) for i in items):
         raise LabelError(
-            f"dataset.json: label {name!r} is {value!r}; expected a non-negative integer, "
-            "or a list of them for a region."
+            f"label {name!r} is {value!r}; expected an integer from 0 to {LARGEST}, or a list of "
+            "them for a region. (nnU-Net v2 writes name: integer; version 1 had it the other way "
+            "round.)"
         )
     return frozenset(items)
+
+
+def is_file_integer(value: Any) -> bool:
+    """Whether a label file may hold the value: they are read as int16, and -1 is padding."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _either(
+    tree: LabelTree, name: str, integers: frozenset[int], leaves: Mapping[int, str]
+) -> dict[str, list[str]]:
+    """A region and everything outside it, as named groups."""
+    inside = [leaves[i] for i in sorted(integers)]
+    return {f"not {name}": [n for n in tree.leaf_names if n not in inside], name: inside}
 
 
 def _leaf_names(sets: Mapping[str, frozenset[int]], taken: set[int]) -> dict[int, str]:

@@ -24,6 +24,16 @@ class Scheme:
     tree: LabelTree
     values: tuple[tuple[int, frozenset[int]], ...] = ()
 
+    def __post_init__(self) -> None:
+        if len(dict(self.values)) < len(self.values):
+            raise LabelError(f"scheme {self.name!r} gives one integer two meanings: {self.values}.")
+        for value, leaves in self.values:
+            if not leaves or not leaves <= self.tree.every:
+                raise LabelError(
+                    f"scheme {self.name!r}: value {value} means {sorted(leaves)}; expected some of "
+                    f"the leaf numbers 0 to {len(self.tree) - 1}."
+                )
+
     @property
     def meaning(self) -> Mapping[int, frozenset[int]]:
         """The values as a mapping."""
@@ -42,13 +52,17 @@ class Scheme:
         """The scheme for an image that is known to hold none of the leaves in `absent`.
 
         Every value's set loses them; a negative image label thus supervises every voxel. A value
-        that means only absent leaves contradicts the image label: LabelError.
+        that means nothing else is no longer named: a label file that holds it contradicts the
+        image label, and `unknown` finds it. For the scheme without values the result has one, 0.
+        Raises LabelError where no leaf would be left.
         """
         values = self.values or ((0, self.tree.every),)
-        for value, leaves in values:
-            if not leaves - absent and self.values:
-                raise LabelError(
-                    f"scheme {self.name!r}: value {value} means only classes that the image label "
-                    "says are absent. Correct the label file or the image label."
-                )
+        if all(leaves <= absent for _, leaves in values):
+            raise LabelError(
+                f"scheme {self.name!r}: the image label says that {self._names(absent)} are "
+                "absent, and no other class is left for any voxel. Correct the image label."
+            )
         return Scheme(name, self.tree, tuple((v, s - absent) for v, s in values if s - absent))
+
+    def _names(self, leaves: frozenset[int]) -> list[str]:
+        return [self.tree.leaf_names[i] for i in sorted(leaves)]

@@ -1,4 +1,4 @@
-"""One table of leaf sets for a whole data set, so that patches of different schemes can be mixed."""
+"""One table of leaf sets for a whole data set, so that patches of all its schemes can be mixed."""
 
 from __future__ import annotations
 
@@ -28,29 +28,39 @@ class LeafSetTable:
 
     @classmethod
     def of(cls, tree: LabelTree, schemes: Iterable[Scheme]) -> LeafSetTable:
-        """Row 0, then one row per value of each scheme, in order."""
+        """Row 0, then one row per value of each scheme, in order; scheme names must differ."""
+        schemes = tuple(schemes)
+        names = [s.name for s in schemes]
+        if len(set(names)) < len(names):
+            raise LabelError(f"two annotation schemes have the same name: {names}; rename one.")
         sets, owners = [tree.every], [""]
         for scheme in schemes:
             for _, leaves in scheme.values:
                 sets.append(leaves)
                 owners.append(scheme.name)
-        if len(set(owners)) > len(owners):  # pragma: no cover - set can never be larger
-            raise LabelError("scheme names must differ")
         return cls(tree, tuple(sets), tuple(owners))
 
     def __len__(self) -> int:
         return len(self.sets)
 
     def rows(self, scheme: Scheme) -> dict[int, int]:
-        """Integer in the file -> row, for one scheme of this table."""
-        start = self.schemes.index(scheme.name) if scheme.values else 0
+        """Integer in the file -> row, for one scheme of this table (LabelError for another)."""
+        if not scheme.values:
+            return {}
+        if scheme.name not in self.schemes:
+            known = sorted(set(self.schemes) - {""})
+            raise LabelError(f"scheme {scheme.name!r} is not in the table, which has {known}.")
+        start = self.schemes.index(scheme.name)
         return {value: start + i for i, (value, _) in enumerate(scheme.values)}
 
     def with_groups(self, coarsening: Coarsening, scheme: str) -> tuple[LeafSetTable, int]:
         """The table with one more row per group of a coarsening, and the number of the first.
 
-        Pseudo-labels are written as `first + argmax(probabilities)`.
+        Pseudo-labels are written as `first + argmax(probabilities)`. `scheme` names their owner;
+        LabelError if the table has rows of that name, whose meaning the new rows would change.
         """
+        if scheme in self.schemes:
+            raise LabelError(f"the table already has a scheme {scheme!r}; give the rows another.")
         table = LeafSetTable(
             self.tree,
             self.sets + coarsening.groups,
@@ -64,6 +74,7 @@ class LeafSetTable:
         m = np.zeros((len(self.sets), len(self.tree)), dtype=bool)
         for i, leaves in enumerate(self.sets):
             m[i, sorted(leaves)] = True
+        m.setflags(write=False)
         return m
 
     def allowed(self, coarsening: Coarsening) -> np.ndarray:

@@ -46,6 +46,13 @@ class LabelTree:
     LabelError: duplicate or empty names, fewer than two leaves, an unknown remainder.
     """
 
+    leaf_names: tuple[str, ...]
+    remainder: str
+    virtual: frozenset[str]
+    _children: dict[str, tuple[str, ...]]
+    _parent: dict[str, str | None]
+    _roots: tuple[str, ...]
+
     def __init__(
         self,
         nodes: Mapping[str, Any],
@@ -53,22 +60,34 @@ class LabelTree:
         remainder: str | None = None,
         virtual: tuple[str, ...] | frozenset[str] = (),
     ) -> None:
-        self._children: dict[str, tuple[str, ...]] = {}
-        self._parent: dict[str, str | None] = {}
-        self._roots = self._add(nodes, None)
-        self.leaf_names: tuple[str, ...] = tuple(n for n in self.nodes if not self._children[n])
+        if not isinstance(nodes, Mapping):
+            raise LabelError(
+                f"a label tree came as {nodes!r}; expected a mapping of class names to their "
+                "children, such as {background: {}, lesion: {}}."
+            )
+        own = vars(self)  # attribute assignment is refused, here too
+        own["_children"], own["_parent"] = {}, {}
+        own["_roots"] = self._add(nodes, None)
+        own["leaf_names"] = tuple(n for n in self.nodes if not self._children[n])
         if len(self.leaf_names) < 2:
             raise LabelError(
-                f"the label tree has {len(self.leaf_names)} leaf: {list(self.leaf_names)}. "
-                "A segmentation needs at least two classes; add the background as a leaf of its own."
+                f"the label tree has too few leaves: {list(self.leaf_names)}. A segmentation "
+                "needs at least two classes; add the background as a leaf of its own."
             )
-        self.virtual: frozenset[str] = frozenset(virtual)
-        for name in self.virtual:
+        own["virtual"] = frozenset(virtual)
+        for name in sorted(self.virtual):
             if name not in self.leaf_names:
                 raise LabelError(
-                    f"virtual class {name!r} is not a leaf of the tree: {self._known()}"
+                    f"virtual class {name!r} is not a leaf of the tree; the leaves are "
+                    f"{list(self.leaf_names)}."
                 )
-        self.remainder: str = self._find_remainder(remainder)
+        own["remainder"] = self._find_remainder(remainder)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a LabelTree is immutable; make a new one to change {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a LabelTree is immutable; {name!r} cannot be deleted")
 
     def _add(self, nodes: Mapping[str, Any], parent: str | None) -> tuple[str, ...]:
         for name, children in nodes.items():
@@ -78,10 +97,13 @@ class LabelTree:
                     "not begin with 'not '. (Quote names that YAML reads as numbers or booleans.)"
                 )
             if "," in name or name != name.strip():
-                raise LabelError(f"class name {name!r}: commas and outer spaces are not allowed.")
+                raise LabelError(
+                    f"class name {name!r}: commas and outer spaces are not allowed; rename it."
+                )
             if name in self._parent:
                 raise LabelError(
-                    f"the name {name!r} stands twice in the tree; every node needs a name of its own."
+                    f"the name {name!r} stands twice in the tree; every node needs a name of its "
+                    "own, inner nodes and leaves alike."
                 )
             if children is not None and not isinstance(children, Mapping):
                 raise LabelError(
@@ -96,7 +118,10 @@ class LabelTree:
     def _find_remainder(self, remainder: str | None) -> str:
         if remainder is not None:
             if remainder not in self.leaf_names:
-                raise LabelError(f"remainder {remainder!r} is not a leaf: {list(self.leaf_names)}")
+                raise LabelError(
+                    f"remainder {remainder!r} is not a leaf of the tree; expected one of "
+                    f"{list(self.leaf_names)}."
+                )
             return remainder
         known = [n for n in _REMAINDER_NAMES if n in self.leaf_names]
         return known[0] if known else self.leaf_names[0]
@@ -149,15 +174,15 @@ class LabelTree:
 
     def below(self, name: str) -> frozenset[int]:
         """The leaves under a node, as leaf numbers (a leaf is below itself)."""
-        self.check(name)
-        stack, found = [name], set()
-        while stack:
-            node = stack.pop()
-            if self._children[node]:
-                stack.extend(self._children[node])
-            else:
-                found.add(self.leaf_names.index(node))
-        return frozenset(found)
+        return self._below[self.check(name)]
+
+    @cached_property
+    def _below(self) -> dict[str, frozenset[int]]:
+        found: dict[str, frozenset[int]] = {}
+        for name in reversed(self.nodes):  # children before their parents
+            own = [self.leaf_names.index(name)] if not self._children[name] else []
+            found[name] = frozenset(own).union(*(found[c] for c in self._children[name]))
+        return found
 
     @property
     def every(self) -> frozenset[int]:

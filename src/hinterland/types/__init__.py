@@ -1,4 +1,4 @@
-"""The value types every room speaks: Case, Plan, Batch, View. Immutable, no behaviour to speak of."""
+"""The value types every room speaks: Case, Plan, Batch, View. Immutable, hardly any behaviour."""
 
 from hinterland.types.batch import Batch, Progress, View
 from hinterland.types.case import Case, Dataset
