@@ -70,7 +70,7 @@ def sliding_window(
     weights = torch.from_numpy(gaussian_weights(tile))
     total: Tensor | None = None
     weight = torch.zeros(padded.shape[2:])
-    source = torch.from_numpy(np.ascontiguousarray(padded, dtype=np.float32))
+    source = torch.from_numpy(np.array(padded, dtype=np.float32))  # a copy: maps are read-only
     starts = [tile_starts(n, t, overlap) for n, t in zip(padded.shape[2:], tile, strict=True)]
     boxes = [tuple(slice(a, a + t) for a, t in zip(p, tile, strict=True)) for p in product(*starts)]
     for box in boxes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -95,6 +96,11 @@ class Method(ABC):
     name: str
     on: tuple[Coarsening, ...]
     """The coarsenings its losses see."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The fields beside `name` and `on`: with them, `make_method` makes an equal method."""
+        return {k: v for k, v in vars(self).items() if k not in ("name", "on")}
 
     @property
     @abstractmethod

@@ -15,7 +15,7 @@ def _supervised(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str,
 
 
 def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]) -> Method:
-    if on:
+    if on and tuple(on) != (spec.tree.leaves,):
         raise HinterlandError(
             "backsplit always trains on the leaves; it takes no --on. For other coarsenings use "
             "`--method supervised --on leaves,target`."
@@ -37,18 +37,19 @@ def method_names() -> tuple[str, ...]:
 def make_method(
     name: str,
     spec: LabelSpec,
-    on: Sequence[str] = (),
+    on: Sequence[str | Coarsening] = (),
     options: Mapping[str, object] | None = None,
 ) -> Method:
     """A method by name.
 
-    on: questions by text (see `LabelSpec.question`); empty means the method's own default.
+    on: coarsenings, or questions by text (see `LabelSpec.question`); empty means the method's own default.
     options: fields of the method, such as `ce_weight`.
     Raises HinterlandError for an unknown name or option.
     """
     if name not in _METHODS:
         raise HinterlandError(f"method {name!r}: expected one of {', '.join(_METHODS)}")
     try:
-        return _METHODS[name](spec, [spec.question(text) for text in on], options or {})
+        asked = [spec.question(q) if isinstance(q, str) else q for q in on]
+        return _METHODS[name](spec, asked, options or {})
     except TypeError as error:
         raise HinterlandError(f"method {name!r}: {error}. Check the `method.*` settings.") from None

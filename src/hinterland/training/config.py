@@ -1,0 +1,123 @@
+"""What a run is asked to do: every setting, checked, with the default a user would expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hinterland.types import HinterlandError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimiserConfig(_Strict):
+    """Overrides of the network's own recipe (`networks.recipe`); None keeps the recipe's value."""
+
+    optimiser: Literal["sgd", "adam", "adamw"] | None = None
+    lr: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    momentum: float | None = Field(None, ge=0, lt=1)
+    nesterov: bool | None = None
+    eps: float | None = Field(None, gt=0)
+    schedule: Literal["poly", "cosine", "linear"] | None = None
+    power: float | None = Field(None, gt=0)
+    min_lr: float | None = Field(None, ge=0)
+    warmup: int = Field(0, ge=0, description="steps over which lr rises linearly from zero")
+    clip: float = Field(12.0, gt=0, description="norm to which gradients are clipped")
+
+
+class DataConfig(_Strict):
+    """How patches are drawn and changed."""
+
+    augmentation: Literal["nnunet", "flips", "none"] = "nnunet"
+    foreground: float = Field(0.33, ge=0, le=1, description="share of patches on foreground")
+    foreground_on: Literal["target", "on"] = Field(
+        "target",
+        description="centre on the target question's classes (the same patches in every arm), or "
+        "on all classes of the coarsenings trained on, as nnU-Net does",
+    )
+    workers: int | None = Field(None, ge=0, description="None: 0 on a CPU, else up to 8")
+
+
+class ValidationConfig(_Strict):
+    """Prediction of whole validation volumes while training, and of the test volumes after it."""
+
+    interval: int | None = Field(None, ge=1, description="steps; None: a twentieth of all steps")
+    overlap: float = Field(0.5, ge=0, lt=1)
+    mirror: bool = Field(
+        True, description="average over mirrored copies when predicting at the end"
+    )
+    window_batch: int = Field(4, ge=1)
+
+
+class TrainConfig(_Strict):
+    """A training run. `hinterland train --set a.b=c` sets `b` of section `a`."""
+
+    steps: int = Field(25_000, ge=1)
+    seed: int = Field(0, ge=0)
+    network: str = "unet"
+    network_options: dict[str, Any] = Field(default_factory=dict)
+    batch_size: int | None = Field(None, ge=1, description="None: the plan's")
+    patch_size: tuple[int, ...] | None = Field(None, description="None: the plan's")
+    batch_dice: bool | None = Field(None, description="None: the plan's")
+    deep_supervision: bool | None = Field(None, description="None: the network's recipe")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    accelerator: str = "auto"
+    devices: int = Field(1, ge=1)
+    nodes: int = Field(1, ge=1)
+    deterministic: bool = True
+    regularisers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    optimiser: OptimiserConfig = OptimiserConfig()
+    data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
+
+    @property
+    def interval(self) -> int:
+        """Steps between two validations (and checkpoints)."""
+        return self.validation.interval or max(1, self.steps // 20)
+
+
+def make_config(settings: Mapping[str, Any]) -> TrainConfig:
+    """A checked configuration. HinterlandError naming each setting that cannot be meant."""
+    try:
+        return TrainConfig.model_validate(dict(settings))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})"
+            for e in error.errors()
+        ]
+        raise HinterlandError("settings that cannot be meant:\n  " + "\n  ".join(lines)) from None
+
+
+def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Settings with `a.b=value` texts applied; values are read as YAML (`1e-3`, `true`, `[2, 3]`).
+
+    Raises HinterlandError for a text without `=`.
+    """
+    result: dict[str, Any] = {
+        k: dict(v) if isinstance(v, Mapping) else v for k, v in settings.items()
+    }
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise HinterlandError(f"--set {text!r}: expected name=value, as in optimiser.lr=0.001")
+        *sections, last = key.strip().split(".")
+        place = result
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise HinterlandError(f"--set {text!r}: {section!r} is a value, not a section.")
+        place[last] = _value(value)
+    return result
+
+
+def _value(text: str) -> Any:
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return yaml.safe_load(text)

@@ -1,0 +1,74 @@
+"""What this machine can do: accelerator, precision, processes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from hinterland.training.config import TrainConfig
+
+
+def resolve_accelerator(name: str) -> str:
+    """ "cuda", "mps" or "cpu" for "auto", else the name itself ("gpu" is "cuda")."""
+    if name != "auto":
+        return "cuda" if name == "gpu" else name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "cpu"
+
+
+def resolve_precision(name: str, accelerator: str) -> str:
+    """ "bf16" or "fp32"; "auto" is bf16 where the device computes in it."""
+    if name != "auto":
+        return name
+    if accelerator == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if accelerator == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+
+
+def data_workers(config: TrainConfig, accelerator: str) -> int:
+    """Loader processes. None on a CPU, where they would take the cores that the network needs."""
+    if config.data.workers is not None:
+        return config.data.workers
+    return 0 if accelerator == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+def process_rank() -> int:
+    """Rank of this process under torchrun, SLURM or Lightning's launcher; 0 when alone."""
+    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        if variable in os.environ:
+            return int(os.environ[variable])
+    return 0
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    import platform
+    from importlib.metadata import version
+
+    names = ("hinterland", "torch", "lightning", "monai", "batchgeneratorsv2", "numpy", "scipy")
+    found = {name: version(name) for name in names}
+    return {"python": platform.python_version(), **found}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, threads and accelerator of this machine."""
+    import platform
+
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = (
+                next(line for line in file if line.startswith("model name")).split(":")[1].strip()
+            )
+    except (OSError, StopIteration):
+        pass
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"cpu": name, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}

@@ -1,0 +1,151 @@
+"""One phase of training as a Lightning module: weigh, sum, step, log. Knows no particular method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hinterland.methods import Losses, Method, Phase, Regulariser
+from hinterland.networks.recipes import OptimiserRecipe
+from hinterland.training.config import TrainConfig
+from hinterland.training.optimise import learning_rate, make_optimiser
+from hinterland.types import Batch, HinterlandError, Progress
+
+LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator
+
+
+class Engine(L.LightningModule):
+    """Trains `networks` by `method` through one phase.
+
+    All randomness of a step (dropout, stochastic methods) is drawn after seeding from
+    (seed, phase, step), and the learning rate is a function of the step: so a phase can be entered
+    at any step with nothing but weights and optimiser state.
+
+    Parameters
+    ----------
+    offset: global step at which the phase begins; start: step inside it to begin with.
+    optimiser_states: what `optimiser_state` gave at `start`, or None for fresh optimisers.
+    write: receives (global step, values) every few steps.
+    at_interval: called with the engine after each `config.interval` steps and at the end.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        networks: nn.ModuleDict,
+        regularisers: nn.ModuleDict,
+        phase: Phase,
+        *,
+        index: int,
+        steps: int,
+        start: int,
+        offset: int,
+        recipe: OptimiserRecipe,
+        config: TrainConfig,
+        optimiser_states: dict[str, Any] | None,
+        write: Callable[[int, dict[str, float]], None],
+        at_interval: Callable[[Engine], None],
+        tick: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.method, self.networks, self.regularisers = method, networks, regularisers
+        self.phase, self.index, self.steps, self.offset = phase, index, steps, offset
+        self.step = start
+        self.recipe, self.config = recipe, config
+        self._states, self._write = optimiser_states, write
+        self._at_interval, self._tick = at_interval, tick
+        self._window: list[dict[str, Tensor]] = []
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        optimisers = []
+        for name in self.phase.optimisers:
+            parameters = list(self.method.parameters(self.networks, name))
+            if name == self.phase.optimisers[0]:
+                parameters += [p for p in self.regularisers.parameters() if p.requires_grad]
+            optimiser = make_optimiser(self.recipe, parameters)
+            if self._states is not None:
+                optimiser.load_state_dict(self._states[name])
+            optimisers.append(optimiser)
+        return optimisers
+
+    def optimiser_state(self) -> dict[str, Any]:
+        """The state of every optimiser of the phase, by name."""
+        optimisers = self._optimisers()
+        return {
+            name: optimiser.state_dict()
+            for name, optimiser in zip(self.phase.optimisers, optimisers, strict=True)
+        }
+
+    def _optimisers(self) -> list[Any]:
+        found = self.optimizers()
+        return found if isinstance(found, list) else [found]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
+        return batch.to(device)
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        torch.manual_seed(step_seed(self.config.seed, self.index, self.step))
+        record: dict[str, Tensor] = {}
+        for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
+            progress = Progress(self.phase.name, self.step, self.steps, name)
+            rate = learning_rate(self.recipe, self.config.optimiser, self.step, self.steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            losses = self._losses(batch, progress)
+            total = losses.total
+            optimiser.zero_grad(set_to_none=True)
+            self.manual_backward(total)
+            parameters = [p for g in optimiser.param_groups for p in g["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.config.optimiser.clip)
+            optimiser.step()
+            tag = "" if name == self.phase.optimisers[0] else f"{name}/"
+            record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": torch.tensor(rate)}
+            record |= {f"train/{tag}{k}": v.detach() for k, v in losses.terms.items()}
+        self.method.after_step(self.networks, progress)
+        self._window.append(record)
+        self.step += 1
+        if self.step % LOG_EVERY == 0:
+            self.flush_log()
+        self._tick()
+
+    def _losses(self, batch: Batch, progress: Progress) -> Losses:
+        losses = self.method.losses(self.networks, batch, progress)
+        terms, weights = dict(losses.terms), dict(losses.weights)
+        for name, regulariser in self.regularisers.items():
+            assert isinstance(regulariser, Regulariser)
+            added = regulariser(losses.views, progress)
+            terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
+            weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
+        return Losses(terms, weights, losses.views)
+
+    def flush_log(self) -> None:
+        """Write the mean of the steps since the last call. HinterlandError if the loss is lost."""
+        if not self._window:
+            return
+        keys = self._window[-1].keys()
+        means = {
+            k: float(torch.stack([w[k].float().cpu() for w in self._window]).mean()) for k in keys
+        }
+        self._window = []
+        if not np.isfinite(means["train/loss"]):
+            raise HinterlandError(
+                f"the loss is {means['train/loss']} at step {self.step} of phase "
+                f"{self.phase.name!r}. Lower the learning rate (--set optimiser.lr=...), or train "
+                "with --set precision=fp32; the last checkpoint is kept."
+            )
+        self._write(self.offset + self.step - 1, means)
+
+    def on_train_epoch_end(self) -> None:
+        self.flush_log()
+        self._at_interval(self)
+
+
+def step_seed(seed: int, phase: int, step: int) -> int:
+    """A 63-bit seed for what is random in one step."""
+    return int(np.random.SeedSequence([seed, phase, step]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,283 @@
+"""Training a run from its last checkpoint, or from nothing, to its end."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+
+from hinterland.data.augmentation import augment
+from hinterland.data.collate import collate
+from hinterland.data.patches import PatchDataset
+from hinterland.data.prepared import Prepared
+from hinterland.data.rows import foreground_values
+from hinterland.data.sampling import StepSampler
+from hinterland.inference.volumes import Predictor, WindowOptions
+from hinterland.methods import Method, Setting
+from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
+from hinterland.training.device import data_workers, resolve_accelerator, resolve_precision
+from hinterland.training.engine import Engine
+from hinterland.training.logbook import Logbook
+from hinterland.training.optimise import resolve_recipe
+from hinterland.training.record import RunRecord
+from hinterland.training.regularisers import build_regularisers
+from hinterland.training.streams import streams_for
+from hinterland.training.validate import mean_score, validate
+from hinterland.types import Dataset
+
+log = logging.getLogger(__name__)
+Report = Callable[[int, int, str], None]
+
+
+@dataclass
+class Position:
+    """Where training stands. `best` is (score, global step) of the phase's best validation."""
+
+    phase: int = 0
+    step: int = 0
+    best: tuple[float, int] | None = None
+
+
+class Trainer:
+    """Takes a run through its phases. One object a process; everything it needs is in the record."""
+
+    def __init__(
+        self, run: Path, record: RunRecord, dataset: Dataset, prepared: Prepared, report: Report
+    ) -> None:
+        self.run, self.record, self.dataset, self.prepared = run, record, dataset, prepared
+        self.report = report
+        self.config, self.spec = record.train, record.spec
+        self.method: Method = record.make_method()
+        self.accelerator = resolve_accelerator(self.config.accelerator)
+        self.precision = resolve_precision(self.config.precision, self.accelerator)
+        self.recipe = resolve_recipe(self.config)
+        self.setting = setting_of(record)
+        self.networks = self.method.build(self.setting)
+        self.regularisers = build_regularisers(self.config.regularisers, self.setting, self.method)
+        self.position = Position()
+        self._states: dict[str, Any] | None = None
+        self._message = ""
+
+    def fit(self) -> None:
+        """Train from the last checkpoint (if there is one) to the end of the last phase."""
+        if self.config.deterministic:
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        if (self.run / "checkpoints" / "last.ckpt").is_file():
+            self._restore(load_checkpoint(self.run / "checkpoints" / "last.ckpt"))
+        phases = self.method.phases()
+        lengths = phase_steps([p.share for p in phases], self.config.steps)
+        while self.position.phase < len(phases):
+            self._fit_phase(self.position.phase, lengths)
+
+    def _fit_phase(self, index: int, lengths: list[int]) -> None:
+        phase = self.method.phases()[index]
+        offset = sum(lengths[:index])
+        if self.position.step == 0 and index > 0 and phase.start_from == "best":
+            self._load_weights(load_checkpoint(self.run / "checkpoints" / "best.ckpt"))
+        trainer = self._lightning(lengths[index])
+        logbook = None
+        if trainer.global_rank == 0:
+            logbook = Logbook(self.run, start=offset + self.position.step)
+        engine = Engine(
+            self.method,
+            self.networks,
+            self.regularisers,
+            phase,
+            index=index,
+            steps=lengths[index],
+            start=self.position.step,
+            offset=offset,
+            recipe=self.recipe,
+            config=self.config,
+            optimiser_states=self._states,
+            write=lambda step, values: logbook.write(phase.name, step, values) if logbook else None,
+            at_interval=lambda e: self._interval(e, logbook),
+            tick=lambda: self.report(offset + engine.step, self.config.steps, self._message),
+        )
+        data = _Loaders(self, index, lengths[index])
+        if self.position.step < lengths[index]:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="lightning")
+                trainer.fit(engine, datamodule=data)
+        if logbook:
+            logbook.close()
+        self.position = Position(index + 1, 0, None)
+        self._states = None
+
+    def _lightning(self, steps: int) -> L.Trainer:
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+        config = self.config
+        left = max(steps - self.position.step, 0)
+        many = config.devices * config.nodes > 1
+        return L.Trainer(
+            max_epochs=-(-left // config.interval),
+            accelerator="gpu" if self.accelerator == "cuda" else self.accelerator,
+            devices=config.devices,
+            num_nodes=config.nodes,
+            strategy="ddp_find_unused_parameters_true" if many else "auto",
+            precision="bf16-mixed" if self.precision == "bf16" else "32-true",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+        )
+
+    def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
+        """Validate, log, and save: last always, best where the mean Dice is the highest so far."""
+        scores = self._validate(engine)
+        best = self.position.best
+        if engine.trainer.global_rank == 0:
+            score, means = mean_score(scores)
+            at = engine.offset + engine.step
+            if scores:
+                values = {"val/dice": score, **{f"val/dice/{k}": v for k, v in means.items()}}
+                if logbook:
+                    logbook.write(engine.phase.name, at - 1, values)
+                self._message = f"val Dice {score:.3f}"
+                log.info("step %d: val Dice %.4f", at, score)
+            improved = not scores or best is None or score > best[0]
+            if improved:
+                best = (score, at)
+            self.position = Position(engine.index, engine.step, best)
+            if logbook:
+                logbook.flush()
+            content = self._content(engine)
+            if improved:
+                save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
+            save_checkpoint(self.run / "checkpoints" / "last.ckpt", content)
+        else:
+            self.position = Position(engine.index, engine.step, best)
+        engine.trainer.strategy.barrier()
+
+    def _validate(self, engine: Engine) -> dict[str, dict[str, float]]:
+        """Scores of all validation cases; each process predicts its share."""
+        trainer = engine.trainer
+        cases = self.record.cases(self.dataset, "val")[trainer.global_rank :: trainer.world_size]
+        self.networks.eval()
+        scores = validate(
+            self.predictor(engine.device, mirror=False), cases, self.prepared, self.spec,
+            self.setting.table, self.spec.target,
+        )  # fmt: skip
+        self.networks.train()
+        if trainer.world_size > 1:
+            parts: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, scores)
+            scores = {k: v for part in parts for k, v in part.items()}
+        return scores
+
+    def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
+        """The current networks as a predictor of volumes."""
+        plan = self.record.plan
+        options = WindowOptions(
+            mirror=tuple(range(plan.dims)) if mirror else (),
+            overlap=self.config.validation.overlap,
+            batch=self.config.validation.window_batch,
+            device=str(device),
+            precision=self.precision,
+        )
+        return Predictor(
+            lambda x: self.method.probabilities(self.networks, x), plan, self.method.cells, options
+        )
+
+    def _content(self, engine: Engine) -> dict[str, Any]:
+        position = self.position
+        return {
+            "phase": position.phase,
+            "step": position.step,
+            "best": list(position.best) if position.best else None,
+            "networks": self.networks.state_dict(),
+            "regularisers": self.regularisers.state_dict(),
+            "optimisers": engine.optimiser_state(),
+        }
+
+    def _restore(self, content: dict[str, Any]) -> None:
+        self._load_weights(content)
+        best = tuple(content["best"]) if content["best"] else None
+        self.position = Position(content["phase"], content["step"], best)
+        self._states = content["optimisers"]
+        log.info("resuming phase %d at step %d", content["phase"], content["step"])
+
+    def _load_weights(self, content: dict[str, Any]) -> None:
+        self.networks.load_state_dict(content["networks"])
+        self.regularisers.load_state_dict(content["regularisers"])
+
+
+class _Loaders(L.LightningDataModule):
+    """Batches of one phase, an epoch being the steps between two validations."""
+
+    def __init__(self, trainer: Trainer, index: int, steps: int) -> None:
+        super().__init__()
+        self._owner, self._index, self._steps = trainer, index, steps
+        self._first = trainer.position.step
+
+    def train_dataloader(self) -> DataLoader:
+        assert self.trainer is not None
+        owner, config, record = self._owner, self._owner.config, self._owner.record
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        phase = owner.method.phases()[self._index]
+        cases = record.cases(owner.dataset, "train")
+        streams = streams_for(phase, cases, record.plan.batch_size)
+        on = (owner.spec.target,) if config.data.foreground_on == "target" else owner.method.on
+        schemes = dict(owner.spec.schemes)
+        patches = PatchDataset(
+            cases,
+            owner.prepared,
+            owner.setting.table,
+            schemes,
+            streams,
+            augment(record.plan, config.data.augmentation),
+            seed=config.seed,
+            phase=self._index,
+            foreground={name: foreground_values(s, *on) for name, s in schemes.items()},
+        )
+        start = self._first + self.trainer.current_epoch * config.interval
+        sampler = StepSampler(
+            streams,
+            min(start + config.interval, self._steps),
+            start=start,
+            rank=rank,
+            world=world,
+            foreground_share=config.data.foreground,
+        )
+        return DataLoader(
+            patches,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=data_workers(config, owner.accelerator),
+        )
+
+
+def setting_of(record: RunRecord) -> Setting:
+    """What the method of a run is built for."""
+    config = record.train
+    supervision = config.deep_supervision
+    return Setting(
+        plan=record.plan,
+        spec=record.spec,
+        table=record.spec.table,
+        network=config.network,
+        network_options=config.network_options,
+        deep_supervision=resolve_recipe(config).deep_supervision
+        if supervision is None
+        else supervision,
+        batch_dice=record.plan.batch_dice,
+        seed=config.seed,
+    )
+
+
+def phase_steps(shares: list[float], steps: int) -> list[int]:
+    """Steps of each phase, in proportion to the shares, summing to `steps`, each at least one."""
+    ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
+    lengths = [b - a for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    return [max(1, n) for n in lengths]

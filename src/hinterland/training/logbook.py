@@ -1,0 +1,56 @@
+"""The run's log: log.csv and TensorBoard events, both cut back to the checkpoint on resume."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_COLUMNS = ("phase", "step", "key", "value")
+
+
+class Logbook:
+    """Appends (phase, global step, key, value) rows to `log.csv` and scalars to TensorBoard.
+
+    Opened at global step `start`, it first drops what is logged from there on: a run that was
+    killed after its checkpoint repeats those steps.
+    """
+
+    def __init__(self, folder: Path, start: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._path = folder / "log.csv"
+        kept = [r for r in _rows(self._path) if int(r[1]) < start]
+        temporary = folder / ".log.csv.tmp"
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([_COLUMNS, *kept])
+        temporary.replace(self._path)
+        self._file = self._path.open("a", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._file)
+        self._events = SummaryWriter(folder / "tensorboard", purge_step=start)
+
+    def write(self, phase: str, step: int, values: Mapping[str, float]) -> None:
+        """Log scalars of a global step."""
+        for key, value in values.items():
+            self._csv.writerow((phase, step, key, f"{value:.8g}"))
+            self._events.add_scalar(key, value, step)
+
+    def flush(self) -> None:
+        """Put everything on disk; called before each checkpoint."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._events.flush()
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+        self._events.close()
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The complete rows of a log; a row that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [r for r in list(csv.reader(file))[1:] if len(r) == len(_COLUMNS) and r[1].isdigit()]

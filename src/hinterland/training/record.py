@@ -1,0 +1,132 @@
+"""What a run directory says of itself: config.yaml, plan.json, labels.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hinterland.data.stamps import write_text
+from hinterland.labels import Coarsening, LabelSpec
+from hinterland.methods import Method, make_method
+from hinterland.training.config import TrainConfig, make_config
+from hinterland.types import Case, Dataset, HinterlandError, Plan
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A resolved run. Written once, before training; `resume` needs nothing else.
+
+    `split` and `schemes` are case names and the scheme each is read in; `selection` says what
+    chooses the reported checkpoint: "val", or "none" where the last one is reported.
+    """
+
+    method: str
+    on: tuple[dict[str, list[str]], ...]
+    method_options: dict[str, Any]
+    dataset: dict[str, str]
+    dims: int
+    fold: str
+    split: dict[str, list[str]]
+    schemes: dict[str, str]
+    groups: dict[str, str]
+    selection: str
+    train: TrainConfig
+    plan: Plan
+    spec: LabelSpec
+    command: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    git: str = ""
+
+    def make_method(self) -> Method:
+        """The method, as it was asked for."""
+        on = [Coarsening.from_dict(self.spec.tree, groups) for groups in self.on]
+        return make_method(self.method, self.spec, on, self.method_options)
+
+    def cases(self, dataset: Dataset, split: str) -> tuple[Case, ...]:
+        """The cases of a split, read in the schemes of this run."""
+        return tuple(dataset[name].with_scheme(self.schemes[name]) for name in self.split[split])
+
+    def write(self, run: Path) -> None:
+        """plan.json and labels.yaml first, config.yaml last: its presence says the run is whole."""
+        run.mkdir(parents=True, exist_ok=True)
+        write_text(run / "plan.json", self.plan.to_json())
+        write_text(run / "labels.yaml", _yaml(self.spec.to_dict()))
+        train = self.train.model_dump(mode="json")
+        flat = {k: v for k, v in asdict(self).items() if k not in ("train", "plan", "spec")}
+        flat["on"] = list(flat["on"])
+        flat |= {"network": train["network"], "seed": train["seed"], "steps": train["steps"]}
+        write_text(run / "config.yaml", _yaml({**flat, "train": train}))
+
+    @classmethod
+    def read(cls, run: Path) -> RunRecord:
+        """Read what `write` wrote. HinterlandError if `run` is no run directory."""
+        if not (run / "config.yaml").is_file():
+            raise HinterlandError(
+                f"{run} is no run directory: it has no config.yaml. Expected a folder that "
+                "`hinterland train --out` has made."
+            )
+        try:
+            data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+            for key in ("network", "seed", "steps"):
+                data.pop(key)
+            return cls(
+                **{**data, "on": tuple(data["on"])}
+                | {
+                    "train": make_config(data["train"]),
+                    "plan": Plan.from_json((run / "plan.json").read_text(encoding="utf-8")),
+                    "spec": LabelSpec.load(run / "labels.yaml"),
+                }
+            )
+        except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+            raise HinterlandError(
+                f"{run}: config.yaml, plan.json or labels.yaml is damaged or of another version "
+                f"({type(error).__name__}: {error}). Train again into a new folder."
+            ) from None
+
+
+def record_of(
+    dataset: Dataset,
+    plan: Plan,
+    method: Method,
+    config: TrainConfig,
+    splits: Mapping[str, Sequence[Case]],
+    fold: str,
+    labels: str = "",
+) -> RunRecord:
+    """The record of a run that is about to start. Overrides of batch and patch enter the plan."""
+    plan = replace(
+        plan,
+        batch_size=config.batch_size or plan.batch_size,
+        patch_size=config.patch_size or plan.patch_size,
+        batch_dice=plan.batch_dice if config.batch_dice is None else config.batch_dice,
+    )
+    cases = [c for part in splits.values() for c in part]
+    return RunRecord(
+        method=method.name,
+        on=tuple(c.to_dict() for c in method.on),
+        method_options=method.options,
+        dataset={
+            "path": str(dataset.root.resolve()),
+            "name": dataset.name or dataset.root.name,
+            "labels": labels,
+            "fingerprint": plan.fingerprint,
+        },
+        dims=plan.dims,
+        fold=fold,
+        split={name: [c.name for c in part] for name, part in splits.items()},
+        schemes={c.name: c.scheme if c.labelled else "none" for c in cases},
+        groups={c.name: c.group for c in cases},
+        selection="val" if fold == "fixed" and splits["val"] else "none",
+        train=config,
+        plan=plan,
+        spec=dataset.labels,
+    )
+
+
+def _yaml(content: Any) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,302 @@
+"""Runs: train one, resume one, and what a finished one can do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from hinterland.data.prepared import Prepared, prepare
+from hinterland.data.read import read_dataset
+from hinterland.data.splits import fold as make_fold
+from hinterland.data.stamps import dataset_hash
+from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
+from hinterland.labels import Coarsening, group_values
+from hinterland.methods import Method
+from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.config import TrainConfig
+from hinterland.training.device import (
+    hardware,
+    process_rank,
+    resolve_accelerator,
+    resolve_precision,
+    versions,
+)
+from hinterland.training.fit import Report, Trainer, setting_of
+from hinterland.training.record import RunRecord, record_of
+from hinterland.types import Case, Dataset, HinterlandError, Plan
+
+log = logging.getLogger(__name__)
+Which = Literal["best", "last"]
+
+
+def train(
+    dataset: Dataset,
+    plan: Plan,
+    method: Method,
+    *,
+    out: Path | str,
+    fold: int | Literal["fixed", "all"] = 0,
+    config: TrainConfig | None = None,
+    labels: str = "",
+    overwrite: bool = False,
+    report: Report | None = None,
+    stage: Callable[[str], None] | None = None,
+    finish: bool = True,
+) -> Run:
+    """Train a method on a data set, then predict and evaluate the cases it has not seen.
+
+    out: the run directory; refused if it exists, unless `overwrite`.
+    fold: see `data.splits.fold`. With "fixed" the best checkpoint on the validation cases is
+    reported on the test cases; with a fold number the last checkpoint is reported on the held-out
+    fold, so that nothing is selected on the cases that are reported.
+    labels: the labels.yaml that the data set was read with, for the record.
+    report: called with (steps done, steps, message); stage: with what begins.
+    """
+    config = config or TrainConfig()
+    path = Path(out)
+    _refuse_deep_supervision(config)
+    if process_rank() == 0:
+        _make_room(path, overwrite)
+        split = make_fold(dataset, fold, config.seed)
+        splits = {"train": split.train, "val": split.val, "test": split.test}
+        record = record_of(dataset, plan, method, config, splits, str(fold), labels)
+        record = replace(
+            record,
+            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            versions=versions(),
+            hardware=hardware(),
+            git=_git_state(),
+        )
+        (stage or log.info)("preprocessing")
+        record_cases = {c.name for part in splits.values() for c in part}
+        prepare(dataset, record.plan, cases=[c for c in dataset.cases if c.name in record_cases])
+        record.write(path)
+    else:
+        _wait_for(path / "config.yaml")
+    return _go(Run(path), dataset, report, stage, finish)
+
+
+def resume(
+    out: Path | str,
+    *,
+    report: Report | None = None,
+    stage: Callable[[str], None] | None = None,
+    finish: bool = True,
+) -> Run:
+    """Go on from the last checkpoint; ends equal to the run that was never stopped.
+
+    Raises HinterlandError if there is no such run or its data set has changed.
+    """
+    run = Run(Path(out))
+    dataset = run.dataset
+    now = dataset_hash(dataset, tuple(c for c in dataset.cases if c.split != "test"))
+    if run.record.plan.fingerprint != now:
+        raise HinterlandError(
+            f"the data set {dataset.root} is not the one that {out} was trained on (fingerprint "
+            f"{now}, expected {run.record.plan.fingerprint}). Restore it, or train a new run."
+        )
+    return _go(run, dataset, report, stage, finish)
+
+
+def _go(
+    run: Run,
+    dataset: Dataset,
+    report: Report | None,
+    stage: Callable[[str], None] | None,
+    finish: bool,
+) -> Run:
+    from hinterland.training.finish import finish_run
+
+    record = run.record
+    names = [n for part in record.split.values() for n in part]
+    prepared = prepare(dataset, record.plan, cases=[dataset[n] for n in names])
+    (stage or log.info)("training")
+    started = time.monotonic()
+    with _global_settings():
+        Trainer(run.path, record, dataset, prepared, report or (lambda *_: None)).fit()
+    if process_rank() == 0 and finish:
+        (stage or log.info)("predicting and evaluating")
+        finish_run(run, dataset, seconds=time.monotonic() - started)
+    return run
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory. Everything is read from it; nothing is kept."""
+
+    path: Path
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """What was asked for, resolved."""
+        return RunRecord.read(self.path)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set it was trained on, read again from where it was, with the run's labels."""
+        root = Path(self.record.dataset["path"])
+        if not root.is_dir():
+            raise HinterlandError(
+                f"the data set of {self.path} is no longer at {root}. Put it back, or predict on "
+                "a folder of images."
+            )
+        return read_dataset(root, self.record.spec)
+
+    @cached_property
+    def method(self) -> Method:
+        """The method it was trained with."""
+        return self.record.make_method()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """summary.json. HinterlandError while the run is not finished."""
+        file = self.path / "summary.json"
+        if not file.is_file():
+            raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    @property
+    def reported(self) -> Which:
+        """The checkpoint whose results are the run's: "best" if validation cases chose it."""
+        return "best" if self.record.selection == "val" else "last"
+
+    def networks(self, which: Which | None = None) -> torch.nn.ModuleDict:
+        """The trained networks, in evaluation mode, on the CPU."""
+        content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
+        networks = self.method.build(setting_of(self.record))
+        networks.load_state_dict(content["networks"])
+        return networks.eval().requires_grad_(False)
+
+    def predictor(
+        self,
+        which: Which | None = None,
+        *,
+        accelerator: str | None = None,
+        precision: str | None = None,
+        mirror: bool | None = None,
+    ) -> Predictor:
+        """A predictor of volumes; unset options are the run's own."""
+        config, plan, method = self.record.train, self.record.plan, self.method
+        device = resolve_accelerator(accelerator or config.accelerator)
+        networks = self.networks(which).to(device)
+        flips = config.validation.mirror if mirror is None else mirror
+        options = WindowOptions(
+            mirror=tuple(range(plan.dims)) if flips else (),
+            overlap=config.validation.overlap,
+            batch=config.validation.window_batch,
+            device=device,
+            precision=resolve_precision(precision or config.precision, device),
+        )
+        return Predictor(lambda x: method.probabilities(networks, x), plan, method.cells, options)
+
+    def predict(
+        self,
+        cases: Sequence[Case],
+        out: Path | None = None,
+        *,
+        at: Coarsening | None = None,
+        which: Which | None = None,
+        probabilities: bool = False,
+        overwrite: bool = False,
+        predictor: Predictor | None = None,
+        tick: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Write a segmentation of every case into `out` (default: RUN/predictions); returns `out`.
+
+        at: what is asked; default, all that the model tells apart. Integers are the data set's
+        own where its scheme has them, as dataset.json beside the files says.
+        """
+        out = out or self.path / "predictions"
+        at = at or self.method.cells
+        values = group_values(at, self.record.spec.default_scheme)
+        jobs = [(c.name, c.images) for c in cases]
+        written = predict_files(
+            predictor or self.predictor(which), jobs, out, at, values,
+            probabilities=probabilities, overwrite=overwrite,
+        )  # fmt: skip
+        for done, _ in enumerate(written, start=1):
+            if tick:
+                tick(done, len(jobs))
+        return out
+
+
+def _make_room(path: Path, overwrite: bool) -> None:
+    if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
+        if not overwrite:
+            raise HinterlandError(
+                f"{path} exists already. Give --overwrite to replace it, `hinterland resume {path}` "
+                "to go on with it, or another --out."
+            )
+        if not (path / "config.yaml").is_file() and not (path / "checkpoints").is_dir():
+            raise HinterlandError(
+                f"{path} is not a run directory; it is not replaced. Choose another --out."
+            )
+        shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_deep_supervision(config: TrainConfig) -> None:
+    from hinterland.networks.recipes import recipe
+
+    if config.deep_supervision and not recipe(config.network).deep_supervision:
+        raise HinterlandError(
+            f"{config.network} has no deep supervision: leave deep_supervision away, or set it "
+            "to false."
+        )
+
+
+def _wait_for(file: Path, seconds: float = 3600) -> None:
+    """Other processes of a run wait until the first has prepared it.
+
+    A process that Lightning launched starts after that; under torchrun or SLURM all start at
+    once, and a file from before this process belongs to an earlier run.
+    """
+    started = time.time() if {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"} & os.environ.keys() else 0.0
+    end = time.monotonic() + seconds
+    while not (file.is_file() and file.stat().st_mtime >= started - 60):
+        if time.monotonic() > end:
+            raise HinterlandError(f"waited {seconds:.0f} s for {file}; did the first process fail?")
+        time.sleep(0.5)
+
+
+@contextmanager
+def _global_settings():  # noqa: ANN202
+    """Leave torch's global switches as they were."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_rng_state(state)
+
+
+def _git_state() -> str:
+    """Commit of the code that runs, with `-dirty` where it was changed; "" outside a checkout."""
+    import subprocess
+
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,53 @@
+"""From a method's quotas and the cases at hand to the streams that batches are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hinterland.data.sampling import Stream
+from hinterland.methods import Phase
+from hinterland.types import Case, HinterlandError
+
+
+def streams_for(phase: Phase, cases: Sequence[Case], batch_size: int) -> tuple[Stream, ...]:
+    """One stream per quota, with counts that sum to `batch_size`.
+
+    Raises HinterlandError where a quota finds no case, or the batch has fewer items than quotas.
+    """
+    if batch_size < len(phase.quotas):
+        raise HinterlandError(
+            f"batch size {batch_size} cannot hold the {len(phase.quotas)} streams of phase "
+            f"{phase.name!r} ({', '.join(q.name for q in phase.quotas)}). Set a larger batch_size."
+        )
+    counts = share_out([q.share for q in phase.quotas], batch_size)
+    streams = []
+    for quota, count in zip(phase.quotas, counts, strict=True):
+        names = tuple(c.name for c in cases if _matches(c, quota.where))
+        if not names:
+            raise HinterlandError(
+                f"phase {phase.name!r} wants training cases with {dict(quota.where)}, and none of "
+                f"the {len(cases)} has that. Check the schemes in labels.yaml, --labelled and "
+                "--fine."
+            )
+        streams.append(Stream(quota.name, names, count))
+    return tuple(streams)
+
+
+def share_out(shares: Sequence[float], total: int) -> list[int]:
+    """Whole numbers in proportion to `shares` that sum to `total`, each at least one."""
+    exact = [s * total / sum(shares) for s in shares]
+    counts = [max(1, int(e)) for e in exact]
+    while sum(counts) < total:
+        counts[max(range(len(exact)), key=lambda i: exact[i] - counts[i])] += 1
+    while sum(counts) > total:
+        largest = max(range(len(exact)), key=lambda i: (counts[i] > 1, counts[i] - exact[i]))
+        counts[largest] -= 1
+    return counts
+
+
+def _matches(case: Case, where: Mapping[str, object]) -> bool:
+    for attribute, wanted in where.items():
+        value = getattr(case, attribute)
+        if value not in (wanted if isinstance(wanted, tuple) else (wanted,)):
+            return False
+    return True

@@ -1,0 +1,59 @@
+"""Dice on whole validation volumes, for choosing the best checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from hinterland.data.prepared import Prepared
+from hinterland.data.rows import RowLookup
+from hinterland.inference.volumes import Predictor
+from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
+from hinterland.types import Case
+
+
+def validate(
+    predictor: Predictor,
+    cases: Iterable[Case],
+    prepared: Prepared,
+    spec: LabelSpec,
+    table: LeafSetTable,
+    at: Coarsening,
+) -> dict[str, dict[str, float]]:
+    """Case -> group of `at` -> Dice on the preprocessed grid.
+
+    Voxels whose annotation does not decide a group are left out of its Dice; a group that no voxel
+    decides is missing from the result. Both masks empty counts 1, one empty 0, as in the report's
+    default policy.
+    """
+    member, decided = table.member(at), table.decided(at)
+    scores: dict[str, dict[str, float]] = {}
+    for case in cases:
+        if not case.labelled:
+            continue
+        stored = prepared[case.name]
+        assert stored.label is not None
+        rows = RowLookup(table, spec.scheme(case.scheme))(np.asarray(stored.label), case.name)
+        predicted = predictor.log_probabilities(np.asarray(stored.image), at).argmax(axis=0)
+        scores[case.name] = {}
+        for group in at.foreground:
+            known = decided[rows, group]
+            if known.any():
+                truth = member[rows, group] & known
+                scores[case.name][at.names[group]] = dice(predicted == group, truth, known)
+    return scores
+
+
+def dice(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
+    """2 |A and B| / (|A| + |B|) on known voxels; 1 where both are empty."""
+    predicted = predicted & known
+    size = int(predicted.sum()) + int(truth.sum())
+    return 2 * int((predicted & truth).sum()) / size if size else 1.0
+
+
+def mean_score(scores: Mapping[str, Mapping[str, float]]) -> tuple[float, dict[str, float]]:
+    """The mean over cases of each group, and their mean over groups; NaN where there is nothing."""
+    groups = sorted({g for case in scores.values() for g in case})
+    means = {g: float(np.mean([c[g] for c in scores.values() if g in c])) for g in groups}
+    return (float(np.mean(list(means.values()))) if means else float("nan")), means
