@@ -213,6 +213,19 @@ def test_patch_is_a_piece_of_the_volume_with_its_annotation():
         assert not item.covers
 
 
+@pytest.mark.parametrize("patch", [(12, 12, 12), (13, 12), (32, 7, 30)])
+def test_drawing_larger_for_rotation_keeps_the_place(patch):
+    """Without its transforms, nnU-Net's augmentation gives the patch that `none` gives."""
+    plain, larger = dataset(patch=patch), dataset(patch=patch, level="nnunet")
+    chain = larger.augmentation.transform.transforms
+    del chain[1:]
+    chain[0].p_rotation = chain[0].p_scaling = 0
+    assert larger.augmentation.draw_size > plain.augmentation.draw_size
+    for slot in range(6):
+        key = SampleKey(0, slot, 0, slot % 2 == 0)
+        assert_equal(collate([larger[key]]), collate([plain[key]]))
+
+
 def test_random_places_reach_every_corner():
     data = dataset()
     starts = {
@@ -296,7 +309,14 @@ def test_each_scheme_has_its_own_rows():
     assert names == [{"full"}, {"coarse"}]
 
 
-@pytest.mark.parametrize("hidden", [cases(1)[0].with_scheme("none"), cases(1, scheme="none")[0]])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        cases(1)[0].with_scheme("none"),
+        cases(1, scheme="none")[0],
+        Case("c0", (Path("i"),), None, scheme="full"),
+    ],
+)
 def test_unlabelled_cases_say_nothing_even_if_a_label_is_prepared(hidden):
     data = dataset(known=[hidden], streams=(Stream("u", ("c0",), 1),))
     item = data[SampleKey(0, 0, 0, True)]
