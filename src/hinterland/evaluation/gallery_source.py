@@ -1,0 +1,187 @@
+"""Where the gallery's images, references and predictions come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hinterland.data.read import read_dataset
+from hinterland.data.volume import Volume, file_ending, read_label, read_volume
+from hinterland.evaluation.gallery import REFERENCE
+from hinterland.evaluation.healthy import false_positives_by_structure
+from hinterland.evaluation.meaning import Meaning, encode
+from hinterland.evaluation.pairing import label_files, prediction_meaning
+from hinterland.evaluation.report_runs import Arm, Run
+from hinterland.labels import Coarsening, LabelError, LabelSpec
+from hinterland.types import Case, Dataset, HinterlandError
+
+_FLAT = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+class GallerySource:
+    """Reads cases of a comparison for display.
+
+    `trouble` is a sentence on why there are no pictures, or empty. Needs, of every arm, runs with a
+    config.yaml whose data set is still where it was, and their predictions.
+    """
+
+    def __init__(self, arms: Sequence[Arm], question: str) -> None:
+        self._arms = arms
+        self._question = question
+        try:
+            self.trouble = self._missing()
+            if not self.trouble:
+                _ = self._dataset, self._at
+        except HinterlandError as error:
+            self.trouble = f"No pictures: {error}"
+
+    def _missing(self) -> str:
+        for arm in self._arms:
+            for run in arm.runs:
+                if not run.path.is_dir():
+                    return (
+                        f"No pictures: {arm.name} came as a metric table without a run directory."
+                    )
+                if not _dataset_path(run):
+                    return f"No pictures: {run.path} has no config.yaml that names its data set."
+                if not (run.path / "predictions").is_dir():
+                    return f"No pictures: {run.path} has no folder `predictions`."
+        return ""
+
+    @cached_property
+    def _run(self) -> Run:
+        return self._arms[0].runs[0]
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        labels = self._run.path / "labels.yaml"
+        return read_dataset(
+            Path(_dataset_path(self._run)), LabelSpec.load(labels) if labels.is_file() else None
+        )
+
+    @cached_property
+    def _at(self) -> Coarsening:
+        spec = self._dataset.labels
+        try:
+            return spec.question(self._question or "target")
+        except LabelError:
+            return spec.tree.coarsen(*[n.strip() for n in self._question.split("|")][1:])
+
+    def view(
+        self, case: str, group: str
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], tuple[float, float, float]]:
+        """Image (z, y, x[, 3]), masks of one class by layer, spacing (z, y, x), for display.
+
+        Volumes are turned so that row 0 is the front of the patient and column 0 the right side,
+        as radiologists look at them; 2D images stay as they are.
+        """
+        known = self._case(case)
+        volume = read_volume(known.images)
+        spec = self._dataset.labels
+        if known.label is None:
+            raise HinterlandError(f"{case} has no reference label to show.")
+        scheme = spec.scheme(known.scheme)
+        masks = {REFERENCE: self._mask(known.label, scheme.meaning, group)}
+        for arm in self._arms:
+            run = next(r for r in arm.runs if case in set(r.table["case"]))
+            folder = run.path / "predictions"
+            path = label_files(folder, "predictions").get(case)
+            if path is None:
+                raise HinterlandError(f"{folder} has no prediction for {case}. Predict it again.")
+            masks[arm.name] = self._mask(path, prediction_meaning(folder, spec), group)
+        shape = masks[REFERENCE].shape
+        if any(m.shape != shape for m in masks.values()) or volume.shape != shape:
+            raise HinterlandError(f"{case}: image, reference and predictions differ in shape.")
+        picture = _channels_last(volume.array)
+        if file_ending(known.images[0]) in _FLAT:
+            return picture, masks, (1.0, 1.0, 1.0)
+        turn = _Display(volume)
+        return turn(picture), {n: turn(m) for n, m in masks.items()}, turn.spacing
+
+    def false_positives(self) -> dict[str, pd.DataFrame]:
+        """Class -> mean false-positive volume per case: a row a structure, a column a method.
+
+        In mL, or in voxels where the spacing is unknown. Classes whose references tell fewer than
+        two structures apart, and classes without a false positive, are left out.
+        """
+        column = "ml" if self._dataset.spacing_known else "voxels"
+        parts = []
+        for arm in self._arms:
+            for run in arm.runs:
+                cases = [self._case(c) for c in dict.fromkeys(run.table["case"])]
+                spec, folder = self._dataset.labels, run.path / "predictions"
+                rows = false_positives_by_structure(
+                    folder, cases, spec=spec, at=self._at, cases=[c.name for c in cases]
+                )
+                parts.append(rows.assign(method=arm.name))
+        table = pd.concat(parts, ignore_index=True)
+        table = table[table["class"] != table["structure"]]
+        found = {}
+        for group, part in table.groupby("class", sort=False):
+            per_case = part.groupby(["structure", "case", "method"], sort=False)[column].mean()
+            wide = per_case.groupby(["structure", "method"], sort=False).mean().unstack("method")
+            wide = wide.fillna(0.0)[[arm.name for arm in self._arms]]
+            order = wide.sum(axis=1).sort_values(ascending=False).index
+            wide = wide.loc[order][lambda w: w.sum(axis=1) > 0]
+            if len(part["structure"].unique()) > 1 and len(wide):
+                found[str(group)] = wide
+        return found
+
+    @property
+    def unit(self) -> str:
+        """Unit of `false_positives`."""
+        return "mL" if self._dataset.spacing_known else "voxels"
+
+    def _case(self, name: str) -> Case:
+        try:
+            return self._dataset[name]
+        except KeyError:
+            raise HinterlandError(
+                f"the data set {self._dataset.root} has no case {name!r} any more."
+            ) from None
+
+    def _mask(self, path: Path, meaning: Meaning, group: str) -> np.ndarray:
+        coded = encode(read_label(path).array[0], meaning, self._at, str(path))
+        if group not in self._at.names:
+            raise HinterlandError(f"the question ({self._at}) has no class {group!r}.")
+        return coded.mask(self._at.names.index(group))
+
+
+class _Display:
+    """Turns (z, y, x[, 3]) of a volume into axial slices seen from below, front on top."""
+
+    def __init__(self, volume: Volume) -> None:
+        from nibabel.orientations import io_orientation
+
+        orientation = io_orientation(volume.affine)  # for voxel axes x, y, z: world axis, sign
+        world = [int(axis) for axis in orientation[:, 0]]
+        voxel = [world.index(axis) for axis in range(3)]  # the voxel axis along right, front, up
+        # array axes run z, y, x; wanted: up, front (downwards), right (leftwards)
+        self._order = tuple(2 - voxel[axis] for axis in (2, 1, 0))
+        signs = [orientation[v, 1] for v in voxel]
+        self._flips = tuple(i for i, wrong in enumerate(
+            (signs[2] < 0, signs[1] > 0, signs[0] > 0)
+        ) if wrong)  # fmt: skip
+        z, y, x = (float(volume.spacing[axis]) for axis in self._order)
+        self.spacing = (z, y, x)
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        order = (*self._order, *range(3, array.ndim))
+        return np.flip(array.transpose(order), self._flips)
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    """(z, y, x, 3) for colour images, else the first channel (z, y, x)."""
+    if len(array) == 3 and array.dtype == np.uint8:
+        return np.moveaxis(array, 0, -1)
+    return array[0]
+
+
+def _dataset_path(run: Run) -> str:
+    dataset = run.config.get("dataset")
+    path = dataset.get("path") if isinstance(dataset, Mapping) else dataset
+    return str(path or "")

@@ -1,0 +1,135 @@
+"""How a run was made: everything a reader must know before believing its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The protocol of one run; None or empty where nothing is known.
+
+    `evaluated` are the cases of the run's metric table, `train`, `val` and `test` the split that it
+    was trained with, `groups` maps a case to its patient. `empty` is the policy for empty masks,
+    `question` the coarsening that was asked, `selection` the split that chose the checkpoint.
+    """
+
+    run: str
+    method: str | None = None
+    on: str | None = None
+    network: str | None = None
+    dims: int | None = None
+    steps: int | None = None
+    seed: int | None = None
+    fold: str | None = None
+    selection: str | None = None
+    empty: str | None = None
+    convention: str | None = None
+    question: str | None = None
+    unit: str | None = None
+    dataset: str | None = None
+    fingerprint: str | None = None
+    command: str | None = None
+    git: str | None = None
+    train: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    evaluated: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    recorded: bool = True
+
+    def group(self, case: str) -> str:
+        """The patient of a case; a case without one is a patient of its own."""
+        return self.groups.get(case) or case
+
+    def patients(self, cases: Sequence[str]) -> frozenset[str]:
+        """The patients behind some cases."""
+        return frozenset(self.group(c) for c in cases)
+
+    @classmethod
+    def of(
+        cls,
+        run: str,
+        config: Mapping[str, Any],
+        summary: Mapping[str, Any],
+        evaluated: Sequence[str],
+        groups: Mapping[str, str] | None = None,
+    ) -> Protocol:
+        """Read config.yaml and summary.json as far as they go; unknown keys are left alone.
+
+        A setting is looked up in the configuration first, then in the summary. An empty
+        configuration makes a protocol that says of itself that nothing was recorded.
+        """
+
+        def find(*keys: str) -> Any:
+            for source in (config, summary):
+                for key in keys:
+                    if source.get(key) is not None:
+                        return source[key]
+            return None
+
+        split = _mapping(find("split", "splits"))
+        dataset = find("dataset")
+        data = _mapping(dataset)
+        known = {str(k): str(v) for k, v in _mapping(find("groups")).items()} | dict(groups or {})
+        return cls(
+            run=run,
+            method=_text(find("method")),
+            on=coarsenings_text(find("on")),
+            network=_text(find("network", "architecture")),
+            dims=_integer(find("dims")),
+            steps=_integer(find("steps")),
+            seed=_integer(find("seed")),
+            fold=_text(find("fold")),
+            selection=_text(find("selection")),
+            empty=_text(summary.get("empty") or config.get("empty")),
+            convention=_text(summary.get("convention") or config.get("convention")),
+            question=_text(summary.get("at") or summary.get("coarsening") or config.get("at")),
+            unit=_text(find("unit")),
+            dataset=_text(data.get("path") or data.get("name")) if data else _text(dataset),
+            fingerprint=_text(data.get("fingerprint") or find("fingerprint")),
+            command=_text(find("command")),
+            git=_text(find("git")),
+            train=_names(split.get("train")),
+            val=_names(split.get("val")),
+            test=_names(split.get("test")),
+            evaluated=tuple(dict.fromkeys(str(c) for c in evaluated)),
+            groups=known,
+            versions={str(k): str(v) for k, v in _mapping(find("versions")).items()},
+            recorded=bool(config),
+        )
+
+
+def coarsenings_text(on: Any) -> str | None:
+    """Coarsenings as config.yaml has them (group -> leaves), by the names of their groups."""
+    parts = on if isinstance(on, list | tuple) else [on] if on else []
+    names = ["/".join(str(n) for n in p) if isinstance(p, Mapping) else str(p) for p in parts]
+    return " + ".join(names) or None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(str(v) for v in value) if isinstance(value, list | tuple) else ()
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, list | tuple):
+        return ", ".join(str(v) for v in value) or None
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {v}" for k, v in value.items()) or None
+    return str(value)
