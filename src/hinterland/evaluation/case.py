@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from hinterland.evaluation.lesions import LESION_METRICS, lesion_metrics
 from hinterland.evaluation.meaning import Coded, Meaning, decidable, encode, groups_of
 from hinterland.evaluation.metrics import METRICS, MetricSettings, measure
+from hinterland.evaluation.surface import bounding_box, joint_box
 from hinterland.evaluation.threads import thread_map
 from hinterland.labels import Coarsening, Scheme
 from hinterland.types import HinterlandError
@@ -63,18 +65,36 @@ def evaluate_case(
         what = f"{name}: the prediction"
         pred = decidable(encode(prediction, said, coarsening, what), said, what)
 
+        pred, ref = _cropped(pred, ref)
+
         def row(
             item: tuple[int, str], ref: Coded = ref, pred: Coded = pred, question: str = question
         ) -> dict[str, Any]:
             group, group_name = item
             known = scheme.decides(pred.at.groups[group])
-            values = _values(pred, ref, group, spacing, settings, lesions, group_name, known)
+            values = _values(
+                pred, ref, group, spacing, settings, lesions, group_name, known, reference.shape
+            )
             key = {"case": name, "class": group_name, "coarsening": question}
             protocol = {"empty": settings.empty, "unit": settings.unit}
             return key | values | protocol | {"definition": settings.definition(group_name)}
 
         rows += thread_map(row, groups_of(coarsening), threads)
     return rows
+
+
+def _cropped(pred: Coded, ref: Coded) -> tuple[Coded, Coded]:
+    """Both inside the box that holds everything but common background."""
+    background = pred.at.background
+    boxes = [bounding_box(c.codes != background) for c in (pred, ref)]
+    found = [b for b in boxes if b is not None]
+    if not found:
+        return pred, ref
+    box = joint_box(found[0], found[-1])
+    if pred.codes.ndim == 3 and pred.codes.shape[0] > 1 and box[0].stop - box[0].start == 1:
+        start = min(box[0].start, pred.codes.shape[0] - 2)
+        box = (slice(start, start + 2), *box[1:])  # one slice alone would pass for a 2D image
+    return pred.crop(box), ref.crop(box)
 
 
 def _values(
@@ -86,6 +106,7 @@ def _values(
     lesions: bool,
     name: str,
     known: bool,
+    shape: tuple[int, ...],
 ) -> dict[str, float]:
     """Metrics of one group, NaN where the scheme can never say "inside this group"."""
     if not known:
@@ -95,8 +116,8 @@ def _values(
     undecided, decided = ref.undecided(group), 1.0
     if undecided is not None:
         inside[undecided] = False
-        decided -= np.count_nonzero(undecided) / undecided.size
-    values = measure(inside, truth, spacing, settings, name=name)
+        decided -= np.count_nonzero(undecided) / prod(shape)
+    values = measure(inside, truth, spacing, settings, name=name, image_shape=shape)
     if lesions:
         values |= lesion_metrics(inside, truth, spacing)
     return {**values, "decided": decided}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,13 +19,18 @@ _UNKNOWN = 255
 class Coded:
     """A label array as group numbers of a coarsening.
 
-    codes: uint8; below len(at) a group, from there on one of `open_sets`: sets of leaves that lie
-    in no single group, so that membership in the groups they touch is undecided.
+    codes: uint8, not to be written to; below len(at) a group, from there on one of `open_sets`:
+    sets of leaves that lie in no single group, so that membership in the groups they touch is
+    undecided.
     """
 
     codes: np.ndarray
     at: Coarsening
     open_sets: tuple[frozenset[int], ...]
+
+    def crop(self, box: tuple[slice, ...]) -> Coded:
+        """The part inside a box."""
+        return replace(self, codes=self.codes[box])
 
     def mask(self, group: int) -> np.ndarray:
         """Voxels inside a group."""
@@ -64,8 +69,10 @@ def encode(array: np.ndarray, meaning: Meaning, at: Coarsening, what: str) -> Co
     table = np.full(high - offset + 1, _UNKNOWN, dtype=np.uint8)
     for value in inside:
         table[value - offset] = codes[value]
+    if array.dtype == np.uint8 and np.array_equal(table, np.arange(len(table))):
+        return Coded(array, at, open_sets)  # the integers are the codes already
     coded = table[array - offset if offset else array]
-    if (coded == _UNKNOWN).any():
+    if (table == _UNKNOWN).any() and (coded == _UNKNOWN).any():
         _refuse(array, meaning, what)
     return Coded(coded, at, open_sets)
 

@@ -72,10 +72,12 @@ def measure(
     settings: MetricSettings | None = None,
     *,
     name: str = "",
+    image_shape: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """All metrics of `METRICS`, plus voxel counts and volumes of both masks, computed together.
 
-    `name` is the class, for its tolerance. Distances are in `settings.unit`; volumes in mL, NaN
+    `name` is the class, for its tolerance; `image_shape` the size of the whole image where the
+    masks are a crop, for the diagonal. Distances are in `settings.unit`; volumes in mL, NaN
     where the unit is voxels.
     """
     settings = settings or MetricSettings()
@@ -85,7 +87,7 @@ def measure(
     if not millimetres:
         spacing = (1.0,) * len(spacing)
     (prediction, lengths), (reference, _) = (as_image(m, spacing) for m in (prediction, reference))
-    shape = prediction.shape
+    shape = (image_shape or prediction.shape)[-prediction.ndim :]
     boxes = bounding_box(prediction), bounding_box(reference)
     if boxes[0] is not None and boxes[1] is not None:
         box = joint_box(boxes[0], boxes[1])

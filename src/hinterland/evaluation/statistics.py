@@ -143,7 +143,7 @@ def _corrected(result: pd.DataFrame) -> pd.DataFrame:
         family = [result["coarsening"], result["class"] == MACRO]
         for _, part in result.groupby(family, sort=False):
             adjusted[part.index] = holm(part[test].to_numpy())
-        result.insert(result.columns.get_loc(test) + 1, f"{test}_holm", adjusted)
+        result.insert(list(result.columns).index(test) + 1, f"{test}_holm", adjusted)
     return result
 
 
@@ -171,7 +171,8 @@ def _pair(baseline: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[str] | 
                 f"the other: {_some(b - a)}. A paired comparison needs both on the same."
             )
     second = second.loc[first.index, first.columns]
-    keys = [(str(c), str(k), str(m)) for m, c, k in first.columns]
+    columns: list[Any] = first.columns.to_list()
+    keys = [(str(c), str(k), str(m)) for m, c, k in columns]
     groups = _groups(baseline, list(first.index))
     return _Paired(first.to_numpy(float), second.to_numpy(float), keys, groups)
 

@@ -83,12 +83,17 @@ def _along(ndim: int, axis: int, index: slice | int) -> tuple[slice | int, ...]:
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
     """The smallest box that holds every True voxel, or None for an empty mask."""
-    box = []
-    for axis in range(mask.ndim):
-        hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+    # each look shrinks what the next one has to read
+    box: list[slice] = [slice(None)] * mask.ndim
+    plane: np.ndarray = mask.any(axis=0) if mask.ndim == 3 else mask
+    for axis, other in ((-2, 1), (-1, 0)):
+        hits = np.flatnonzero(plane.any(axis=other))
         if not hits.size:
             return None
-        box.append(slice(int(hits[0]), int(hits[-1]) + 1))
+        box[axis] = slice(int(hits[0]), int(hits[-1]) + 1)
+    if mask.ndim == 3:
+        hits = np.flatnonzero(mask[tuple(box)].any(axis=(1, 2)))
+        box[0] = slice(int(hits[0]), int(hits[-1]) + 1)
     return tuple(box)
 
 
