@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def hardware() -> dict[str, Any]:
 
     name = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             name = (
                 next(line for line in file if line.startswith("model name")).split(":")[1].strip()
             )

@@ -1,4 +1,4 @@
-"""One phase of training as a Lightning module: weigh, sum, step, log. Knows no particular method."""
+"""One phase of training as a Lightning module: weigh, sum, step, log. Knows no single method."""
 
 from __future__ import annotations
 

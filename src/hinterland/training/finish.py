@@ -1,4 +1,4 @@
-"""What follows training: predict the unseen cases with the best and the last checkpoint, evaluate."""
+"""What follows training: predict the unseen cases with both checkpoints, and evaluate."""
 
 from __future__ import annotations
 

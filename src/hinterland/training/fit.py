@@ -46,7 +46,7 @@ class Position:
 
 
 class Trainer:
-    """Takes a run through its phases. One object a process; everything it needs is in the record."""
+    """Takes a run through its phases, one object a process. The record says all it needs."""
 
     def __init__(
         self, run: Path, record: RunRecord, dataset: Dataset, prepared: Prepared, report: Report

@@ -33,13 +33,13 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """SGD, Adam or AdamW over the parameters."""
     chosen = list(parameters)
-    common = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    rate, decay = settings.lr, settings.weight_decay
     if settings.optimiser == "sgd":
         return torch.optim.SGD(
-            chosen, **common, momentum=settings.momentum, nesterov=settings.nesterov
+            chosen, rate, settings.momentum, weight_decay=decay, nesterov=settings.nesterov
         )
     kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
-    return kind(chosen, **common, eps=settings.eps)
+    return kind(chosen, rate, eps=settings.eps, weight_decay=decay)
 
 
 def learning_rate(

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 
-from hinterland.data.prepared import Prepared, prepare
+from hinterland.data.prepared import prepare
 from hinterland.data.read import read_dataset
 from hinterland.data.splits import fold as make_fold
 from hinterland.data.stamps import dataset_hash
@@ -236,8 +236,8 @@ def _make_room(path: Path, overwrite: bool) -> None:
     if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
         if not overwrite:
             raise HinterlandError(
-                f"{path} exists already. Give --overwrite to replace it, `hinterland resume {path}` "
-                "to go on with it, or another --out."
+                f"{path} exists already. Give --overwrite to replace it, another --out, or go on with "
+                f"it: hinterland resume {path}"
             )
         if not (path / "config.yaml").is_file() and not (path / "checkpoints").is_dir():
             raise HinterlandError(
@@ -272,7 +272,7 @@ def _wait_for(file: Path, seconds: float = 3600) -> None:
 
 
 @contextmanager
-def _global_settings():  # noqa: ANN202
+def _global_settings() -> Iterator[None]:
     """Leave torch's global switches as they were."""
     deterministic = torch.are_deterministic_algorithms_enabled()
     state = torch.get_rng_state()

@@ -1,0 +1,37 @@
+"""A tiny phantom data set and quick settings, shared by the tests of training."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hinterland.data.fingerprint import fingerprint
+from hinterland.data.phantoms import make_phantoms
+from hinterland.data.planning import make_plan
+from hinterland.data.read import read_dataset
+from hinterland.types import Dataset, Plan
+
+sys.path.insert(0, str(Path(__file__).parent))  # for training_helpers
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HINTERLAND_CACHE", str(cache))
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data") / "phantoms"
+    return read_dataset(make_phantoms(folder, cases=(4, 2, 2), size=24))
+
+
+@pytest.fixture(scope="session")
+def plan(phantoms: Dataset) -> Plan:
+    return make_plan(fingerprint(phantoms), memory_gb=1.0)
