@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -20,13 +21,13 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
     """Shape (C, z, y, x), affine and stored dtype, without reading voxels."""
-    image = nib.load(path)  # type: ignore[attr-defined]
+    image: Any = nib.load(path)
     return _layout(image.shape), np.asarray(image.affine, float), image.get_data_dtype()
 
 
 def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Array (C, z, y, x) in the file's own type (float32 where the header scales), and affine."""
-    image = nib.load(path)  # type: ignore[attr-defined]
+    image: Any = nib.load(path)
     channels, z, y, x = _layout(image.shape)
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     if scaled or image.get_data_dtype().kind == "f":
@@ -46,4 +47,4 @@ def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.allclose(axes.T @ axes, np.eye(3), atol=1e-5):  # a qform cannot hold a shear
         image.set_qform(affine, code=1)
-    nib.save(image, path)  # type: ignore[attr-defined]
+    nib.save(image, path)

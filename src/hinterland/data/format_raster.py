@@ -22,12 +22,8 @@ def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
             order, shape = _tiff_order(series.axes, series.shape)
-            arranged = _arranged_shape(order, shape)
-            return (
-                (_without_alpha(arranged[0], series.axes), *arranged[1:]),
-                np.eye(4),
-                series.dtype,
-            )
+            c, z, y, x = _arranged_shape(order, shape)
+            return (_without_alpha(c, series.axes), z, y, x), np.eye(4), series.dtype
     with Image.open(path) as image:
         mode = _mode(image, label=False)
         channels = len(Image.new(mode, (1, 1)).getbands())
@@ -112,8 +108,11 @@ def _tiff_order(axes: str, shape: tuple[int, ...]) -> tuple[list[tuple[str, int]
     return order, shape
 
 
-def _arranged_shape(order: list[tuple[str, int]], shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(np.prod([shape[i] for k, i in order if k == kind])) for kind in "CZYX")
+def _arranged_shape(
+    order: list[tuple[str, int]], shape: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    c, z, y, x = (int(np.prod([shape[i] for k, i in order if k == kind])) for kind in "CZYX")
+    return c, z, y, x
 
 
 def _without_alpha(channels: int, axes: str) -> int:

@@ -26,7 +26,8 @@ def results(
     if workers <= 0:
         yield from ((i, function(item)) for i, item in enumerate(items))
         return
-    waiting, suspects = list(range(len(items))), []
+    waiting = list(range(len(items)))
+    suspects: list[int] = []
     while waiting:
         under_way: dict[Future[Result], int] = {}
         with _pool(min(workers, len(waiting))) as pool:
