@@ -33,16 +33,31 @@ def plan_with_nnunet(
     memory_gb: float = 8.0,
     cases: Sequence[Case] | None = None,
     workers: int = 2,
-    timeout_s: float | None = None,
 ) -> Plan:
     """Let nnU-Net extract its fingerprint from the labelled cases and plan; `dims` as `make_plan`.
 
-    Works on links in a temporary folder: the data set may be read-only and in any layout.
     Raises HinterlandError if there is no nnU-Net, no labelled case, or nnU-Net fails.
     """
-    interpreter = nnunet_interpreter()
     chosen = tuple(cases) if cases is not None else training_cases(dataset)
-    labelled = [case for case in chosen if case.label is not None]
+    return translate(
+        nnunet_plans(dataset, memory_gb, chosen, workers),
+        channels=dataset.channels,
+        fingerprint=dataset_hash(dataset, chosen),
+        spacing_known=dataset.spacing_known,
+        dims=dims,
+        memory_gb=memory_gb,
+    )
+
+
+def nnunet_plans(
+    dataset: Dataset, memory_gb: float, cases: Sequence[Case], workers: int = 2
+) -> dict[str, Any]:
+    """What nnU-Net writes into its plans.json, all configurations. Errors as `plan_with_nnunet`.
+
+    Works on links in a temporary folder: the data set may be read-only and in any layout.
+    """
+    interpreter = nnunet_interpreter()
+    labelled = [case for case in cases if case.label is not None]
     if not labelled:
         raise HinterlandError(
             "nnU-Net plans from labelled cases only and there is none. Use --planner hinterland."
@@ -59,23 +74,16 @@ def plan_with_nnunet(
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         environment |= {key: str(root / name) for key, name in folders.items()}
         try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=timeout_s
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        except OSError as error:
             raise HinterlandError(f"nnU-Net's planner could not be run: {error}") from error
         if done.returncode:
             tail = "\n".join(done.stderr.strip().splitlines()[-5:])
             raise HinterlandError(f"nnU-Net's planner failed (exit {done.returncode}):\n{tail}")
-        text = (root / "preprocessed" / _NAME / "nnUNetPlans.json").read_text()
-    return translate(
-        json.loads(text),
-        channels=dataset.channels,
-        fingerprint=dataset_hash(dataset, chosen),
-        spacing_known=dataset.spacing_known,
-        dims=dims,
-        memory_gb=memory_gb,
-    )
+        plans: dict[str, Any] = json.loads(
+            (root / "preprocessed" / _NAME / "nnUNetPlans.json").read_text()
+        )
+    return plans
 
 
 def nnunet_interpreter() -> str:

@@ -93,14 +93,14 @@ def feature_voxels(patch: Sequence[int], network: NetworkPlan, classes: int) -> 
 def parameter_count(network: NetworkPlan, channels: int, classes: int) -> int:
     """Trainable numbers of the plain U-Net, with one segmentation head.
 
-    Convolutions have a bias and are followed by an affine instance norm; transposed convolutions
-    have a bias and the size of the stride.
+    Convolutions have no bias (the affine instance norm after each has one), transposed convolutions
+    have one and the size of the stride.
     """
     features, total, before = network.features, 0, channels
 
     def block(first: int, out: int, kernel: Sequence[int]) -> int:
         weights = math.prod(kernel) * out * (first + out * (network.convolutions - 1))
-        return weights + 3 * out * network.convolutions
+        return weights + 2 * out * network.convolutions
 
     for out, kernel in zip(features, network.kernels, strict=True):
         total += block(before, out, kernel)

@@ -71,12 +71,12 @@ def resample_labels(
     """Integers (z, y, x) on a grid of another `shape`, in the dtype that came.
 
     Every value's indicator is interpolated linearly (nearest along a separate axis) and the largest
-    wins; in a tie the value nearest to zero, then the lower.
+    wins; in a tie the higher value, as in nnU-Net, so that halving a grid does not eat thin lesions.
     """
     if tuple(label.shape) == tuple(shape):
         return np.ascontiguousarray(label)
     apart = separate_axis(spacing, target)
-    values = sorted(np.unique(label).tolist(), key=lambda v: (abs(v), v))
+    values = np.unique(label).tolist()
     out = np.full(shape, values[0], label.dtype)
     if len(values) == 1:
         return out
@@ -84,7 +84,7 @@ def resample_labels(
     for value in values:
         share = _resample_channel((label == value).astype(np.float32), shape, apart, 1)
         # indicators sum to one: float noise must not decide a tie
-        wins = share > best + 1e-5
+        wins = share > best - 1e-5
         out[wins] = value
         best[wins] = share[wins]
     return out
