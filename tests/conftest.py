@@ -1,0 +1,52 @@
+"""What all tests share: one thread, checked shapes, and where the development data lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# Before anything imports torch, and inherited by the processes that tests start: two busy threads
+# on two shared cores are many times slower than one.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+# Rooms whose functions state the shapes of their tensors: every call in every test checks them.
+# The hook must be installed before they are imported. The other rooms state no shapes, and name
+# types that they import for type checkers only, which beartype cannot resolve.
+CHECKED = ("hinterland.losses", "hinterland.networks", "hinterland.methods", "hinterland.theory")
+install_import_hook(CHECKED, "beartype.beartype")
+
+settings.register_profile("hinterland", deadline=None, derandomize=True)
+settings.load_profile("hinterland")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if "torch" in sys.modules:  # a plugin was faster than the environment variables
+        sys.modules["torch"].set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [n for n in ("chromium", "chromedriver") if shutil.which(n) is None]
+    if missing:
+        skip = pytest.mark.skip(reason=f"no headless browser here: {', '.join(missing)} not found")
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of development data sets; skips where there is none."""
+    given = os.environ.get("HINTERLAND_DATA")
+    root = Path(given) if given else ROOT.parent / "shared" / "data"
+    if not root.is_dir():
+        pytest.skip(f"no development data in {root}; set HINTERLAND_DATA to the folder")
+    return root
