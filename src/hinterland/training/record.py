@@ -37,6 +37,8 @@ class RunRecord:
     train: TrainConfig
     plan: Plan
     spec: LabelSpec
+    labelled: str = ""
+    fine: str = ""
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)

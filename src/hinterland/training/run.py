@@ -19,7 +19,6 @@ import torch
 
 from hinterland.data.prepared import prepare
 from hinterland.data.read import read_dataset
-from hinterland.data.splits import fold as make_fold
 from hinterland.data.stamps import dataset_hash
 from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
@@ -35,6 +34,7 @@ from hinterland.training.device import (
 )
 from hinterland.training.fit import Report, Trainer, setting_of
 from hinterland.training.record import RunRecord, record_of
+from hinterland.training.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ def train(
     out: Path | str,
     fold: int | Literal["fixed", "all"] = 0,
     config: TrainConfig | None = None,
+    labelled: str | None = None,
+    fine: str | None = None,
     labels: str = "",
     overwrite: bool = False,
     report: Report | None = None,
@@ -61,6 +63,7 @@ def train(
     fold: see `data.splits.fold`. With "fixed" the best checkpoint on the validation cases is
     reported on the test cases; with a fold number the last checkpoint is reported on the held-out
     fold, so that nothing is selected on the cases that are reported.
+    labelled, fine: see `split_cases`.
     labels: the labels.yaml that the data set was read with, for the record.
     report: called with (steps done, steps, message); stage: with what begins.
     """
@@ -69,11 +72,12 @@ def train(
     _refuse_deep_supervision(config)
     if process_rank() == 0:
         _make_room(path, overwrite)
-        split = make_fold(dataset, fold, config.seed)
-        splits = {"train": split.train, "val": split.val, "test": split.test}
+        dataset, splits = split_cases(dataset, fold, config.seed, labelled, fine)
         record = record_of(dataset, plan, method, config, splits, str(fold), labels)
         record = replace(
             record,
+            labelled=labelled or "",
+            fine=fine or "",
             command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             versions=versions(),
             hardware=hardware(),

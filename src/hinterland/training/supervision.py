@@ -1,0 +1,39 @@
+"""Who is trained on, and with which labels: the split, with `--labelled` and `--fine` applied."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hinterland.data.splits import fold as make_fold
+from hinterland.data.supervision import fine_subset, labelled_subset, select
+from hinterland.types import Case, Dataset
+
+Splits = dict[str, tuple[Case, ...]]
+
+
+def split_cases(
+    dataset: Dataset,
+    fold: int | Literal["fixed", "all"],
+    seed: int,
+    labelled: str | None = None,
+    fine: str | None = None,
+) -> tuple[Dataset, Splits]:
+    """The data set, its labels extended by coarse schemes if needed, and train / val / test.
+
+    labelled: only these training cases keep their labels ("3", "3:cases" or a file); the cases
+        that keep them are never drawn into a validation split.
+    fine: only these keep their fine labels; the others are read as children of the tree's root.
+    Validation and test cases keep the labels they have.
+    """
+    pool = dataset.train if fold == "fixed" else ()
+    keep = select(pool, labelled) if labelled and pool else frozenset()
+    if fine and pool:
+        keep |= select(pool, fine)
+    split = make_fold(dataset, fold, seed, keep=keep)
+    train = split.train if labelled is None else labelled_subset(split.train, labelled)
+    if fine is not None:
+        used = sorted({c.scheme for c in train if c.labelled})
+        coarse = {name: dataset.labels.coarse_scheme(name) for name in used}
+        dataset = dataset.replace(labels=dataset.labels.with_schemes(*coarse.values()))
+        train = fine_subset(train, fine, lambda name: coarse[name].name)
+    return dataset, {"train": train, "val": split.val, "test": split.test}
