@@ -5,7 +5,7 @@ A convention is a set of definitions, implemented here by our own functions:
 | convention | HD95 | surface distance | unit | empty masks |
 | --- | --- | --- | --- | --- |
 | `hinterland` | larger of both directions | symmetric | mm | `penalty`: a miss costs the diagonal |
-| `monai` | larger of both directions | directed | mm | reference empty: Dice left out; inf mm |
+| `monai` | larger of both directions | directed | mm | one empty: HD95 left out, ASD infinite |
 | `medpy` | both directions pooled | directed | mm | both empty: Dice 0; distances left out |
 | `ssl4mis` | both directions pooled | directed | voxel | everything 0 |
 

@@ -25,11 +25,20 @@ DIAGONAL: Literal["diagonal"] = "diagonal"
 
 @dataclass(frozen=True)
 class Cell:
-    """Values of overlap metrics (Dice, Jaccard), NSD and distances in one row of the table."""
+    """Values of overlap metrics (Dice, Jaccard), NSD and distances in one row of the table.
+
+    `hausdorff` where it differs from `distance`, the value of surface distances.
+    """
 
     overlap: float
     nsd: float
     distance: float | Literal["diagonal"]
+    hausdorff: float | None = None
+
+    def distances(self, diagonal: float) -> tuple[float, float]:
+        """Hausdorff and surface distance, for an image with this diagonal."""
+        mean = diagonal if self.distance == DIAGONAL else float(self.distance)
+        return mean if self.hausdorff is None else self.hausdorff, mean
 
 
 @dataclass(frozen=True)
@@ -63,9 +72,10 @@ EMPTY_POLICIES = {
 }
 
 # What two libraries do by default; for the convention table only, not offered for own results.
+# MONAI takes a quantile of infinite distances, which is NaN, and its mean then skips the case.
 PEER_POLICIES = {
     "medpy": EmptyPolicy("medpy", Cell(0.0, nan, nan), _UNMEASURED, _UNMEASURED),
-    "monai": EmptyPolicy("monai", _LEFT_OUT, Cell(0.0, 0.0, inf), Cell(nan, 0.0, inf)),
+    "monai": EmptyPolicy("monai", _LEFT_OUT, Cell(0.0, 0.0, inf, nan), Cell(nan, 0.0, inf, nan)),
 }
 
 

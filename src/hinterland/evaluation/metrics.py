@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from hinterland.evaluation.empty import DIAGONAL, diagonal, empty_policy
+from hinterland.evaluation.empty import diagonal, empty_policy
 from hinterland.evaluation.overlap import Counts, millilitres
 from hinterland.evaluation.surface import (
     AverageMode,
@@ -95,9 +95,9 @@ def measure(
     counts = Counts.of(prediction, reference)
     cell = empty_policy(settings.empty).cell(boxes[0] is None, boxes[1] is None)
     if cell is not None:
-        far = diagonal(shape, lengths) if cell.distance == DIAGONAL else float(cell.distance)
+        far, mean = cell.distances(diagonal(shape, lengths))
         result = {"dice": cell.overlap, "jaccard": cell.overlap,
-                  "hd95": far, "assd": far, "nsd": cell.nsd}  # fmt: skip
+                  "hd95": far, "assd": mean, "nsd": cell.nsd}  # fmt: skip
     else:
         distances = grid_distances(prediction, reference, lengths)
         result = {

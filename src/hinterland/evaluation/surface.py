@@ -85,7 +85,7 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
     """The smallest box that holds every True voxel, or None for an empty mask."""
     # each look shrinks what the next one has to read
     box: list[slice] = [slice(None)] * mask.ndim
-    plane: np.ndarray = mask.any(axis=0) if mask.ndim == 3 else mask
+    plane = np.logical_or.reduce(mask, axis=0) if mask.ndim == 3 else mask
     for axis, other in ((-2, 1), (-1, 0)):
         hits = np.flatnonzero(plane.any(axis=other))
         if not hits.size:
