@@ -88,6 +88,14 @@ def image_truncated(root: Path) -> None:
     make.cut(root / "imagesTr/a1_0000.nii.gz")
 
 
+@kind("error", "unreadable", "a1_0001.nii.gz", "damaged")
+def image_with_a_flipped_byte(root: Path) -> None:
+    path = root / "imagesTr/a1_0001.nii.gz"
+    damaged = bytearray(path.read_bytes())
+    damaged[-8] ^= 1  # in gzip's checksum: the voxels still unpack without complaint
+    path.write_bytes(bytes(damaged))
+
+
 @kind("error", "unreadable", "a1.nii.gz", "cut off")
 def label_truncated(root: Path) -> None:
     make.cut(root / "labelsTr/a1.nii.gz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,25 @@ def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Array (C, z, y, x) in the file's own type (float32 where the header scales), and affine."""
     image: Any = nib.load(path)
     channels, z, y, x = _layout(image.shape)
+    array = _voxels(path, image).reshape(x, y, z, channels)
+    return np.ascontiguousarray(array.transpose(3, 2, 1, 0)), np.asarray(image.affine, float)
+
+
+def _voxels(path: Path, image: Any) -> np.ndarray:
+    if not path.name.lower().endswith(".gz"):
+        return _values(image)
+    with gzip.open(path) as stream:
+        array = _values(image.from_file_map({"image": nib.FileHolder(fileobj=stream)}))
+        while stream.read(1 << 20):  # to the end: gzip compares its checksum only there
+            pass
+    return array
+
+
+def _values(image: Any) -> np.ndarray:
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     if scaled or image.get_data_dtype().kind == "f":
-        array = np.asarray(image.dataobj, dtype=np.float32)
-    else:
-        array = np.asarray(image.dataobj)
-    array = array.reshape(x, y, z, channels)
-    return np.ascontiguousarray(array.transpose(3, 2, 1, 0)), np.asarray(image.affine, float)
+        return np.asarray(image.dataobj, dtype=np.float32)
+    return np.asarray(image.dataobj)
 
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:

@@ -117,9 +117,10 @@ def _divided(cases: Iterable[Case]) -> list[Problem]:
 def _never_used(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
     """Classes that the schemes name and no label file holds."""
     seen: dict[str, set[int]] = defaultdict(set)
+    schemes = {c.name: c.scheme for c in dataset.cases}
     for f in facts:
         if f.values:
-            seen[dataset[f.case].scheme] |= set(f.values)
+            seen[schemes[f.case]] |= set(f.values)
     problems = []
     for name, found in seen.items():
         scheme = dataset.labels.scheme(name)

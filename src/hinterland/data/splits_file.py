@@ -79,15 +79,16 @@ def _lists(path: Path, data: Any) -> dict[str, list[str]]:
 
 def _groups(data: Mapping[str, Any], names: set[str]) -> dict[str, str]:
     groups: dict[str, str] = {}
-    patients = [
+    patients = {
         entry
         for key, members in data.items()
         if "patients" in key and isinstance(members, list)
         for entry in members
         if isinstance(entry, str)
-    ]
+    }
     for name in names:
-        begins = [p for p in patients if name == p or name.startswith((f"{p}_", f"{p}-"))]
+        ends = [len(name), *(i for i, letter in enumerate(name) if letter in "_-")]
+        begins = [name[:end] for end in ends if name[:end] in patients]
         if begins:
             groups[name] = max(begins, key=len)
     cases = data.get("cases")

@@ -149,7 +149,7 @@ def _to_integers(path: Path, array: np.ndarray) -> np.ndarray:
             some = ", ".join(f"{v:.4g}" for v in np.unique(wrong)[:4])
             raise VolumeError(
                 "label-not-integer",
-                f"{path} holds {wrong.size} values that are no integers ({some}); expected class "
+                f"{path} holds {wrong.size} value(s) that are no integers ({some}); expected class "
                 "numbers. It was probably resampled with interpolation: use nearest neighbour.",
             )
         array = rounded.astype(np.int64)
