@@ -78,7 +78,7 @@ def test_segresnet_has_the_size_paper_1_prints(plan_of):
     ("name", "printed", "channels"), [("unet", 30.70e6, 1), ("resenc-m", 101.86e6, 1)]
 )
 def test_unets_have_about_the_size_paper_1_prints(name, printed, channels, plan_of):
-    # The paper's plans of two data sets; strides and a few anisotropic kernels move the last digits.
+    # Two data sets' plans of the paper: strides and anisotropic kernels move the last digits.
     network = create(name, plan_of(3, (64, 64, 64), WIDTHS, channels=channels), 2)
     assert count(network) == pytest.approx(printed, rel=0.02)
 
