@@ -1,0 +1,68 @@
+"""Pseudo-labels: what a teacher predicts, written as rows of the data set's table."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import ndimage
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, LeafSetTable
+
+Component = Literal["largest", "all"]
+
+
+class PseudoLabels(nn.Module):
+    """Probabilities over `cells` to rows of `table`, which holds the data set's rows and one a cell.
+
+    The row of the most probable cell; row 0 ("any leaf", no loss) where its probability is below
+    `threshold`. With component "largest", each foreground cell keeps its largest connected
+    component in each item (a patch; a slice in 2D), and the rest of it becomes background: right
+    for organs that are one piece, wrong for lesions and pairs of organs, which want "all".
+
+    No parameters. Build losses with `table`.
+    """
+
+    def __init__(
+        self,
+        cells: Coarsening,
+        table: LeafSetTable,
+        component: Component = "largest",
+        threshold: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.table, self.first = table.with_groups(cells, "pseudo-label")
+        self.background = cells.background
+        self.component, self.threshold = component, threshold
+
+    @torch.no_grad()
+    def forward(
+        self, probabilities: Float[Tensor, "batch cells *space"]
+    ) -> Int[Tensor, "batch *space"]:
+        confidence, cells = probabilities.max(dim=1)
+        if self.component == "largest":
+            cells = keep_largest(cells, self.background)
+        rows = self.first + cells
+        return rows if self.threshold <= 0 else torch.where(confidence >= self.threshold, rows, 0)
+
+
+def keep_largest(
+    classes: Int[Tensor, "batch *space"], background: int = 0
+) -> Int[Tensor, "batch *space"]:
+    """Each class of each item cut down to its largest connected component; the rest is background.
+
+    Voxels touch along faces, edges and corners. Of equally large components the first one stays.
+    """
+    items = classes.cpu().numpy()
+    structure = np.ones((3,) * (items.ndim - 1), dtype=bool)
+    result = np.full_like(items, background)
+    for item, kept in zip(items, result, strict=True):
+        for value in np.unique(item):
+            if value != background:
+                labels, count = ndimage.label(item == value, structure)
+                largest = 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count > 1 else 1
+                kept[labels == largest] = value
+    return torch.from_numpy(result).to(classes.device)

@@ -1,0 +1,51 @@
+"""What teacher-student methods share: the two streams of a batch, noisy views, a quiet teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hinterland.methods.base import Quota
+from hinterland.types import Batch, HinterlandError
+
+Unlabelled = Literal["rest", "all"]
+
+
+def two_streams(unlabelled: Unlabelled = "rest", share: float = 0.5) -> tuple[Quota, Quota]:
+    """Quotas "labelled" and "unlabelled"; `share` of the batch is labelled.
+
+    unlabelled: "rest" draws that stream from the cases without a label; "all" draws it from every
+    case, labels hidden, so that a method can also be trained with all labels at hand.
+    """
+    if unlabelled not in ("rest", "all"):
+        raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all'.")
+    return (
+        Quota("labelled", share, {"labelled": True}),
+        Quota("unlabelled", 1 - share, {"labelled": False} if unlabelled == "rest" else {}),
+    )
+
+
+def split_streams(batch: Batch) -> tuple[Batch, Batch]:
+    """The labelled and the unlabelled items of a batch drawn by `two_streams`."""
+    return batch.stream("labelled"), batch.stream("unlabelled")
+
+
+def noisy(image: Tensor, sigma: float = 0.1, limit: float = 0.2) -> Tensor:
+    """The image with Gaussian noise, clipped to +-limit: the perturbed view of the mean teacher."""
+    return image + (torch.randn_like(image) * sigma).clamp(-limit, limit)
+
+
+@contextmanager
+def quiet(teacher: nn.Module) -> Iterator[None]:
+    """Inside, the teacher is in evaluation mode (running statistics, no dropout, no gradients)."""
+    training = teacher.training
+    teacher.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        teacher.train(training)
