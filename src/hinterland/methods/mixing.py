@@ -6,10 +6,11 @@ leaf") counts in no loss, so a loss on a region is the loss of rows that are 0 o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hinterland.types import Batch
@@ -61,3 +62,68 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
 
 def _cycle(batch: Batch, n: int) -> Batch:
     return batch if len(batch) == n else batch.take([i % len(batch) for i in range(n)])
+
+
+@dataclass(frozen=True)
+class Part:
+    """The voxels that come from one of two sources: in these items, inside `region` (None: all)."""
+
+    source: int
+    items: slice
+    region: Bool[Tensor, "*space"] | None
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Images put together from two batches of n items, and which voxels came from which.
+
+    With cut-mix, image holds 2n: first X_0 M + X_1 (1 - M), then X_0 (1 - M) + X_1 M.
+    """
+
+    image: Float[Tensor, "items channels *space"]
+    parts: tuple[Part, ...]
+
+    def losses(
+        self,
+        loss: Callable[[list[Tensor], Tensor], Tensor],
+        levels: Sequence[Tensor],
+        rows: Sequence[Int[Tensor, "batch *space"]],
+    ) -> list[Tensor]:
+        """Per source, the sum over its parts of `loss(logits, rows)`, each on its own region.
+
+        levels: logits of `image`, one entry a deep supervision level. rows: of each source.
+        """
+        totals: dict[int, Tensor] = {}
+        for part in self.parts:
+            said = rows[part.source]
+            if part.region is not None:
+                said = only(said, part.region)
+            value = loss([level[part.items] for level in levels], said)
+            totals[part.source] = totals[part.source] + value if part.source in totals else value
+        return [totals[source] for source in sorted(totals)]
+
+    def rows(self, rows: Sequence[Int[Tensor, "batch *space"]]) -> Int[Tensor, "items *space"]:
+        """The rows of every voxel of `image`, cut and pasted as the images were."""
+        result = torch.zeros_like(self.image[:, 0], dtype=rows[0].dtype)
+        for part in self.parts:
+            said = rows[part.source]
+            result[part.items] += said if part.region is None else only(said, part.region)
+        return result
+
+
+def cut_mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "*space"]) -> Arrangement:
+    """Both mixtures of two batches of images (n, C, *space) along the mask `keep`."""
+    n = len(one)
+    a, b = slice(0, n), slice(n, 2 * n)
+    image = torch.cat([mix(one, other, keep), mix(other, one, keep)])
+    parts = (Part(0, a, keep), Part(0, b, ~keep), Part(1, a, ~keep), Part(1, b, keep))
+    return Arrangement(image, parts)
+
+
+def side_by_side(*sources: Tensor) -> Arrangement:
+    """Batches of images one after the other, unmixed."""
+    parts, start = [], 0
+    for i, source in enumerate(sources):
+        parts.append(Part(i, slice(start, start + len(source)), None))
+        start += len(source)
+    return Arrangement(torch.cat(sources), tuple(parts))

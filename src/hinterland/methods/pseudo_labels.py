@@ -16,7 +16,7 @@ Component = Literal["largest", "all"]
 
 
 class PseudoLabels(nn.Module):
-    """Probabilities over `cells` to rows of `table`, which holds the data set's rows and one a cell.
+    """Probabilities over `cells` to rows of `table`: the data set's rows, then one row a cell.
 
     The row of the most probable cell; row 0 ("any leaf", no loss) where its probability is below
     `threshold`. With component "largest", each foreground cell keeps its largest connected

@@ -1,0 +1,61 @@
+"""CVBM's network: one encoder, one or two decoders, and a mixing layer over their outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, cat, nn
+
+from hinterland.networks.base import Network, SplitNetwork
+from hinterland.networks.initialise import initialise, seeded
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Logits of the first and the second decoder (levels, highest resolution first), of the mixing
+    layer (full resolution), and the tapped features of encoder and first decoder."""
+
+    first: list[Tensor]
+    second: list[Tensor] | None
+    mixed: Tensor | None
+    features: dict[str, Tensor]
+
+
+class CrossView(nn.Module):
+    """A plain network with a second decoder (upsampling by interpolation) and Q_M = psi(Q_1, Q_2).
+
+    psi is a 1x1 convolution of both logits. `network` alone is what inference needs.
+    """
+
+    def __init__(self, network: SplitNetwork, *, second: bool, mixing: bool, seed: int) -> None:
+        super().__init__()
+        self.network = network
+        channels = network.out_channels
+        self.decoder = network.make_decoder("interpolate", seed=seed + 1) if second else None
+        self.head = network.make_head(channels, seed=seed + 2) if second else None
+        self.psi: nn.Module | None = None
+        if second and mixing:
+            conv = nn.Conv2d if network.dims == 2 else nn.Conv3d
+            with seeded(seed + 3):
+                self.psi = conv(2 * channels, channels, 1)
+                initialise(self.psi)
+
+    def forward(self, image: Tensor) -> Outputs:
+        features = self.network.encode(image)
+        decoded = self.network.decode(features)
+        first = self.network.head(decoded)
+        second = self.head(self.decoder(features)) if self.decoder and self.head else None
+        mixed = self.psi(cat((first[0], second[0]), dim=1)) if self.psi and second else None
+        return Outputs(first, second, mixed, self.network.taps(features, decoded))
+
+
+class ComplementNetwork(Network):
+    """A network of complement logits as one of class logits: log(1 - q_k), q = sigmoid(logit)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.dims, network.in_channels, network.out_channels)
+        self.network = network
+        self.name = network.name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.logsigmoid(-self.network(x))
