@@ -31,12 +31,12 @@ class CrossView(nn.Module):
         super().__init__()
         self.network = network
         channels = network.out_channels
-        self.decoder = network.make_decoder("interpolate", seed=seed + 1) if second else None
-        self.head = network.make_head(channels, seed=seed + 2) if second else None
+        self.decoder = network.make_decoder("interpolate", seed=seed + 1001) if second else None
+        self.head = network.make_head(channels, seed=seed + 1002) if second else None
         self.psi: nn.Module | None = None
         if second and mixing:
             conv = nn.Conv2d if network.dims == 2 else nn.Conv3d
-            with seeded(seed + 3):
+            with seeded(seed + 1003):
                 self.psi = conv(2 * channels, channels, 1)
                 initialise(self.psi)
 

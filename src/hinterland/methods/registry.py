@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods.base import Method
+from hinterland.methods.cvbm import CVBM
 from hinterland.methods.supervised import Supervised
 from hinterland.types import HinterlandError
 
 
-def _supervised(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]) -> Method:
-    return Supervised(on or (spec.target,), **options)  # type: ignore[arg-type]
+Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]
+
+
+def _on_target(kind: Callable[..., Method]) -> Factory:
+    """A method that takes its coarsenings first and sees the target question by default."""
+    return lambda spec, on, options: kind(tuple(on) or (spec.target,), **options)
 
 
 def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]) -> Method:
@@ -23,9 +28,10 @@ def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, 
     return Supervised(spec.tree.leaves, name="backsplit", **options)  # type: ignore[arg-type]
 
 
-_METHODS: dict[str, Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]] = {
-    "supervised": _supervised,
+_METHODS: dict[str, Factory] = {
+    "supervised": _on_target(Supervised),
     "backsplit": _backsplit,
+    "cvbm": _on_target(CVBM),
 }
 
 
@@ -42,7 +48,7 @@ def make_method(
 ) -> Method:
     """A method by name.
 
-    on: coarsenings, or questions by text (see `LabelSpec.question`); empty means the method's own default.
+    on: coarsenings, or questions by text (see `LabelSpec.question`); empty is the method's default.
     options: fields of the method, such as `ce_weight`.
     Raises HinterlandError for an unknown name or option.
     """

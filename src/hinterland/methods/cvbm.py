@@ -1,0 +1,255 @@
+"""CVBM, cross-view bidirectional modelling (paper 3): foreground and background at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, common_refinement
+from hinterland.methods.base import Losses, Method, Phase, Quota, Setting
+from hinterland.methods.branches import Branch, Kind, make_branch
+from hinterland.methods.cross_view import ComplementNetwork, CrossView, Outputs
+from hinterland.methods.mixing import (
+    Arrangement,
+    box_mask,
+    cut_mix,
+    halves,
+    pair,
+    side_by_side,
+)
+from hinterland.methods.pseudo_labels import Component, PseudoLabels
+from hinterland.methods.ramps import sigmoid_ramp
+from hinterland.methods.teaching import Unlabelled, quiet, split_streams, two_streams
+from hinterland.networks.base import Network, require_split
+from hinterland.networks.ema import ema_copy, ema_update
+from hinterland.types import Batch, HinterlandError, Progress, View
+
+Views = Literal["cross", "foreground", "dual-foreground", "dual-background"]
+Output = Literal["foreground", "mix", "average"]
+PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
+
+
+@dataclass(frozen=True)
+class CVBM(Method):
+    """A shared encoder, a foreground and a background decoder, and a layer that mixes the two.
+
+    Pre-training on cut-mixed labelled pairs minimises L_fg + L_bg + L_M. Self-training, student and
+    teacher from the best weights so far, on cut-mixed labelled and unlabelled pairs:
+
+        L = L_fg^l + w L_bg^l + alpha (L_fg^u + w L_bg^u) + lambda(t) L_bcl
+        L_bcl = mse(Q_M, Q_fg) + mse(1 - Q_bg, Q_fg),  lambda(t) = consistency exp(-5 (1 - t)^2)
+
+    with L_seg = Dice + CE, each term on its own region, summed over both mixtures. The teacher is
+    the student's moving average and labels the unlabelled images. See docs/cvbm.md.
+
+    views: "cross", or one foreground decoder, or two of one kind (ablations).
+    complement: K sigmoids, or a softmax on multi-hot labels (the released code's).
+    background_weight: w. mixed_weight: weight of L_M; 0 leaves psi to L_bcl (the released code).
+    mixing_layer, direct, inverse: whether there is a psi, and the two halves of L_bcl.
+    consistency, ramp: lambda at the end, and whether it rises ("none": constant).
+    beta, cutmix: side of the box as a share of the patch, and whether to mix at all.
+    second_weight: in pre-training, of the pair's second image (0: eqs. 5 to 7 as printed).
+    pretrain: share of the steps. ema: decay of the teacher. component, unlabelled: see
+    `PseudoLabels`, `two_streams`. output: what `probabilities` reads; `deployed` is always the
+    first decoder's plain network.
+    """
+
+    on: tuple[Coarsening, ...]
+    name: str = "cvbm"
+    views: Views = "cross"
+    complement: Literal["sigmoid", "softmax"] = "sigmoid"
+    background_weight: float = 1.0
+    mixed_weight: float = 1.0
+    mixing_layer: bool = True
+    direct: bool = True
+    inverse: bool = True
+    alpha: float = 0.5
+    consistency: float = 0.1
+    ramp: Literal["sigmoid", "none"] = "sigmoid"
+    beta: float = 2 / 3
+    cutmix: bool = True
+    second_weight: float = 1.0
+    pretrain: float = 0.25
+    ema: float = 0.99
+    component: Component = "largest"
+    unlabelled: Unlabelled = "rest"
+    output: Output = "foreground"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "views": ("cross", "foreground", "dual-foreground", "dual-background"),
+            "complement": ("sigmoid", "softmax"),
+            "ramp": ("sigmoid", "none"),
+            "component": ("largest", "all"),
+            "unlabelled": ("rest", "all"),
+            "output": ("foreground", "mix", "average"),
+        }
+        for field, allowed in choices.items():
+            if getattr(self, field) not in allowed:
+                raise HinterlandError(
+                    f"cvbm: {field}={getattr(self, field)!r}; expected one of {', '.join(allowed)}."
+                )
+        for field in ("beta", "pretrain", "ema"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise HinterlandError(
+                    f"cvbm: {field}={getattr(self, field)}; expected a number from 0 to 1."
+                )
+        if self.output != "foreground" and self.views == "foreground":
+            raise HinterlandError(f"cvbm: output={self.output!r} needs a second decoder (views).")
+        if self.output == "mix" and not self.mixing_layer:
+            raise HinterlandError("cvbm: output='mix' needs mixing_layer=true.")
+
+    @property
+    def cells(self) -> Coarsening:
+        return common_refinement(self.on)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What each decoder is asked."""
+        complement: Kind = "complement" if self.complement == "sigmoid" else "complement-softmax"
+        first: Kind = complement if self.views == "dual-background" else "foreground"
+        second: Kind = "foreground" if self.views == "dual-foreground" else complement
+        return (first,) if self.views == "foreground" else (first, second)
+
+    def build(self, setting: Setting) -> nn.ModuleDict:
+        network = require_split(setting.create_network(len(self.cells)), self.name)
+        student = CrossView(
+            network, second=len(self.kinds) > 1, mixing=self.mixing_layer, seed=setting.seed
+        )
+        pseudo = PseudoLabels(self.cells, setting.table, self.component)
+        branches = [
+            make_branch(kind, self.on, self.cells, pseudo.table, setting.batch_dice)
+            for kind in self.kinds
+        ]
+        return nn.ModuleDict(
+            {
+                "student": student,
+                "teacher": ema_copy(student),
+                "branches": nn.ModuleList(branches),
+                "pseudo": pseudo,
+            }
+        )
+
+    def phases(self) -> tuple[Phase, ...]:
+        labelled = (Quota("labelled", where={"labelled": True}),)
+        before = Phase(PRETRAIN, self.pretrain, labelled)
+        after = Phase(SELF_TRAIN, 1 - self.pretrain, two_streams(self.unlabelled), "best")
+        return tuple(phase for phase in (before, after) if phase.share > 0)
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+        branches = _branches(networks)
+        if progress.phase == PRETRAIN:
+            images, rows, second = self._labelled_pairs(batch, len(branches))
+        else:
+            images, rows, second = self._pseudo_labelled(networks, batch)
+        outputs = cast(Outputs, networks["student"](images.image))
+        weights = {"fg": 1.0, "bg": self.background_weight, "mix": self.mixed_weight}
+        scored = {"fg": (branches[0], outputs.first, rows[0])}
+        if outputs.second is not None:
+            scored["bg"] = (branches[1], outputs.second, rows[1])
+        if outputs.mixed is not None and progress.phase == PRETRAIN:
+            scored["mix"] = (branches[0], [outputs.mixed], rows[0])
+        terms = {}
+        for name, (branch, levels, said) in scored.items():
+            own, *others = images.losses(branch.loss, levels, said)
+            terms[name] = own
+            for other in others:
+                terms[f"{name}_u"] = other
+                weights[f"{name}_u"] = second * weights[name]
+        if progress.phase == SELF_TRAIN and outputs.second is not None:
+            terms["bcl"] = self._consistency(branches, outputs, len(images.parts) // 2)
+            rise = sigmoid_ramp(progress.fraction) if self.ramp == "sigmoid" else 1.0
+            weights["bcl"] = self.consistency * rise
+        view = self._view(networks, images, rows[0], outputs)
+        return Losses(terms, {name: weights[name] for name in terms}, (view,))
+
+    def _labelled_pairs(
+        self, batch: Batch, decoders: int
+    ) -> tuple[Arrangement, list[list[Tensor]], float]:
+        """Pre-training: two labelled halves, cut-mixed; the same rows for each decoder."""
+        if not self.cutmix:
+            return side_by_side(batch.image), [[batch.annotation]] * decoders, 0.0
+        pairs = halves(batch)
+        rows = [b.annotation for b in pairs]
+        return self._cut_mix(pairs), [rows] * decoders, self.second_weight
+
+    def _pseudo_labelled(
+        self, networks: nn.ModuleDict, batch: Batch
+    ) -> tuple[Arrangement, list[list[Tensor]], float]:
+        """Self-training: labelled and pseudo-labelled images, each decoder with its own rows."""
+        labelled, unlabelled = split_streams(batch)
+        if self.cutmix:
+            labelled, unlabelled = pair(labelled, unlabelled)
+        with quiet(networks["teacher"]):
+            seen = cast(Outputs, networks["teacher"](unlabelled.image))
+        levels = [seen.first] if seen.second is None else [seen.first, seen.second]
+        rows = [
+            [labelled.annotation, networks["pseudo"](branch.estimate(level[0]))]
+            for branch, level in zip(_branches(networks), levels, strict=True)
+        ]
+        both = (labelled, unlabelled)
+        images = self._cut_mix(both) if self.cutmix else side_by_side(*(b.image for b in both))
+        return images, rows, self.alpha
+
+    def _cut_mix(self, pairs: Sequence[Batch]) -> Arrangement:
+        one, other = (b.image for b in pairs)
+        return cut_mix(one, other, box_mask(one.shape[2:], self.beta, device=one.device))
+
+    def _consistency(self, branches: list[Branch], outputs: Outputs, mixtures: int) -> Tensor:
+        """L_bcl, summed over the mixtures (eq. 19)."""
+        assert outputs.second is not None
+        first = branches[0].estimate(outputs.first[0])
+        total = first.new_zeros(())
+        if self.direct and outputs.mixed is not None:
+            total = total + F.mse_loss(branches[0].estimate(outputs.mixed), first)
+        if self.inverse:
+            total = total + F.mse_loss(branches[1].estimate(outputs.second[0]), first)
+        return mixtures * total
+
+    def _view(
+        self, networks: nn.ModuleDict, images: Arrangement, rows: list[Tensor], outputs: Outputs
+    ) -> View:
+        """For regularisers: ground truth where there is any, row 0 on pseudo-labelled voxels."""
+        first = cast(PseudoLabels, networks["pseudo"]).first
+        mixed = images.rows(rows)
+        given = torch.where(mixed < first, mixed, 0)
+        return View(images.image, outputs.first[0], given, features=outputs.features)
+
+    def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
+        student = cast(CrossView, networks["student"])
+        branches = _branches(networks)
+        if self.output == "foreground":
+            return _normalise(branches[0].estimate(student.network(image)))
+        outputs = student(image)
+        if self.output == "mix":
+            return _normalise(branches[0].estimate(outputs.mixed))
+        estimates = [branches[0].estimate(outputs.first[0])]
+        estimates.append(branches[1].estimate(outputs.second[0]))
+        return _normalise((estimates[0] + estimates[1]) / 2)
+
+    def deployed(self, networks: nn.ModuleDict) -> Network:
+        network = cast(CrossView, networks["student"]).network
+        return ComplementNetwork(network) if self.views == "dual-background" else network
+
+    def parameters(self, networks: nn.ModuleDict, optimiser: str) -> Iterator[nn.Parameter]:
+        del optimiser
+        return networks["student"].parameters()
+
+    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
+        # While pre-training the teacher is the student, so that both start from the best weights.
+        decay = self.ema if progress.phase == SELF_TRAIN else 0.0
+        ema_update(networks["teacher"], networks["student"], decay)
+
+
+def _branches(networks: nn.ModuleDict) -> list[Branch]:
+    return [cast(Branch, b) for b in cast(nn.ModuleList, networks["branches"])]
+
+
+def _normalise(estimate: Tensor) -> Tensor:
+    """Estimates of single classes as a distribution; one that is a distribution stays as it is."""
+    return estimate / estimate.sum(dim=1, keepdim=True).clamp(min=1e-8)
