@@ -78,9 +78,9 @@ def _predict(label: np.ndarray, good: bool, rng: np.random.Generator) -> np.ndar
     noise = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2)
     noise /= noise.std()
     inner = ndimage.distance_transform_edt(lesion) - ndimage.distance_transform_edt(~lesion)
-    wrong = inner + (0.7 if good else 1.5) * noise > 0
-    if not good or rng.random() < 0.2:
-        wrong |= (label == 2) & (noise > (1.0 if good else -0.2))
+    wrong = inner + rng.uniform(0.5, 2.4 if good else 2.8) * noise > rng.uniform(-0.5, 1.0)
+    if rng.random() < (0.3 if good else 0.7):
+        wrong |= (label == 2) & (noise > 0.4)
     out = np.where(lesion, 1, label).astype(np.uint8)
     out[wrong] = 3
     return out

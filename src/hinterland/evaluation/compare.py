@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -12,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from hinterland.data.stamps import write_text
 from hinterland.evaluation.gallery import choose, exhibit
 from hinterland.evaluation.gallery_source import GallerySource
 from hinterland.evaluation.guard import Finding, check_protocol, enforce
@@ -106,30 +106,33 @@ def compare(
     comparison = Comparison(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings)
     )
-    _write(out, _files(comparison, content))
+    for name, text in _files(comparison, content).items():  # all are made before one is written
+        write_text(out / name, text)
     return comparison
 
 
 def _at(arms: Sequence[Arm], at: str | None) -> tuple[list[Arm], str]:
-    """The arms at one question, and its name."""
-    asked = [set(arm.table["coarsening"].astype(str)) for arm in arms]
-    common = sorted(set.intersection(*asked))
+    """The arms at one question, and its name: the first of the baseline's that all have."""
+    asked = [list(dict.fromkeys(arm.table["coarsening"].astype(str))) for arm in arms]
+    if at is None and all(len(known) == 1 for known in asked):
+        return list(arms), asked[0][0]  # where they differ, the guard says so
     if at is None:
-        if all(len(a) == 1 for a in asked):
-            # one question each; where they differ, the guard says so
-            return list(arms), common[0] if common else ""
-        if len(common) != 1:
-            listed = common or sorted(set.union(*asked))
+        # "cells" are whatever a model tells apart: the same name for different questions
+        common = [q for q in asked[0] if all(q in known for known in asked) and q != "cells"]
+        if not common:
+            listed = "; ".join(
+                f"{a.name}: {', '.join(k)}" for a, k in zip(arms, asked, strict=True)
+            )
             raise HinterlandError(
-                f"the tables answer several questions: {', '.join(map(repr, listed))}. "
-                "Say which one with --at."
+                f"the tables have no question in common ({listed}). Evaluate all runs at one "
+                "question: hinterland evaluate ... --at QUESTION."
             )
         at = common[0]
     for arm, known in zip(arms, asked, strict=True):
         if at not in known:
             raise HinterlandError(
                 f"{arm.name} has not been evaluated at {at!r}, only at "
-                f"{', '.join(map(repr, sorted(known)))}. Evaluate it there first."
+                f"{', '.join(map(repr, known))}. Evaluate it there first."
             )
     return [with_question(arm, at) for arm in arms], at
 
@@ -191,7 +194,7 @@ def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:
     table = pd.concat([arm.table for arm in arms], ignore_index=True)
     shown = []
     for choice in choose(differences_of(arms)):
-        scores = wide(table, choice.group, "dice").loc[choice.case]
+        scores = wide(table, choice.group, "dice").loc[choice.case].to_dict()
         image, masks, spacing = source.view(choice.case, choice.group)
         named = {arm.name: float(scores[arm.name]) for arm in arms}
         shown.append(exhibit(choice, named, image, masks, spacing))
@@ -208,16 +211,3 @@ def _files(comparison: Comparison, content: Content) -> dict[str, str]:
         "summary.json": json.dumps(comparison.to_dict(), indent=2, allow_nan=False) + "\n",
         "report.html": render(content),
     }
-
-
-def _write(out: Path, files: dict[str, str]) -> None:
-    """All texts are made before the first is written; each appears complete or not at all."""
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        path = out / name
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)

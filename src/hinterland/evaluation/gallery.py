@@ -123,7 +123,7 @@ def _window(union: np.ndarray, spacing: tuple[float, float, float]) -> tuple[sli
         return slice(0, shape[0]), slice(0, shape[1])
     centres, lengths = [], []
     for axis in (0, 1):
-        hit = np.flatnonzero(plane.any(axis=1 - axis))
+        hit = np.flatnonzero(np.any(plane, axis=1 - axis))
         centres.append((hit[0] + hit[-1]) / 2)
         lengths.append((hit[-1] - hit[0] + 1) * spacing[1 + axis])
     whole = [n * s for n, s in zip(shape, spacing[1:], strict=True)]

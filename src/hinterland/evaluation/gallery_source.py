@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hinterland.data.formats import is_raster
 from hinterland.data.read import read_dataset
-from hinterland.data.volume import Volume, file_ending, read_label, read_volume
+from hinterland.data.volume import Volume, read_label, read_volume
 from hinterland.evaluation.gallery import REFERENCE
 from hinterland.evaluation.healthy import false_positives_by_structure
 from hinterland.evaluation.meaning import Meaning, encode
@@ -18,8 +19,6 @@ from hinterland.evaluation.pairing import label_files, prediction_meaning
 from hinterland.evaluation.report_runs import Arm, Run
 from hinterland.labels import Coarsening, LabelError, LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
-
-_FLAT = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 class GallerySource:
@@ -43,9 +42,7 @@ class GallerySource:
         for arm in self._arms:
             for run in arm.runs:
                 if not run.path.is_dir():
-                    return (
-                        f"No pictures: {arm.name} came as a metric table without a run directory."
-                    )
+                    return f"No pictures: {arm.name} came as a bare metric table."
                 if not _dataset_path(run):
                     return f"No pictures: {run.path} has no config.yaml that names its data set."
                 if not (run.path / "predictions").is_dir():
@@ -97,7 +94,7 @@ class GallerySource:
         if any(m.shape != shape for m in masks.values()) or volume.shape != shape:
             raise HinterlandError(f"{case}: image, reference and predictions differ in shape.")
         picture = _channels_last(volume.array)
-        if file_ending(known.images[0]) in _FLAT:
+        if is_raster(known.images[0]):
             return picture, masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
         return turn(picture), {n: turn(m) for n, m in masks.items()}, turn.spacing
@@ -122,13 +119,15 @@ class GallerySource:
         table = table[table["class"] != table["structure"]]
         found = {}
         for group, part in table.groupby("class", sort=False):
-            per_case = part.groupby(["structure", "case", "method"], sort=False)[column].mean()
-            wide = per_case.groupby(["structure", "method"], sort=False).mean().unstack("method")
-            wide = wide.fillna(0.0)[[arm.name for arm in self._arms]]
-            order = wide.sum(axis=1).sort_values(ascending=False).index
-            wide = wide.loc[order][lambda w: w.sum(axis=1) > 0]
-            if len(part["structure"].unique()) > 1 and len(wide):
-                found[str(group)] = wide
+            # a case that several seeds predicted enters with its mean
+            means = part.groupby(["structure", "case", "method"], sort=False)[column].mean()
+            wide = means.reset_index().pivot_table(
+                index="structure", columns="method", values=column, aggfunc="mean", fill_value=0.0
+            )
+            wide = wide.reindex(columns=[arm.name for arm in self._arms], fill_value=0.0)
+            total = wide.sum(axis=1).sort_values(ascending=False)
+            if len(total) > 1 and total.iloc[0] > 0:
+                found[str(group)] = wide.loc[total.index[total > 0]]
         return found
 
     @property

@@ -38,6 +38,7 @@ def check_protocol(arms: Sequence[Sequence[Protocol]]) -> list[Finding]:
     for run in runs:
         found += _split(run)
     found += _same(arms)
+    found += _unknown(runs)
     found += _power(runs)
     found += _seeds(arms)
     found += _differences(arms)
@@ -110,21 +111,39 @@ def _split(run: Protocol) -> Iterator[Finding]:
             f"{run.selection}). Select on validation cases.",
             (run.run,),
         )
-    elif run.recorded and not rule:
+    chosen = run.patients(run.evaluated) & run.patients(run.val)
+    if "val" in rule and chosen:
         yield Finding(
-            "selection-unknown",
-            "flag",
-            f"{run.run}: the rule that selected the checkpoint is not recorded.",
+            "test-selection",
+            "refuse",
+            f"{run.run}: the checkpoint was selected on {_some(chosen, 'patient')} that are also "
+            "evaluated. Evaluate on others, or evaluate the last checkpoint.",
             (run.run,),
         )
-    if not run.recorded:
+
+
+def _unknown(runs: Sequence[Protocol]) -> Iterator[Finding]:
+    """What could not be checked, because nobody wrote it down."""
+    bare = tuple(p.run for p in runs if not p.recorded)
+    if bare:
         yield Finding(
             "unrecorded",
             "flag",
-            f"{run.run}: bare metrics without a config.yaml; split, seed and selection rule "
-            "are unknown, so nothing about them was checked.",
-            (run.run,),
+            f"bare metrics without a config.yaml: {_few(bare)}. Split, seed and selection rule are "
+            "unknown, so that nothing about them was checked.",
+            bare,
         )
+    silent = tuple(p.run for p in runs if p.recorded and not p.selection)
+    if silent:
+        yield Finding(
+            "selection-unknown",
+            "flag",
+            f"the rule that selected the checkpoint is not recorded: {_few(silent)}.",
+            silent,
+        )
+    seedless = tuple(p.run for p in runs if p.recorded and p.seed is None)
+    if seedless:
+        yield Finding("seed", "flag", f"no seed recorded: {_few(seedless)}.", seedless)
 
 
 def _same(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
@@ -176,9 +195,6 @@ def _power(runs: Sequence[Protocol]) -> Iterator[Finding]:
 
 
 def _seeds(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
-    without = tuple(p.run for arm in arms for p in arm if p.recorded and p.seed is None)
-    if without:
-        yield Finding("seed", "flag", f"no seed recorded: {', '.join(without)}.", without)
     counts = {_arm_name(arm): len({p.seed for p in arm if p.seed is not None}) for arm in arms}
     known = [c for c in counts.values() if c]
     if len(set(known)) > 1:
@@ -202,15 +218,16 @@ def _differences(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
             f"the data sets have different fingerprints: {_listing(prints)}.",
             tuple(r for runs in prints.values() for r in runs),
         )
-    for code, what, get in (
-        ("settings", "networks", lambda p: p.network),
-        ("settings", "dimensions", lambda p: p.dims and f"{p.dims}D"),
-        ("settings", "training steps", lambda p: p.steps and f"{p.steps:,}"),
-    ):  # type: tuple[str, str, Callable[[Protocol], str | None]]
+    settings: tuple[tuple[str, Callable[[Protocol], str | None]], ...] = (
+        ("networks", lambda p: p.network),
+        ("dimensions", lambda p: f"{p.dims}D" if p.dims else None),
+        ("training steps", lambda p: f"{p.steps:,}" if p.steps else None),
+    )
+    for what, get in settings:
         values = _by_value(arms, get)
         if len(values) > 1:
             yield Finding(
-                code,
+                "settings",
                 "flag",
                 f"different {what}: {_listing(values)}. The difference is not the method's alone.",
                 tuple(r for runs in values.values() for r in runs),

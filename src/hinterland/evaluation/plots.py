@@ -22,7 +22,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper"} 
 }
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hinterland",
     "figure.facecolor": "none",
@@ -126,12 +126,14 @@ def _inline(svg: str, key: str, label: str, titles: Mapping[str, Sequence[str]])
             for use, text in zip(uses, texts, strict=True):
                 ElementTree.SubElement(use, f"{{{_SVG}}}title").text = text
     _scope_ids(root, key)
+    for element in root.iter():
+        for name in {"d", "x", "y", "transform"} & element.attrib.keys():
+            element.set(name, re.sub(r"(\d\.\d\d)\d+", r"\1", element.attrib[name]))
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
     root.attrib |= {"role": "img", "aria-label": label, "class": "plot"}
     text = ElementTree.tostring(root, encoding="unicode")
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
     for colour_, variable in _VARIABLES.items():
         text = text.replace(colour_, f"var({variable})")
     return re.sub(r">\s+<", "><", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,9 +27,9 @@ def plot_paired(
         titles = [f"{c}: {a:.3f} → {b:.3f}" for c, a, b in zip(both.index, x, y, strict=True)]
         p.points(x, y, titles, series)
         p.axes.set(xlim=(low, high), ylim=(low, high), title=title)
-        p.axes.set_aspect("equal")
-        p.axes.set_xlabel(_with_unit(baseline, unit))
-        p.axes.set_ylabel(_with_unit(other, unit))
+        p.axes.set_aspect("equal", anchor="W")
+        p.axes.set_xlabel(_wrap(_with_unit(baseline, unit), 32))
+        p.axes.set_ylabel(_wrap(_with_unit(other, unit), 32))
         better, worse = int((y > x).sum()), int((y < x).sum())
         label = (
             f"{title}: {other} against {baseline}, {len(both)} cases; "
@@ -48,7 +49,7 @@ def plot_differences(
         for chosen, face in ((good, colour(series)), (~good, colour(0))):
             p.axes.bar(np.flatnonzero(chosen), y[chosen], width=0.85, color=face, linewidth=0)
         p.axes.axhline(0, color=INK, linewidth=0.7)
-        p.axes.set(title=title, ylabel=axis, xlabel=f"{len(y)} cases, sorted")
+        p.axes.set(title=title, ylabel=_wrap(axis, 32), xlabel=f"{len(y)} cases, sorted")
         p.axes.set_xticks([])
         p.axes.grid(axis="x", visible=False)
         label = f"{title}: {int(good.sum())} of {len(y)} cases gained; {axis}."
@@ -59,8 +60,9 @@ def plot_distribution(values: Mapping[str, pd.Series], title: str, axis: str, ke
     """A box and every case as a point, one row a method. values: method -> series by case."""
     rng = np.random.default_rng(0)
     names = list(values)
+    thin = {"color": MUTED, "linewidth": 0.8}
     with panel(height=0.9 + 0.45 * len(names)) as p:
-        for i, (name, column) in enumerate(values.items()):
+        for i, column in enumerate(values.values()):
             clean = column.dropna()
             if clean.empty:
                 continue
@@ -72,14 +74,15 @@ def plot_distribution(values: Mapping[str, pd.Series], title: str, axis: str, ke
                 widths=0.5,
                 showfliers=False,
                 medianprops={"color": INK, "linewidth": 1.3},
-                **{k: {"color": MUTED, "linewidth": 0.8}
-                   for k in ("boxprops", "whiskerprops", "capprops")},
+                boxprops=thin,
+                whiskerprops=thin,
+                capprops=thin,
             )  # fmt: skip
             titles = [f"{c}: {v:.3f}" for c, v in clean.items()]
             p.points(clean, y + rng.uniform(-0.17, 0.17, len(clean)), titles, i, s=9, alpha=0.55)
             mean = float(clean.mean())
             p.axes.plot(mean, y, marker="D", color=INK, markersize=3.2, zorder=5)
-        p.axes.set_yticks(range(len(names)), names[::-1])
+        p.axes.set_yticks(range(len(names)), [_wrap(n) for n in names[::-1]])
         p.axes.set_ylim(-0.6, len(names) - 0.4)
         p.axes.grid(axis="y", visible=False)
         p.axes.set(title=title, xlabel=axis)
@@ -115,30 +118,36 @@ def plot_volume(
 
 
 def plot_forest(rows: Sequence[Mapping[str, Any]], title: str, axis: str, key: str) -> str:
-    """Mean paired differences with their intervals against zero.
+    """Mean paired differences with their intervals against zero, a line per label.
 
-    rows: mappings with `label`, `difference`, `low`, `high`, `series`.
+    rows: mappings with `label`, `difference`, `low`, `high`, `series`. Methods of one label lie
+    close together.
     """
-    with panel(width=5.2, height=0.8 + 0.3 * len(rows)) as p:
-        for i, row in enumerate(rows):
-            y = len(rows) - 1 - i
-            style = {"color": colour(row["series"]), "zorder": 3}
-            p.axes.plot([row["low"], row["high"]], [y, y], linewidth=1.6, **style)
-            p.axes.plot(row["difference"], y, marker=marker(row["series"]), markersize=5, **style)
+    labels = list(dict.fromkeys(r["label"] for r in rows))
+    series = sorted({r["series"] for r in rows})
+    step = 0.24
+    with panel(height=0.8 + len(labels) * (0.16 + 0.14 * len(series))) as p:
+        for row in rows:
+            place = series.index(row["series"]) - (len(series) - 1) / 2
+            y = len(labels) - 1 - labels.index(row["label"]) - step * place
+            face = colour(row["series"])
+            p.axes.plot([row["low"], row["high"]], [y, y], color=face, linewidth=1.6)
+            p.axes.plot(row["difference"], y, marker(row["series"]), color=face, markersize=4.5)
         p.axes.axvline(0, color=INK, linewidth=0.8, zorder=2)
-        p.axes.set_yticks(range(len(rows)), [r["label"] for r in rows][::-1])
-        p.axes.set_ylim(-0.6, len(rows) - 0.4)
+        p.axes.set_yticks(range(len(labels)), [_wrap(n) for n in labels[::-1]])
+        p.axes.set_ylim(-0.7, len(labels) - 0.3)
+        p.axes.locator_params(axis="x", nbins=5)
         p.axes.grid(axis="y", visible=False)
         p.axes.set(title=title, xlabel=axis)
         texts = "; ".join(
-            f"{r['label']} {r['difference']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" for r in rows
+            f"{r['label']}, {r['method']}: {r['difference']:+.3f} "
+            f"[{r['low']:+.3f}, {r['high']:+.3f}]"
+            for r in rows
         )
         return p.svg(key, f"{title}: {texts}.")
 
 
-def plot_curves(
-    curves: Mapping[str, Sequence[pd.Series]], title: str, axis: str, key: str, log: bool = False
-) -> str:
+def plot_curves(curves: Mapping[str, Sequence[pd.Series]], title: str, key: str) -> str:
     """One quantity against the training step. curves: method -> one series (by step) a run.
 
     Dense curves are shown faint, with their running mean on top.
@@ -151,25 +160,23 @@ def plot_curves(
                 dense = len(y) > 60
                 if dense:
                     p.axes.plot(x, y, color=colour(i), alpha=0.22, linewidth=0.6)
-                    y = pd.Series(y).rolling(window, min_periods=1).mean().to_numpy()
+                    y = pd.Series(y).rolling(window, min_periods=1, center=True).mean().to_numpy()
                 point = None if dense else marker(i)
                 p.axes.plot(x, y, color=colour(i), marker=point, markersize=2.8)
-        if log:
-            p.axes.set_yscale("log")
-        p.axes.set(title=title, xlabel="training step", ylabel=axis)
+        p.axes.set(title=title, xlabel="training step")
         ends = ", ".join(f"{n} ends at {r[0].iloc[-1]:.3g}" for n, r in curves.items() if len(r))
-        return p.svg(key, f"{title}: {axis} against training step; {ends}.")
+        return p.svg(key, f"{title} against the training step; {ends}.")
 
 
 def plot_bars(table: pd.DataFrame, title: str, axis: str, key: str) -> str:
     """Grouped horizontal bars. table: one row a structure, one column a method."""
     rows, methods = list(table.index), list(table.columns)
     thick = 0.8 / max(len(methods), 1)
-    with panel(width=5.2, height=0.9 + 0.2 * len(rows) * max(len(methods), 1.5)) as p:
+    with panel(height=0.9 + 0.2 * len(rows) * max(len(methods), 1.5)) as p:
         for i, name in enumerate(methods):
             y = [len(rows) - 1 - r + 0.4 - thick * (i + 0.5) for r in range(len(rows))]
             p.axes.barh(y, table[name], height=thick * 0.9, color=colour(i), linewidth=0)
-        p.axes.set_yticks(range(len(rows)), [str(r) for r in rows[::-1]])
+        p.axes.set_yticks(range(len(rows)), [_wrap(str(r)) for r in rows[::-1]])
         p.axes.grid(axis="y", visible=False)
         p.axes.set(title=title, xlabel=axis)
         largest = ", ".join(f"{m}: {table[m].idxmax()} {table[m].max():.3g}" for m in methods)
@@ -182,6 +189,11 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     pad = 0.05 * (high - low) or 0.05
     return low - pad, high + pad
+
+
+def _wrap(text: str, width: int = 20) -> str:
+    """Long names on several lines, at most three."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=3, placeholder=" …"))
 
 
 def _with_unit(name: str, unit: str) -> str:

@@ -30,7 +30,6 @@ from hinterland.evaluation.report_plots import (
 from hinterland.evaluation.report_protocol import protocol_box
 from hinterland.evaluation.report_results import Result
 from hinterland.evaluation.report_runs import Arm
-from hinterland.evaluation.table import MACRO
 
 HEADLINE = ("dice", "hd95", "nsd")
 SIGNIFICANT = 0.05
@@ -115,7 +114,7 @@ def _context(content: Content) -> dict[str, Any]:
         "baseline": methods[0],
         "methods": [{"name": m} for m in methods],
         "sections": [{"id": i, "title": t} for i, t in _SECTIONS],
-        "cards": _cards(content, first[0]),
+        "cards": _cards(content, headline),
         "findings": content.findings,
         "headline": _groups(content, headline),
         "other_results": _groups(content, others),
@@ -147,7 +146,9 @@ def _lede(content: Content) -> str:
     if seeds:
         parts.append(f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}")
     if content.question:
-        parts.append(f"question: {content.question}")
+        named = ", ".join(dict.fromkeys(content.table["class"].astype(str)))
+        asked = content.question
+        parts.append(f"question: {asked}" + ("" if named in asked else f" ({named})"))
     policies = sorted({p.empty for p in protocols if p.empty})
     if policies:
         parts.append(f"empty masks: {', '.join(policies)}")
@@ -156,26 +157,33 @@ def _lede(content: Content) -> str:
 
 def _notes() -> list[str]:
     return [
-        "Intervals: 95 % bootstrap over patients, 10 000 resamples. p: two-sided paired Wilcoxon "
-        "signed-rank test, Holm-corrected over the classes and metrics of the table. Effect: matched-pairs "
-        "rank-biserial correlation, −1 to +1. n: pairs of cases (patients in brackets where "
-        "they are fewer).",
+        "Intervals: 95 % bootstrap over patients, 10,000 resamples. p: two-sided paired Wilcoxon "
+        "signed-rank test over patients, Holm-corrected over the classes and metrics of the "
+        "table. Effect: matched-pairs rank-biserial correlation, −1 to +1. n: pairs of cases "
+        "(patients in brackets where they are fewer).",
     ]
 
 
-def _cards(content: Content, metric: str) -> list[dict[str, Any]]:
-    """The differences in the first metric; the mean over classes first, six at most."""
+def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """The differences in the first metric, the mean over classes first; six at most.
+
+    Where these are few, the other metrics follow.
+    """
     methods = content.methods
-    chosen = [r for r in content.results if r.metric == metric and not r.baseline]
+    rows = [r for r in content.results if not r.baseline]
+    chosen = [r for r in rows if r.metric == metrics[0]]
+    if len(chosen) < 3:
+        chosen += [r for m in metrics[1:] for r in rows if r.metric == m]
     cards = []
-    for r in sorted(chosen, key=lambda r: r.group != MACRO)[:6]:
-        span = interval(r.difference_low, r.difference_high, metric, sign=True)
+    for r in chosen[:6]:
+        span = interval(r.difference_low, r.difference_high, r.metric, sign=True)
+        unit = style(r.metric).shown_unit(content.unit)
         cards.append(
             {
                 "series": methods.index(r.method),
-                "what": f"{style(metric).label}, {r.group}: {r.method} − {methods[0]}",
-                "big": signed(r.difference, metric),
-                "direction": _direction(r.difference, metric) if _significant(r) else "",
+                "what": f"{style(r.metric).label}, {r.group}: {r.method} − {methods[0]}",
+                "big": f"{signed(r.difference, r.metric)} {unit}".strip(),
+                "direction": _direction(r.difference, r.metric) if _significant(r) else "",
                 "rest": f"{span}, p {_equals(p_value(r.p_holm))}, n = {_count(r)}",
             }
         )

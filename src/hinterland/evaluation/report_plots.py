@@ -48,7 +48,7 @@ def distribution_plots(
     table: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], unit: str
 ) -> list[str]:
     """Per class and metric one panel with a row per method."""
-    figures = []
+    figures: list[str] = []
     for group in _groups(table):
         for metric in metrics:
             values = wide(table, group, metric)
@@ -67,7 +67,7 @@ def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dic
         column, unit = "reference_voxels", "voxels"
     if column not in table or metric not in table:
         return []
-    figures = []
+    figures: list[str] = []
     for group in _groups(table):
         values, volumes = wide(table, group, metric), wide(table, group, column)
         frames = {
@@ -83,10 +83,11 @@ def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dic
 
 
 def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) -> list[str]:
-    """Differences in one metric, a line per class and method; [] for a single line."""
+    """Differences in one metric, class by class; [] for a single one."""
     rows = [
         {
-            "label": f"{r.group}, {r.method}" if len(methods) > 2 else r.group,
+            "label": r.group,
+            "method": r.method,
             "difference": r.difference,
             "low": r.difference_low,
             "high": r.difference_high,
@@ -97,8 +98,9 @@ def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) 
     ]
     if len(rows) < 2:
         return []
-    title = f"Mean paired difference in {style(metric).label} to {methods[0]}, 95 % intervals"
-    return [plot_forest(rows, title, f"difference in {style(metric).label}", "forest")]
+    label = style(metric).label
+    axis = f"mean paired difference to {methods[0]}, 95 % interval"
+    return [plot_forest(rows, label, axis, "forest")]
 
 
 def curve_plots(arms: Sequence[Arm]) -> list[str]:
@@ -110,7 +112,7 @@ def curve_plots(arms: Sequence[Arm]) -> list[str]:
     logs = {arm.name: [_continuous(r.log) for r in arm.runs if r.log is not None] for arm in arms}
     logs = {name: [frame for frame in runs if not frame.empty] for name, runs in logs.items()}
     keys = dict.fromkeys(k for runs in logs.values() for f in runs for k in f["key"].unique())
-    figures = []
+    figures: list[str] = []
     for key in sorted(keys, key=_rank)[:_MOST]:
         curves = {}
         for name, runs in logs.items():
@@ -118,7 +120,7 @@ def curve_plots(arms: Sequence[Arm]) -> list[str]:
             # an empty entry keeps the method's colour
             curves[name] = [c.dropna() for c in found if c.notna().any()]
         if any(len(c) > 1 for runs in curves.values() for c in runs):
-            figures.append(plot_curves(curves, _key_title(key), "value", f"curve-{len(figures)}"))
+            figures.append(plot_curves(curves, _key_title(key), f"curve-{len(figures)}"))
     return figures
 
 

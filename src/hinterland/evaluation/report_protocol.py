@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hinterland.evaluation.protocol import Protocol
 from hinterland.evaluation.report_format import MISSING
 
+_SELECTION = {"none": "nothing (last checkpoint)", "val": "validation cases"}
 _VERSIONS = ("hinterland", "python", "torch", "lightning", "monai", "numpy")
 
 
@@ -36,23 +37,19 @@ _LINES: tuple[_Line, ...] = (
     ("Method", lambda p: p.method, False),
     ("Trained on", lambda p: p.on, False),
     ("Network", lambda p: p.network, False),
-    ("Dimensions", lambda p: p.dims and f"{p.dims}D", False),
-    (
-        "Steps",
-        lambda p: p.steps and f"{p.steps:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
-        False,
-    ),
+    ("Dimensions", lambda p: f"{p.dims}D" if p.dims else None, False),
+    ("Steps", lambda p: f"{p.steps:,}" if p.steps else None, False),
     ("Seed", lambda p: None if p.seed is None else str(p.seed), False),
     ("Fold", lambda p: p.fold, False),
     ("Split (train / val / test)", lambda p: _sizes(p), False),
     ("Evaluated", lambda p: _count(p, p.evaluated), False),
-    ("Checkpoint selected on", lambda p: p.selection, False),
+    ("Checkpoint selected on", lambda p: _SELECTION.get(p.selection or "", p.selection), False),
     ("Question", lambda p: p.question, False),
     ("Empty masks", lambda p: p.empty, False),
     ("Definitions", lambda p: p.convention, False),
     ("Distances in", lambda p: p.unit, False),
     ("Data set", lambda p: p.dataset, True),
-    ("Fingerprint", lambda p: p.fingerprint and p.fingerprint[:16], True),
+    ("Fingerprint", lambda p: (p.fingerprint or "")[:16] or None, True),
     ("Versions", lambda p: _versions(p), False),
     ("Git", lambda p: p.git, True),
     ("Command", lambda p: p.command, True),

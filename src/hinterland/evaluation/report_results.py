@@ -46,8 +46,9 @@ class Result:
 def wide(table: pd.DataFrame, group: str, metric: str) -> pd.DataFrame:
     """One row a case, one column a method: the metric of one class, averaged over seeds."""
     rows = table[table["class"].astype(str) == group]
-    grouped = rows.groupby(["case", "method"], sort=False)[metric].mean()
-    return grouped.unstack("method")
+    return rows.pivot_table(
+        index="case", columns="method", values=metric, aggfunc="mean", dropna=False, sort=False
+    )
 
 
 def shared_metrics(arms: Sequence[Arm]) -> list[str]:

@@ -186,7 +186,7 @@ def _protocol(run: Run, name: str) -> Protocol:
         if column in run.table
     }  # fmt: skip
     summary = {**told, **{k: v for k, v in run.summary.items() if v is not None}}
-    return Protocol.of(name, run.config, summary, run.table["case"], groups)
+    return Protocol.of(name, run.config, summary, list(run.table["case"]), groups)
 
 
 def _table_of(folder: Path) -> Path | None:
