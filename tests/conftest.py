@@ -22,7 +22,9 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 CHECKED = ("hinterland.losses", "hinterland.networks", "hinterland.methods", "hinterland.theory")
 install_import_hook(CHECKED, "beartype.beartype")
 
-settings.register_profile("hinterland", deadline=None, derandomize=True)
+# `--hypothesis-profile thorough` looks much further, and somewhere else every time.
+settings.register_profile("hinterland", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=1500)
 settings.load_profile("hinterland")
 
 ROOT = Path(__file__).resolve().parents[1]
