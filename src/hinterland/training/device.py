@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hinterland import __version__
 from hinterland.training.config import TrainConfig
 
 
@@ -54,9 +55,9 @@ def versions() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
-    names = ("hinterland", "torch", "lightning", "monai", "batchgeneratorsv2", "numpy", "scipy")
+    names = ("torch", "lightning", "monai", "batchgeneratorsv2", "numpy", "scipy")
     found = {name: version(name) for name in names}
-    return {"python": platform.python_version(), **found}
+    return {"hinterland": __version__, "python": platform.python_version(), **found}
 
 
 def hardware() -> dict[str, Any]:

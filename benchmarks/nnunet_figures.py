@@ -1,0 +1,53 @@
+"""Plain supervised U-Net on ACDC and hippocampus, beside what nnU-Net reports there."""
+
+from __future__ import annotations
+
+from benchmarks.cell import Cell, TrainCell
+from benchmarks.tables import Table
+
+TITLE = "Plain U-Net beside nnU-Net's figures"
+TEXT = """
+Show 4 of the foundation: ACDC with all 70 training patients (2D, fixed split of SSL4MIS, best
+checkpoint on 10 validation patients, 20 test patients) and MSD hippocampus (3D, 200 training and 60
+test cases of our fixed split; a fifth of the training cases validates). nnU-Net's own figures are
+about .90 and more (ACDC; its 2D U-Net .91 in cross-validation) and about .89 (hippocampus), after
+250,000 steps.
+"""
+STEPS = {"smoke": {"acdc": 4, "hippocampus": 4}, "cpu": {"acdc": 5000, "hippocampus": 4000},
+         "paper": {"acdc": 250_000, "hippocampus": 250_000}}  # fmt: skip
+
+
+def cells(size: str, seeds: int) -> list[Cell]:
+    """One run a data set; nnU-Net's recipe throughout."""
+    del seeds
+    return [
+        TrainCell(
+            arm="U-Net, supervised", group="acdc", dataset="Dataset027_ACDC", labels="acdc.yaml",
+            dims=2, memory=4.0, method="supervised", on=("leaves",),
+            settings=_settings(size, "acdc"),
+        ),
+        TrainCell(
+            arm="U-Net, supervised", group="hippocampus", dataset="Dataset004_Hippocampus",
+            labels="hippocampus.yaml", dims=3, memory=4.0, method="supervised", on=("leaves",),
+            settings=_settings(size, "hippocampus"),
+        ),
+    ]  # fmt: skip
+
+
+def _settings(size: str, name: str) -> dict:
+    steps = STEPS[size][name]
+    if size == "paper":
+        return {"steps": steps}
+    return {"steps": steps, "validation": {"interval": -(-steps // 10)}}
+
+
+def tables(size: str) -> list[Table]:
+    """Both data sets."""
+    metrics = [(label, "target", (), metric)
+               for label, metric in (("Dice", "dice"), ("HD95", "hd95"), ("NSD", "nsd"))]  # fmt: skip
+    return [
+        Table("ACDC, mean of RV, MYO, LV (20 test patients; distances in voxels)", "acdc", metrics,
+              paper={"U-Net, supervised": "nnU-Net Dice ~ .90 - .92"}),
+        Table("Hippocampus, mean of anterior and posterior (60 test cases)", "hippocampus", metrics,
+              paper={"U-Net, supervised": "nnU-Net Dice ~ .89"}),
+    ]  # fmt: skip

@@ -1,0 +1,58 @@
+"""Run one cell in its own process: `python -m benchmarks.run_cell BENCHMARK SIZE NAME SEEDS`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.cell import RESULTS, work_root
+
+
+def result_file(benchmark: str, size: str, name: str) -> Path:
+    """Where the result of a cell is kept."""
+    return RESULTS / benchmark / size / f"{name}.json"
+
+
+def main(benchmark: str, size: str, name: str, seeds: str) -> None:
+    """Run the cell, then write its result under its final name."""
+    import torch
+
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+    from hinterland.training.device import hardware, versions
+
+    module = import_module(f"benchmarks.{benchmark}")
+    cell = next(c for c in module.cells(size, int(seeds)) if c.name == name)
+    folder = work_root() / benchmark / size / name
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    outcome = cell.run(folder)
+    result = {
+        "benchmark": benchmark,
+        "size": size,
+        "name": name,
+        "key": cell.key,
+        "command": f"python -m benchmarks {benchmark} --size {size} --seeds {seeds}",
+        "config": asdict(cell),
+        "seed": cell.seed,
+        "versions": versions(),
+        "hardware": hardware(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - started, 1),
+        **outcome,
+    }
+    target = result_file(benchmark, size, name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.write_text(json.dumps(result, default=str), encoding="utf-8")
+    temporary.replace(target)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
