@@ -209,6 +209,12 @@ def test_help_answers_in_half_a_second():
     assert best < 0.5
 
 
+def test_test_files_have_names_of_their_own():
+    """Test folders are no packages: pytest imports each file by its bare name."""
+    names = [p.name for p in Path(__file__).parent.rglob("*.py") if p.name != "conftest.py"]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_shapes_are_checked_in_tests_and_torch_has_one_thread():
     import torch
     from jaxtyping import TypeCheckError

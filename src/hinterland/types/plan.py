@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hinterland.types.errors import HinterlandError
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -67,8 +69,18 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote."""
-        data: dict[str, Any] = json.loads(text)
+        """Read what `to_json` wrote. HinterlandError for any other text."""
+        try:
+            return cls._from_dict(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HinterlandError(
+                f"this is not a plan: {type(error).__name__}: {error}. Expected the plan.json that "
+                "`hinterland plan` or `hinterland train` wrote; make it anew with "
+                "`hinterland plan DATASET`."
+            ) from None
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any]) -> Plan:
         data["normalisation"] = tuple(Normalisation(**n) for n in data["normalisation"])
         net = data["network"]
         data["network"] = NetworkPlan(
