@@ -124,8 +124,8 @@ def _log(method: str, rng: np.random.Generator) -> pd.DataFrame:
     rows = []
     for step in range(300):
         loss = 1.8 * np.exp(-step / (90 if method == "backsplit" else 110)) + rng.normal(0.2, 0.05)
-        rows.append(("train", step, "loss", loss))
-        rows.append(("train", step, "lr", 0.01 * (1 - step / 300) ** 0.9))
+        rows.append(("train", step, "train/loss", loss))
+        rows.append(("train", step, "train/lr", 0.01 * (1 - step / 300) ** 0.9))
         if step % 50 == 49:
             rows.append(("train", step, "val/dice", 0.7 - loss / 3))
     return pd.DataFrame(rows, columns=["phase", "step", "key", "value"])

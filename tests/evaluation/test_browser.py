@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -68,8 +69,11 @@ class Browser:
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self._root + path, data, method=method), timeout=60) as answer:
-            return json.load(answer)["value"]
+        try:
+            with urlopen(Request(self._root + path, data, method=method), timeout=60) as answer:
+                return json.load(answer)["value"]
+        except HTTPError as error:
+            raise AssertionError(json.load(error)["value"]["message"]) from None
 
     def open(self, page: Path) -> None:
         self._call("POST", "/url", {"url": page.resolve().as_uri()})

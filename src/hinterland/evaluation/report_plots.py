@@ -139,16 +139,29 @@ def _continuous(log: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts) if parts else log
 
 
+_TITLES = {
+    "train/loss": "Training loss",
+    "val/dice": "Validation Dice",
+    "train/lr": "Learning rate",
+}
+
+
 def _rank(key: str) -> tuple[int, str]:
-    low = key.lower()
-    order = ("total", "loss", "train/total", "train/loss")
-    if low in order:
-        return order.index(low), key
-    return (5 if low.startswith("val") else 9 if low.startswith(("lr", "time")) else 7), key
+    """Loss and validation Dice first, then validation by class, loss terms, the learning rate."""
+    first = ("train/loss", "loss", "val/dice")
+    if key in first:
+        return first.index(key), key
+    if key.startswith("val"):
+        return 4, key
+    return (6 if key.endswith("lr") else 5), key
 
 
 def _key_title(key: str) -> str:
-    return {"total": "Total loss", "loss": "Loss", "lr": "Learning rate"}.get(key, key)
+    if key in _TITLES:
+        return _TITLES[key]
+    if key.startswith("val/dice/"):
+        return f"Validation Dice, {key.removeprefix('val/dice/')}"
+    return f"Loss term {key.removeprefix('train/')}" if key.startswith("train/") else key
 
 
 def _groups(table: pd.DataFrame) -> list[str]:
