@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hinterland.networks import NAMES, SplitNetwork, create, recipe
+from hinterland.networks.registry import patch_multiple
 
 BASE = {"segresnet": (8, 8), "swinunetr": (8, 8)}
 CASES = [(name, dims) for name in NAMES for dims in (2, 3)]
@@ -15,7 +16,9 @@ CASES = [(name, dims) for name in NAMES for dims in (2, 3)]
 def made(request, plan_of):
     """A network of three outputs, its plan, and a batch of two images of its patch size."""
     name, dims = request.param
-    patch = (64, *(32,) * (dims - 1)) if name == "swinunetr" else (16,) * dims
+    patch = (
+        (64, *(32,) * (dims - 1)) if patch_multiple(name, plan_of(dims))[0] > 8 else (16,) * dims
+    )
     plan = plan_of(dims, patch, channels=2)
     network = create(name, plan, 3, recipe(name).deep_supervision, features=BASE.get(name))
     image = torch.randn(2, 2, *patch, generator=torch.Generator().manual_seed(0))

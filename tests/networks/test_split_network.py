@@ -63,3 +63,20 @@ def test_networks_without_the_split_are_refused_by_name(name, plan_of):
 
 def test_split_networks_pass(network):
     assert require_split(network, "cvbm") is network
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "millions"), [("vnet", 3, 9.45), ("unet-ssl4mis", 2, 1.81)]
+)
+def test_backbones_of_the_semi_supervised_papers_have_the_printed_size(
+    name, dims, millions, plan_of
+):
+    """Paper 3, tables I and III: V-Net 9.45 M, U-Net 1.81 M."""
+    network = create(name, plan_of(dims, (32,) * dims), 2)
+    assert round(sum(p.numel() for p in network.parameters()) / 1e6, 2) == millions
+    assert network.widths == (16, 32, 64, 128, 256)
+    features = network.encode(torch.randn(1, 1, *(32,) * dims))
+    for upsampling in ("transposed", "interpolate"):
+        decoded = network.make_decoder(upsampling, seed=1)(features)
+        assert list(network.taps(features, decoded)) == list(network.tap_widths())
+        assert [d.shape[1] for d in decoded] == [16, 32, 64, 128]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, cat, nn
 
 from hinterland.networks.base import Network, SplitNetwork
+from hinterland.networks.decoder import UPSAMPLING
 from hinterland.networks.initialise import initialise, seeded
 
 
@@ -22,16 +23,18 @@ class Outputs:
 
 
 class CrossView(nn.Module):
-    """A plain network with a second decoder (upsampling by interpolation) and Q_M = psi(Q_1, Q_2).
+    """A plain network with a second decoder, and Q_M = psi(Q_1, Q_2).
 
-    psi is a 1x1 convolution of both logits. `network` alone is what inference needs.
+    One decoder goes up by transposed convolution, the other by interpolation. psi is a 1x1
+    convolution of both logits. `network` alone is what inference needs.
     """
 
     def __init__(self, network: SplitNetwork, *, second: bool, mixing: bool, seed: int) -> None:
         super().__init__()
         self.network = network
         channels = network.out_channels
-        self.decoder = network.make_decoder("interpolate", seed=seed + 1001) if second else None
+        other = next(u for u in UPSAMPLING if u != network.upsampling)
+        self.decoder = network.make_decoder(other, seed=seed + 1001) if second else None
         self.head = network.make_head(channels, seed=seed + 1002) if second else None
         self.psi: nn.Module | None = None
         if second and mixing:

@@ -43,6 +43,8 @@ class SplitNetwork(Network):
     head: nn.Module
     widths: tuple[int, ...]
     """Channels of the encoder's levels, highest resolution first; the last is the bottleneck."""
+    upsampling: str = "transposed"
+    """How the network's own decoder goes up; `make_decoder` has both ways."""
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Feature maps, highest resolution first; the last one is the bottleneck."""
@@ -93,5 +95,5 @@ def require_split(network: Network, method: str) -> SplitNetwork:
     raise HinterlandError(
         f"method {method!r} needs a network with separate encoder, decoder and head; "
         f"{network.name or type(network).__name__!r} has none. "
-        "Choose --network unet, resenc-m or resenc-l, or another method."
+        "Choose --network unet, resenc-m, resenc-l, vnet or unet-ssl4mis, or another method."
     )

@@ -1,4 +1,4 @@
-"""The optimiser and schedule that BackSplit (paper 1) gives for each network."""
+"""Optimiser and schedule of each network: those of BackSplit (paper 1), and CVBM (paper 3)."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ class OptimiserRecipe:
 
 NNUNET = OptimiserRecipe("sgd", 1e-2, 3e-5, momentum=0.99, nesterov=True)
 _MONAI = replace(NNUNET, momentum=0.0, nesterov=False, eps=1e-5, deep_supervision=False)
+_CLASSIC = replace(NNUNET, weight_decay=1e-4, momentum=0.9, nesterov=False, deep_supervision=False)
 _RECIPES = {
     "unet": NNUNET,
     "resenc-m": NNUNET,
     "resenc-l": NNUNET,
+    "vnet": _CLASSIC,
+    "unet-ssl4mis": _CLASSIC,
     "segresnet": replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=1e-5),
     "swinunetr": replace(
         _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6
