@@ -6,7 +6,7 @@ A convention is a set of definitions, implemented here by our own functions:
 | --- | --- | --- | --- | --- |
 | `hinterland` | larger of both directions | symmetric | mm | `penalty`: a miss costs the diagonal |
 | `monai` | larger of both directions | directed | mm | one empty: HD95 left out, ASD infinite |
-| `medpy` | both directions pooled | directed | mm | both empty: Dice 0; distances left out |
+| `medpy` | both directions pooled | directed | mm | both empty: left out; distances left out |
 | `ssl4mis` | both directions pooled | directed | voxel | everything 0 |
 
 MONAI and medpy measure in voxels unless they are told the spacing; here they are told.

@@ -72,9 +72,10 @@ EMPTY_POLICIES = {
 }
 
 # What two libraries do by default; for the convention table only, not offered for own results.
+# medpy refuses distances of empty masks and divides by zero for the Dice of two of them.
 # MONAI takes a quantile of infinite distances, which is NaN, and its mean then skips the case.
 PEER_POLICIES = {
-    "medpy": EmptyPolicy("medpy", Cell(0.0, nan, nan), _UNMEASURED, _UNMEASURED),
+    "medpy": EmptyPolicy("medpy", _LEFT_OUT, _UNMEASURED, _UNMEASURED),
     "monai": EmptyPolicy("monai", _LEFT_OUT, Cell(0.0, 0.0, inf, nan), Cell(nan, 0.0, inf, nan)),
 }
 
