@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -420,41 +419,49 @@ def test_changed_file_is_prepared_again(dataset, tmp_path):
     assert old.shape != new.shape or (old != new).any()
 
 
+KILLED = """
+import sys, time
+from pathlib import Path
+import hinterland.data.prepared as prepared
+from hinterland.types import Case, Plan
+
+root, folder, stop = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+plan = Plan.from_json((folder / "plan.json").read_text())
+save, saves = prepared._save, []
+
+def watched(path, write):
+    def slow(file):
+        saves.append(path)
+        if len(saves) == stop:
+            file.write(b"half a file")
+            file.flush()
+            print("writing", flush=True)
+            time.sleep(600)
+        write(file)
+    save(path, slow)
+
+prepared._save = watched
+for i in range(4):
+    name = f"case{i}"
+    case = Case(name, (root / f"{name}_0000.nii.gz",), root / f"{name}.nii.gz")
+    prepared.prepare_case(case, plan, folder)
+"""
+
+
 def test_killed_while_preparing_goes_on(dataset, tmp_path):
-    """kill -9 in the middle, at several moments: whatever carries its name is whole."""
+    """kill -9 in the middle of each kind of file: whatever carries its name is whole."""
     plan = make_plan(fingerprint(dataset, workers=0))
-    (tmp_path / "plan.json").write_text(plan.to_json())
-    script = (
-        "import sys, time; from pathlib import Path\n"
-        "import hinterland.data.prepared as p\n"
-        "from hinterland.types import Case, Plan\n"
-        "save = p._save\n"
-        "def slow(path, write):\n"
-        "    save(path, lambda f: (f.write(b'x' * 9), f.flush(), time.sleep(.1),"
-        " f.seek(0), write(f)))\n"
-        "p._save = slow\n"
-        "root, out = map(Path, sys.argv[1:])\n"
-        "plan = Plan.from_json((out / 'plan.json').read_text())\n"
-        "print('ready', flush=True)\n"
-        "for i in range(4):\n"
-        "    n = f'case{i}'\n"
-        "    p.prepare_case(Case(n, (root / f'{n}_0000.nii.gz',), root / f'{n}.nii.gz'), plan,"
-        " out)\n"
-    )
     folder = tmp_path / f"{plan.fingerprint}-{preprocessing_hash(plan)}"
     folder.mkdir()
     (folder / "plan.json").write_text(plan.to_json())
-    for wait in (0.15, 0.5):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, dataset.root, folder], stdout=subprocess.PIPE
-        )
-        process.stdout.readline()
-        time.sleep(wait)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    left = [p for p in folder.iterdir() if p.name.startswith(".")]
-    assert left  # it was killed while it wrote
+    for stop in (1, 2, 6):  # an image, a label, the locations of the second case
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, dataset.root, folder, str(stop)], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout.readline() == b"writing\n"
+            process.send_signal(signal.SIGKILL)
+    assert len([p for p in folder.iterdir() if p.name.startswith(".")]) == 3
+    assert not (folder / "case1.json").exists()
     prepared = prepare(dataset, plan, tmp_path, workers=0)
     fresh = prepare(dataset, plan, tmp_path / "fresh", workers=0)
     for name in fresh:

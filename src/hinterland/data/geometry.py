@@ -80,9 +80,8 @@ class Geometry:
         best = np.full(self.original_shape, -np.inf, np.float32)
         out = np.zeros(self.original_shape, np.int16)
         for index, channel in enumerate(self._restored(array, background)):
-            wins = channel > best
-            out[wins] = index
-            best[wins] = channel[wins]
+            np.copyto(out, np.int16(index), where=channel > best)
+            np.maximum(best, channel, out=best)
         return out
 
     def _restored(self, array: np.ndarray, background: int) -> Iterator[np.ndarray]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -99,6 +101,7 @@ def prepare(
             f"the cache folder {folder} cannot be made: {error.strerror}. Set HINTERLAND_CACHE to "
             "a folder that can be written to."
         ) from error
+    _sweep(folder)
     write_text(folder / "plan.json", plan.to_json())
     todo = [case for case in chosen if not _Paths(folder, case.name).fits(case)]
     work = partial(prepare_case, plan=plan, folder=folder)
@@ -210,6 +213,14 @@ def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written; younger files may belong to a living one."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - 24 * 3600:
+                path.unlink()
 
 
 @lru_cache(maxsize=128)

@@ -71,7 +71,7 @@ def resample_labels(
     """Integers (z, y, x) on a grid of another `shape`, in the dtype that came.
 
     Every value's indicator is interpolated linearly (nearest along a separate axis) and the largest
-    wins; in a tie the higher value, as in nnU-Net, so that halving a grid does not eat thin lesions.
+    wins; in a tie the higher value, as in nnU-Net: halving a grid must not eat thin lesions.
     """
     if tuple(label.shape) == tuple(shape):
         return np.ascontiguousarray(label)
@@ -84,9 +84,8 @@ def resample_labels(
     for value in values:
         share = _resample_channel((label == value).astype(np.float32), shape, apart, 1)
         # indicators sum to one: float noise must not decide a tie
-        wins = share > best - 1e-5
-        out[wins] = value
-        best[wins] = share[wins]
+        np.copyto(out, value, where=share > best - 1e-5, casting="unsafe")
+        np.maximum(best, share, out=best)
     return out
 
 
