@@ -1,0 +1,304 @@
+"""CVBM and the field on ACDC and the left atrium, ablations, and the released code's defects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cell import Cell, TrainCell
+from benchmarks.tables import Table
+
+TITLE = "CVBM and semi-supervised methods"
+TEXT = """
+Shows 1 to 4 and 6 of issue 5. Every arm of a table has the same network, patches, batch, steps,
+optimiser and labelled patients; the best checkpoint on validation patients is reported, the last
+beside it. ACDC: the first 3 or 7 patients of the 70 are labelled (splits.json); left atrium: 4 or 8
+of the training scans, at half resolution, which published figures are not, and without validation
+cases, so the last checkpoint is reported. The two phases of CVBM and BCP share the steps that the
+other arms have as one.
+"""
+FIELD = ("pseudo-label", "mean-teacher", "ua-mt", "sassnet", "dtc", "urpc", "mc-net", "ss-net",
+         "cps")  # fmt: skip
+MAIN = ("supervised", "bcp", "cvbm")
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "foreground only": {"views": "foreground"},
+    "+ background": {"mixing_layer": False, "direct": False, "inverse": False},
+    "+ mixing layer": {"direct": False, "inverse": False},
+    "+ L_bcl = CVBM": {},
+    "direct only": {"inverse": False},
+    "inverse only": {"direct": False},
+    "dual foreground": {"views": "dual-foreground"},
+    "dual background": {"views": "dual-background"},
+    "without cut-mix": {"cutmix": False},
+    "consistency 0.5 (code)": {"consistency": 0.5},
+}
+DEFECTS: dict[str, dict[str, Any]] = {
+    "L_M, sigmoid": {},
+    "no L_M, sigmoid": {"mixed_weight": 0.0},
+    "L_M, softmax": {"complement": "softmax"},
+    "no L_M, softmax": {"mixed_weight": 0.0, "complement": "softmax"},
+}
+OUTPUTS = ("foreground", "mix", "average")
+PUBLISHED = {
+    "acdc-3": {"supervised": "47.83 / 31.16", "bcp": "87.59 / 1.90", "cvbm": "87.85 / 1.82",
+               "ua-mt": "46.04 / 20.08", "sassnet": "57.77 / 20.05", "dtc": "56.90 / 23.36",
+               "urpc": "55.87 / 13.60", "mc-net": "62.85 / 7.62", "ss-net": "65.83 / 6.67"},
+    "acdc-7": {"supervised": "79.41 / 9.35", "bcp": "88.84 / 3.98", "cvbm": "89.98 / 1.37",
+               "ua-mt": "81.65 / 6.88", "sassnet": "84.50 / 5.42", "dtc": "84.29 / 12.81",
+               "urpc": "83.10 / 4.84", "mc-net": "86.44 / 5.50", "ss-net": "86.78 / 6.07"},
+    "la-4": {"supervised": "52.55 / 47.05", "bcp": "88.02 / 7.90", "cvbm": "89.50 / 5.78",
+             "ua-mt": "82.26 / 13.71"},
+    "la-8": {"supervised": "82.74 / 13.35", "bcp": "89.62 / 6.81", "cvbm": "91.19 / 5.45",
+             "ua-mt": "87.79 / 8.68"},
+    "ablations": {"foreground only": "81.04", "+ background": "84.23", "+ mixing layer": "87.12",
+                  "+ L_bcl = CVBM": "89.98"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SemiCell(TrainCell):
+    """A run, evaluated under the literature's convention, too.
+
+    outputs: also evaluate CVBM's other outputs, from the same checkpoint.
+    """
+
+    outputs: bool = False
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        from hinterland.evaluation.conventions import convention
+        from hinterland.evaluation.folders import evaluate_folders
+        from hinterland.training.finish import evaluate_run_predictions, figures
+        from hinterland.training.run import Run
+
+        result = super().run(folder)
+        run = Run(folder / "run")
+        cases = tuple(c for c in run.record.cases(run.dataset, "test") if c.labelled)
+        table = evaluate_folders(
+            run.path / "predictions", cases, spec=run.record.spec, at="target",
+            settings=convention("ssl4mis"), extra=True,
+        )  # fmt: skip
+        result["ssl4mis"] = figures(table)
+        for output in OUTPUTS if self.outputs else ():
+            predictor = run.predictor()
+            method = replace(run.method, output=output)
+            networks = run.networks().to(predictor.options.device)
+            predictor = replace(
+                predictor, model=lambda x, m=method, n=networks: m.probabilities(n, x)
+            )
+            out = folder / output
+            run.predict(cases, out, predictor=predictor, overwrite=True)
+            result.setdefault("outputs", {})[output] = figures(
+                evaluate_run_predictions(run, run.dataset, cases, out)
+            )
+        return result
+
+
+@dataclass(frozen=True)
+class CostCell(Cell):
+    """Parameters and seconds of one forward pass: the deployed CVBM model and a plain network."""
+
+    network: str = "unet-ssl4mis"
+    dims: int = 2
+    patch: tuple[int, ...] = (256, 256)
+    channels: int = 4
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        del folder
+        import torch
+
+        from hinterland.labels import LabelSpec
+        from hinterland.methods import Setting, make_method
+        from hinterland.networks.registry import create
+
+        tree = {"background": {}, **{f"class {i}": {} for i in range(1, self.channels)}}
+        full = {0: "background", **{i: f"class {i}" for i in range(1, self.channels)}}
+        spec = LabelSpec.from_dict({"tree": tree, "schemes": {"full": full}})
+        plan = _plan(self.dims, self.patch)
+        method = make_method("cvbm", spec, ("leaves",))
+        setting = Setting(plan, spec, spec.table, self.network, deep_supervision=False)
+        networks = method.build(setting)
+        models = {
+            "plain network": create(self.network, plan, self.channels),
+            "CVBM, deployed": method.deployed(networks),
+            "CVBM, training": networks["student"],
+        }
+        image = torch.zeros(1, 1, *self.patch)
+        costs = {}
+        for name, model in models.items():
+            model.eval()
+            costs[name] = {
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "operations": _operations(model, image),
+                "milliseconds": 1000 * _seconds(model, image),
+            }
+        return {"costs": costs}
+
+
+def _plan(dims: int, patch: tuple[int, ...]) -> Any:
+    from hinterland.types import NetworkPlan, Normalisation, Plan
+
+    axes = (2,) * dims
+    network = NetworkPlan((16, 32), ((1,) * dims, axes), ((3,) * dims,) * 2)
+    return Plan(
+        dims=3 if dims == 3 else 2, channels=("MRI",), normalisation=(Normalisation("zscore"),),
+        spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(64, 64, 64),
+        patch_size=patch, batch_size=2, batch_dice=True, network=network, fingerprint="",
+    )  # fmt: skip
+
+
+def _operations(model: Any, image: Any) -> int:
+    """Multiply-adds of one forward pass."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
+    return counter.get_total_flops() // 2
+
+
+def _seconds(model: Any, image: Any, repeats: int = 9) -> float:
+    """Median over forward passes, after one to warm up."""
+    import torch
+
+    times = []
+    with torch.no_grad():
+        for _ in range(repeats + 1):
+            start = time.perf_counter()
+            model(image)
+            times.append(time.perf_counter() - start)
+    return sorted(times[1:])[repeats // 2]
+
+
+def cells(size: str, seeds: int) -> list[Cell]:
+    """All cells, in the order of the issue."""
+    result: list[Cell] = []
+    for labelled in ("3", "7"):
+        for seed in range(seeds):
+            result += [_acdc(size, f"acdc-{labelled}", a, seed, labelled, a) for a in MAIN]
+        result += [_acdc(size, f"acdc-{labelled}", a, 0, labelled, a) for a in FIELD]
+    for labelled in ("4", "8"):
+        for arm in (*MAIN, "ua-mt"):
+            result.append(_atrium(size, arm, 0, labelled))
+    for seed in range(seeds):
+        for group, arms in (("ablations", ABLATIONS), ("defects", DEFECTS)):
+            for arm, options in arms.items():
+                if seed == 0 or arm in PUBLISHED["ablations"] or group == "defects":
+                    result.append(_acdc(size, group, arm, seed, "7", "cvbm", options))
+    result.append(CostCell("ACDC", group="cost"))
+    result.append(CostCell("LA", group="cost", network="vnet", dims=3, patch=(112, 112, 80),
+                           channels=2))  # fmt: skip
+    return result
+
+
+_ACDC = {
+    "smoke": {"steps": 8, "batch_size": 4, "patch_size": [64, 64],
+              "validation": {"mirror": False, "interval": 4, "overlap": 0.0}},
+    "cpu": {"steps": 2000, "batch_size": 12, "patch_size": [128, 128],
+            "validation": {"mirror": False, "interval": 200, "window_batch": 16}},
+    "paper": {"steps": 40_000, "batch_size": 24, "patch_size": [256, 256],
+              "validation": {"mirror": False, "interval": 500, "window_batch": 16}},
+}  # fmt: skip
+_ATRIUM = {
+    "smoke": {"steps": 4, "batch_size": 2, "patch_size": [32, 32, 32],
+              "validation": {"mirror": False, "overlap": 0.0}},
+    "cpu": {"steps": 1500, "batch_size": 4, "patch_size": [64, 64, 48],
+            "validation": {"mirror": False, "interval": 1500}},
+    "paper": {"steps": 17_000, "batch_size": 8, "patch_size": [112, 112, 80],
+              "validation": {"mirror": False, "interval": 1000, "overlap": 0.8}},
+}  # fmt: skip
+
+
+def _acdc(
+    size: str,
+    group: str,
+    arm: str,
+    seed: int,
+    labelled: str,
+    method: str,
+    options: Mapping[str, Any] | None = None,
+) -> TrainCell:
+    settings = {**_ACDC[size], "network": "unet-ssl4mis", "data": {"augmentation": "flips"}}
+    return SemiCell(
+        arm=arm, seed=seed, group=group, dataset="Dataset027_ACDC", method=method,
+        options=dict(options or {}), settings=settings, labelled=labelled, dims=2, memory=4.0,
+        outputs=group == "ablations" and arm == "+ L_bcl = CVBM",
+    )  # fmt: skip
+
+
+def _atrium(size: str, arm: str, seed: int, labelled: str) -> TrainCell:
+    settings = {**_ATRIUM[size], "network": "vnet", "data": {"augmentation": "flips"}}
+    two_phases = {"pretrain": 2 / 17} if arm in ("cvbm", "bcp") else {}
+    return SemiCell(
+        arm=arm, seed=seed, group=f"la-{labelled}", dataset="Dataset101_LA_half", method=arm,
+        options=two_phases, settings=settings, labelled=labelled, dims=3, memory=4.0,
+    )  # fmt: skip
+
+
+def tables(size: str) -> list[Table]:
+    """One table a group."""
+    del size
+    metrics = (("Dice", "dice"), ("Jaccard", "jaccard"), ("HD95", "hd95"), ("ASSD", "assd"))
+    columns = [(name, "target", (), metric) for name, metric in metrics]
+    titles = {
+        "acdc-3": ("ACDC, 3 labelled patients", "supervised"),
+        "acdc-7": ("ACDC, 7 labelled patients", "supervised"),
+        "la-4": ("Left atrium, 4 labelled scans", "supervised"),
+        "la-8": ("Left atrium, 8 labelled scans", "supervised"),
+        "ablations": ("Ablations, ACDC, 7 labelled patients", "foreground only"),
+        "defects": ("The released code's choices, ACDC, 7 labelled patients", "L_M, sigmoid"),
+    }
+    note = "Published: Dice (%) / HD95 (voxels) by the ssl4mis convention."
+    return [
+        Table(
+            title, group, columns, baseline, PUBLISHED.get(group, {}),
+            note if group in PUBLISHED else "",
+        )
+        for group, (title, baseline) in titles.items()
+    ]  # fmt: skip
+
+
+def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The ssl4mis convention, the outputs of one run, and what the deployed model costs."""
+    del size
+    done = {c: results[c.name] for c in cells if c.name in results}
+    lines = ["#### By the `ssl4mis` convention (mean over runs; voxels)", ""]
+    lines += _markdown(("table", "arm", "runs", "Dice", "Jaccard", "HD95", "ASD"))
+    for group, arm in dict.fromkeys((c.group, c.arm) for c, r in done.items() if "ssl4mis" in r):
+        found = [r["ssl4mis"] for c, r in done.items() if (c.group, c.arm) == (group, arm)]
+        means = [_mean(found, metric) for metric in ("dice", "jaccard", "hd95", "assd")]
+        lines += _markdown((group, arm, len(found), *means), head=False)
+    lines += ["", "#### Outputs of the same CVBM runs, ACDC, 7 labelled patients", ""]
+    lines += _markdown(("output", "runs", "Dice", "HD95 (mm)"))
+    runs = [r["outputs"] for r in done.values() if "outputs" in r]
+    for output in OUTPUTS:
+        found = [run[output] for run in runs]
+        figures = [_mean(found, m) if found else "not run" for m in ("dice", "hd95")]
+        lines += _markdown((output, len(found), *figures), head=False)
+    lines += ["", "#### Inference cost", ""]
+    lines += _markdown(("network", "model", "parameters", "multiply-adds", "ms"))
+    for result in done.values():
+        for name, cost in result.get("costs", {}).items():
+            operations = f"{cost['operations'] / 1e9:.2f} G"
+            row = (result["config"]["network"], name, f"{cost['parameters']:,}", operations,
+                   f"{cost['milliseconds']:.0f}")  # fmt: skip
+            lines += _markdown(row, head=False)
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(row: Sequence[object], head: bool = True) -> list[str]:
+    line = "| " + " | ".join(map(str, row)) + " |"
+    return [line, "|" + " --- |" * len(row)] if head else [line]
+
+
+def _mean(found: Sequence[Mapping[str, Mapping[str, float]]], metric: str) -> str:
+    """Mean over runs of the mean over the target's classes."""
+    values = []
+    for figures in found:
+        classes = {k: v for k, v in figures.items() if k.startswith("target/")}
+        chosen = classes.get("target/mean over classes") or next(iter(classes.values()))
+        values.append(chosen[metric])
+    mean = sum(values) / len(values)
+    return f"{mean:.3f}" if metric in ("dice", "jaccard") else f"{mean:.2f}"
