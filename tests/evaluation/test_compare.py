@@ -122,6 +122,18 @@ def test_same_method_with_other_settings_is_another_method(
     assert [a.name for a in arms] == ["supervised", "copy"]
 
 
+def test_names_given_by_the_user(study: tuple[Path, Path]) -> None:
+    made = compare(study, names=["binary", "ours"])
+    assert made.methods == ("binary", "ours")
+    assert made.out is None
+    with pytest.raises(HinterlandError, match="was not written"):
+        _ = made.report
+    with pytest.raises(HinterlandError, match=r"two runs are called 'x' .* same seed \(0\)"):
+        compare(study, names=["x", "x"])
+    with pytest.raises(HinterlandError, match="1 names were given for 2 runs"):
+        compare(study, names=["x"])
+
+
 def test_a_directory_of_folds_is_one_method(study: tuple[Path, Path], tmp_path: Path) -> None:
     table = pd.read_csv(study[0] / "metrics.csv", dtype={"fold": str})
     for fold, rows in (("0", slice(0, 2)), ("1", slice(2, 5))):

@@ -115,7 +115,7 @@ def test_page_is_accessible(page: str) -> None:
 def test_underpowered_is_printed(made: Comparison, page: str) -> None:
     assert "underpowered" in {f.code for f in made.findings}
     assert "3 test patients" in page
-    assert "underpowered: 3 test patients" in str(made)
+    assert "[underpowered] 3 test patients, fewer than 20" in str(made)
 
 
 def test_gallery_shows_the_biggest_wins_and_losses(page: str, runs: tuple[Path, Path]) -> None:

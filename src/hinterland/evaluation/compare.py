@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,18 @@ from hinterland.evaluation.report_results import (
     shared_metrics,
     wide,
 )
-from hinterland.evaluation.report_runs import Arm, arms_of, read_runs, with_question
+from hinterland.evaluation.report_runs import Arm, Run, arms_of, read_runs, with_question
 from hinterland.evaluation.statistics import over_seeds
 from hinterland.types import HinterlandError
+
+_MARKS = ("report.html", "tables/results.md")
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What was compared and where it was written. `str()` is the headline table for a terminal."""
 
-    out: Path
+    out: Path | None
     methods: tuple[str, ...]
     question: str
     unit: str
@@ -42,7 +44,9 @@ class Comparison:
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """The page. HinterlandError where nothing was written."""
+        if self.out is None:
+            raise HinterlandError("this comparison was not written; give it a folder `out`.")
         return self.out / "report.html"
 
     def __str__(self) -> str:
@@ -68,9 +72,10 @@ class Comparison:
 
 def compare(
     runs: Sequence[Path | str],
-    out: Path | str,
+    out: Path | str | None = None,
     at: str | None = None,
     *,
+    names: Sequence[str] | None = None,
     overwrite: bool = False,
     title: str | None = None,
     allow: Collection[str] = (),
@@ -80,7 +85,10 @@ def compare(
 
     runs: run directories, directories of folds, or metric tables (.csv, .parquet). Runs with the
         same settings are pooled over seeds and folds; the first method is the baseline.
-    out: gets report.html, summary.json and tables/{results.md, results.tex, results.csv}.
+    out: gets report.html, summary.json and tables/{results.md, results.tex, results.csv}; None
+        writes nothing.
+    names: what to call the methods, one name for each entry of `runs`; entries with the same name
+        are one method. Default: what their configurations say, as short as they can be told apart.
     at: the question (column `coarsening`) where the tables hold several.
     allow: codes of protocol refusals to let pass; the report says so.
     images: whether to build the gallery and the false positives from predictions and images.
@@ -88,13 +96,13 @@ def compare(
     Raises HinterlandError: nothing to compare, a refused protocol (see `guard`), several questions
     and no `at`, an existing report without `overwrite`.
     """
-    out = Path(out)
-    present = [n for n in ("report.html", "tables/results.md") if (out / n).exists()]
+    out = None if out is None else Path(out)
+    present = [] if out is None else [p for n in _MARKS if (p := out / n).exists()]
     if present and not overwrite:
         raise HinterlandError(
-            f"{out / present[0]} is there already. Choose another --out, or say --overwrite."
+            f"{present[0]} is there already. Choose another --out, or say --overwrite."
         )
-    arms = arms_of([run for path in runs for run in read_runs(Path(path))])
+    arms = arms_of(_named(runs, names))
     if len(arms) < 2:
         raise HinterlandError(
             f"a comparison needs two methods, but these runs are all {arms[0].name!r} "
@@ -102,13 +110,23 @@ def compare(
         )
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
-    content = _content(arms, question, findings, title, images)
+    content = _content(arms, question, findings, title, images and out is not None)
     comparison = Comparison(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings)
     )
-    for name, text in _files(comparison, content).items():  # all are made before one is written
-        write_text(out / name, text)
+    if out is not None:
+        for name, text in _files(comparison, content).items():  # all made before one is written
+            write_text(out / name, text)
     return comparison
+
+
+def _named(runs: Sequence[Path | str], names: Sequence[str] | None) -> list[Run]:
+    """All runs at the paths, with the names that the user gives their methods."""
+    if names is not None and len(names) != len(runs):
+        raise HinterlandError(f"{len(names)} names were given for {len(runs)} runs; give one each.")
+    labels = names or [""] * len(runs)
+    pairs = zip(runs, labels, strict=True)
+    return [replace(run, label=label) for path, label in pairs for run in read_runs(Path(path))]
 
 
 def _at(arms: Sequence[Arm], at: str | None) -> tuple[list[Arm], str]:

@@ -82,10 +82,11 @@ def exhibit(
 
     image: (z, y, x) or (z, y, x, 3) in display orientation (row 0 on top). masks: layer name ->
     boolean (z, y, x); `reference` first. spacing (z, y, x), any unit. At most `most` slices, spread
-    evenly over those that any mask touches (and one beyond); starts where the masks disagree most.
+    evenly over those that any mask touches (and one beyond); starts where the masks disagree most
+    on a slice that the reference touches.
     """
     union = np.any(np.stack(list(masks.values())), axis=0)
-    numbers = _slices(union, most)
+    numbers = _slices(union, masks[REFERENCE], most)
     rows, columns = _window(union, spacing)
     low, high = _grey_window(image)
     scale = _scale(rows, columns, spacing)
@@ -101,18 +102,23 @@ def exhibit(
         )
     stack = np.stack([m[numbers] for m in masks.values()]).reshape(len(masks), len(numbers), -1)
     disagreement = (stack.any(axis=0) & ~stack.all(axis=0)).sum(axis=1)
+    within = masks[REFERENCE][numbers].any(axis=(1, 2))
+    disagreement = np.where(within | ~within.any(), disagreement, -1)
     size = _size(rows, columns, scale)
     start = int(disagreement.argmax())
     return Exhibit(choice, scores, tuple(frames), start, size, int(image.shape[0]))
 
 
-def _slices(union: np.ndarray, most: int) -> np.ndarray:
+def _slices(union: np.ndarray, reference: np.ndarray, most: int) -> np.ndarray:
+    """Slice numbers, the one with the largest reference always among them."""
     touched = np.flatnonzero(union.any(axis=(1, 2)))
     if not len(touched):
         return np.array([union.shape[0] // 2])
     first, last = max(touched[0] - 1, 0), min(touched[-1] + 1, union.shape[0] - 1)
-    count = min(most, last - first + 1)
-    return np.unique(np.linspace(first, last, count).round().astype(int))
+    if last - first < most:
+        return np.arange(first, last + 1)
+    spread = np.linspace(first, last, most - 1).round().astype(int)
+    return np.union1d(spread, reference.sum(axis=(1, 2)).argmax())
 
 
 def _window(union: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice, slice]:

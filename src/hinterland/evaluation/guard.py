@@ -184,13 +184,13 @@ def _power(runs: Sequence[Protocol]) -> Iterator[Finding]:
     if len(patients) < UNDERPOWERED:
         n = len(patients)
         least = 2.0 ** (1 - n)
-        reach = f"with n = {n} the smallest two-sided Wilcoxon p is {least:.2g}"
+        reach = f" (the smallest two-sided Wilcoxon p is {least:.2g})"
         yield Finding(
             "underpowered",
             "flag",
-            f"underpowered: {n} test {'patient' if n == 1 else 'patients'}, fewer than "
-            f"{UNDERPOWERED}{'; ' + reach if n < 10 else ''}. Pool the out-of-fold predictions "
-            "of a patient-wise cross-validation.",
+            f"{n} test {'patient' if n == 1 else 'patients'}, fewer than {UNDERPOWERED}: a paired "
+            f"test can hardly reach significance{reach if n < 10 else ''}. Pool the out-of-fold "
+            "predictions of a patient-wise cross-validation.",
         )
 
 

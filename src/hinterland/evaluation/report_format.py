@@ -85,7 +85,8 @@ def effect(value: float | None) -> str:
     """An effect size in -1 .. 1 with two decimals and its sign."""
     if value is None or not isfinite(value):
         return MISSING
-    return (MINUS if value < 0 else "+") + _fixed(abs(value), 2)
+    text = _fixed(abs(value), 2)
+    return text if not text.strip("0.") else (MINUS if value < 0 else "+") + text
 
 
 def _fixed(value: float | None, decimals: int) -> str:

@@ -112,6 +112,9 @@ def curve_plots(arms: Sequence[Arm]) -> list[str]:
     logs = {arm.name: [_continuous(r.log) for r in arm.runs if r.log is not None] for arm in arms}
     logs = {name: [frame for frame in runs if not frame.empty] for name, runs in logs.items()}
     keys = dict.fromkeys(k for runs in logs.values() for f in runs for k in f["key"].unique())
+    by_class = [k for k in keys if k.startswith("val/dice/")]
+    if len(by_class) == 1 and "val/dice" in keys:
+        keys.pop(by_class[0])  # one class: the mean says the same
     figures: list[str] = []
     for key in sorted(keys, key=_rank)[:_MOST]:
         curves = {}

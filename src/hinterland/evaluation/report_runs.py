@@ -18,13 +18,15 @@ _TABLES = ("metrics.csv", "metrics.parquet")
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its metric table and what else is known. `path` is the directory or the table."""
+    """One run: its metric table and what else is known. `path` is the directory or the table;
+    `label` a name that the user gives to its method."""
 
     path: Path
     table: pd.DataFrame
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
     log: pd.DataFrame | None = None
+    label: str = ""
 
     @property
     def method(self) -> str:
@@ -35,6 +37,8 @@ class Run:
     @property
     def key(self) -> tuple[str, ...]:
         """Runs with the same key are one method: they differ in seed and fold only."""
+        if self.label:
+            return (self.label,)
         return (self.method, *self.settings.values())
 
     @property
@@ -121,12 +125,18 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
     """Group runs into methods and name them; the first one is the baseline.
 
     Runs of one method pool over folds and seeds. Two runs with the same settings, seed and fold
-    cannot be pooled and stay apart, under the names of their directories.
+    cannot be pooled and stay apart, under the names of their directories. Labels name methods,
+    and runs with one label are one method.
     """
     grouped: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         key = run.key
         if any(run.place == other.place for other in grouped.get(key, [])):
+            if run.label:
+                raise HinterlandError(
+                    f"two runs are called {run.label!r} and have the same seed ({run.place[0]}) "
+                    f"and fold ({run.place[1]}). Name them differently, or leave one out."
+                )
             key = (*key, str(run.path))
         grouped.setdefault(key, []).append(run)
     keys = list(grouped)
@@ -135,6 +145,8 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
 
 def _name(key: tuple[str, ...], keys: Sequence[tuple[str, ...]], runs: Sequence[Run]) -> str:
     """The method, followed by those settings that tell it from others of the same method."""
+    if runs[0].label:
+        return runs[0].label
     rivals = [k for k in keys if k[0] == key[0] and k != key]
     settings = runs[0].settings
     values = list(settings.values())
