@@ -1,3 +1,89 @@
-"""Hinterland: medical image segmentation in which labels have structure."""
+"""Hinterland: medical image segmentation in which labels have structure.
+
+```python
+import hinterland as hl
+
+cases = hl.read_dataset("Dataset115_COVID19CT")
+lesion = cases.labels.tree.coarsen("infection")
+plan = hl.plan(cases)
+run = hl.train(cases, plan, hl.methods.Supervised(on=lesion), fold=0, out="runs/binary")
+```
+
+Names are looked up when they are first used: `import hinterland` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hinterland import methods
+    from hinterland.api import compare, evaluate, plan
+    from hinterland.data.integrity import check_dataset
+    from hinterland.data.phantoms import make_phantoms
+    from hinterland.data.read import read_dataset
+    from hinterland.evaluation.table import summarise
+    from hinterland.labels import Coarsening, LabelError, LabelSpec, LabelTree, Scheme
+    from hinterland.methods import make_method, method_names
+    from hinterland.training.config import TrainConfig, make_config
+    from hinterland.training.run import Run, resume, train
+    from hinterland.types import Case, Dataset, HinterlandError, Plan
+
+_PLACES = {
+    "api": ("compare", "evaluate", "plan"),
+    "data.integrity": ("check_dataset",),
+    "data.phantoms": ("make_phantoms",),
+    "data.read": ("read_dataset",),
+    "evaluation.table": ("summarise",),
+    "labels": ("Coarsening", "LabelError", "LabelSpec", "LabelTree", "Scheme"),
+    "methods": ("make_method", "method_names"),
+    "training.config": ("TrainConfig", "make_config"),
+    "training.run": ("Run", "resume", "train"),
+    "types": ("Case", "Dataset", "HinterlandError", "Plan"),
+}
+_NAMES = {name: f"hinterland.{place}" for place, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "Case",
+    "Coarsening",
+    "Dataset",
+    "HinterlandError",
+    "LabelError",
+    "LabelSpec",
+    "LabelTree",
+    "Plan",
+    "Run",
+    "Scheme",
+    "TrainConfig",
+    "check_dataset",
+    "compare",
+    "evaluate",
+    "make_config",
+    "make_method",
+    "make_phantoms",
+    "method_names",
+    "methods",
+    "plan",
+    "read_dataset",
+    "resume",
+    "summarise",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+    elif name == "methods":
+        value = import_module("hinterland.methods")
+    else:
+        raise AttributeError(f"module 'hinterland' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

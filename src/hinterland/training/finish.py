@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,18 @@ from hinterland.labels import LabelError
 from hinterland.types import Case, Dataset
 
 if TYPE_CHECKING:
+    from hinterland.training.fit import Report
     from hinterland.training.run import Run, Which
 
 REPORTED = ("dice", "jaccard", "hd95", "assd", "nsd")
 
 
-def finish_run(run: Run, dataset: Dataset, *, seconds: float) -> None:
+def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | None = None) -> None:
     """Write predictions, metrics.csv (reported checkpoint), the other's metrics, summary.json.
 
     The reported checkpoint predicts into `predictions/`, the other one into `predictions-NAME/`
     with `metrics-NAME.csv`. Cases: test, or the held-out fold where a fold number was trained.
+    report: called with (volumes predicted, volumes of both checkpoints, message).
     """
     cases, split = evaluated_cases(run, dataset)
     summary: dict[str, Any] = {
@@ -39,8 +42,13 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float) -> None:
     }
     if cases:
         other: Which = "last" if run.reported == "best" else "best"
-        for which, suffix in ((run.reported, ""), (other, f"-{other}")):
-            summary["checkpoints"][which] = _one(run, dataset, cases, which, suffix)
+        for part, (which, suffix) in enumerate(((run.reported, ""), (other, f"-{other}"))):
+
+            def tick(done: int, total: int, part: int = part, which: str = which) -> None:
+                if report:
+                    report(part * total + done, 2 * total, f"{which} checkpoint")
+
+            summary["checkpoints"][which] = _one(run, dataset, cases, which, suffix, tick)
         summary["metrics"] = summary["checkpoints"][run.reported]
     write_text(run.path / "summary.json", json.dumps(summary, indent=2))
 
@@ -56,9 +64,15 @@ def evaluated_cases(run: Run, dataset: Dataset) -> tuple[tuple[Case, ...], str]:
 
 
 def _one(
-    run: Run, dataset: Dataset, cases: tuple[Case, ...], which: Which, suffix: str
+    run: Run,
+    dataset: Dataset,
+    cases: tuple[Case, ...],
+    which: Which,
+    suffix: str,
+    tick: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    folder = run.predict(cases, run.path / f"predictions{suffix}", which=which, overwrite=True)
+    out = run.path / f"predictions{suffix}"
+    folder = run.predict(cases, out, which=which, overwrite=True, tick=tick)
     table = evaluate_run_predictions(run, dataset, cases, folder)
     write_table(table, run.path / f"metrics{suffix}.csv", overwrite=True)
     return figures(table)

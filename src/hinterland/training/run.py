@@ -34,6 +34,7 @@ from hinterland.training.device import (
 )
 from hinterland.training.fit import Report, Trainer, setting_of
 from hinterland.training.record import RunRecord, record_of
+from hinterland.training.regularisers import build_regularisers
 from hinterland.training.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
@@ -71,9 +72,11 @@ def train(
     path = Path(out)
     _refuse_deep_supervision(config)
     if process_rank() == 0:
-        _make_room(path, overwrite)
+        _check_room(path, overwrite)
         dataset, splits = split_cases(dataset, fold, config.seed, labelled, fine)
         record = record_of(dataset, plan, method, config, splits, str(fold), labels)
+        _refuse_unbuildable(record)
+        _make_room(path)
         record = replace(
             record,
             labelled=labelled or "",
@@ -132,7 +135,7 @@ def _go(
         Trainer(run.path, record, dataset, prepared, report or (lambda *_: None)).fit()
     if process_rank() == 0 and finish:
         (stage or log.info)("predicting and evaluating")
-        finish_run(run, dataset, seconds=time.monotonic() - started)
+        finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run
 
 
@@ -236,19 +239,36 @@ class Run:
         return out
 
 
-def _make_room(path: Path, overwrite: bool) -> None:
+def _check_room(path: Path, overwrite: bool) -> None:
     if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
         if not overwrite:
             raise HinterlandError(
-                f"{path} exists already. Give --overwrite to replace it, another --out, or go on with "
-                f"it: hinterland resume {path}"
+                f"{path} exists already. Give --overwrite to replace it, another --out, or go on "
+                f"with it: hinterland resume {path}"
             )
         if not (path / "config.yaml").is_file() and not (path / "checkpoints").is_dir():
             raise HinterlandError(
                 f"{path} is not a run directory; it is not replaced. Choose another --out."
             )
+
+
+def _make_room(path: Path) -> None:
+    if path.exists():
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_unbuildable(record: RunRecord) -> None:
+    """Build everything once, before anything is deleted or written: a wrong name costs nothing."""
+    setting, method = setting_of(record), record.make_method()
+    build_regularisers(record.train.regularisers, setting, method)
+    try:
+        method.build(setting)
+    except TypeError as error:
+        raise HinterlandError(
+            f"network_options {dict(setting.network_options)}: {error}. Expected options of "
+            f"{setting.network}, such as features and norm."
+        ) from None
 
 
 def _refuse_deep_supervision(config: TrainConfig) -> None:

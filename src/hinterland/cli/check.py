@@ -1,0 +1,59 @@
+"""`hinterland check`: is a data set fit to be trained on?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption
+from hinterland.cli.screen import Screen, guarded
+
+if TYPE_CHECKING:
+    from hinterland.labels import LabelSpec
+
+
+@guarded
+def check(
+    dataset: DatasetArgument, labels: LabelsOption = None, as_json: JsonOption = False
+) -> None:
+    """Read every file once; list everything that is wrong, and show the label tree.
+
+    Errors exit with 1. Warnings (probably not meant) and notes (worth knowing) exit with 0.
+    """
+    from hinterland.data.integrity import check_dataset
+    from hinterland.data.read import scan
+
+    screen = Screen(as_json)
+    with screen.progress("checking") as tick:
+        report = check_dataset(dataset, labels, tick)
+    found, _ = scan(dataset, labels)
+    tree = None
+    if found is not None:
+        tree = found.labels.tree.draw(_notes(found.labels))
+        counts = {s: len(found.of(s)) for s in ("train", "val", "test")}
+        groups = len({c.group for c in found.cases})
+        screen.say(tree)
+        screen.say(
+            f"asked by default: {found.labels.target}\n"
+            f"{len(found)} cases of {groups} patients or groups: "
+            + ", ".join(f"{n} {split}" for split, n in counts.items())
+            + f", {sum(not c.labelled for c in found.cases)} unlabelled"
+        )
+    screen.say(str(report))
+    screen.result({"ok": report.ok, "tree": tree, **report.to_dict()})
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _notes(spec: LabelSpec) -> dict[str, str]:
+    """Node -> the integers that mean it, by scheme where there are several."""
+    notes: dict[str, list[str]] = {}
+    schemes = [s for s in spec.schemes.values() if s.values]
+    for scheme in schemes:
+        for value, leaves in scheme.values:
+            node = spec.tree.node_of(leaves)
+            if node is not None:
+                label = f"{scheme.name} {value}" if len(schemes) > 1 else str(value)
+                notes.setdefault(node, []).append(label)
+    return {node: f"= {', '.join(values)}" for node, values in notes.items()}

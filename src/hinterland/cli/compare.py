@@ -1,0 +1,57 @@
+"""`hinterland compare`: tables, statistics, plots, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hinterland.cli.options import JsonOption, OverwriteOption, names
+from hinterland.cli.screen import Screen, guarded
+
+
+@guarded
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run directories, directories of folds, or metric tables; the first is the "
+            "baseline. Runs that differ in seed or fold only are pooled.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the report.")],
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="COARSENING", help="The question, where there are several."),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Of the report.")] = None,
+    allow: Annotated[
+        str | None,
+        typer.Option(
+            "--allow",
+            metavar="CODE,...",
+            help="Protocol refusals to let pass (the message names them); the report says so.",
+        ),
+    ] = None,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="With or without the gallery of cases.")
+    ] = True,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare runs, paired by case, and write report.html with tables and statistics beside it.
+
+    Refuses what makes a comparison worthless, such as a patient on both sides of a split.
+    """
+    from hinterland.evaluation.compare import compare as compare_runs
+
+    screen = Screen(as_json)
+    screen.note("comparing")
+    made = compare_runs(
+        runs, out, at, overwrite=overwrite, title=title, allow=names(allow), images=images
+    )
+    screen.say(str(made))
+    screen.say(f"report: {made.report}")
+    screen.result({"report": str(made.report), **made.to_dict()})

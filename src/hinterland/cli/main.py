@@ -1,0 +1,72 @@
+"""The command line: `hinterland COMMAND`. It parses and calls; every step is in a room below."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from hinterland import __version__
+from hinterland.cli.check import check
+from hinterland.cli.compare import compare
+from hinterland.cli.demo import demo
+from hinterland.cli.evaluate import evaluate
+from hinterland.cli.export import export
+from hinterland.cli.plan import plan
+from hinterland.cli.predict import predict
+from hinterland.cli.train import resume, train
+
+app = typer.Typer(
+    name="hinterland",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+EXAMPLES: dict[Callable[..., None], str] = {
+    demo: "hinterland demo --out demo",
+    check: "hinterland check Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml",
+    plan: "hinterland plan Dataset115_COVID19CT --memory 4 --out plan.json",
+    train: "hinterland train Dataset115_COVID19CT --method backsplit --fold 0 --steps 2000 "
+    "--out runs/backsplit",
+    resume: "hinterland resume runs/backsplit",
+    predict: "hinterland predict runs/backsplit new_scans segmentations --at target",
+    evaluate: "hinterland evaluate segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv",
+    compare: "hinterland compare runs/binary runs/backsplit --at target --out comparison",
+    export: "hinterland export runs/backsplit model --to nnunet",
+}
+for _command, _example in EXAMPLES.items():
+    app.command(epilog=f"Example: {_example}")(_command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hinterland {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, on stderr.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Medical image segmentation in which labels have structure.
+
+    Start with `hinterland demo`, or with `hinterland check DATASET` on data of your own.
+    Exit codes: 0 done, 1 the data or the run is at fault, 2 usage.
+    """
+    del version
+    if verbose:
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, force=True)
+
+
+def main() -> None:
+    """The entry point of the `hinterland` script."""
+    app(prog_name="hinterland")

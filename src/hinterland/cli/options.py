@@ -1,0 +1,106 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from hinterland.cli.screen import Screen
+    from hinterland.types import Dataset, Plan
+
+DatasetArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATASET",
+        help="Folder of a data set: nnU-Net's raw layout, or images/ and masks/.",
+    ),
+]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run directory, as `hinterland train` made it.")
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        help="A labels.yaml outside the data set's folder: tree, schemes, target, patients.",
+    ),
+]
+DimsOption = Annotated[
+    int | None,
+    typer.Option("--dims", min=2, max=3, help="2 or 3. Default: by spacing and number of slices."),
+]
+MemoryOption = Annotated[
+    float,
+    typer.Option(
+        "--memory",
+        metavar="GB",
+        min=0.25,
+        help="What a training step may take (GPU, mixed precision; a CPU takes about twice).",
+    ),
+]
+PlannerOption = Annotated[
+    str,
+    typer.Option("--planner", help="`hinterland`, or `nnunet` (needs nnU-Net, best elsewhere)."),
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is there already.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object on stdout; all else goes to stderr.")
+]
+
+
+def names(text: str | None) -> list[str]:
+    """ "a, b" -> ["a", "b"]."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def plan_for(
+    screen: Screen, dataset: Dataset, dims: int | None, memory: float, planner: str
+) -> Plan:
+    """Measure the data set, with a progress bar, and plan."""
+    from hinterland.data.fingerprint import fingerprint
+    from hinterland.data.planning import make_plan
+    from hinterland.data.prepared import cache_root
+    from hinterland.types import HinterlandError
+
+    wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
+    if planner == "nnunet":
+        from hinterland.data.nnunet_planner import plan_with_nnunet
+
+        screen.note("planning with nnU-Net")
+        return plan_with_nnunet(dataset, wanted, memory)
+    if planner != "hinterland":
+        raise HinterlandError(f"planner {planner!r}: expected hinterland or nnunet.")
+    with screen.progress("measuring") as tick:
+        found = fingerprint(dataset, cache=cache_root() / "fingerprints", progress=tick)
+    return make_plan(found, wanted, memory, classes=len(dataset.labels.tree))
+
+
+def read_plan(file: Path, dataset: Dataset) -> Plan:
+    """A plan.json that was made for this data set."""
+    from hinterland.data.fingerprint import training_cases
+    from hinterland.data.stamps import dataset_hash
+    from hinterland.types import HinterlandError, Plan
+
+    try:
+        plan = Plan.from_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HinterlandError(
+            f"there is no plan {file}. Make one: hinterland plan DATASET"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise HinterlandError(
+            f"{file} is no plan ({type(error).__name__}: {error}); expected what `hinterland plan` "
+            "writes."
+        ) from None
+    now = dataset_hash(dataset, training_cases(dataset))
+    if plan.fingerprint != now:
+        raise HinterlandError(
+            f"{file} was made for other data (fingerprint {plan.fingerprint}; {dataset.root} has "
+            f"{now}). Plan again: hinterland plan {dataset.root}"
+        )
+    return plan

@@ -1,0 +1,119 @@
+"""`hinterland predict`: segmentations of new images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hinterland.cli.options import JsonOption, OverwriteOption, RunArgument
+from hinterland.cli.screen import Screen, guarded
+
+if TYPE_CHECKING:
+    from hinterland.types import Case
+
+
+@guarded
+def predict(
+    run: RunArgument,
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES...",
+            help="A folder of images (NAME_0000.nii.gz, ... as nnU-Net names channels, or one file "
+            "a case), or image files.",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the segmentations.")],
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="COARSENING",
+            help="What is asked: target, leaves, a question of labels.yaml, or an expression. "
+            "Default: all that the model tells apart.",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the groups' probabilities, too.")
+    ] = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option("--checkpoint", help="`best` or `last`. Default: the one the run reports."),
+    ] = None,
+    mirror: Annotated[
+        bool | None,
+        typer.Option("--mirror/--no-mirror", help="Average over mirrored copies, or be faster."),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's.")
+    ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option("--accelerator", help="auto, cpu, cuda, mps. Default: the run's.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Segment images with a trained run; the output has the geometry of the input.
+
+    A dataset.json beside the segmentations says what their integers mean.
+    """
+    from hinterland.labels import group_values
+    from hinterland.training.run import Run
+    from hinterland.types import HinterlandError
+
+    screen = Screen(as_json)
+    model = Run(run)
+    record = model.record
+    if checkpoint not in (None, "best", "last"):
+        raise HinterlandError(f"--checkpoint {checkpoint}: expected best or last.")
+    if precision not in (None, "auto", "fp32", "bf16"):
+        raise HinterlandError(f"--precision {precision}: expected auto, fp32 or bf16.")
+    question = record.spec.question(at) if at else model.method.cells
+    question.over(model.method.cells)  # refuse before anything is read
+    cases = find_cases(images, len(record.plan.channels))
+    predictor = model.predictor(
+        checkpoint,  # type: ignore[arg-type]
+        accelerator=accelerator,
+        precision=precision,
+        mirror=mirror,
+    )
+    with screen.progress("predicting") as tick:
+        model.predict(
+            cases,
+            out,
+            at=question,
+            probabilities=probabilities,
+            overwrite=overwrite,
+            predictor=predictor,
+            tick=tick,
+        )
+    values = group_values(question, record.spec.default_scheme)
+    screen.say(
+        f"{len(cases)} segmentations in {out}: "
+        + ", ".join(f"{value} {name}" for name, value in values.items())
+    )
+    screen.result({"out": str(out), "cases": [c.name for c in cases], "labels": values})
+
+
+def find_cases(images: list[Path], channels: int) -> tuple[Case, ...]:
+    """The cases in a folder, or those that the given files belong to."""
+    from hinterland.data.layout import group_images
+    from hinterland.data.read import read_images
+    from hinterland.types import Case, HinterlandError
+
+    if len(images) == 1 and not images[0].is_file():
+        return read_images(images[0], channels)
+    missing = [str(p) for p in images if not p.is_file()]
+    if missing:
+        raise HinterlandError(f"{missing[0]} is no image file; expected one folder, or files only.")
+    wanted = {p.resolve() for p in images}
+    found = []
+    for folder in dict.fromkeys(p.parent for p in images):
+        for name, files in group_images(folder).items():
+            if wanted & {p.resolve() for p in files}:
+                found.append(Case(name, files, scheme="none", group=name))
+    if not found:
+        raise HinterlandError(f"none of the files is an image that can be read: {images[0]}, ...")
+    return tuple(found)

@@ -1,0 +1,231 @@
+"""What the user sees: text and progress, JSON for machines, one line for an error."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_QUIET = 10.0  # seconds between two lines where there is no terminal
+_USERS = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG)
+
+
+class Screen:
+    """Results on stdout, all else on stderr. With `machine`, stdout holds one JSON object only."""
+
+    def __init__(self, machine: bool = False) -> None:
+        self.machine = machine
+        # other processes of one run do the same work again: one of them speaks
+        self.silent = any(
+            os.environ.get(v, "0") not in ("", "0") for v in ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+        )
+
+    def say(self, what: RenderableType) -> None:
+        """Something to read: on stdout, or on stderr where stdout belongs to a machine."""
+        if not self.silent:
+            console(stderr=self.machine).print(what, markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """What is going on, on stderr."""
+        if not self.silent:
+            console(stderr=True).print(text, style="dim", markup=False, highlight=False)
+
+    def result(self, content: dict[str, Any]) -> None:
+        """The command's outcome as one JSON object, if a machine asked."""
+        if self.machine and not self.silent:
+            typer.echo(json.dumps(clean(content), indent=2))
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Meter]:
+        """A bar with the time left; lines at times where stderr is no terminal."""
+        screen = console(stderr=True)
+        if self.silent:
+            yield Meter(title)
+        elif screen.is_terminal:
+            with _columns(screen) as bar:
+                yield Bar(title, bar)
+        else:
+            yield Lines(title)
+
+
+def console(stderr: bool) -> Console:
+    """A console on the stream as it is now. Without a terminal, lines are as long as they are."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=160)
+
+
+def _columns(screen: Console) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[message]}", markup=False),
+        console=screen,
+        transient=True,
+    )
+
+
+class Meter:
+    """Shows how far something is. Called with (done, total) or (done, total, message)."""
+
+    def __init__(self, title: str) -> None:
+        self.stage(title)
+
+    def stage(self, title: str) -> None:
+        """Something else begins."""
+        self.title = title
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Count."""
+
+
+class Bar(Meter):
+    """A line that is drawn again and again, for a terminal."""
+
+    def __init__(self, title: str, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task(title, total=None, message="")
+        super().__init__(title)
+
+    def stage(self, title: str) -> None:
+        super().stage(title)
+        self._bar.reset(self._task, total=None, description=title, message="")
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        self._bar.update(self._task, completed=done, total=total, message=message)
+
+
+class Lines(Meter):
+    """A line now and then: the first after some seconds, so that quick work leaves no trace."""
+
+    def stage(self, title: str) -> None:
+        super().stage(title)
+        self._started = self._last = time.monotonic()
+        self._first: int | None = None
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        now = time.monotonic()
+        self._first = done - 1 if self._first is None else self._first
+        passed = now - self._started
+        if now - self._last < _QUIET and not (done == total and passed > 2):
+            return
+        self._last = now
+        left = passed / max(done - self._first, 1) * (total - done)
+        tail = f", {message}" if message else ""
+        typer.echo(
+            f"{self.title}: {done}/{total}, {clock(passed)} passed, {clock(left)} left{tail}",
+            err=True,
+        )
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{s:02d}" if hours else f"{minutes}:{s:02d}"
+
+
+def clean(value: Any) -> Any:
+    """The same content in JSON's types; what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(k): clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(v) for v in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if hasattr(value, "item"):
+        return clean(value.item())
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    return str(value)
+
+
+def guarded(command: Command) -> Command:
+    """A command whose user sees one message instead of a traceback.
+
+    Exit codes: 1 where data, run or machine are at fault, 130 after Ctrl-C. Anything else that is
+    raised is a bug of ours and keeps its traceback.
+    """
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from hinterland.types.errors import HinterlandError
+
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+        machine = bool(kwargs.get("as_json"))
+        try:
+            return command(*args, **kwargs)
+        except HinterlandError as error:
+            fail(str(error), machine)
+        except (KeyboardInterrupt, SystemExit) as error:
+            # Lightning turns Ctrl-C into exit(1)
+            if isinstance(error, SystemExit) and not isinstance(
+                error.__context__, KeyboardInterrupt
+            ):
+                raise
+            typer.echo(f"\nstopped. {_advice(command.__name__, kwargs)}", err=True)
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if error.errno not in _USERS:
+                raise
+            fail(f"{error.filename or 'a file'}: {error.strerror}.", machine)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+                raise
+            fail(
+                "the memory does not suffice. Plan for less (--memory GB), or take a smaller "
+                "batch (--set batch_size=1).",
+                machine,
+            )
+
+    return wrapper  # type: ignore[return-value]
+
+
+def fail(message: str, machine: bool = False) -> NoReturn:
+    """Say what is wrong and exit with 1."""
+    typer.echo(f"error: {message}", err=True)
+    if machine:
+        typer.echo(json.dumps({"error": message}))
+    sys.stderr.flush()
+    raise typer.Exit(1)
+
+
+def _advice(command: str, options: dict[str, Any]) -> str:
+    """How to go on after an interruption."""
+    run = options.get("run") if command == "resume" else options.get("out")
+    if command in ("train", "resume") and run is not None:
+        if (run / "config.yaml").is_file():
+            return f"Go on with: hinterland resume {run}"
+        return "Nothing was trained yet: give the same command again (with --overwrite)."
+    if command == "demo":
+        return "The same command goes on where it stopped."
+    return "Nothing is half-written; give the same command again."

@@ -1,0 +1,63 @@
+"""Figures as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+SHOWN = ("dice", "jaccard", "hd95", "assd", "nsd")
+_DISTANCES = ("hd95", "assd")
+
+
+def figures_table(figures: Mapping[str, Mapping[str, float]], title: str) -> Table:
+    """A run's figures: question/class -> metric -> mean over cases."""
+    metrics = [m for m in SHOWN if any(m in row for row in figures.values())]
+    table = _empty(title, "question / class", metrics)
+    for name, row in figures.items():
+        table.add_row(name, *(_figure(m, row.get(m)) for m in metrics))
+    return table
+
+
+def summary_table(summary: pd.DataFrame, title: str, metrics: list[str]) -> Table:
+    """What `summarise` made of a tidy table: mean over cases, one line per question and class."""
+    table = _empty(title, "question / class", metrics)
+    table.add_column("cases", justify="right")
+    for (question, name), rows in summary.groupby(["coarsening", "class"], sort=False):
+        means = dict(zip(rows["metric"], rows["mean"], strict=True))
+        low, high = int(rows["cases"].min()), int(rows["cases"].max())
+        table.add_row(
+            f"{question} / {name}",
+            *(_figure(m, means.get(m)) for m in metrics),
+            str(low) if low == high else f"{low}-{high}",
+        )
+    return table
+
+
+def plain_table(frame: pd.DataFrame, title: str) -> Table:
+    """A small data frame as it is, numbers to four digits."""
+    table = _empty(title, str(frame.columns[0]), [str(c) for c in frame.columns[1:]])
+    for row in frame.itertuples(index=False):
+        cells = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in row)
+        table.add_row(*cells)
+    return table
+
+
+def _empty(title: str, first: str, others: list[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _figure(metric: str, value: float | None) -> str:
+    if value is None or value != value:
+        return "-"
+    return f"{value:.2f}" if metric in _DISTANCES else f"{value:.4f}"

@@ -1,0 +1,184 @@
+"""`hinterland train` and `hinterland resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hinterland.cli.options import (
+    DatasetArgument,
+    DimsOption,
+    JsonOption,
+    LabelsOption,
+    MemoryOption,
+    OverwriteOption,
+    PlannerOption,
+    RunArgument,
+    names,
+    plan_for,
+    read_plan,
+)
+from hinterland.cli.screen import Screen, guarded
+from hinterland.cli.tables import figures_table
+
+if TYPE_CHECKING:
+    from hinterland.training.config import TrainConfig
+    from hinterland.training.run import Run
+
+
+@guarded
+def train(
+    dataset: DatasetArgument,
+    method: Annotated[str, typer.Option("--method", help="supervised, backsplit, ...")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run directory to make.")],
+    labels: LabelsOption = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="COARSENING,...",
+            help="What the losses see: target, leaves, top, a question of labels.yaml, or "
+            "expressions such as `lesion/organ`. Default: the method's own.",
+        ),
+    ] = None,
+    labelled: Annotated[
+        str | None,
+        typer.Option(
+            "--labelled",
+            metavar="N|N:cases|FILE",
+            help="Only the first N patients (N:cases counts cases; FILE lists names) keep their "
+            "labels; the other training cases count as unlabelled.",
+        ),
+    ] = None,
+    fine: Annotated[
+        str | None,
+        typer.Option(
+            "--fine",
+            metavar="N|N:cases|FILE",
+            help="Likewise, only these keep their fine labels; the others are read as children of "
+            "the tree's root.",
+        ),
+    ] = None,
+    with_: Annotated[
+        str | None, typer.Option("--with", metavar="REGULARISER,...", help="Added to the method.")
+    ] = None,
+    fold: Annotated[
+        str, typer.Option("--fold", metavar="K|all|fixed", help="Which cases are held out.")
+    ] = "0",
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="A plan.json of `hinterland plan`.")
+    ] = None,
+    dims: DimsOption = None,
+    memory: MemoryOption = 8.0,
+    planner: PlannerOption = "hinterland",
+    steps: Annotated[int | None, typer.Option("--steps", help="Default: 25,000.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Default: 0.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="a.b=c",
+            help="Any setting: optimiser.lr=0.001, network=resenc-m, precision=fp32, "
+            "method.ce_weight=2, regularisers.discrepancy.weight=0.1. Repeatable.",
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train, then predict and evaluate the cases that were held out.
+
+    With a fold number the last checkpoint is reported on that fold; with `fixed` the best one on
+    the validation cases is reported on the test cases. Ctrl-C loses nothing but the steps since
+    the last checkpoint: `hinterland resume RUN`.
+    """
+    from hinterland.data.read import read_dataset
+    from hinterland.methods import make_method
+    from hinterland.training.run import train as train_run
+
+    screen = Screen(as_json)
+    config, options = settings(with_, steps, seed, set_)
+    data = read_dataset(dataset, labels)
+    recipe = make_method(method, data.labels, names(on), options)
+    where = fold_of(fold)
+    made = read_plan(plan, data) if plan else plan_for(screen, data, dims, memory, planner)
+    _prepare(screen, data, made)
+    with screen.progress("training") as tick:
+        run = train_run(
+            data,
+            made,
+            recipe,
+            out=out,
+            fold=where,
+            config=config,
+            labelled=labelled,
+            fine=fine,
+            labels=str(labels or ""),
+            overwrite=overwrite,
+            report=tick,
+            stage=tick.stage,
+        )
+    _finished(screen, run)
+
+
+@guarded
+def resume(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Go on with a run exactly where it stopped; a finished run is evaluated again."""
+    from hinterland.training.run import resume as resume_run
+
+    screen = Screen(as_json)
+    with screen.progress("training") as tick:
+        done = resume_run(run, report=tick, stage=tick.stage)
+    _finished(screen, done)
+
+
+def settings(
+    with_: str | None, steps: int | None, seed: int | None, set_: list[str] | None
+) -> tuple[TrainConfig, dict[str, Any]]:
+    """The configuration, and the options of the method (`--set method.x=y`)."""
+    from hinterland.training.config import apply_overrides, make_config
+    from hinterland.types import HinterlandError
+
+    base: dict[str, Any] = {"regularisers": {name: {} for name in names(with_)}}
+    base |= {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    asked = apply_overrides(base, set_ or [])
+    options = asked.pop("method", {})
+    if not isinstance(options, dict):
+        raise HinterlandError(f"--set method={options}: expected method.option=value.")
+    return make_config(asked), options
+
+
+def fold_of(text: str) -> int | Literal["fixed", "all"]:
+    """A fold number, `fixed` or `all`."""
+    from hinterland.types import HinterlandError
+
+    if text in ("fixed", "all"):
+        return "fixed" if text == "fixed" else "all"
+    if not text.isdecimal():
+        raise HinterlandError(f"--fold {text}: expected a number from 0, `fixed` or `all`.")
+    return int(text)
+
+
+def _prepare(screen: Screen, data: Any, plan: Any) -> None:
+    """Preprocess ahead of training, where a progress bar can be shown; training finds it done."""
+    from hinterland.data.prepared import prepare
+
+    with screen.progress("preprocessing") as tick:
+        prepare(data, plan, progress=tick)
+
+
+def _finished(screen: Screen, run: Run) -> None:
+    if screen.silent:  # only the first process has evaluated
+        return
+    summary = run.summary
+    if summary.get("metrics"):
+        screen.say(
+            figures_table(
+                summary["metrics"],
+                f"{summary['cases']} {summary['split']} cases, {summary['reported']} checkpoint, "
+                f"empty masks: {summary['empty']}",
+            )
+        )
+    screen.say(f"run: {run.path}")
+    screen.result({"run": str(run.path), **summary})

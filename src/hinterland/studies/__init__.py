@@ -1,0 +1,1 @@
+"""Whole studies: several runs and what they say together."""

@@ -1,0 +1,83 @@
+"""check and plan, on phantoms and on what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from cli_helpers import as_json
+
+
+@pytest.fixture
+def copy(phantoms, tmp_path):
+    """A copy of the phantoms that a test may damage."""
+    return shutil.copytree(phantoms, tmp_path / "copy")
+
+
+def test_check_draws_the_tree_and_finds_nothing_wrong(hinterland, phantoms):
+    result = hinterland("check", phantoms)
+    assert "└── lesion  = full 5, lesion 5" in result.stdout
+    assert "10 cases of 10 patients or groups: 5 train, 2 val, 3 test" in result.stdout
+    assert "10 cases checked: 0 errors" in result.stdout
+
+
+def test_check_lists_all_errors_and_exits_with_1(hinterland, copy):
+    (copy / "labelsTr" / "phantom_000.png").write_bytes(b"no image")
+    shutil.copy(
+        copy / "imagesTr" / "phantom_001_0000.png", copy / "imagesTs" / "phantom_009_0000.png"
+    )
+    result = hinterland("check", copy, "--json", code=1)
+    found = as_json(result)
+    assert not found["ok"]
+    assert found["errors"] >= 2
+    cases = {p["case"] for p in found["problems"] if p["severity"] == "error"}
+    assert "phantom_000" in cases
+    assert len(cases) >= 2
+    assert "lesion" in found["tree"]
+
+
+def test_check_of_nothing(hinterland, tmp_path):
+    result = hinterland("check", tmp_path / "nowhere", code=1)
+    assert "there is no folder" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_another_labels_yaml(hinterland, phantoms, tmp_path):
+    labels = tmp_path / "labels.yaml"
+    labels.write_text("tree: {background: {}, lesion: {}}\n"
+                      "schemes: {full: {0: background, 5: lesion}}")  # fmt: skip
+    found = as_json(hinterland("check", phantoms, "--labels", labels, "--json", code=1))
+    assert {p["code"] for p in found["problems"] if p["severity"] == "error"}
+    labels.write_text("tree: {background: {}, lesion")
+    result = hinterland("plan", phantoms, "--labels", labels, code=1)
+    assert result.stderr.startswith("error: ")
+    assert str(labels) in result.stderr
+
+
+def test_plan_is_written_once(hinterland, phantoms, tmp_path):
+    file = tmp_path / "plan.json"
+    result = hinterland("plan", phantoms, "--out", file)
+    assert "dimensions  2D" in result.stdout
+    assert "M parameters" in result.stdout
+    before = file.read_text()
+    refused = hinterland("plan", phantoms, "--memory", 1, "--out", file, code=1)
+    assert "--overwrite" in refused.stderr
+    assert file.read_text() == before
+    found = as_json(hinterland("plan", phantoms, "--out", file, "--overwrite", "--json"))
+    assert found["patch_size"] == json.loads(file.read_text())["patch_size"]
+    assert found["parameters"] > 1e5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dims", 3], "one slice"),
+        (["--planner", "mine"], "expected hinterland or nnunet"),
+    ],
+)
+def test_plans_that_cannot_be_made(hinterland, phantoms, tmp_path, arguments, message):
+    file = tmp_path / "plan.json"
+    result = hinterland("plan", phantoms, "--out", file, *arguments, code=1)
+    assert message in result.stderr
+    assert not file.exists()

@@ -1,0 +1,264 @@
+"""train, resume, predict, evaluate, compare, export: on two tiny runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from cli_helpers import FAST, as_json
+from PIL import Image
+
+
+def config(run):
+    return yaml.safe_load((run / "config.yaml").read_text())
+
+
+def test_train_leaves_a_complete_run(runs):
+    run = runs / "backsplit"
+    for name in ("config.yaml", "plan.json", "labels.yaml", "log.csv", "metrics.csv",
+                 "summary.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt"):  # fmt: skip
+        assert (run / name).is_file(), name
+    assert len(list((run / "predictions").glob("*.png"))) == 3
+    assert len(config(run)["on"][0]) == 6
+    assert len(config(runs / "binary")["on"][0]) == 2
+
+
+def test_train_refuses_to_overwrite(hinterland, phantoms, runs):
+    before = (runs / "binary" / "summary.json").read_text()
+    result = hinterland(
+        "train", phantoms, "--method", "supervised", "--out", runs / "binary", code=1
+    )
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert f"hinterland resume {runs / 'binary'}" in result.stderr
+    assert (runs / "binary" / "summary.json").read_text() == before
+
+
+def test_train_with_everything_said(hinterland, phantoms, tmp_path):
+    plan, run = tmp_path / "plan.json", tmp_path / "run"
+    hinterland("plan", phantoms, "--out", plan, "--memory", 2)
+    result = hinterland(
+        "train", phantoms, "--method", "supervised", "--on", "leaves,target", "--fold", 1,
+        "--plan", plan, "--labelled", "4:cases", "--fine", 2, "--steps", 2, "--seed", 3,
+        "--set", "optimiser.lr=1e-3", "--set", "method.ce_weight=2.0",
+        "--out", run, *FAST, "--json",
+    )  # fmt: skip
+    summary = as_json(result)
+    assert summary["split"] == "val"
+    assert summary["run"] == str(run)
+    known = config(run)
+    assert known["train"]["optimiser"]["lr"] == 1e-3
+    assert known["method_options"]["ce_weight"] == 2
+    assert (known["seed"], known["steps"], len(known["on"])) == (3, 2, 2)
+    schemes = [known["schemes"][name] for name in known["split"]["train"]]
+    assert schemes.count("full") == 2
+    assert schemes.count("full@coarse") == 2
+    assert set(schemes) == {"full", "full@coarse", "none"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "magic"], "expected one of supervised, backsplit"),
+        (["--method", "backsplit", "--on", "target"], "takes no --on"),
+        (["--method", "supervised", "--on", "liver"], "liver"),
+        (["--method", "supervised", "--with", "magic"], "regulariser 'magic'"),
+        (["--method", "supervised", "--fold", "first"], "a number from 0, `fixed` or `all`"),
+        (["--method", "supervised", "--fold", "9"], "there is no fold 9"),
+        (["--method", "supervised", "--labelled", "99"], "99 labelled groups were asked for"),
+        (["--method", "supervised", "--set", "optimiser.lr=-1"], "optimiser.lr"),
+        (["--method", "supervised", "--set", "speed=high"], "speed"),
+        (["--method", "supervised", "--set", "method.magic=1"], "method 'supervised'"),
+        (["--method", "supervised", "--set", "network=alexnet"], "network 'alexnet'"),
+        (["--method", "supervised", "--set", "network_options.magic=1"], "network_options"),
+        (["--method", "supervised", "--plan", "nowhere.json"], "hinterland plan DATASET"),
+    ],
+)
+def test_what_train_cannot_do_is_one_message(hinterland, phantoms, tmp_path, arguments, message):
+    run = tmp_path / "run"
+    result = hinterland("train", phantoms, "--steps", 1, "--out", run, *arguments, *FAST, code=1)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in result.stderr
+    assert not (run / "config.yaml").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(hinterland, phantoms, runs, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hinterland.training.run.train", stopped)
+    result = hinterland(
+        "train", phantoms, "--method", "supervised", "--out", runs / "binary", code=130
+    )
+    assert f"hinterland resume {runs / 'binary'}" in result.stderr
+
+
+def test_lightning_turns_ctrl_c_into_an_exit(hinterland, runs, monkeypatch):
+    def stopped(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise SystemExit(1)  # noqa: B904
+
+    monkeypatch.setattr("hinterland.training.run.resume", stopped)
+    result = hinterland("resume", runs / "binary", code=130)
+    assert f"hinterland resume {runs / 'binary'}" in result.stderr
+
+
+def test_a_bug_of_ours_keeps_its_traceback(hinterland, runs, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("hinterland.training.run.resume", broken)
+    result = hinterland("resume", runs / "binary", code=1)
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_no_space_is_one_message(hinterland, runs, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "/runs/last.ckpt")
+
+    monkeypatch.setattr("hinterland.training.run.resume", full)
+    result = hinterland("resume", runs / "binary", "--json", code=1)
+    assert as_json(result) == {"error": "/runs/last.ckpt: No space left on device."}
+
+
+def test_resume_of_what_is_no_run(hinterland, tmp_path):
+    result = hinterland("resume", tmp_path, code=1)
+    assert "no run directory" in result.stderr
+
+
+def test_resume_finishes_an_evaluation(hinterland, runs, tmp_path):
+    run = shutil.copytree(runs / "binary", tmp_path / "run")
+    (run / "summary.json").unlink()
+    summary = as_json(hinterland("resume", run, "--json"))
+    assert summary["cases"] == 3
+    assert (run / "summary.json").is_file()
+
+
+def test_predict_a_folder_and_single_files(hinterland, runs, phantoms, tmp_path):
+    out = tmp_path / "all"
+    images = sorted((phantoms / "imagesTs").iterdir())
+    found = as_json(hinterland("predict", runs / "backsplit", phantoms / "imagesTs", out, "--json"))
+    assert found["labels"]["lesion"] == 5
+    assert [f"{c}_0000.png" for c in found["cases"]] == [p.name for p in images]
+    one = tmp_path / "one"
+    hinterland("predict", runs / "backsplit", images[1], one, "--at", "target")
+    assert [p.name for p in sorted(one.glob("*.png"))] == [images[1].name.replace("_0000", "")]
+    assert set(np.unique(Image.open(next(one.glob("*.png"))))) <= {0, 5}
+    assert set(json.loads((one / "dataset.json").read_text())["labels"].values()) == {0, 5}
+
+
+def test_predict_refuses(hinterland, runs, phantoms, tmp_path):
+    images = phantoms / "imagesTs"
+    out = runs / "backsplit" / "predictions"
+    assert "--overwrite" in hinterland("predict", runs / "backsplit", images, out, code=1).stderr
+    finer = hinterland("predict", runs / "binary", images, tmp_path, "--at", "leaves", code=1)
+    assert "does not distinguish" in finer.stderr
+    assert not list(tmp_path.iterdir())
+    nothing = hinterland("predict", runs / "binary", tmp_path / "no", tmp_path / "x", code=1)
+    assert "there is no folder" in nothing.stderr
+    wrong = hinterland("predict", runs / "binary", images, tmp_path / "x", "--checkpoint", "first",
+                       code=1)  # fmt: skip
+    assert "expected best or last" in wrong.stderr
+
+
+def test_predictions_and_probabilities_agree(hinterland, runs, phantoms, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    out = tmp_path / "out"
+    hinterland("predict", runs / "binary", phantoms / "imagesTs", out, "--probabilities")
+    for label in out.glob("*.png"):
+        probabilities = tifffile.imread(out / "probabilities" / f"{label.stem}.tif")
+        lesion = np.asarray(Image.open(label)) == 5
+        np.testing.assert_array_equal(
+            probabilities.reshape(2, *lesion.shape).argmax(0) == 1, lesion
+        )
+
+
+def test_evaluate_gives_the_runs_own_figures(hinterland, runs, phantoms, tmp_path):
+    out = tmp_path / "metrics.csv"
+    result = hinterland(
+        "evaluate", runs / "backsplit" / "predictions", phantoms / "labelsTs", "--out", out
+    )
+    assert "empty masks: penalty" in result.stdout
+    ours, theirs = pd.read_csv(out), pd.read_csv(runs / "backsplit" / "metrics.csv")
+    theirs = theirs[theirs["coarsening"] == "target"]
+    columns = ["case", "class", "dice", "hd95"]
+    pd.testing.assert_frame_equal(
+        ours[columns].sort_values("case", ignore_index=True),
+        theirs[columns].sort_values("case", ignore_index=True),
+    )
+    again = hinterland("evaluate", runs / "backsplit" / "predictions", phantoms / "labelsTs",
+                       "--out", out, code=1)  # fmt: skip
+    assert "--overwrite" in again.stderr
+
+
+def test_evaluate_by_other_rules(hinterland, runs, phantoms, tmp_path):
+    places = (runs / "backsplit" / "predictions", phantoms / "labelsTs")
+    result = hinterland("evaluate", *places, "--at", "leaves,target", "--empty", "drop",
+                        "--out", tmp_path / "a.csv", "--json")  # fmt: skip
+    rows = as_json(result)["results"]
+    assert {r["coarsening"] for r in rows} == {"leaves", "target"}
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert set(table["empty"]) == {"drop"}
+    assert set(table["class"]) == {"host", "decoy", "bowel", "spine", "lesion"}
+    every = hinterland("evaluate", *places, "--convention", "all", "--out", tmp_path / "b.csv")
+    assert all(name in every.stdout for name in ("hinterland", "monai", "medpy", "ssl4mis"))
+    assert len(pd.read_csv(tmp_path / "b.csv")) == 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "x.txt"], "ends in .csv or .parquet"),
+        (["--out", "x.csv", "--empty", "zero"], "no empty-mask policy"),
+        (["--out", "x.csv", "--convention", "ours"], "no convention"),
+        (["--out", "x.csv", "--at", "liver"], "liver"),
+        (["--out", "x.csv", "--cases", "nobody"], "nobody"),
+    ],
+)
+def test_what_evaluate_cannot_do(hinterland, runs, phantoms, arguments, message):
+    places = (runs / "backsplit" / "predictions", phantoms / "labelsTs")
+    assert message in hinterland("evaluate", *places, *arguments, code=1).stderr
+
+
+def test_a_missing_prediction_is_an_error(hinterland, runs, phantoms, tmp_path):
+    folder = shutil.copytree(runs / "binary" / "predictions", tmp_path / "predictions")
+    next(folder.glob("*.png")).unlink()
+    out = tmp_path / "metrics.csv"
+    result = hinterland("evaluate", folder, phantoms / "labelsTs", "--out", out, code=1)
+    assert "1 of 3 references have no prediction" in result.stderr
+    assert not out.exists()
+
+
+def test_compare_writes_the_report(hinterland, runs, tmp_path):
+    out = tmp_path / "comparison"
+    arguments = ("compare", runs / "binary", runs / "backsplit", "--out", out)
+    result = hinterland(*arguments, "--at", "target", "--json")
+    found = as_json(result)
+    assert found["methods"] == ["supervised", "backsplit"]
+    assert "<html" in (out / "report.html").read_text()
+    assert "--overwrite" in hinterland(*arguments, "--at", "target", code=1).stderr
+    alone = hinterland(
+        "compare", runs / "binary", "--out", tmp_path / "x", "--at", "target", code=1
+    )
+    assert "needs two methods" in alone.stderr
+
+
+def test_export_to_nnunet(hinterland, runs, tmp_path):
+    out = tmp_path / "model"
+    arguments = ("export", runs / "backsplit", out, "--to", "nnunet")
+    found = as_json(hinterland(*arguments, "--json"))
+    assert found["labels"]["lesion"] == 5
+    assert (out / "fold_0" / "checkpoint_final.pth").is_file()
+    assert json.loads((out / "dataset.json").read_text())["file_ending"] == ".png"
+    assert (
+        "--overwrite"
+        in hinterland("export", runs / "backsplit", out, "--to", "nnunet", code=1).stderr
+    )
+    other = hinterland("export", runs / "backsplit", tmp_path / "x", "--to", "keras", code=1)
+    assert "expected one of nnunet, onnx, monai" in other.stderr
