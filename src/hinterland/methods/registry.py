@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods.base import Method
 from hinterland.methods.cvbm import CVBM
+from hinterland.methods.negative_learning import make_negative_learning
+from hinterland.methods.subclass import make_subclass, make_two_head
 from hinterland.methods.supervised import Supervised
 from hinterland.types import HinterlandError
-
 
 Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]
 
@@ -17,6 +18,11 @@ Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Meth
 def _on_target(kind: Callable[..., Method]) -> Factory:
     """A method that takes its coarsenings first and sees the target question by default."""
     return lambda spec, on, options: kind(tuple(on) or (spec.target,), **options)
+
+
+def _on_labels(make: Callable[..., Method]) -> Factory:
+    """A method that follows from the labels: its levels, and which schemes are fine."""
+    return lambda spec, on, options: make(spec, tuple(on), **options)
 
 
 def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]) -> Method:
@@ -32,6 +38,9 @@ _METHODS: dict[str, Factory] = {
     "supervised": _on_target(Supervised),
     "backsplit": _backsplit,
     "cvbm": _on_target(CVBM),
+    "subclass": _on_labels(make_subclass),
+    "two-head": _on_labels(make_two_head),
+    "negative-learning": _on_labels(make_negative_learning),
 }
 
 

@@ -1,0 +1,41 @@
+"""Dice and cross entropy against soft targets, whose mass at a voxel may be less than one."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hinterland.losses.reduce import all_sum
+
+
+def soft_cross_entropy(
+    log_p: Float[Tensor, "batch cells *space"], target: Float[Tensor, "batch cells *space"]
+) -> Float[Tensor, ""]:
+    """-sum_v sum_c t_vc log p_vc / N, N the number of voxels with any mass. Zero if there is none.
+
+    A voxel whose target has the mass w = sum_c t_c weighs w: what is not known of it is not
+    learned. For one-hot targets this is the ordinary cross entropy.
+    """
+    count = (target.sum(dim=1) > 0).sum().to(log_p.dtype)
+    return all_sum(-(target * log_p).sum()) / all_sum(count).clamp(min=1)
+
+
+def soft_target_dice_loss(
+    p: Float[Tensor, "batch cells *space"],
+    target: Float[Tensor, "batch cells *space"],
+    cells: list[int],
+    *,
+    smooth: float = 1e-5,
+) -> Float[Tensor, ""]:
+    """1 - mean_c (2 sum p_c t_c + smooth) / (sum w p_c + sum t_c + smooth), c in `cells`.
+
+    Sums run over the voxels of all items (of all processes); w is the mass of the target at a
+    voxel, so that voxels without a target count nowhere. For one-hot targets this is
+    `soft_dice_loss` over a batch.
+    """
+    mass = target.sum(dim=1, keepdim=True)
+    p, target = p[:, cells], target[:, cells]
+    space = (0, *range(2, p.ndim))
+    overlap = all_sum((p * target).sum(space))
+    size = all_sum((mass * p).sum(space) + target.sum(space))
+    return (1 - (2 * overlap + smooth) / (size + smooth)).mean()
