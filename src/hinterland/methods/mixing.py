@@ -87,11 +87,12 @@ class Arrangement:
         self,
         loss: Callable[[list[Tensor], Tensor], Tensor],
         levels: Sequence[Tensor],
-        rows: Sequence[Int[Tensor, "batch *space"]],
+        rows: Sequence[Tensor],
     ) -> list[Tensor]:
         """Per source, the sum over its parts of `loss(logits, rows)`, each on its own region.
 
-        levels: logits of `image`, one entry a deep supervision level. rows: of each source.
+        levels: logits of `image`, one entry a deep supervision level. rows: (n, *space) of each
+        source, which may differ in n where they lie side by side.
         """
         totals: dict[int, Tensor] = {}
         for part in self.parts:
@@ -102,7 +103,7 @@ class Arrangement:
             totals[part.source] = totals[part.source] + value if part.source in totals else value
         return [totals[source] for source in sorted(totals)]
 
-    def rows(self, rows: Sequence[Int[Tensor, "batch *space"]]) -> Int[Tensor, "items *space"]:
+    def rows(self, rows: Sequence[Tensor]) -> Int[Tensor, "items *space"]:
         """The rows of every voxel of `image`, cut and pasted as the images were."""
         result = torch.zeros_like(self.image[:, 0], dtype=rows[0].dtype)
         for part in self.parts:

@@ -15,11 +15,12 @@ from hinterland.types import Batch, HinterlandError
 Unlabelled = Literal["rest", "all"]
 
 
-def two_streams(unlabelled: Unlabelled = "rest", share: float = 0.5) -> tuple[Quota, Quota]:
+def two_streams(unlabelled: str = "rest", share: float = 0.5) -> tuple[Quota, Quota]:
     """Quotas "labelled" and "unlabelled"; `share` of the batch is labelled.
 
     unlabelled: "rest" draws that stream from the cases without a label; "all" draws it from every
     case, labels hidden, so that a method can also be trained with all labels at hand.
+    HinterlandError for another word.
     """
     if unlabelled not in ("rest", "all"):
         raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all'.")
