@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hinterland.data.volume import read_label
-from hinterland.evaluation.folders import read_questions
-from hinterland.evaluation.meaning import Coded, decidable, encode, groups_of
+from hinterland.evaluation.case import Questions
+from hinterland.evaluation.each_group import GroupMasks, Row, each_group
+from hinterland.evaluation.meaning import Coded, encode
 from hinterland.evaluation.overlap import millilitres
-from hinterland.evaluation.pairing import (
-    Pair,
-    annotated,
-    case_pairs,
-    file_pairs,
-    label_files,
-    prediction_meaning,
-    read_pair,
-)
-from hinterland.evaluation.sources import find_spec
-from hinterland.evaluation.threads import available_threads, thread_map
-from hinterland.labels import Coarsening, LabelSpec
+from hinterland.evaluation.pairing import label_files, prediction_meaning
+from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 
 
@@ -71,7 +61,7 @@ def false_positives_by_structure(
     *,
     support: Path | str | None = None,
     spec: LabelSpec | Path | str | None = None,
-    at: Coarsening | str | None = None,
+    at: Questions | str | None = None,
     cases: Iterable[str] | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
@@ -81,57 +71,37 @@ def false_positives_by_structure(
     outside. `support` is a folder of label files that names the structures, e.g. the full
     prediction of a model with support structures; default: the references themselves.
     One row per case, class and structure (leaves of the tree, or inner nodes where the support is
-    no finer): `voxels`, `ml`, and `share` of the case's false positives of that class (NaN
-    without any). Raises HinterlandError as `evaluate_folders` does.
+    no finer): `voxels`, `ml` (NaN without a physical spacing), and `share` of the case's false
+    positives of that class (NaN without any). Raises HinterlandError as `evaluate_folders` does.
     """
-    folder = Path(predictions)
-    if isinstance(references, str | Path):
-        pairs = file_pairs(folder, Path(references), cases)
-    else:
-        pairs = case_pairs(folder, references, cases)
-    spec = find_spec(spec, pairs, folder)
-    pairs = annotated([p.with_spec(spec) for p in pairs])
-    meaning = prediction_meaning(folder, spec)
-    question = read_questions(spec, at)
     files = None if support is None else label_files(Path(support), "support structures")
-    lacking = [] if files is None else [p.name for p in pairs if p.name not in files]
-    if lacking:
-        raise HinterlandError(f"{support} has no support labels for: {', '.join(lacking[:10])}.")
-    support_meaning = None if support is None else prediction_meaning(Path(support), spec)
-    leaves = spec.tree.leaves
 
-    def work(pair: Pair) -> list[dict[str, Any]]:
-        scheme = spec.scheme(pair.scheme)
-        prediction, reference, spacing, _ = read_pair(pair)
-        if files is None or support_meaning is None:
-            where = encode(reference, scheme.meaning, leaves, f"{pair.name}: the reference")
-        else:
-            array = read_label(files[pair.name]).array[0]
-            if array.shape != reference.shape:
-                raise HinterlandError(
-                    f"{pair.name}: the support labels have the shape {array.shape}, the reference "
-                    f"{reference.shape}; both must lie on one grid."
-                )
-            where = encode(array, support_meaning, leaves, f"{pair.name}: the support labels")
-        rows = []
-        for name, coarsening in question.items():
-            what = f"{pair.name}: the prediction"
-            pred = decidable(encode(prediction, meaning, coarsening, what), meaning, what)
-            ref = encode(reference, scheme.meaning, coarsening, f"{pair.name}: the reference")
-            for group, group_name in groups_of(coarsening):
-                wrong = pred.mask(group) & ~ref.mask(group)
-                undecided = ref.undecided(group)
-                if undecided is not None:
-                    wrong &= ~undecided
-                total = int(np.count_nonzero(wrong))
-                for structure, voxels in locate(wrong, where).items():
-                    rows.append(
-                        {"case": pair.name, "class": group_name, "coarsening": name}
-                        | {"structure": structure, "voxels": voxels}
-                        | {"ml": voxels * millilitres(spacing)}
-                        | {"share": voxels / total if total else float("nan")}
-                    )
-        return rows
+    def structures(masks: GroupMasks, known: LabelSpec) -> Coded:
+        leaves = known.tree.leaves
+        if files is None or support is None:
+            what = f"{masks.case}: the reference"
+            return encode(masks.labels, masks.scheme.meaning, leaves, what)
+        if masks.case not in files:
+            raise HinterlandError(f"{support} has no support labels for the case {masks.case}.")
+        array = read_label(files[masks.case]).array[0]
+        if array.shape != masks.labels.shape:
+            raise HinterlandError(
+                f"{masks.case}: the support labels have the shape {array.shape}, the reference "
+                f"{masks.labels.shape}; both must lie on one grid."
+            )
+        meaning = prediction_meaning(Path(support), known)
+        return encode(array, meaning, leaves, f"{masks.case}: the support labels")
 
-    found = thread_map(work, pairs, threads or available_threads())
-    return pd.DataFrame([row for rows in found for row in rows])
+    def rows(masks: GroupMasks, known: LabelSpec) -> list[Row]:
+        wrong = masks.prediction & ~masks.reference
+        total = int(np.count_nonzero(wrong))
+        voxel = millilitres(masks.spacing) if masks.physical else float("nan")
+        return [
+            {"structure": name, "voxels": voxels, "ml": voxels * voxel}
+            | {"share": voxels / total if total else float("nan")}
+            for name, voxels in locate(wrong, structures(masks, known)).items()
+        ]
+
+    return pd.DataFrame(
+        each_group(rows, predictions, references, spec=spec, at=at, cases=cases, threads=threads)
+    )

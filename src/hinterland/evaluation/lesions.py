@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 
 from hinterland.evaluation.overlap import millilitres
 from hinterland.evaluation.surface import as_image, bounding_box, check_pair, joint_box
@@ -121,22 +119,3 @@ def summarise_match(match: LesionMatch) -> dict[str, float]:
         "lesions_reference": n_ref,
         "lesions_prediction": n_pred,
     }
-
-
-def sensitivity_by_volume(
-    matches: Sequence[LesionMatch], bins: Sequence[float] = VOLUME_BINS_ML
-) -> pd.DataFrame:
-    """Sensitivity to reference lesions by volume, over all cases.
-
-    bins: edges in mL; a lesion of volume v falls into [lower, upper). One row per bin: `lower_ml`,
-    `upper_ml`, `lesions`, `found`, `sensitivity` (NaN for an empty bin).
-    """
-    volumes = np.concatenate([m.reference for m in matches] or [np.empty(0)])
-    found = np.concatenate([m.found for m in matches] or [np.empty(0, bool)]).astype(bool)
-    which = np.digitize(volumes, bins) - 1
-    rows = []
-    for i, (lower, upper) in enumerate(pairwise(bins)):
-        inside = which == i
-        n, hits = int(inside.sum()), int(found[inside].sum())
-        rows.append((lower, upper, n, hits, hits / n if n else float("nan")))
-    return pd.DataFrame(rows, columns=["lower_ml", "upper_ml", "lesions", "found", "sensitivity"])

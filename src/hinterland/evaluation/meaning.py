@@ -51,6 +51,10 @@ def encode(array: np.ndarray, meaning: Meaning, at: Coarsening, what: str) -> Co
 
     Raises HinterlandError for integers that `meaning` does not name; `what` names the file.
     """
+    if array.dtype.kind not in "iub":
+        raise HinterlandError(f"{what} holds {array.dtype} values; expected integer class numbers.")
+    if array.dtype == bool:
+        array = array.view(np.uint8)
     groups = [next((i for i, g in enumerate(at.groups) if s <= g), None) for s in meaning.values()]
     open_sets = tuple(dict.fromkeys(
         s for s, g in zip(meaning.values(), groups, strict=True) if g is None
@@ -71,7 +75,7 @@ def encode(array: np.ndarray, meaning: Meaning, at: Coarsening, what: str) -> Co
         table[value - offset] = codes[value]
     if array.dtype == np.uint8 and np.array_equal(table, np.arange(len(table))):
         return Coded(array, at, open_sets)  # the integers are the codes already
-    coded = table[array - offset if offset else array]
+    coded = table[array.astype(np.int64) - offset if offset else array]
     if (table == _UNKNOWN).any() and (coded == _UNKNOWN).any():
         _refuse(array, meaning, what)
     return Coded(coded, at, open_sets)
