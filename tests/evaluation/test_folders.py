@@ -188,6 +188,34 @@ def test_pngs_without_any_description_are_measured_in_voxels(tmp_path: Path) -> 
     assert np.isnan(row["volume_error_ml"])
 
 
+def test_unknown_spacing_means_voxels(folders: tuple[Path, Path]) -> None:
+    pred, ref = folders
+    told = LabelSpec.from_dict(dict(LABELS, spacing="unknown"))
+    row = evaluate_folders(pred, ref, spec=told, at="lesion").iloc[0]
+    truth, guess = labels(0) == 2, np.roll(labels(0), 1, axis=2) == 2
+    assert row["unit"] == "voxel"
+    assert row["hd95"] == measure(guess, truth, (1.0, 1.0, 1.0))["hd95"]
+    assert np.isnan(row["volume_error_ml"])
+
+
+def test_arrays_of_other_types() -> None:
+    from hinterland.evaluation.case import evaluate_case
+
+    told = LabelSpec.from_dict(
+        {"tree": {"rest": {}, "x": {}}, "schemes": {"full": {0: "rest", 1: "x"}}}
+    )
+    scheme, at = told.default_scheme, told.tree.leaves
+    truth = labels(0) == 2
+    for kind in (bool, np.uint8, np.int8, np.int64):
+        row = evaluate_case(truth.astype(kind), truth.astype(kind), SPACING, at, scheme)[0]
+        assert row["dice"] == 1.0
+        assert row["reference_voxels"] == truth.sum()
+    with pytest.raises(HinterlandError, match="holds float64 values"):
+        evaluate_case(truth.astype(float), truth.astype(int), SPACING, at, scheme)
+    with pytest.raises(HinterlandError, match="holds the label -1"):
+        evaluate_case(-truth.astype(int), truth.astype(int), SPACING, at, scheme)
+
+
 def test_trouble_is_one_clear_message(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pred, ref = folders
     empty = tmp_path / "empty"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hinterland.evaluation.lesions import lesion_metrics, match_lesions, sensitivity_by_volume
+from hinterland.data.volume import Volume, write_label
+from hinterland.evaluation.lesion_sizes import lesion_table, sensitivity_by_volume
+from hinterland.evaluation.lesions import lesion_metrics, match_lesions
 
 ONES = (1.0, 1.0, 1.0)
 
@@ -94,11 +97,21 @@ def test_empty_masks() -> None:
     assert np.isnan(lesion_metrics(empty, empty, ONES)["lesion_f1"])
 
 
-def test_sensitivity_by_volume() -> None:
+def test_sensitivity_by_volume(tmp_path: Path) -> None:
     spacing = (10.0, 10.0, 10.0)  # one voxel is 1 mL
     reference = boxes((0, 0, 0), (0, 10, 10), size=1) | boxes((4, 4, 4))
     prediction = boxes((0, 0, 0), size=1) | boxes((4, 4, 4))
-    table = sensitivity_by_volume([match_lesions(prediction, reference, spacing)] * 2)
+    for folder, mask in (("p", prediction), ("r", reference)):
+        for case in ("a", "b"):
+            array = mask.astype(np.uint8)
+            volume = Volume(array[None], np.diag([*spacing, 1.0]))
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_label(tmp_path / folder / f"{case}.nii.gz", array, volume)
+    lesions = lesion_table(tmp_path / "p", tmp_path / "r")
+    assert len(lesions) == 6
+    assert lesions.groupby("case")["volume"].sum().tolist() == [29.0, 29.0]
+    table = sensitivity_by_volume(lesions)
+    assert table["lower_ml"].tolist() == [0.0, 0.1, 1.0, 10.0]
     assert table["lesions"].tolist() == [0, 0, 4, 2]
     assert table["found"].tolist() == [0, 0, 2, 2]
     assert table["sensitivity"].tolist() == pytest.approx([np.nan, np.nan, 0.5, 1.0], nan_ok=True)
