@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -123,9 +123,3 @@ def bootstrap_ci(
     means = bootstrap_means(column, groups, resamples=resamples, seed=seed)
     low, high = percentile_interval(means, n, level, expanded=expanded)
     return Interval(mean, float(low[0]), float(high[0]), n)
-
-
-def standard_error(values: np.ndarray) -> float:
-    """Standard error of the mean of the finite values, s / sqrt(n)."""
-    finite = values[np.isfinite(values)]
-    return float(finite.std(ddof=1) / sqrt(finite.size)) if finite.size > 1 else nan

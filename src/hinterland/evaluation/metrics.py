@@ -178,6 +178,18 @@ def nsd(
     return _measure(prediction, reference, spacing, empty=empty, tolerance=tolerance)["nsd"]
 
 
+def volume_error(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> float:
+    """Predicted minus reference volume in mL, for a spacing in mm."""
+    check_pair(prediction, reference, spacing)
+    return Counts.of(prediction, reference).volume_error(spacing)
+
+
+def relative_volume_difference(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """100 (|P| - |R|) / |R| in percent; NaN where the reference is empty."""
+    check_pair(prediction, reference, (1.0,) * prediction.ndim)
+    return Counts.of(prediction, reference).relative_volume_difference
+
+
 def _measure(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], **settings: object
 ) -> dict[str, float]:
