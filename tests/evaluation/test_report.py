@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 from report_study import make_study
 
+from hinterland.data.volume import Volume
 from hinterland.evaluation import report_format as fmt
 from hinterland.evaluation.compare import Comparison, compare
 from hinterland.evaluation.gallery import Choice, choose, exhibit
-from hinterland.evaluation.gallery_source import GallerySource
+from hinterland.evaluation.gallery_source import GallerySource, _Display
 from hinterland.evaluation.latex import escape_latex, latex_table, markdown_table
 from hinterland.evaluation.metrics import METRICS
 from hinterland.evaluation.overlap import Counts
@@ -198,6 +199,25 @@ def test_display_orientation_and_masks(runs: tuple[Path, Path]) -> None:
     path = runs[0].parents[1] / "data" / "labelsTs" / "case00.nii.gz"
     stored = read_label(path).array[0] == 3  # affine looks right and front: both flip
     assert (masks["reference"] == stored[:, ::-1, ::-1]).all()
+
+
+@pytest.mark.parametrize("thick", [0, 1, 2])
+def test_slices_are_cut_along_the_thick_axis(thick: int) -> None:
+    world = np.eye(3)
+    sizes = np.ones(3)
+    sizes[thick] = 5.0
+    affine = np.eye(4)
+    affine[:3, :3] = world * sizes
+    array = np.zeros((1, 6, 7, 8), np.float32)  # z, y, x
+    array[0, 5, 6, 7] = 1.0  # the corner that is up, front and right
+    turn = _Display(Volume(array, affine))
+    shown = turn(array[0])
+    assert shown.shape[0] == (8, 7, 6)[thick]
+    assert turn.spacing[0] == 5.0
+    corner = np.argwhere(shown)[0]
+    assert corner[1:].tolist() == [0, 0]  # row 0 is up or front, column 0 is right or front
+    mirrored = Volume(array[:, ::-1], affine @ np.diag([1.0, 1.0, -1.0, 1.0]))
+    assert (_Display(mirrored)(mirrored.array[0]) == shown).all()
 
 
 def test_false_positives_add_up(runs: tuple[Path, Path]) -> None:

@@ -73,8 +73,8 @@ class GallerySource:
     ) -> tuple[np.ndarray, dict[str, np.ndarray], tuple[float, float, float]]:
         """Image (z, y, x[, 3]), masks of one class by layer, spacing (z, y, x), for display.
 
-        Volumes are turned so that row 0 is the front of the patient and column 0 the right side,
-        as radiologists look at them; 2D images stay as they are.
+        Volumes are turned as radiologists look at them (see `_Display`), their first channel is
+        shown; 2D images stay as they are.
         """
         known = self._case(case)
         volume = read_volume(known.images)
@@ -93,11 +93,10 @@ class GallerySource:
         shape = masks[REFERENCE].shape
         if any(m.shape != shape for m in masks.values()) or volume.shape != shape:
             raise HinterlandError(f"{case}: image, reference and predictions differ in shape.")
-        picture = _channels_last(volume.array)
         if is_raster(known.images[0]):
-            return picture, masks, (1.0, 1.0, 1.0)
+            return _channels_last(volume.array), masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
-        return turn(picture), {n: turn(m) for n, m in masks.items()}, turn.spacing
+        return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing
 
     def false_positives(self) -> dict[str, pd.DataFrame]:
         """Class -> mean false-positive volume per case: a row a structure, a column a method.
@@ -151,7 +150,11 @@ class GallerySource:
 
 
 class _Display:
-    """Turns (z, y, x[, 3]) of a volume into axial slices seen from below, front on top."""
+    """Turns (z, y, x) of a volume into slices of its sharpest plane, as radiologists hang them.
+
+    Axial unless another axis has the thick slices; patient's right (or front) on the left, front
+    (or head) on top.
+    """
 
     def __init__(self, volume: Volume) -> None:
         from nibabel.orientations import io_orientation
@@ -159,22 +162,29 @@ class _Display:
         orientation = io_orientation(volume.affine)  # for voxel axes x, y, z: world axis, sign
         world = [int(axis) for axis in orientation[:, 0]]
         voxel = [world.index(axis) for axis in range(3)]  # the voxel axis along right, front, up
-        # array axes run z, y, x; wanted: up, front (downwards), right (leftwards)
-        self._order = tuple(2 - voxel[axis] for axis in (2, 1, 0))
+        by_world = [2 - v for v in voxel]  # the same in arrays, whose axes run z, y, x
+        spacing = [float(volume.spacing[axis]) for axis in by_world]
+        thick = max(range(3), key=spacing.__getitem__)
+        others = sorted(spacing[:thick] + spacing[thick + 1 :])
+        through = thick if spacing[thick] > 1.5 * others[-1] else 2
+        rows, columns = [axis for axis in (2, 1, 0) if axis != through]
+        self._order = tuple(by_world[axis] for axis in (through, rows, columns))
         signs = [orientation[v, 1] for v in voxel]
-        self._flips = tuple(i for i, wrong in enumerate(
-            (signs[2] < 0, signs[1] > 0, signs[0] > 0)
-        ) if wrong)  # fmt: skip
-        z, y, x = (float(volume.spacing[axis]) for axis in self._order)
-        self.spacing = (z, y, x)
+        # slices count upwards, backwards or leftwards; rows run down or back, columns leftwards
+        # or back: everything but "up" runs against the world's axes
+        self._flips = tuple(
+            place
+            for place, axis in enumerate((through, rows, columns))
+            if (signs[axis] > 0) != (place == 0 and axis == 2)
+        )
+        self.spacing = (spacing[through], spacing[rows], spacing[columns])
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        order = (*self._order, *range(3, array.ndim))
-        return np.flip(array.transpose(order), self._flips)
+        return np.flip(array.transpose(self._order), self._flips)
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
-    """(z, y, x, 3) for colour images, else the first channel (z, y, x)."""
+    """(z, y, x, 3) for a colour picture, else the first channel (z, y, x)."""
     if len(array) == 3 and array.dtype == np.uint8:
         return np.moveaxis(array, 0, -1)
     return array[0]

@@ -42,7 +42,7 @@ def markdown_table(results: Sequence[Result], unit: str) -> str:
     """A Markdown table, one line per class, metric and method."""
     lines = [_HEAD, *(_cells(r, unit) for r in results)]
     text = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(len(line[i]) for line in text) for i in range(len(_HEAD))]
+    widths = [max(3, *(len(line[i]) for line in text)) for i in range(len(_HEAD))]
     rows = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
             for line in text]  # fmt: skip
     rule = [("-" * w if i < 3 else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
