@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from reference_masks import random_masks, slow_distances, slow_surface
 
 from hinterland.evaluation import surface as surface_module
-from hinterland.evaluation.metrics import MetricSettings, assd, dice, hd95, jaccard, measure, nsd
+from hinterland.evaluation.metrics import (
+    MetricSettings,
+    assd,
+    dice,
+    hd95,
+    jaccard,
+    measure,
+    nsd,
+    relative_volume_difference,
+    volume_error,
+)
 from hinterland.evaluation.surface import surface, surface_distances
 from hinterland.types import HinterlandError
 
@@ -81,6 +91,10 @@ def test_by_hand() -> None:
     far = measure(prediction, reference, (1.0, 2.0))
     assert far["volume_error_ml"] == 0.0
     assert far["reference_ml"] == pytest.approx(16 * 2 / 1000)
+    half = prediction.copy()
+    half[:4] = False
+    assert volume_error(half, reference, (1.0, 2.0)) == pytest.approx(-8 * 2 / 1000)
+    assert relative_volume_difference(half, reference) == -50.0
 
 
 def test_a_single_slice_is_a_2d_image_but_a_thin_mask_is_not() -> None:
