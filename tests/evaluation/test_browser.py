@@ -208,6 +208,22 @@ def test_text_has_contrast_in_both_themes(desktop: Browser, report: Path) -> Non
             assert ratio >= 4.5, (theme, selector, ratio)
 
 
+def test_print_is_on_white_without_controls(desktop: Browser, report: Path) -> None:
+    desktop.open(report)
+    desktop.run("document.documentElement.dataset.theme = 'dark'")
+    desktop.cdp("Emulation.setEmulatedMedia", media="print")
+    try:
+        paper = desktop.run("return getComputedStyle(document.body).backgroundColor")
+        shown = desktop.run(
+            "return ['nav', '#theme', '.slider input', '.controls']"
+            ".filter(s => getComputedStyle(document.querySelector(s)).display !== 'none')"
+        )
+    finally:
+        desktop.cdp("Emulation.setEmulatedMedia", media="")
+    assert paper == "rgb(255, 255, 255)"
+    assert shown == []
+
+
 def test_nothing_overflows_on_a_phone(phone: Browser, report: Path) -> None:
     phone.open(report)
     width, inner = phone.run("return [document.documentElement.scrollWidth, window.innerWidth]")

@@ -105,8 +105,8 @@ def compare(
     arms = arms_of(_named(runs, names))
     if len(arms) < 2:
         raise HinterlandError(
-            f"a comparison needs two methods, but these runs are all {arms[0].name!r} "
-            f"({len(arms[0].runs)} seeds or folds). Name the runs of a second method."
+            "a comparison needs two methods, but everything given here is one: "
+            f"{arms[0].name!r}. Add the runs of a second method."
         )
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
