@@ -72,11 +72,11 @@ def test_bare_tables_give_tables_and_a_report(save: Callable[..., Path], tmp_pat
     assert "+.100" in str(made)
 
 
-def test_figures_are_those_of_the_statistics(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_figures_are_those_of_the_statistics(save: Callable[..., Path]) -> None:
     first = metrics("supervised", classes=("edema", "scar"))
     second = metrics("backsplit", shift=0.02, classes=("edema", "scar"))
     second["dice"] += np.random.default_rng(1).normal(0, 0.05, len(second))
-    made = compare([save("a", first), save("b", second)], tmp_path / "out", images=False)
+    made = compare([save("a", first), save("b", second)])
     expected = compare_tables(first, second, ["dice", "hd95"]).set_index(["class", "metric"])
     shown = [r for r in made.results if not r.baseline]
     assert [r.group for r in shown] == [MACRO, MACRO, "edema", "edema", "scar", "scar"]
@@ -86,9 +86,9 @@ def test_figures_are_those_of_the_statistics(save: Callable[..., Path], tmp_path
         assert (r.difference_low, r.difference_high) == (row["low"], row["high"])
 
 
-def test_one_table_with_several_methods(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_one_table_with_several_methods(save: Callable[..., Path]) -> None:
     path = save("all", metrics("u"), metrics("v", shift=0.1), metrics("w", shift=0.2))
-    made = compare([path], tmp_path / "out")
+    made = compare([path])
     assert made.methods == ("u", "v", "w")
     assert {r.method for r in made.results if not r.baseline} == {"v", "w"}
 
@@ -146,16 +146,16 @@ def test_a_directory_of_folds_is_one_method(study: tuple[Path, Path], tmp_path: 
     assert [len(a.table) for a in arms] == [5]
 
 
-def test_the_first_shared_question_is_asked(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_first_shared_question_is_asked(save: Callable[..., Path]) -> None:
     both = [
         save(m, metrics(m, question="target"), metrics(m, question="cells"),
              metrics(m, question="leaves", shift=0.1))
         for m in ("u", "v")
     ]  # fmt: skip
-    assert compare(both, tmp_path / "a").question == "target"
-    assert compare(both, tmp_path / "b", "leaves").question == "leaves"
+    assert compare(both).question == "target"
+    assert compare(both, at="leaves").question == "leaves"
     with pytest.raises(HinterlandError, match="not been evaluated at 'organ', only at 'target'"):
-        compare(both, tmp_path / "c", "organ")
+        compare(both, at="organ")
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(
