@@ -47,8 +47,9 @@ def load(benchmark: str, size: str, cells: Sequence[Cell]) -> dict[str, dict[str
 
 
 def cases_of(result: Mapping[str, Any], which: str | None = None) -> pd.DataFrame:
-    """The per-case table of a training result; `which`: best, last or the reported checkpoint."""
-    content = result["cases"].get(which or result["reported"])
+    """The per-case table of a training result; `which`: best, last, or the reported one (also
+    where best and last are the same step)."""
+    content = result["cases"].get(which or "") or result["cases"].get(result["reported"])
     if content is None:
         return pd.DataFrame()
     return pd.read_json(StringIO(json.dumps(content)), orient="split", dtype={"case": str})

@@ -13,6 +13,7 @@ from hinterland.data.stamps import write_text
 from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import summarise, write_table
 from hinterland.labels import LabelError
+from hinterland.training.checkpoint import load_checkpoint
 from hinterland.types import Case, Dataset
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
     """Write predictions, metrics.csv (reported checkpoint), the other's metrics, summary.json.
 
     The reported checkpoint predicts into `predictions/`, the other one into `predictions-NAME/`
-    with `metrics-NAME.csv`. Cases: test, or the held-out fold where a fold number was trained.
+    with `metrics-NAME.csv`, unless both are the same step. Cases: test, or the held-out fold where
+    a fold number was trained.
     report: called with (volumes predicted, volumes of both checkpoints, message).
     """
     cases, split = evaluated_cases(run, dataset)
@@ -42,15 +44,25 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
     }
     if cases:
         other: Which = "last" if run.reported == "best" else "best"
-        for part, (which, suffix) in enumerate(((run.reported, ""), (other, f"-{other}"))):
+        parts: list[tuple[Which, str]] = [(run.reported, "")]
+        if not _same_weights(run):
+            parts.append((other, f"-{other}"))
+        for part, (which, suffix) in enumerate(parts):
 
             def tick(done: int, total: int, part: int = part, which: str = which) -> None:
                 if report:
-                    report(part * total + done, 2 * total, f"{which} checkpoint")
+                    report(part * total + done, len(parts) * total, f"{which} checkpoint")
 
             summary["checkpoints"][which] = _one(run, dataset, cases, which, suffix, tick)
+        summary["checkpoints"].setdefault(other, summary["checkpoints"][run.reported])
         summary["metrics"] = summary["checkpoints"][run.reported]
     write_text(run.path / "summary.json", json.dumps(summary, indent=2))
+
+
+def _same_weights(run: Run) -> bool:
+    """Whether the best checkpoint is the last one: then it is predicted with once."""
+    best, last = (load_checkpoint(run.path / "checkpoints" / f"{w}.ckpt") for w in ("best", "last"))
+    return (best["phase"], best["step"]) == (last["phase"], last["step"])
 
 
 def evaluated_cases(run: Run, dataset: Dataset) -> tuple[tuple[Case, ...], str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from hinterland.data.pooling import topology
 from hinterland.data.stamps import write_text
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods import Method, make_method
@@ -102,9 +103,8 @@ def record_of(
 ) -> RunRecord:
     """The record of a run that is about to start. Overrides of batch and patch enter the plan."""
     plan = replace(
-        plan,
+        with_patch(plan, config.patch_size) if config.patch_size else plan,
         batch_size=config.batch_size or plan.batch_size,
-        patch_size=config.patch_size or plan.patch_size,
         batch_dice=plan.batch_dice if config.batch_dice is None else config.batch_dice,
     )
     cases = [c for part in splits.values() for c in part]
@@ -128,6 +128,22 @@ def record_of(
         plan=plan,
         spec=dataset.labels,
     )
+
+
+def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
+    """The plan with another patch and the network that nnU-Net's rules give for it.
+
+    Edges are rounded up to what the network's pooling needs. HinterlandError for another number of
+    edges than the plan has axes.
+    """
+    if len(patch) != plan.dims:
+        raise HinterlandError(
+            f"patch_size {list(patch)} has {len(patch)} edges, the plan is {plan.dims}D. "
+            f"The plan's own patch is {list(plan.patch_size)}."
+        )
+    spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
+    fitted = topology(spacing, patch)
+    return replace(plan, patch_size=fitted.patch, network=fitted.network())
 
 
 def _yaml(content: Any) -> str:
