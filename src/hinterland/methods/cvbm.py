@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,16 +22,22 @@ from hinterland.methods.mixing import (
     pair,
     side_by_side,
 )
-from hinterland.methods.pseudo_labels import Component, PseudoLabels
+from hinterland.methods.pseudo_labels import COMPONENTS, PseudoLabels
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.teaching import Unlabelled, quiet, split_streams, two_streams
+from hinterland.methods.teaching import UNLABELLED, quiet, split_streams, two_streams
 from hinterland.networks.base import Network, require_split
 from hinterland.networks.ema import ema_copy, ema_update
 from hinterland.types import Batch, HinterlandError, Progress, View
 
-Views = Literal["cross", "foreground", "dual-foreground", "dual-background"]
-Output = Literal["foreground", "mix", "average"]
 PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
+CHOICES = {
+    "views": ("cross", "foreground", "dual-foreground", "dual-background"),
+    "complement": ("sigmoid", "softmax"),
+    "ramp": ("sigmoid", "none"),
+    "component": COMPONENTS,
+    "unlabelled": UNLABELLED,
+    "output": ("foreground", "mix", "average"),
+}
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ class CVBM(Method):
 
     on: tuple[Coarsening, ...]
     name: str = "cvbm"
-    views: Views = "cross"
-    complement: Literal["sigmoid", "softmax"] = "sigmoid"
+    views: str = "cross"
+    complement: str = "sigmoid"
     background_weight: float = 1.0
     mixed_weight: float = 1.0
     mixing_layer: bool = True
@@ -70,26 +76,18 @@ class CVBM(Method):
     inverse: bool = True
     alpha: float = 0.5
     consistency: float = 0.1
-    ramp: Literal["sigmoid", "none"] = "sigmoid"
+    ramp: str = "sigmoid"
     beta: float = 2 / 3
     cutmix: bool = True
     second_weight: float = 1.0
     pretrain: float = 0.25
     ema: float = 0.99
-    component: Component = "largest"
-    unlabelled: Unlabelled = "rest"
-    output: Output = "foreground"
+    component: str = "largest"
+    unlabelled: str = "rest"
+    output: str = "foreground"
 
     def __post_init__(self) -> None:
-        choices = {
-            "views": ("cross", "foreground", "dual-foreground", "dual-background"),
-            "complement": ("sigmoid", "softmax"),
-            "ramp": ("sigmoid", "none"),
-            "component": ("largest", "all"),
-            "unlabelled": ("rest", "all"),
-            "output": ("foreground", "mix", "average"),
-        }
-        for field, allowed in choices.items():
+        for field, allowed in CHOICES.items():
             if getattr(self, field) not in allowed:
                 raise HinterlandError(
                     f"cvbm: {field}={getattr(self, field)!r}; expected one of {', '.join(allowed)}."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -11,8 +9,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.types import HinterlandError
 
-Component = Literal["largest", "all"]
+COMPONENTS = ("largest", "all")
 
 
 class PseudoLabels(nn.Module):
@@ -30,10 +29,12 @@ class PseudoLabels(nn.Module):
         self,
         cells: Coarsening,
         table: LeafSetTable,
-        component: Component = "largest",
+        component: str = "largest",
         threshold: float = 0.0,
     ) -> None:
         super().__init__()
+        if component not in COMPONENTS:
+            raise HinterlandError(f"component={component!r}: expected 'largest' or 'all'.")
         self.table, self.first = table.with_groups(cells, "pseudo-label")
         self.background = cells.background
         self.component, self.threshold = component, threshold

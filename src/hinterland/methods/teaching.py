@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from hinterland.methods.base import Quota
 from hinterland.types import Batch, HinterlandError
 
-Unlabelled = Literal["rest", "all"]
+UNLABELLED = ("rest", "all")
 
 
 def two_streams(unlabelled: str = "rest", share: float = 0.5) -> tuple[Quota, Quota]:
@@ -22,7 +21,7 @@ def two_streams(unlabelled: str = "rest", share: float = 0.5) -> tuple[Quota, Qu
     case, labels hidden, so that a method can also be trained with all labels at hand.
     HinterlandError for another word.
     """
-    if unlabelled not in ("rest", "all"):
+    if unlabelled not in UNLABELLED:
         raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all'.")
     return (
         Quota("labelled", share, {"labelled": True}),
