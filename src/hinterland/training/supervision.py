@@ -22,18 +22,21 @@ def split_cases(
 
     labelled: only these training cases keep their labels ("3", "3:cases" or a file); the cases
         that keep them are never drawn into a validation split.
-    fine: only these keep their fine labels; the others are read as children of the tree's root.
+    fine: only these keep their fine labels; the others are read as children of the tree's root,
+        or at the question behind an `@` ("4:cases@LV/RV/myocardium", see `LabelSpec.question`).
     Validation and test cases keep the labels they have.
     """
     pool = dataset.train if fold == "fixed" else ()
+    finest, _, level = (fine or "").partition("@")
     keep = select(pool, labelled) if labelled and pool else frozenset()
-    if fine and pool:
-        keep |= select(pool, fine)
+    if finest and pool:
+        keep |= select(pool, finest)
     split = make_fold(dataset, fold, seed, keep=keep)
     train = split.train if labelled is None else labelled_subset(split.train, labelled)
-    if fine is not None:
+    if finest:
         used = sorted({c.scheme for c in train if c.labelled})
-        coarse = {name: dataset.labels.coarse_scheme(name) for name in used}
+        at = dataset.labels.question(level) if level else None
+        coarse = {name: dataset.labels.coarse_scheme(name, at) for name in used}
         dataset = dataset.replace(labels=dataset.labels.with_schemes(*coarse.values()))
-        train = fine_subset(train, fine, lambda name: coarse[name].name)
+        train = fine_subset(train, finest, lambda name: coarse[name].name)
     return dataset, {"train": train, "val": split.val, "test": split.test}
