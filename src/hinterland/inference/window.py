@@ -22,7 +22,7 @@ TINY = 1e-30  # log of it is finite; no probability that matters is smaller
 
 
 def tile_starts(size: int, tile: int, overlap: float = 0.5) -> list[int]:
-    """First voxels of the tiles along an axis: evenly spread, at most tile * (1 - overlap) apart."""
+    """First voxels of the tiles along an axis, evenly spread: at most tile (1 - overlap) apart."""
     if size <= tile:
         return [0]
     steps = int(np.ceil((size - tile) / (tile * (1 - overlap)))) + 1
