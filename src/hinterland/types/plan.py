@@ -15,7 +15,8 @@ class Normalisation:
 
     `zscore`: (x - mean of the case) / std of the case. `ct`: clip to [lower, upper], then subtract
     `mean` and divide by `std`, all four measured on the foreground of the training set.
-    `rescale`: x / 255 (RGB). `none`: as it is. With `masked`, zscore uses non-zero voxels only.
+    `rescale`: (x - lower) / (upper - lower), or the case's own minimum and maximum where upper is
+    lower. `none`: as it is. With `masked`, zscore uses non-zero voxels only.
     """
 
     scheme: Literal["zscore", "ct", "rescale", "none"]

@@ -1,0 +1,195 @@
+"""What every method promises, over all registered methods, in 2D and 3D."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hinterland.labels import LabelSpec
+from hinterland.methods import Method, Phase, Setting, make_method, method_names
+from hinterland.networks import recipe
+from hinterland.types import Batch, NetworkPlan, Normalisation, Plan, Progress
+
+SPEC = LabelSpec.from_dict(
+    {
+        "tree": {"background": {}, "heart": {"ventricle": {}, "muscle": {}}},
+        "target": ["ventricle", "muscle"],
+        "schemes": {"full": {0: "background", 1: "ventricle", 2: "muscle"}},
+    }
+)
+SPEC = SPEC.with_schemes(SPEC.coarse_scheme("full"))
+EDGE = 16
+STEPS = 20
+
+
+def setting_for(dims: int) -> Setting:
+    plan = Plan(
+        dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
+        spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(EDGE,) * 3,
+        patch_size=(EDGE,) * dims, batch_size=4, batch_dice=True, fingerprint="",
+        network=NetworkPlan((4, 8, 8), ((1,) * dims, (2,) * dims, (2,) * dims), ((3,) * dims,) * 3),
+    )  # fmt: skip
+    return Setting(plan, SPEC, SPEC.table, "unet", deep_supervision=recipe("unet").deep_supervision)
+
+
+def batch_for(phase: Phase, setting: Setting) -> Batch:
+    """Two items for each quota, annotated as the quota asks; images show their classes."""
+    schemes, streams = [], []
+    for quota in phase.quotas:
+        wanted = quota.where.get("scheme", "full")
+        scheme = wanted if isinstance(wanted, str) else next(iter(wanted))  # type: ignore[arg-type]
+        schemes += ["none" if quota.where.get("labelled") is False else scheme] * 2
+        streams += [quota.name] * 2
+    generator = torch.Generator().manual_seed(0)
+    dims, n = setting.plan.dims, len(schemes)
+    coarse = torch.rand((n, 3, *(3,) * dims), generator=generator)
+    coarse[:, 0] += 0.2
+    mode = "bilinear" if dims == 2 else "trilinear"
+    truth = F.interpolate(coarse, size=(EDGE,) * dims, mode=mode).argmax(dim=1)
+    rows = torch.zeros_like(truth)
+    for i, name in enumerate(schemes):
+        if name != "none":
+            lookup = SPEC.table.rows(SPEC.scheme(name))
+            rows[i] = torch.tensor([lookup[v] for v in range(3)])[truth[i]]
+    noise = torch.randn(truth.shape, generator=generator)
+    return Batch(
+        image=(truth + 0.2 * noise)[:, None].float(), annotation=rows,
+        labelled=torch.tensor([s != "none" for s in schemes]),
+        image_labels=torch.full((n, len(SPEC.tree.nodes)), -1, dtype=torch.int8),
+        covers=torch.zeros(n, dtype=torch.bool), case=tuple(map(str, range(n))), group=("",) * n,
+        domain=("",) * n, streams=tuple(streams),
+    )  # fmt: skip
+
+
+def train(
+    method: Method, networks: torch.nn.ModuleDict, phase: Phase, setting: Setting, lr: float = 5e-3
+) -> Iterator[float]:
+    """The main optimiser's loss at each of `STEPS` steps on one batch."""
+    batch = batch_for(phase, setting)
+    optimisers = {
+        name: torch.optim.AdamW(list(method.parameters(networks, name)), lr)
+        for name in phase.optimisers
+    }
+    networks.train()
+    for step in range(STEPS):
+        torch.manual_seed(0)  # the same random choices, so that steps compare
+        for name, optimiser in optimisers.items():
+            progress = Progress(phase.name, step, STEPS, name)
+            total = method.losses(networks, batch, progress).total
+            optimiser.zero_grad()
+            total.backward()
+            optimiser.step()
+            if name == phase.optimisers[0]:
+                yield float(total.detach())
+        method.after_step(networks, progress)
+
+
+@pytest.fixture(params=[(name, dims) for name in method_names() for dims in (2, 3)],
+                ids=lambda p: f"{p[0]}-{p[1]}D")  # fmt: skip
+def built(request: pytest.FixtureRequest) -> tuple[Method, Setting, torch.nn.ModuleDict]:
+    name, dims = request.param
+    method, setting = make_method(name, SPEC), setting_for(dims)
+    return method, setting, method.build(setting)
+
+
+def test_loss_falls_in_each_phase(built):
+    method, setting, networks = built
+    for phase in method.phases():
+        losses = list(train(method, networks, phase, setting))
+        assert all(torch.isfinite(torch.tensor(losses)))
+        # Terms that ramp in may lift the loss; the end must lie clearly below the start.
+        assert sum(losses[-3:]) / 3 < losses[0], (phase.name, losses)
+
+
+def test_phases_and_terms_are_well_formed(built):
+    method, setting, networks = built
+    phases = method.phases()
+    assert sum(p.share for p in phases) == pytest.approx(1)
+    assert len({p.name for p in phases}) == len(phases)
+    for phase in phases:
+        losses = method.losses(
+            networks, batch_for(phase, setting),
+            Progress(phase.name, 0, STEPS, phase.optimisers[0]),
+        )  # fmt: skip
+        assert losses.terms
+        assert set(losses.weights) <= set(losses.terms)
+        assert all(term.ndim == 0 for term in losses.terms.values())
+        assert losses.views, "regularisers need a view"
+        for view in losses.views:
+            assert view.logits.shape[1] == len(method.cells)
+            assert view.logits.shape[2:] == view.image.shape[2:]
+
+
+def test_probabilities_sum_to_one(built):
+    method, setting, networks = built
+    image = torch.randn(2, 1, *setting.plan.patch_size)
+    with torch.no_grad():
+        p = method.probabilities(networks.eval(), image)
+    assert p.shape == (2, len(method.cells), *setting.plan.patch_size)
+    assert torch.allclose(p.sum(dim=1), torch.ones_like(p[:, 0]), atol=1e-5)
+    assert (p >= 0).all()
+
+
+def test_gradients_reach_every_parameter_that_an_optimiser_trains(built):
+    method, setting, networks = built
+    reached: set[int] = set()
+    for phase in method.phases():
+        batch = batch_for(phase, setting)
+        for name in phase.optimisers:
+            trained = list(method.parameters(networks, name))
+            networks.zero_grad()
+            torch.manual_seed(0)
+            # late in the phase, when what ramps in has weight
+            method.losses(
+                networks, batch, Progress(phase.name, STEPS - 1, STEPS, name)
+            ).total.backward()
+            reached |= {id(p) for p in trained if p.grad is not None and p.grad.any()}
+    wanted = {
+        id(p): n
+        for n, p in networks.named_parameters()
+        if p.requires_grad and ".head.layers." not in n  # the lowest levels weigh nothing
+    }
+    missing = [n for i, n in wanted.items() if i not in reached]
+    lowest = [n for n in missing if "head" in n]
+    assert missing == lowest, missing
+    assert len(lowest) <= 2 * len(method.phases()), lowest
+
+
+def test_state_survives_save_and_load(built, tmp_path):
+    method, setting, networks = built
+    phase = method.phases()[-1]
+    list(train(method, networks, phase, setting))
+    torch.save(networks.state_dict(), tmp_path / "state.pt")
+    fresh = method.build(setting)
+    fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    image = torch.randn(1, 1, *setting.plan.patch_size)
+    with torch.no_grad():
+        one, two = (method.probabilities(n.eval(), image) for n in (networks, fresh))
+    assert torch.equal(one, two)
+    torch.manual_seed(1)
+    a = method.losses(networks.train(), batch_for(phase, setting), Progress(phase.name, 5, STEPS))
+    torch.manual_seed(1)
+    b = method.losses(fresh.train(), batch_for(phase, setting), Progress(phase.name, 5, STEPS))
+    assert a.total.item() == pytest.approx(b.total.item(), abs=1e-6)
+
+
+def test_building_twice_gives_equal_networks_and_options_rebuild_the_method(built):
+    method, setting, networks = built
+    again = method.build(setting)
+    for (name, one), two in zip(
+        networks.state_dict().items(), again.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, two), name
+    assert make_method(method.name, SPEC, method.on, method.options) == method
+    assert copy.deepcopy(method) == method
+
+
+def test_the_deployed_network_alone_gives_an_answer(built):
+    method, setting, networks = built
+    image = torch.randn(1, 1, *setting.plan.patch_size)
+    logits = method.deployed(networks).eval()(image)
+    assert logits.shape == (1, len(method.cells), *setting.plan.patch_size)
