@@ -262,3 +262,15 @@ def test_export_to_nnunet(hinterland, runs, tmp_path):
     )
     other = hinterland("export", runs / "backsplit", tmp_path / "x", "--to", "keras", code=1)
     assert "expected one of nnunet, onnx, monai" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("to", "out", "file"),
+    [("onnx", "model.onnx", "."), ("monai", "bundle", "configs/inference.json")],
+)
+def test_export_to_others(hinterland, runs, tmp_path, to, out, file):
+    pytest.importorskip("onnxruntime")
+    found = as_json(hinterland("export", runs / "binary", tmp_path / out, "--to", to, "--json"))
+    assert found["labels"]["lesion"] == 5
+    assert (tmp_path / out / file).exists()
+    assert len(list(tmp_path.iterdir())) == 1

@@ -79,7 +79,8 @@ def _write(run: Run, out: Path, to: str, checkpoint: str | None, overwrite: bool
     else:
         from hinterland.inference.export_monai import export_monai
 
-        export_monai(network, record.plan, labels, out, overwrite=overwrite)
+        ending = _ending(run)
+        export_monai(network, record.plan, labels, out, file_ending=ending, overwrite=overwrite)
     return labels
 
 
