@@ -39,7 +39,8 @@ def gaussian_weights(shape: tuple[int, ...]) -> np.ndarray:
     weights = axes[0]
     for axis in axes[1:]:
         weights = weights[..., None] * axis
-    return np.maximum(weights, 1e-4).astype(np.float32)
+    # the floor is nnU-Net's: its smallest float16 over its scale of ten
+    return np.maximum(weights, 6e-9).astype(np.float32)
 
 
 def sliding_window(
