@@ -65,6 +65,7 @@ def test_train_with_everything_said(hinterland, phantoms, tmp_path):
         (["--method", "magic"], "expected one of supervised, backsplit"),
         (["--method", "backsplit", "--on", "target"], "takes no --on"),
         (["--method", "supervised", "--on", "liver"], "liver"),
+        (["--method", "supervised", "--on", "host"], "does not distinguish"),
         (["--method", "supervised", "--with", "magic"], "regulariser 'magic'"),
         (["--method", "supervised", "--fold", "first"], "a number from 0, `fixed` or `all`"),
         (["--method", "supervised", "--fold", "9"], "there is no fold 9"),

@@ -261,6 +261,8 @@ def _make_room(path: Path) -> None:
 def _refuse_unbuildable(record: RunRecord) -> None:
     """Build everything once, before anything is deleted or written: a wrong name costs nothing."""
     setting, method = setting_of(record), record.make_method()
+    if record.split["val"]:
+        record.spec.target.over(method.cells)  # what validation will ask
     build_regularisers(record.train.regularisers, setting, method)
     try:
         method.build(setting)
