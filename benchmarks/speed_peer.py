@@ -28,8 +28,13 @@ seconds = []
 if what == "train":
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    plans = json.loads((Path(folder) / "plans.json").read_text())
+    plans = json.loads((Path(folder) / "plans.json").read_text()) | {"continue_training": False}
     dataset = json.loads((Path(folder) / "dataset.json").read_text())
+    identifier = plans["configurations"][str(data["configuration"])]["data_identifier"]
+    prepared = Path(scratch) / plans["dataset_name"] / identifier
+    prepared.mkdir(parents=True)
+    for name in ("case.b2nd", "case_seg.b2nd", "case.pkl"):  # looked at by name, never read
+        (prepared / name).touch()
     trainer = nnUNetTrainer(plans, str(data["configuration"]), 0, dataset, torch.device("cpu"))
     trainer.print_to_log_file = lambda *_, **__: None
     trainer.initialize()
