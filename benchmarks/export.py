@@ -1,4 +1,4 @@
-"""A run exported to nnU-Net, predicted by a plain nnU-Net from the raw images, held against ours."""
+"""A run exported to nnU-Net and predicted there from the raw images, held against ours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TEXT = """
 Show 7 of the foundation. A trained run is exported with `hinterland export --to nnunet`; an nnU-Net
 installation without Hinterland loads the folder and predicts the raw images through its own
 preprocessing. Agreement is the share of equal labels over all voxels of the test cases; Dice is
-between both segmentations, the least over cases that contain the class. Ours predicts in float32, as
-nnU-Net does on a CPU; nnU-Net adds its tiles up in float16.
+between both segmentations, the least over cases that contain the class. Ours predicts in float32,
+as nnU-Net does on a CPU; nnU-Net adds its tiles up in float16.
 """
 SCRIPT = Path(__file__).resolve().parents[1] / "tests" / "inference" / "nnunet_script.py"
 
@@ -109,8 +109,8 @@ def cells(size: str, seeds: int) -> list[Cell]:
     del seeds
     steps = {"smoke": 3, "cpu": 150, "paper": 250_000}[size]
     small = {} if size == "paper" else {
-        "network_options": {"features": [16, 64]}, "batch_size": 2, "validation": {"interval": steps},
-        "optimiser": {"optimiser": "adamw", "lr": 2e-3},
+        "network_options": {"features": [16, 64]}, "batch_size": 2,
+        "validation": {"interval": steps}, "optimiser": {"optimiser": "adamw", "lr": 2e-3},
     }  # fmt: skip
     return [
         ExportCell(arm="MyoPS, 2D, leaves", dataset="Dataset116_MyoPS", labels="myops.yaml", dims=2,

@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.tables import load, render
 
 PAGE = Path(__file__).parent / "RESULTS.md"
-BENCHMARKS = ("backsplit", "budgets", "nnunet_figures", "speed", "export", "metrics_speed",
-              "conventions", "discrepancy", "cvbm", "semi", "subclass", "classify",
+BENCHMARKS = ("backsplit", "budgets", "nnunet_figures", "conventions", "speed", "export",
+              "metrics_speed", "discrepancy", "cvbm", "semi", "subclass", "classify",
               "supports")  # fmt: skip
 
 INTRODUCTION = """# Results
@@ -43,6 +43,8 @@ def write_page() -> Path:
 def section(name: str) -> str:
     """One benchmark: its text, its tables for each size, what they ran on."""
     module = import_module(f"benchmarks.{name}")
+    if hasattr(module, "section"):
+        return module.section()
     lines = [f"## {module.TITLE}", "", module.TEXT.strip(), ""]
     for size in ("cpu", "paper"):
         cells = module.cells(size, 3)

@@ -188,6 +188,7 @@ def _conclude(
         [run.path for run in runs],
         out,
         QUESTION,
+        names=list(arms),
         overwrite=True,
         title=f"Demo: {', '.join(arms[1:])} against {arms[0]} on phantoms ({asked['kind']})",
     )

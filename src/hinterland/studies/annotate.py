@@ -1,0 +1,166 @@
+"""Which unlabelled cases to annotate next: those on which a model's own opinions differ most.
+
+CVBM's outlook on active learning, for any method that has several opinions (`Method.estimates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hinterland.types import Case, HinterlandError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hinterland.data.geometry import Geometry
+    from hinterland.data.volume import Volume
+    from hinterland.training.run import Run
+
+MAPS = ("uncertainty", "disagreement")
+
+
+def uncertainty(probabilities: np.ndarray) -> np.ndarray:
+    """Entropy of (cells, z, y, x) over cells, divided by log(cells): 0 sure, 1 no idea."""
+    p = np.clip(probabilities, 1e-12, 1)
+    return (-(p * np.log(p)).sum(axis=0) / np.log(len(p))).astype(np.float32)
+
+
+def disagreement(estimates: Sequence[np.ndarray]) -> np.ndarray:
+    """Total variation distance 1/2 sum_k |p_k - q_k| of (cells, z, y, x), the mean over all pairs.
+
+    In [0, 1], with two cells |p - q|; zero where there is one estimate only.
+    """
+    pairs = list(combinations(estimates, 2))
+    total = np.zeros(estimates[0].shape[1:], np.float32)
+    for p, q in pairs:
+        total += np.abs(p - q).sum(axis=0) / 2
+    return total / max(len(pairs), 1)
+
+
+def soft_jaccard_distance(
+    estimates: Sequence[np.ndarray], foreground: Sequence[int]
+) -> dict[int, float]:
+    """Cell -> 1 - sum min(p, q) / sum max(p, q), the mean over all pairs of estimates.
+
+    How far the opinions are apart about what they call foreground, whatever its size: for masks it
+    is 1 - Jaccard. One voxel is added to both sums, so that two empty opinions agree.
+    """
+    result = {}
+    for cell in foreground:
+        values = [
+            1 - (np.minimum(p[cell], q[cell]).sum() + 1) / (np.maximum(p[cell], q[cell]).sum() + 1)
+            for p, q in combinations(estimates, 2)
+        ]
+        result[cell] = float(np.mean(values))
+    return result
+
+
+def rank_cases(
+    run: Run,
+    cases: Sequence[Case],
+    *,
+    maps: Path | None = None,
+    overwrite: bool = False,
+    tick: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """The cases, the one most worth annotating first.
+
+    Columns: rank (from 1), case, group, score, uncertainty, and one a foreground cell. With several
+    opinions the score is the mean over foreground cells of `soft_jaccard_distance`; with one it is
+    the `uncertainty` column: entropy summed over voxels, over the expected foreground in voxels.
+    maps: a folder for CASE_uncertainty and CASE_disagreement, in the geometry of the images.
+
+    Raises HinterlandError: no cases, or maps exist and may not be overwritten.
+    """
+    import pandas as pd
+
+    if not cases:
+        raise HinterlandError("there are no cases to rank. Give a folder of images.")
+    if maps is not None and not overwrite:
+        _refuse_existing(maps, cases)
+    cells = run.method.cells
+    rows = []
+    for done, (case, volume, geometry, estimates) in enumerate(_opinions(run, cases), start=1):
+        mean = np.mean(estimates, axis=0)
+        found = {"uncertainty": uncertainty(mean), "disagreement": disagreement(estimates)}
+        expected = mean[list(cells.foreground)].sum() + 1
+        row: dict[str, object] = {"case": case.name, "group": case.group}
+        row["uncertainty"] = float(found["uncertainty"].sum() / expected)
+        row["score"] = row["uncertainty"]
+        if len(estimates) > 1:
+            distances = soft_jaccard_distance(estimates, cells.foreground)
+            row["score"] = float(np.mean(list(distances.values())))
+            row |= {cells.names[cell]: value for cell, value in distances.items()}
+        rows.append(row)
+        if maps is not None:
+            _write_maps(maps, case, volume, geometry, found, overwrite)
+        if tick:
+            tick(done, len(cases))
+    table = pd.DataFrame(rows).sort_values("score", ascending=False, kind="stable")
+    table.insert(0, "rank", range(1, len(table) + 1))
+    front = ["rank", "case", "group", "score", "uncertainty"]
+    return table[[*front, *(c for c in table.columns if c not in front)]].reset_index(drop=True)
+
+
+def _opinions(
+    run: Run, cases: Sequence[Case]
+) -> Iterator[tuple[Case, Volume, Geometry, list[np.ndarray]]]:
+    """Each case with the probabilities (cells, z, y, x) of every opinion, preprocessed geometry."""
+    from dataclasses import replace
+
+    import torch
+
+    from hinterland.data.preprocessing import preprocess
+    from hinterland.data.volume import read_volume
+
+    predictor = run.predictor()
+    networks = run.networks().to(predictor.options.device)
+    method, plan = run.method, run.record.plan
+    probe = torch.zeros(1, len(plan.channels), *plan.patch_size, device=predictor.options.device)
+    with torch.inference_mode():
+        count = len(method.estimates(networks, probe))
+    single = [
+        replace(predictor, model=lambda x, i=i: method.estimates(networks, x)[i])
+        for i in range(count)
+    ]
+    for case in cases:
+        volume = read_volume(case.images)
+        image, _, geometry = preprocess(volume, plan)
+        yield (
+            case, volume, geometry,
+            [np.exp(p.log_probabilities(image, method.cells)) for p in single],
+        )  # fmt: skip
+
+
+def map_path(folder: Path, case: Case, kind: str) -> Path:
+    """Where a map of a case is written."""
+    from hinterland.data.volume import file_ending, probability_ending
+
+    return folder / f"{case.name}_{kind}{probability_ending(file_ending(case.images[0]))}"
+
+
+def _refuse_existing(folder: Path, cases: Sequence[Case]) -> None:
+    existing = [p for c in cases for k in MAPS if (p := map_path(folder, c, k)).exists()]
+    if existing:
+        raise HinterlandError(
+            f"{existing[0]} exists already. Give --overwrite to replace it, or another folder."
+        )
+
+
+def _write_maps(
+    folder: Path, case: Case, volume: Volume, geometry: Geometry,
+    maps: dict[str, np.ndarray], overwrite: bool,
+) -> None:  # fmt: skip
+    from hinterland.data.volume import write_probabilities
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, values in maps.items():
+        # Outside of the crop the image is zero and the answer known: the map is 0 there.
+        restored = geometry.undo(values[None], background=-1)
+        path = map_path(folder, case, kind)
+        write_probabilities(path, restored, like=volume, overwrite=overwrite)
