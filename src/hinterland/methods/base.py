@@ -123,6 +123,14 @@ class Method(ABC):
     def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
         """(B, C, *spatial) -> (B, cells, *spatial), summing to one over cells."""
 
+    def estimates(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
+        """All its opinions of one image, each as `probabilities` gives its own.
+
+        A method with several decoders or networks overrides this; where they differ, annotating
+        teaches most.
+        """
+        return [self.probabilities(networks, image)]
+
     @abstractmethod
     def deployed(self, networks: nn.ModuleDict) -> Network:
         """The one network that inference needs; what `export` writes."""

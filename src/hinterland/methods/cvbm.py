@@ -220,15 +220,24 @@ class CVBM(Method):
 
     def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
         student = cast(CrossView, networks["student"])
-        branches = _branches(networks)
         if self.output == "foreground":
-            return _normalise(branches[0].estimate(student.network(image)))
-        outputs = student(image)
-        if self.output == "mix":
-            return _normalise(branches[0].estimate(outputs.mixed))
-        estimates = [branches[0].estimate(outputs.first[0])]
-        estimates.append(branches[1].estimate(outputs.second[0]))
-        return _normalise((estimates[0] + estimates[1]) / 2)
+            return _normalise(_branches(networks)[0].estimate(student.network(image)))
+        first, *others = self._opinions(networks, student(image))
+        return _normalise(others[-1] if self.output == "mix" else (first + others[0]) / 2)
+
+    def estimates(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
+        outputs = cast(Outputs, networks["student"](image))
+        return [_normalise(opinion) for opinion in self._opinions(networks, outputs)]
+
+    def _opinions(self, networks: nn.ModuleDict, outputs: Outputs) -> list[Tensor]:
+        """Of the first decoder, the second one, and the mixing layer, where they are."""
+        branches = _branches(networks)
+        found = [branches[0].estimate(outputs.first[0])]
+        if outputs.second is not None:
+            found.append(branches[1].estimate(outputs.second[0]))
+        if outputs.mixed is not None:
+            found.append(branches[0].estimate(outputs.mixed))
+        return found
 
     def deployed(self, networks: nn.ModuleDict) -> Network:
         network = cast(CrossView, networks["student"]).network

@@ -6,6 +6,7 @@ CVBM's outlook on active learning, for any method that has several opinions (`Me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,12 @@ from hinterland.types import Case, HinterlandError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
+    from torch.nn import ModuleDict
 
     from hinterland.data.geometry import Geometry
     from hinterland.data.volume import Volume
+    from hinterland.methods import Method
     from hinterland.training.run import Run
 
 MAPS = ("uncertainty", "disagreement")
@@ -125,8 +129,7 @@ def _opinions(
     with torch.inference_mode():
         count = len(method.estimates(networks, probe))
     single = [
-        replace(predictor, model=lambda x, i=i: method.estimates(networks, x)[i])
-        for i in range(count)
+        replace(predictor, model=partial(_opinion, method, networks, i)) for i in range(count)
     ]
     for case in cases:
         volume = read_volume(case.images)
@@ -135,6 +138,10 @@ def _opinions(
             case, volume, geometry,
             [np.exp(p.log_probabilities(image, method.cells)) for p in single],
         )  # fmt: skip
+
+
+def _opinion(method: Method, networks: ModuleDict, index: int, image: Tensor) -> Tensor:
+    return method.estimates(networks, image)[index]
 
 
 def map_path(folder: Path, case: Case, kind: str) -> Path:
