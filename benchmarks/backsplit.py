@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from benchmarks.cell import Cell, TrainCell
 from benchmarks.tables import Table
+from hinterland.studies.demo import SETTINGS as DEMO
+from hinterland.studies.demo import STEPS as DEMO_STEPS
 
 TITLE = "BackSplit: binary, leaves, leaves + target"
 TEXT = """
@@ -29,14 +31,11 @@ def cells(size: str, seeds: int) -> list[Cell]:
     result: list[Cell] = []
     for seed in range(seeds):
         for dataset in ("phantom", "null-phantom"):
-            result += [_cell(size, dataset, arm, seed, "fixed") for arm in list(ARMS)[:2]]
+            result += [_cell(size, dataset, arm, seed, "fixed") for arm in list(ARMS)[:3]]
     for arms in (list(ARMS)[:3], list(ARMS)[3:]):
         for seed in range(seeds):
             for dataset in ("covid", "myops"):
                 result += [_cell(size, dataset, a, seed, str(f)) for f in range(5) for a in arms]
-    for seed in range(seeds):
-        for dataset in ("phantom", "null-phantom"):
-            result += [_cell(size, dataset, arm, seed, "fixed") for arm in list(ARMS)[2:3]]
     return result
 
 
@@ -63,19 +62,17 @@ _DATA = {
     "myops": ("Dataset116_MyoPS", "myops.yaml", 2, 2.0),
 }
 _SMALL_2D = {
-    "network_options": {"features": [16, 64]},
+    "network_options": {"features": [8, 64]},
     "batch_size": 4,
-    "patch_size": [160, 160],
+    "patch_size": [128, 128],
     "optimiser": FAST,
 }
 _CPU = {
-    "phantom": {"steps": 300, "network_options": {"features": [8, 64]}, "batch_size": 2,
-                "optimiser": FAST},
-    "null-phantom": {"steps": 300, "network_options": {"features": [8, 64]}, "batch_size": 2,
-                     "optimiser": FAST},
+    "phantom": {"steps": DEMO_STEPS, **DEMO},
+    "null-phantom": {"steps": DEMO_STEPS, **DEMO},
     "covid": {**_SMALL_2D, "steps": 300},
     "myops": {**_SMALL_2D, "steps": 300},
-}  # fmt: skip
+}
 
 
 def tables(size: str) -> list[Table]:

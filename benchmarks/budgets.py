@@ -41,9 +41,9 @@ def _settings(size: str, network: str, steps: int) -> dict:
     return {
         "steps": steps,
         "network": network,
-        "network_options": {"features": [16, 64]},
+        "network_options": {"features": [8, 64]},
         "batch_size": 4,
-        "patch_size": [160, 160],
+        "patch_size": [128, 128],
         "optimiser": FAST,
         "validation": {"interval": steps, "mirror": False},
     }

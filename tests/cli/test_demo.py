@@ -29,7 +29,7 @@ def test_stopped_and_gone_on(tmp_path, monkeypatch, hinterland):
 
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run_demo(out, seed=1, steps=3, report=stop, **TINY)
-    assert ticks[0][:2] == (1, 6)
+    assert ticks[0][:2] == (1, 9)
     assert not (out / "report.html").exists()
     finished = (out / "runs" / "binary" / "summary.json").stat().st_mtime_ns
 
@@ -37,8 +37,8 @@ def test_stopped_and_gone_on(tmp_path, monkeypatch, hinterland):
     monkeypatch.setattr(study, "run_demo", lambda *a, **k: real(*a, **{**k, **TINY}))
     found = as_json(hinterland("demo", "--out", out, "--seed", 1, "--steps", 3, "--json"))
     assert (out / "runs" / "binary" / "summary.json").stat().st_mtime_ns == finished
-    assert list(found["arms"]) == ["binary", "backsplit"]
-    assert len(found["findings"]) == 3
+    assert list(found["arms"]) == ["binary", "backsplit", "both"]
+    assert len(found["findings"]) == 6
     assert json.loads((out / "summary.json").read_text())["findings"] == found["findings"]
     assert "<html" in (out / "report.html").read_text()
 

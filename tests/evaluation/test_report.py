@@ -88,8 +88,8 @@ def test_page_is_whole_and_refers_to_nothing_outside(page: str) -> None:
 def test_every_section_has_content(page: str) -> None:
     sections = dict(re.findall(r'<section id="([\w-]+)">(.*?)</section>', page, re.DOTALL))
     assert list(sections) == [
-        "results", "cases", "distributions", "volume", "gallery", "false-positives", "training",
-        "protocol",
+        "results", "cases", "distributions", "volume", "gallery", "false-positives", "subclasses",
+        "training", "protocol",
     ]  # fmt: skip
     for name in ("cases", "distributions", "volume", "false-positives", "training"):
         assert 'class="plot"' in sections[name], name
@@ -229,6 +229,19 @@ def test_false_positives_add_up(runs: tuple[Path, Path]) -> None:
             table["prediction_ml"] + table["reference_ml"]
         )
         assert found[arm.name].sum() == pytest.approx(wrong.mean(), rel=1e-6)
+
+
+def test_confusion_inside_superclasses(runs: tuple[Path, Path], page: str) -> None:
+    """The binary method is left out: it knows no subclasses of the background."""
+    arms = arms_of([run for path in runs for run in read_runs(path)])
+    found = GallerySource(arms, "target").confusion()
+    assert list(found) == ["background"]
+    matrix = found["background"]
+    assert list(matrix.columns) == ["lung", "vessel", "rest", "outside"]
+    assert set(matrix.index.get_level_values("method")) == {arms[1].name}
+    assert np.allclose(matrix.sum(axis=1), 1)
+    assert 'id="subclasses"' in page
+    assert f"<b>{100 * matrix.loc[(arms[1].name, 'lung'), 'lung']:.1f}</b>" in page
 
 
 def test_missing_pieces_leave_their_section_out(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def demo(
     arms: Annotated[
         str,
         typer.Option("--arms", help="binary, backsplit, both (leaves + target); first = baseline."),
-    ] = "binary,backsplit",
+    ] = "binary,backsplit,both",
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Training steps of each arm.")
     ] = None,

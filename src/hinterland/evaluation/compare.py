@@ -170,7 +170,7 @@ def _content(
     results = results_of(arms, headline) + (results_of(arms, others) if others else [])
     source = GallerySource(arms, question)
     absent: dict[str, str] = {}
-    exhibits, structures = [], {}
+    exhibits, structures, confusion = [], {}, {}
     if not images:
         absent = dict.fromkeys(("gallery", "structures"), "Left out on request.")
     elif source.trouble:
@@ -178,6 +178,7 @@ def _content(
     elif "dice" in metrics:
         exhibits = _exhibits(arms, source)
         structures = source.false_positives()
+        confusion = source.confusion()
         absent = {
             "gallery": "No case differs in Dice.",
             "structures": "The reference tells no structures apart beside the target, or no "
@@ -193,6 +194,7 @@ def _content(
         findings=tuple(findings),
         exhibits=tuple(exhibits),
         structures=structures,
+        confusion=confusion,
         seeds=_seeds(arms, headline),
         absent=absent,
         unit="voxels" if units == {"voxel"} else "mm",

@@ -12,12 +12,17 @@ import pandas as pd
 from hinterland.data.formats import is_raster
 from hinterland.data.read import read_dataset
 from hinterland.data.volume import Volume, read_label, read_volume
+from hinterland.evaluation.confusion import (
+    confusion_matrices,
+    subclass_confusion,
+    superclasses,
+)
 from hinterland.evaluation.gallery import REFERENCE
 from hinterland.evaluation.healthy import false_positives_by_structure
 from hinterland.evaluation.meaning import Meaning, encode
 from hinterland.evaluation.pairing import label_files, prediction_meaning
 from hinterland.evaluation.report_runs import Arm, Run
-from hinterland.labels import Coarsening, LabelError, LabelSpec
+from hinterland.labels import Coarsening, LabelError, LabelSpec, common_refinement
 from hinterland.types import Case, Dataset, HinterlandError
 
 
@@ -129,6 +134,31 @@ class GallerySource:
                 found[str(group)] = wide.loc[total.index[total > 0]]
         return found
 
+    def confusion(self) -> dict[str, pd.DataFrame]:
+        """Superclass -> shares: a row a method and subclass in the reference, a column what it
+        was taken for. Methods that do not tell the leaves apart are left out."""
+        spec = self._dataset.labels
+        leaves = spec.tree.leaves
+        arms = [a for a in self._arms if all(_cells(r, spec).refines(leaves) for r in a.runs)]
+        parts: dict[str, dict[str, pd.DataFrame]] = {}
+        for arm in arms if superclasses(leaves) else ():
+            tables = [
+                subclass_confusion(
+                    run.path / "predictions",
+                    [self._case(c) for c in dict.fromkeys(run.table["case"])],
+                    spec=spec,
+                )
+                for run in arm.runs
+            ]
+            keys = ["case", "superclass", "reference", "predicted"]
+            means = pd.concat(tables).groupby(keys, sort=False)["voxels"].mean()
+            parts[arm.name] = confusion_matrices(means.reset_index())
+        nodes = dict.fromkeys(node for matrices in parts.values() for node in matrices)
+        return {
+            node: pd.concat({name: m[node] for name, m in parts.items()}, names=["method"])
+            for node in nodes
+        }
+
     @property
     def unit(self) -> str:
         """Unit of `false_positives`."""
@@ -147,6 +177,12 @@ class GallerySource:
         if group not in self._at.names:
             raise HinterlandError(f"the question ({self._at}) has no class {group!r}.")
         return coded.mask(self._at.names.index(group))
+
+
+def _cells(run: Run, spec: LabelSpec) -> Coarsening:
+    """What a run tells apart: its configuration says so, else everything."""
+    on = [Coarsening.from_dict(spec.tree, groups) for groups in run.config.get("on") or ()]
+    return common_refinement(on) if on else spec.tree.leaves
 
 
 class _Display:

@@ -40,6 +40,7 @@ _SECTIONS = (
     ("volume", "Dice against volume"),
     ("gallery", "Wins and losses"),
     ("false-positives", "False positives"),
+    ("subclasses", "Subclasses"),
     ("training", "Training"),
     ("protocol", "Protocol"),
 )
@@ -50,6 +51,7 @@ class Content:
     """All that a report is made of; what is missing leaves its section out with a sentence.
 
     `structures`: class -> table of false-positive volume, a row a structure, a column a method.
+    `confusion`: superclass -> shares, a row a (method, subclass), a column what it was taken for.
     `absent`: section -> why it has nothing to show.
     """
 
@@ -61,6 +63,7 @@ class Content:
     findings: tuple[Finding, ...] = ()
     exhibits: tuple[Exhibit, ...] = ()
     structures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    confusion: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     seeds: pd.DataFrame | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     unit: str = "mm"
@@ -113,7 +116,9 @@ def _context(content: Content) -> dict[str, Any]:
         "lede": _lede(content),
         "baseline": methods[0],
         "methods": [{"name": m} for m in methods],
-        "sections": [{"id": i, "title": t} for i, t in _SECTIONS],
+        "sections": [
+            {"id": i, "title": t} for i, t in _SECTIONS if i != "subclasses" or content.confusion
+        ],
         "cards": _cards(content, headline),
         "findings": content.findings,
         "headline": _groups(content, headline),
@@ -128,6 +133,7 @@ def _context(content: Content) -> dict[str, Any]:
         "volumes": inline(volume_plots(table, methods)),
         "exhibits": _exhibits(content),
         "structures": inline(bars),
+        "confusion": _confusion(content),
         "curves": inline(curve_plots(content.arms)),
         "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
         "absent": {"volume": "The tables hold no reference volumes.",
@@ -252,6 +258,25 @@ def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
         }
         for row in seeds.to_dict("records")
     ]
+
+
+def _confusion(content: Content) -> list[dict[str, Any]]:
+    """Tables of shares in per cent, a row a subclass and method."""
+    tables = []
+    for node, matrix in content.confusion.items():
+        columns = [str(c) for c in matrix.columns]
+        rows = []
+        for (method, reference), values in zip(matrix.index, matrix.to_numpy(), strict=True):
+            shares = [
+                {"text": "n/a" if pd.isna(v) else f"{100 * v:.1f}", "own": c == reference}
+                for c, v in zip(columns, values, strict=True)
+            ]
+            series = content.methods.index(method)
+            row = {"method": method, "series": series, "reference": reference, "shares": shares}
+            rows.append(row)
+        rows.sort(key=lambda row: columns.index(str(row["reference"])))
+        tables.append({"title": node, "columns": columns, "rows": rows})
+    return tables
 
 
 def _exhibits(content: Content) -> list[dict[str, Any]]:

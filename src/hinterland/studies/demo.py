@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
 
-STEPS = 500
-"""Steps of each arm: one seed with two arms stays below six minutes on two cores."""
+STEPS = 1000
+"""Steps of each arm: one seed with three arms stays below six minutes on two cores."""
 
 QUESTION = "target"
 ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -34,11 +34,15 @@ ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Arm -> method and the coarsenings its losses see."""
 
-# A short budget on two cores: a narrow U-Net on whole phantoms, Adam instead of nnU-Net's slow SGD.
+# A short budget on two cores: a narrow U-Net on small patches, most of them on a lesion, and Adam
+# instead of nnU-Net's slow SGD. Chosen by validation Dice on a phantom of another seed (7).
 SETTINGS: dict[str, Any] = {
     "network_options": {"features": [8, 64]},
     "batch_size": 2,
-    "optimiser": {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 1e-4},
+    "batch_dice": True,
+    "patch_size": [32, 32, 32],
+    "data": {"foreground": 0.67},
+    "optimiser": {"optimiser": "adamw", "lr": 3e-3, "weight_decay": 1e-2},
 }
 _METRICS = ("dice", "hd95", "nsd")
 
@@ -47,7 +51,7 @@ def run_demo(
     out: Path | str,
     seed: int = 0,
     kind: Kind = "informative",
-    arms: Sequence[str] = ("binary", "backsplit"),
+    arms: Sequence[str] = tuple(ARMS),
     steps: int = STEPS,
     report: Report | None = None,
     *,
@@ -161,9 +165,7 @@ def _train(
         return
     shutil.rmtree(run, ignore_errors=True)  # stopped before there was anything to go on with
     method, on = ARMS[arm]
-    # the patch is the whole phantom: no arm gets luckier patches than another
-    patch = list(plan.median_shape[-plan.dims :])
-    config = {"patch_size": patch, **asked["settings"], "steps": asked["steps"]}
+    config = {**asked["settings"], "steps": asked["steps"]}
     train(
         dataset,
         plan,
