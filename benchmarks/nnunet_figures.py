@@ -43,7 +43,11 @@ def _settings(size: str, name: str) -> dict:
     steps = STEPS[size][name]
     if size == "paper":
         return {"steps": steps}
-    return {"steps": steps, **SMALL[name], "validation": {"interval": -(-steps // 8)}}
+    return {
+        "steps": steps,
+        **SMALL[name],
+        "validation": {"interval": -(-steps // 8), "mirror": False},
+    }
 
 
 def tables(size: str) -> list[Table]:
