@@ -204,7 +204,7 @@ def cells(size: str, seeds: int) -> list[Cell]:
     quick = size == "smoke"
     return [
         SpeedCell(arm=f"{task} {dims}", task=task, dims=dims, rounds=1 if quick else 2,
-                  repeats=1 if quick else 3)
+                  repeats=1 if quick else 2)
         for task in ("train", "predict")
         for dims in PLANS
     ]  # fmt: skip

@@ -52,7 +52,12 @@ def cases_of(result: Mapping[str, Any], which: str | None = None) -> pd.DataFram
     content = result["cases"].get(which or "") or result["cases"].get(result["reported"])
     if content is None:
         return pd.DataFrame()
-    return pd.read_json(StringIO(json.dumps(content)), orient="split", dtype={"case": str})
+    table = pd.read_json(StringIO(json.dumps(content)), orient="split", dtype={"case": str})
+    if result["config"].get("dataset", "").endswith("phantom"):
+        # each seed has phantoms of its own: equal names are other patients
+        for column in ("case", "group"):
+            table[column] = table[column].astype(str) + f"/{result['seed']}"
+    return table
 
 
 def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
