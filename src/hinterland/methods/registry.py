@@ -6,10 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods.base import Method
+from hinterland.methods.bcp import BidirectionalCopyPaste
+from hinterland.methods.cps import CrossPseudoSupervision
 from hinterland.methods.cvbm import CVBM
+from hinterland.methods.mc_net import MutualConsistency
+from hinterland.methods.mean_teacher import MeanTeacher
 from hinterland.methods.negative_learning import make_negative_learning
+from hinterland.methods.pseudo_label import PseudoLabel
 from hinterland.methods.subclass import make_subclass, make_two_head
 from hinterland.methods.supervised import Supervised
+from hinterland.methods.ua_mt import UncertaintyAwareMeanTeacher
 from hinterland.types import HinterlandError
 
 Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]
@@ -38,6 +44,12 @@ _METHODS: dict[str, Factory] = {
     "supervised": _on_target(Supervised),
     "backsplit": _backsplit,
     "cvbm": _on_target(CVBM),
+    "pseudo-label": _on_target(PseudoLabel),
+    "mean-teacher": _on_target(MeanTeacher),
+    "ua-mt": _on_target(UncertaintyAwareMeanTeacher),
+    "bcp": _on_target(BidirectionalCopyPaste),
+    "cps": _on_target(CrossPseudoSupervision),
+    "mc-net": _on_target(MutualConsistency),
     "subclass": _on_labels(make_subclass),
     "two-head": _on_labels(make_two_head),
     "negative-learning": _on_labels(make_negative_learning),

@@ -12,6 +12,7 @@ from hinterland.methods.base import Quota
 from hinterland.types import Batch, HinterlandError
 
 UNLABELLED = ("rest", "all")
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
 def two_streams(unlabelled: str = "rest", share: float = 0.5) -> tuple[Quota, Quota]:
@@ -40,10 +41,16 @@ def noisy(image: Tensor, sigma: float = 0.1, limit: float = 0.2) -> Tensor:
 
 
 @contextmanager
-def quiet(teacher: nn.Module) -> Iterator[None]:
-    """Inside, the teacher is in evaluation mode (running statistics, no dropout, no gradients)."""
+def quiet(teacher: nn.Module, *, dropout: bool = False) -> Iterator[None]:
+    """Inside, the teacher is in evaluation mode (running statistics, no gradients).
+
+    It has no dropout then, unless that is asked for: Monte Carlo dropout.
+    """
     training = teacher.training
     teacher.eval()
+    for module in teacher.modules() if dropout else ():
+        if isinstance(module, DROPOUT):
+            module.train()
     try:
         with torch.no_grad():
             yield

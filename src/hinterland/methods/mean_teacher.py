@@ -1,0 +1,65 @@
+"""Mean teacher (Tarvainen and Valpola 2017): agree with the moving average of oneself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hinterland.methods.base import Losses, Setting
+from hinterland.methods.ramps import sigmoid_ramp
+from hinterland.methods.semi_supervised import SemiSupervised, join, supervision
+from hinterland.methods.supervised import forward_with_taps
+from hinterland.methods.teaching import noisy, quiet
+from hinterland.networks.ema import ema_copy, ema_decay, ema_update
+from hinterland.types import Batch, HinterlandError, Progress
+
+
+@dataclass(frozen=True)
+class MeanTeacher(SemiSupervised):
+    """L = L_seg + consistency exp(-5 (1 - t)^2) mse(p, p'), on labelled and unlabelled images.
+
+    p are the student's probabilities; p' those of its moving average (decay `ema`) on the image
+    with noise of standard deviation `noise`, clipped at twice that, its dropout on.
+    """
+
+    name: str = "mean-teacher"
+    consistency: float = 0.1
+    noise: float = 0.1
+    ema: float = 0.99
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_shares("ema")
+        if self.noise < 0:
+            raise HinterlandError(f"{self.name}: noise={self.noise}; expected 0 or more.")
+
+    def build(self, setting: Setting) -> nn.ModuleDict:
+        networks = super().build(setting)
+        networks["teacher"] = ema_copy(networks["network"])
+        return networks
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+        both = join(batch)
+        levels, features = forward_with_taps(networks["network"], both.image)
+        p = supervision(networks).estimate(levels[0])
+        terms = {
+            "seg": supervision(networks).loss(both.labelled(levels), both.rows),
+            "consistency": self.disagreement(networks["teacher"], both.image, p, progress.fraction),
+        }
+        weights = {"consistency": self.consistency * sigmoid_ramp(progress.fraction)}
+        return Losses(terms, weights, (both.view(levels[0], features),))
+
+    def disagreement(self, teacher: nn.Module, image: Tensor, p: Tensor, t: float) -> Tensor:
+        """mse(p, p'); `t` is the share of training that is done."""
+        del t
+        return F.mse_loss(p, self.teach(teacher, image))
+
+    def teach(self, teacher: nn.Module, image: Tensor) -> Tensor:
+        """p': the teacher's probabilities under fresh noise and dropout."""
+        with quiet(teacher, dropout=True):
+            return teacher(noisy(image, self.noise, 2 * self.noise)).float().softmax(dim=1)
+
+    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
+        ema_update(networks["teacher"], networks["network"], ema_decay(progress.step, self.ema))

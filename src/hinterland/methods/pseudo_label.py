@@ -1,0 +1,90 @@
+"""Plain pseudo-labels: pre-train on labels, then learn from a moving average of oneself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from hinterland.methods.base import Losses, Phase, Quota, Setting
+from hinterland.methods.mixing import Arrangement, side_by_side
+from hinterland.methods.pseudo_labels import PseudoLabels
+from hinterland.methods.semi_supervised import SemiSupervised, supervision
+from hinterland.methods.supervised import forward_with_taps
+from hinterland.methods.teaching import quiet, split_streams, two_streams
+from hinterland.networks.ema import ema_copy, ema_update
+from hinterland.types import Batch, HinterlandError, Progress, View
+
+PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
+
+
+@dataclass(frozen=True)
+class PseudoLabel(SemiSupervised):
+    """L = L_seg(Q_l, Y) + alpha L_seg(Q_u, P), P the teacher's most probable cells.
+
+    The first `pretrain` of the steps see labelled cases only; student and teacher go on from the
+    best weights. The teacher is the student's moving average (decay `ema`). component, threshold:
+    see `PseudoLabels`. It is BCP without its mixing.
+    """
+
+    name: str = "pseudo-label"
+    alpha: float = 0.5
+    pretrain: float = 0.25
+    ema: float = 0.99
+    component: str = "largest"
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_shares("pretrain", "ema", "threshold")
+        if self.alpha < 0:
+            raise HinterlandError(f"{self.name}: alpha={self.alpha}; expected 0 or more.")
+
+    def build(self, setting: Setting) -> nn.ModuleDict:
+        pseudo = PseudoLabels(self.cells, setting.table, self.component, self.threshold)
+        networks = super().build(replace(setting, table=pseudo.table))
+        networks["teacher"] = ema_copy(networks["network"])
+        networks["pseudo"] = pseudo
+        return networks
+
+    def phases(self) -> tuple[Phase, ...]:
+        labelled = (Quota("labelled", where={"labelled": True}),)
+        streams = two_streams(self.unlabelled, self.labelled_share)
+        before = Phase(PRETRAIN, self.pretrain, labelled)
+        after = Phase(SELF_TRAIN, 1 - self.pretrain, streams, "best")
+        return tuple(phase for phase in (before, after) if phase.share > 0)
+
+    def sources(self, batch: Batch, teaching: bool) -> Sequence[Batch]:
+        """What is put together: labelled items, and when teaching also unlabelled ones."""
+        return split_streams(batch) if teaching else (batch,)
+
+    def arrange(self, images: Sequence[Tensor]) -> Arrangement:
+        """How it is put together."""
+        return side_by_side(*images)
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+        teaching = progress.phase == SELF_TRAIN
+        sources = self.sources(batch, teaching)
+        rows = [source.annotation for source in sources]
+        pseudo = cast(PseudoLabels, networks["pseudo"])
+        if teaching:
+            with quiet(networks["teacher"]):
+                seen = networks["teacher"](sources[1].image)
+            rows[1] = pseudo(supervision(networks).estimate(seen))
+        images = self.arrange([source.image for source in sources])
+        levels, features = forward_with_taps(networks["network"], images.image)
+        values = images.losses(supervision(networks).loss, levels, rows)
+        terms = dict(zip(("seg", "pseudo" if teaching else "other"), values, strict=False))
+        weights = {"pseudo": self.alpha} if teaching else {}
+        mixed = images.rows(rows)
+        given = torch.where(mixed < pseudo.first, mixed, 0)  # regularisers read labels alone
+        view = View(images.image, levels[0], given, features=features)
+        return Losses(terms, weights, (view,))
+
+    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
+        # While pre-training the teacher is the student, so that both start from the best weights.
+        decay = self.ema if progress.phase == SELF_TRAIN else 0.0
+        ema_update(networks["teacher"], networks["network"], decay)

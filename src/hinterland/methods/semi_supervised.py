@@ -1,0 +1,96 @@
+"""What the semi-supervised field shares: two streams, one supervised loss, one deployed network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, common_refinement
+from hinterland.methods.base import Method, Phase, Setting
+from hinterland.methods.branches import Foreground
+from hinterland.methods.teaching import split_streams, two_streams
+from hinterland.networks.base import Network
+from hinterland.types import Batch, HinterlandError, View
+
+
+@dataclass(frozen=True)
+class SemiSupervised(Method):
+    """L_seg on the labelled stream, and what a method adds on both.
+
+    L_seg = Dice + CE averaged over the coarsenings `on`; the network has a channel a cell of their
+    common refinement. labelled_share: of each batch. unlabelled: see `two_streams`.
+    """
+
+    on: tuple[Coarsening, ...]
+    name: str = ""
+    labelled_share: float = 0.5
+    unlabelled: str = "rest"
+
+    def __post_init__(self) -> None:
+        two_streams(self.unlabelled)
+        self.require_shares("labelled_share")
+
+    def require_shares(self, *fields: str) -> None:
+        """HinterlandError unless each of these options is a number from 0 to 1."""
+        for field in fields:
+            if not 0 <= getattr(self, field) <= 1:
+                raise HinterlandError(
+                    f"{self.name}: {field}={getattr(self, field)}; expected a number from 0 to 1."
+                )
+
+    @property
+    def cells(self) -> Coarsening:
+        return common_refinement(self.on)
+
+    def build(self, setting: Setting) -> nn.ModuleDict:
+        network = setting.create_network(len(self.cells))
+        supervision = Foreground(self.on, self.cells, setting.table, setting.batch_dice)
+        return nn.ModuleDict({"network": network, "supervision": supervision})
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase(quotas=two_streams(self.unlabelled, self.labelled_share)),)
+
+    def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
+        return self.deployed(networks)(image).float().softmax(dim=1)
+
+    def deployed(self, networks: nn.ModuleDict) -> Network:
+        return cast(Network, networks["network"])
+
+
+def supervision(networks: nn.ModuleDict) -> Foreground:
+    """L_seg and what it reads as probabilities."""
+    return cast(Foreground, networks["supervision"])
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The labelled items of a batch, then the unlabelled ones; `rows` are of the former alone."""
+
+    image: Tensor
+    rows: Tensor
+    domain: tuple[str, ...]
+
+    def labelled(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """The labelled items of each of these tensors."""
+        return [level[: len(self.rows)] for level in levels]
+
+    def unlabelled(self, values: Tensor) -> Tensor:
+        """The unlabelled items."""
+        return values[len(self.rows) :]
+
+    def view(self, logits: Tensor, features: Mapping[str, Tensor]) -> View:
+        """For regularisers: row 0 ("any leaf") on what has no label."""
+        hidden = self.rows.new_zeros((len(self.image) - len(self.rows), *self.rows.shape[1:]))
+        rows = torch.cat([self.rows, hidden])
+        return View(self.image, logits, rows, features=features, domain=self.domain)
+
+
+def join(batch: Batch) -> Joined:
+    """A batch drawn by `two_streams` for one pass through a network."""
+    labelled, unlabelled = split_streams(batch)
+    image = torch.cat([labelled.image, unlabelled.image])
+    return Joined(image, labelled.annotation, labelled.domain + unlabelled.domain)
