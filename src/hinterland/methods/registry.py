@@ -9,13 +9,16 @@ from hinterland.methods.base import Method
 from hinterland.methods.bcp import BidirectionalCopyPaste
 from hinterland.methods.cps import CrossPseudoSupervision
 from hinterland.methods.cvbm import CVBM
+from hinterland.methods.dtc import DualTaskConsistency
 from hinterland.methods.mc_net import MutualConsistency
 from hinterland.methods.mean_teacher import MeanTeacher
 from hinterland.methods.negative_learning import make_negative_learning
 from hinterland.methods.pseudo_label import PseudoLabel
+from hinterland.methods.sassnet import ShapeAware
 from hinterland.methods.subclass import make_subclass, make_two_head
 from hinterland.methods.supervised import Supervised
 from hinterland.methods.ua_mt import UncertaintyAwareMeanTeacher
+from hinterland.methods.urpc import UncertaintyRectifiedPyramid
 from hinterland.types import HinterlandError
 
 Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]
@@ -50,6 +53,9 @@ _METHODS: dict[str, Factory] = {
     "bcp": _on_target(BidirectionalCopyPaste),
     "cps": _on_target(CrossPseudoSupervision),
     "mc-net": _on_target(MutualConsistency),
+    "urpc": _on_target(UncertaintyRectifiedPyramid),
+    "dtc": _on_target(DualTaskConsistency),
+    "sassnet": _on_target(ShapeAware),
     "subclass": _on_labels(make_subclass),
     "two-head": _on_labels(make_two_head),
     "negative-learning": _on_labels(make_negative_learning),

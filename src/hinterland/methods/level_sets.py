@@ -1,0 +1,54 @@
+"""Level sets: an object as the signed distance to its boundary, negative inside."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy import ndimage
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.methods.branches import Complement
+
+
+def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
+    """Distance in voxels to the object, over its maximum; negative inside; 0 on its inner border.
+
+    In [-1, 1]. Where there is no object it is 1 everywhere, and -1 where there is nothing else.
+    """
+    if inside.all() or not inside.any():
+        return np.where(inside, -1.0, 1.0)
+    outer = ndimage.distance_transform_edt(~inside)
+    inner = ndimage.distance_transform_edt(inside)
+    border = inside & ~ndimage.binary_erosion(inside, border_value=1)
+    return np.where(border, 0.0, outer / outer.max() - inner / inner.max())
+
+
+class LevelSets(nn.Module):
+    """Annotation rows to the level set of each foreground cell. Lookup tables only."""
+
+    def __init__(self, cells: Coarsening, table: LeafSetTable) -> None:
+        super().__init__()
+        self.cells = list(cells.foreground)
+        self.labels = Complement(cells, table)
+
+    def forward(
+        self, rows: Int[Tensor, "batch *space"]
+    ) -> tuple[Float[Tensor, "batch objects *space"], Bool[Tensor, "batch objects"]]:
+        """The level sets, and which are known: a distance needs the whole of the patch."""
+        outside, decided = (t[:, self.cells] for t in self.labels.targets(rows.long()))
+        known = decided.flatten(2).all(dim=2)
+        inside = (outside == 0).cpu().numpy()
+        found = np.stack([[signed_distance(one) for one in item] for item in inside])
+        return torch.from_numpy(found).to(outside), known
+
+
+def level_set_loss(
+    z: Float[Tensor, "batch objects *space"],
+    target: Float[Tensor, "batch objects *space"],
+    known: Bool[Tensor, "batch objects"],
+) -> Float[Tensor, ""]:
+    """The mean squared error over the known level sets; 0 where there is none."""
+    error = (z - target).square().flatten(2).mean(dim=2)
+    return (error * known).sum() / known.sum().clamp(min=1)

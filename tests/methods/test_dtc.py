@@ -1,0 +1,53 @@
+"""DTC: level sets of masks by hand, which are known, and the two tasks' consistency."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from semi_phantoms import EDGE, LEAVES, SPEC, batch, setting
+
+from hinterland.methods import make_method
+from hinterland.methods.dtc import DualTaskConsistency
+from hinterland.methods.level_sets import LevelSets, level_set_loss, signed_distance
+from hinterland.types import Progress
+
+
+def test_a_signed_distance_by_hand():
+    inside = np.array([0, 0, 1, 1, 1, 1, 1, 0, 0, 0], dtype=bool)
+    expected = [2 / 3, 1 / 3, 0, -2 / 3, -1, -2 / 3, 0, 1 / 3, 2 / 3, 1]
+    assert signed_distance(inside) == pytest.approx(np.array(expected))
+    assert (signed_distance(np.zeros((2, 2), dtype=bool)) == 1).all()
+    assert (signed_distance(np.ones((2, 2), dtype=bool)) == -1).all()
+
+
+def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():
+    level_sets = LevelSets(LEAVES, SPEC.table)
+    full, coarse = (batch(1, 1, scheme).annotation for scheme in ("full", "coarse"))
+    assert level_sets(full)[1].tolist() == [[True] * len(LEAVES.foreground), [False] * 2]
+    assert not level_sets(coarse)[1].any(), "ventricle and muscle are not told apart"
+    z = torch.zeros(1, 2, 2, 2)
+    target = torch.stack([torch.ones(2, 2), torch.full((2, 2), 0.5)])[None]
+    assert level_set_loss(z, target, torch.tensor([[False, True]])).item() == pytest.approx(0.25)
+
+
+def test_the_dual_term_compares_probabilities_with_the_smooth_step():
+    method = DualTaskConsistency((LEAVES,), steepness=10.0)
+    networks, items = method.build(setting()), batch()
+    found = method.losses(networks, items, Progress("train", 5, 10))
+    levels, z, _ = method.predict(networks, items.image)
+    assert z.shape == (4, 2, EDGE, EDGE)
+    p = levels[0].softmax(dim=1)[:, list(LEAVES.foreground)]
+    dual = (p - 1 / (1 + (10 * z).exp())).square().mean()
+    assert found.terms["dual"].item() == pytest.approx(dual.item(), abs=1e-6)
+    assert found.weights["dual"] == pytest.approx(math.exp(-5 / 4))
+    assert found.weights["distance"] == 0.3
+
+
+def test_dtc_learns_from_coarse_labels():
+    method = make_method("dtc", SPEC, ("top", "leaves"))
+    found = method.losses(method.build(setting()), batch(scheme="coarse"), Progress("train", 0, 9))
+    assert found.terms["distance"].item() == 0
+    assert torch.isfinite(found.total)
