@@ -21,13 +21,13 @@ from hinterland.data.rows import foreground_values
 from hinterland.data.sampling import StepSampler
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.methods import Method, Setting
+from hinterland.methods.regularisers import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.device import data_workers, resolve_accelerator, resolve_precision
 from hinterland.training.engine import Engine
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimise import resolve_recipe
 from hinterland.training.record import RunRecord
-from hinterland.training.regularisers import build_regularisers
 from hinterland.training.streams import streams_for
 from hinterland.training.validate import mean_score, validate
 from hinterland.types import Dataset

@@ -23,6 +23,7 @@ from hinterland.data.stamps import dataset_hash
 from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
+from hinterland.methods.regularisers import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
@@ -34,7 +35,6 @@ from hinterland.training.device import (
 )
 from hinterland.training.fit import Report, Trainer, setting_of
 from hinterland.training.record import RunRecord, record_of
-from hinterland.training.regularisers import build_regularisers
 from hinterland.training.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 

@@ -1,0 +1,241 @@
+"""Feature discrepancy (paper 2) as a regulariser: foreground against background in every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.losses.discrepancy import (
+    FORMS,
+    Form,
+    Sides,
+    domain_discrepancy,
+    exchanged_discrepancy,
+    feature_discrepancy,
+    pool_membership,
+    rms_normalise,
+    sides,
+)
+from hinterland.methods.base import Losses, Method, Regulariser, Setting
+from hinterland.methods.ramps import linear_ramp
+from hinterland.networks.base import require_split
+from hinterland.types import HinterlandError, Progress, View
+
+Exchange = Literal["none", "batch", "domains"]
+Learned = Literal["softmax", "softplus", "free", "none"]
+PAPER_WARM_START = 100 / 175  # epochs without the loss, of all (appendix J)
+
+
+class FeatureDiscrepancy(Regulariser):
+    """sum_l lambda_l (L_fd + L_exch) over the layers l, lambda_l = weight ramp(t) w_l.
+
+    t is the share of all training steps that is done, over all phases of the method. Up to
+    `warm_start` nothing acts, then ramp(t) rises linearly for the share `ramp` to 1. The weights
+    w_l have one learned parameter s_l a layer, zero at the start:
+
+    softmax   w = softmax(s), the default: their sum cannot move
+    softplus  w_l = softplus(s_l)
+    free      w_l = s_l, as the paper says; no bound from below where L_fd is negative
+    none      w_l = 1 / layers, not learned
+
+    Terms "fd" and "exch" are summed over layers. "fd.LAYER" and "lambda.LAYER" weigh nothing:
+    they are there to be logged, also while warming up.
+
+    Parameters
+    ----------
+    layers: tap names, in the order of `layer_weights`.
+    shares: (name, share of all steps) of the method's phases.
+    domains: base and novel domain, for `exchange="domains"`.
+    """
+
+    name = "discrepancy"
+    member: Tensor
+    decided: Tensor
+
+    def __init__(
+        self,
+        at: Coarsening,
+        table: LeafSetTable,
+        layers: Sequence[str],
+        shares: Mapping[str, float],
+        *,
+        weight: float = 0.1,
+        form: Form = "prototype",
+        exchange: Exchange = "none",
+        domains: Sequence[str] = (),
+        learned: Learned = "softmax",
+        warm_start: float = PAPER_WARM_START,
+        ramp: float = 0.1,
+        normalise: bool = True,
+    ) -> None:
+        super().__init__()
+        self.layers, self.shares = tuple(layers), dict(shares)
+        self.weight, self.form, self.learned = weight, form, learned
+        self.exchange, self.domains = exchange, tuple(domains)
+        self.warm_start, self.ramp, self.normalise = warm_start, ramp, normalise
+        self.scores = nn.Parameter(torch.zeros(len(self.layers)), learned != "none")
+        groups = list(at.foreground)
+        for key, known in (("member", table.member(at)), ("decided", table.decided(at))):
+            self.register_buffer(key, torch.tensor(known[:, groups]), persistent=False)
+
+    def layer_weights(self) -> Tensor:
+        """(layers,) w, without weight and ramp."""
+        if self.learned == "free":
+            return self.scores
+        if self.learned == "softplus":
+            return nn.functional.softplus(self.scores)
+        return self.scores.softmax(dim=0)
+
+    def strength(self, progress: Progress) -> float:
+        """weight ramp(t)."""
+        done = 0.0
+        for name, share in self.shares.items():
+            if name == progress.phase:
+                done += share * progress.fraction
+                break
+            done += share
+        over = done - self.warm_start
+        rise = linear_ramp(over / self.ramp) if self.ramp > 0 else float(over >= 0)
+        return self.weight * rise
+
+    def forward(self, views: Sequence[View], progress: Progress) -> Losses:
+        strength = self.strength(progress)
+        shift = self._shift(views)
+        with torch.set_grad_enabled(strength > 0 and torch.is_grad_enabled()):
+            seen = [self._layers(v, shift) for v in views if v.annotation is not None]
+            zero = self.scores.new_zeros(2, len(self.layers))
+            values = torch.stack(seen).mean(dim=0) if seen else zero
+            weights = self.layer_weights()
+            fd, exch = values @ weights
+        terms, how_much = {"fd": fd}, {"fd": strength}
+        if self.exchange != "none":
+            terms["exch"], how_much["exch"] = exch, strength
+        for layer, value, w in zip(self.layers, values[0], weights, strict=True):
+            terms |= {f"fd.{layer}": value.detach(), f"lambda.{layer}": strength * w.detach()}
+            how_much |= {f"fd.{layer}": 0.0, f"lambda.{layer}": 0.0}
+        return Losses(terms, how_much)
+
+    def _shift(self, views: Sequence[View]) -> int:
+        """How far partners lie apart in this step; 0 where there are none."""
+        n = len(views[0].image) if views else 0
+        return int(torch.randint(1, n, ())) if self.exchange == "batch" and n > 1 else 0
+
+    def _layers(self, view: View, shift: int) -> Tensor:
+        """(2, layers): L_fd and L_exch of one view, in float32 whatever the network runs in."""
+        rows = cast(Tensor, view.annotation).long()
+        member, decided = (t[rows].movedim(-1, 1) for t in (self.member, self.decided))
+        if view.valid is not None:
+            decided = decided & view.valid[:, None]
+        pooled: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        values = []
+        with torch.autocast(rows.device.type, enabled=False):
+            for name in self.layers:
+                features = _tap(view, name).float()
+                size = tuple(features.shape[2:])
+                if size not in pooled:
+                    pooled[size] = pool_membership(member, decided, size)
+                if self.normalise:
+                    features = rms_normalise(features)
+                layer = sides(features, *pooled[size], self.form)
+                values.append(
+                    torch.stack([feature_discrepancy(layer), self._exch(layer, view, shift)])
+                )
+        return torch.stack(values, dim=1)
+
+    def _exch(self, layer: Sides, view: View, shift: int) -> Tensor:
+        if self.exchange == "batch":
+            return exchanged_discrepancy(layer, shift)
+        if self.exchange == "none":
+            return layer.foreground.new_zeros(())
+        if not view.domain:
+            raise HinterlandError(
+                "discrepancy: exchange=domains: this method mixes images, so they belong to no "
+                "domain. Use exchange=batch, or another method."
+            )
+        base, novel = (
+            torch.tensor([d == name for d in view.domain], device=layer.foreground.device)
+            for name in self.domains
+        )
+        return domain_discrepancy(layer, base, novel)
+
+
+def make_discrepancy(
+    setting: Setting,
+    method: Method,
+    *,
+    on: str = "target",
+    layers: str | Sequence[str] = "all",
+    weight: float = 0.1,
+    form: str = "prototype",
+    exchange: str = "none",
+    domains: Sequence[str] = (),
+    learned: str = "softmax",
+    warm_start: float = PAPER_WARM_START,
+    ramp: float = 0.1,
+    normalise: bool = True,
+) -> FeatureDiscrepancy:
+    """The regulariser for a run.
+
+    on: the question whose groups are foreground, each against all the rest.
+    layers: "all", tap names ("encoder.0", "bottleneck", "decoder.2"), or parts ("encoder").
+    Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
+    """
+    _check("form", form, FORMS)
+    _check("exchange", exchange, get_args(Exchange))
+    _check("learned", learned, get_args(Learned))
+    if exchange == "domains" and (isinstance(domains, str) or len(set(domains)) != 2):
+        raise HinterlandError(
+            f"discrepancy: exchange=domains needs two names, as in domains=[base, novel]; "
+            f"got {domains!r}."
+        )
+    if not (0 <= warm_start < 1 and ramp >= 0 and weight >= 0):
+        raise HinterlandError(
+            f"discrepancy: warm_start={warm_start}, ramp={ramp}, weight={weight}: expected a share "
+            "of the steps in [0, 1), a share, and a weight, none of them negative."
+        )
+    network = require_split(setting.create_network(1), "discrepancy")
+    chosen = choose_layers(layers, tuple(network.tap_widths()))
+    return FeatureDiscrepancy(
+        setting.spec.question(on), setting.table, chosen,
+        {phase.name: phase.share for phase in method.phases()},
+        weight=weight, form=cast(Form, form), exchange=cast(Exchange, exchange), domains=domains,
+        learned=cast(Learned, learned), warm_start=warm_start, ramp=ramp, normalise=normalise,
+    )  # fmt: skip
+
+
+def choose_layers(asked: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The taps that are asked for by name or by part of the network, in the network's order.
+
+    Raises HinterlandError for a name that no tap has.
+    """
+    names = [asked] if isinstance(asked, str) else list(asked)
+    if names == ["all"]:
+        return tuple(known)
+    parts = {tap: {tap, tap.split(".")[0]} for tap in known}
+    strange = [n for n in names if not any(n in p for p in parts.values())]
+    if strange or not names:
+        raise HinterlandError(
+            f"discrepancy: layers={asked!r}: expected all, encoder, decoder, or some of "
+            f"{', '.join(known)}"
+        )
+    return tuple(tap for tap, p in parts.items() if p & set(names))
+
+
+def _check(option: str, value: object, known: Sequence[str]) -> None:
+    if value not in known:
+        raise HinterlandError(
+            f"discrepancy: {option}={value!r}: expected one of {', '.join(known)}"
+        )
+
+
+def _tap(view: View, name: str) -> Tensor:
+    if name not in view.features:
+        raise HinterlandError(
+            f"discrepancy: the method shows no features of layer {name!r}, only "
+            f"{', '.join(view.features) or 'none'}. Choose other layers or another method."
+        )
+    return view.features[name]
