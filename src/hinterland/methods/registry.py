@@ -15,6 +15,7 @@ from hinterland.methods.mean_teacher import MeanTeacher
 from hinterland.methods.negative_learning import make_negative_learning
 from hinterland.methods.pseudo_label import PseudoLabel
 from hinterland.methods.sassnet import ShapeAware
+from hinterland.methods.ss_net import SmoothAndSeparated
 from hinterland.methods.subclass import make_subclass, make_two_head
 from hinterland.methods.supervised import Supervised
 from hinterland.methods.ua_mt import UncertaintyAwareMeanTeacher
@@ -56,6 +57,7 @@ _METHODS: dict[str, Factory] = {
     "urpc": _on_target(UncertaintyRectifiedPyramid),
     "dtc": _on_target(DualTaskConsistency),
     "sassnet": _on_target(ShapeAware),
+    "ss-net": _on_target(SmoothAndSeparated),
     "subclass": _on_labels(make_subclass),
     "two-head": _on_labels(make_two_head),
     "negative-learning": _on_labels(make_negative_learning),

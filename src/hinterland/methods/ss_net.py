@@ -1,0 +1,95 @@
+"""SS-Net (Wu et al. 2022): predictions that are smooth around an image, features apart by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from hinterland.losses.soft import soft_target_dice_loss
+from hinterland.methods.base import Losses, Setting
+from hinterland.methods.class_memory import ClassMemory
+from hinterland.methods.ramps import sigmoid_ramp
+from hinterland.methods.semi_supervised import SemiSupervised, join, supervision
+from hinterland.networks.base import Network, SplitNetwork, require_split
+from hinterland.types import Batch, HinterlandError, Progress
+
+
+@dataclass(frozen=True)
+class SmoothAndSeparated(SemiSupervised):
+    """L = L_seg + lambda(t) (L_smooth + separation L_apart)
+
+        lambda(t) = consistency exp(-5 (1 - t)^2)
+        L_smooth = 1 - Dice(p(x), p(x + r)),  r = magnitude g / |g|,
+        g = gradient of 1 - Dice(p(x), p(x + probe d)) with respect to d, a random unit vector
+        L_apart  = mean_c mean_v w (1 - cos(e_v, memory_c)),  v of the foreground cell c
+
+    p(x) passes no gradient in L_smooth; |.| is over an item. e_v is a learned projection of the
+    decoder's last map; `memory` holds the embeddings of `size` labelled voxels a cell that were
+    rightly predicted with most confidence. Voxels are of the cell that they are labelled as, or
+    else predicted as; at most `samples` of them a cell are compared.
+    """
+
+    name: str = "ss-net"
+    consistency: float = 0.1
+    separation: float = 0.1
+    magnitude: float = 10.0
+    probe: float = 10.0
+    dimensions: int = 16
+    size: int = 32
+    samples: int = 512
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("magnitude", "probe", "dimensions", "size", "samples"):
+            if getattr(self, field) <= 0:
+                raise HinterlandError(
+                    f"{self.name}: {field}={getattr(self, field)}; expected a number above 0."
+                )
+
+    def build(self, setting: Setting) -> nn.ModuleDict:
+        networks = super().build(setting)
+        network = require_split(cast(Network, networks["network"]), self.name)
+        networks["memory"] = ClassMemory(
+            network.widths[0], self.cells, setting.table, self.dimensions, self.size,
+            seed=setting.seed + 1001,
+        )  # fmt: skip
+        return networks
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+        both, learn = join(batch), supervision(networks)
+        network = cast(SplitNetwork, networks["network"])
+        memory = cast(ClassMemory, networks["memory"])
+        features = network.encode(both.image)
+        decoded = network.decode(features)
+        levels = network.head(decoded)
+        p = learn.estimate(levels[0])
+        view = both.view(levels[0], network.taps(features, decoded))
+        assert view.annotation is not None
+        memory.store(decoded[0], p, view.annotation)
+        classes = memory.classes(p, view.annotation)
+        terms = {
+            "seg": learn.loss(both.labelled(levels), both.rows),
+            "smooth": self.roughness(network, both.image, p.detach()),
+            "apart": memory.distance(decoded[0], classes, self.samples),
+        }
+        rise = self.consistency * sigmoid_ramp(progress.fraction)
+        return Losses(terms, {"smooth": rise, "apart": rise * self.separation}, (view,))
+
+    def roughness(self, network: nn.Module, image: Tensor, p: Tensor) -> Tensor:
+        """L_smooth of an image whose probabilities are p."""
+        d = _unit(torch.rand_like(image) - 0.5).requires_grad_()
+        (g,) = torch.autograd.grad(_apart(network(image + self.probe * d), p), d)
+        return _apart(network(image + self.magnitude * _unit(g)), p)
+
+
+def _apart(logits: Tensor, p: Tensor) -> Tensor:
+    return soft_target_dice_loss(logits.float().softmax(dim=1), p, list(range(p.shape[1])))
+
+
+def _unit(direction: Tensor) -> Tensor:
+    """Each item over its length."""
+    length = direction.flatten(1).norm(dim=1).clamp(min=1e-12)
+    return direction / length.view(-1, *(1,) * (direction.ndim - 1))
