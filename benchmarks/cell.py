@@ -80,11 +80,13 @@ class TrainCell(Cell):
         from hinterland.data.prepared import cache_root
         from hinterland.methods import make_method
         from hinterland.training.config import make_config
-        from hinterland.training.run import resume, train
+        from hinterland.training.run import Run, resume, train
 
         data = self.read()
         out = folder / "run"
-        if (out / "config.yaml").is_file():  # killed half-way: go on
+        if (out / "summary.json").is_file():  # finished, but its result was not written
+            run = Run(out)
+        elif (out / "config.yaml").is_file():  # killed half-way: go on
             run = resume(out)
         else:
             plan = make_plan(
@@ -142,4 +144,16 @@ def collect(run: Any) -> dict[str, Any]:
         "plan": {"patch": record.plan.patch_size, "batch": record.plan.batch_size,
                  "features": record.plan.network.features, "spacing": record.plan.spacing},
         "seconds_training": summary["seconds_training"],
+        "curve": curve(run.path / "log.csv"),
     }  # fmt: skip
+
+
+def curve(log: Path) -> list[list[float]]:
+    """(steps done, validation Dice) at each validation."""
+    import pandas as pd
+
+    table = pd.read_csv(log)
+    table = table[table["key"] == "val/dice"]
+    return [
+        [int(s) + 1, round(float(v), 4)] for s, v in zip(table["step"], table["value"], strict=True)
+    ]

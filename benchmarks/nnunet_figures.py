@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from benchmarks.cell import Cell, TrainCell
 from benchmarks.tables import Table
 
@@ -60,3 +63,15 @@ def tables(size: str) -> list[Table]:
         Table("Hippocampus, mean of anterior and posterior (60 test cases)", "hippocampus", metrics,
               paper={"U-Net, supervised": "nnU-Net Dice ~ .89"}),
     ]  # fmt: skip
+
+
+def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The validation curves: what more steps would still give."""
+    lines = ["Mean validation Dice after so many steps:", ""]
+    for cell in all_cells:
+        found = results.get(cell.name)
+        points = (
+            "not run" if found is None else ", ".join(f"{s}: {v:.3f}" for s, v in found["curve"])
+        )
+        lines.append(f"- {cell.group}: {points}")
+    return "\n".join(lines)
