@@ -8,7 +8,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hinterland.losses.soft import soft_target_dice_loss
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.class_memory import ClassMemory
 from hinterland.methods.ramps import sigmoid_ramp
@@ -24,6 +23,7 @@ class SmoothAndSeparated(SemiSupervised):
         lambda(t) = consistency exp(-5 (1 - t)^2)
         L_smooth = 1 - Dice(p(x), p(x + r)),  r = magnitude g / |g|,
         g = gradient of 1 - Dice(p(x), p(x + probe d)) with respect to d, a random unit vector
+        Dice(p, q) = mean_c 2 sum p_c q_c / sum (p_c^2 + q_c^2)
         L_apart  = mean_c mean_v w (1 - cos(e_v, memory_c)),  v of the foreground cell c
 
     p(x) passes no gradient in L_smooth; |.| is over an item. e_v is a learned projection of the
@@ -86,7 +86,11 @@ class SmoothAndSeparated(SemiSupervised):
 
 
 def _apart(logits: Tensor, p: Tensor) -> Tensor:
-    return soft_target_dice_loss(logits.float().softmax(dim=1), p, list(range(p.shape[1])))
+    """1 - mean_c 2 sum p q / sum (p^2 + q^2): 0 where q is p, however soft."""
+    q = logits.float().softmax(dim=1)
+    space = (0, *range(2, p.ndim))
+    overlap, size = (p * q).sum(space), (p.square() + q.square()).sum(space)
+    return 1 - (2 * overlap / size.clamp(min=1e-8)).mean()
 
 
 def _unit(direction: Tensor) -> Tensor:
