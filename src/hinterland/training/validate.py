@@ -28,6 +28,7 @@ def validate(
     default policy.
     """
     member, decided = table.member(at), table.decided(at)
+    group_of = at.over(predictor.cells).argmax(axis=0)
     scores: dict[str, dict[str, float]] = {}
     for case in cases:
         if not case.labelled:
@@ -35,7 +36,9 @@ def validate(
         stored = prepared[case.name]
         assert stored.label is not None
         rows = RowLookup(table, spec.scheme(case.scheme))(np.asarray(stored.label), case.name)
-        predicted = predictor.log_probabilities(np.asarray(stored.image), at).argmax(axis=0)
+        # Decoded as the run's test predictions are: the most probable cell, then its group.
+        cells = predictor.log_probabilities(np.asarray(stored.image), predictor.cells)
+        predicted = group_of[cells.argmax(axis=0)]
         scores[case.name] = {}
         for group in at.foreground:
             known = decided[rows, group]

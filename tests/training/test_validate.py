@@ -1,0 +1,47 @@
+"""The Dice that selects a checkpoint is decoded as the predictions that are reported."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hinterland.data.prepared import prepare
+from hinterland.inference.volumes import Predictor
+from hinterland.training.validate import dice, mean_score, validate
+
+
+def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
+    """A lesion of probability .4 beside four organs of .15 each is a lesion: it is the arg max."""
+    spec = phantoms.labels
+    cells, at = spec.tree.leaves, spec.target
+    lesion = cells.names.index("lesion")
+    p = torch.full((len(cells),), 0.6 / (len(cells) - 1))
+    p[lesion] = 0.4
+    prepared = prepare(phantoms, plan, workers=0, cases=phantoms.val)
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        return p.view(1, -1, 1, 1, 1).expand(len(x), -1, *x.shape[2:])
+
+    predictor = Predictor(model, plan, cells)
+    scores = validate(predictor, phantoms.val, prepared, spec, spec.table, at)
+    case = phantoms.val[0]
+    label = np.asarray(prepared[case.name].label)
+    value = {leaves: v for v, leaves in spec.schemes["full"].values}[cells.groups[lesion]]
+    share = float((label == value).mean())
+    assert scores[case.name] == {"lesion": pytest.approx(2 * share / (1 + share))}
+
+
+def test_dice_ignores_undecided_voxels_and_scores_empty_masks():
+    known = np.array([True, True, True, False])
+    prediction, truth = np.array([1, 1, 0, 1], bool), np.array([1, 0, 0, 0], bool)
+    assert dice(prediction, truth & known, known) == pytest.approx(2 / 3)
+    nothing = np.zeros(4, bool)
+    assert dice(nothing, nothing, known) == 1
+    assert dice(prediction, nothing, known) == 0
+
+
+def test_mean_score_is_over_cases_then_groups():
+    score, means = mean_score({"a": {"x": 1.0, "y": 0.0}, "b": {"x": 0.5}})
+    assert means == {"x": 0.75, "y": 0.0}
+    assert score == pytest.approx(0.375)
