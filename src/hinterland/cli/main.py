@@ -27,20 +27,43 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-EXAMPLES: dict[Callable[..., None], str] = {
-    demo: "hinterland demo --out demo",
-    check: "hinterland check Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml",
-    plan: "hinterland plan Dataset115_COVID19CT --memory 4 --out plan.json",
-    train: "hinterland train Dataset115_COVID19CT --method backsplit --fold 0 --steps 2000 "
-    "--out runs/backsplit",
-    resume: "hinterland resume runs/backsplit",
-    predict: "hinterland predict runs/backsplit new_scans segmentations --at target",
-    evaluate: "hinterland evaluate segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv",
-    compare: "hinterland compare runs/binary runs/backsplit --at target --out comparison",
-    export: "hinterland export runs/backsplit model --to nnunet",
+# What is typed (a command, or a group and a command) -> what runs and an example of it.
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "demo": (demo, "--out demo"),
+    "check": (check, "Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml"),
+    "plan": (plan, "Dataset115_COVID19CT --memory 4 --out plan.json"),
+    "train": (
+        train,
+        "Dataset115_COVID19CT --method backsplit --fold 0 --steps 2000 --out runs/backsplit",
+    ),
+    "resume": (resume, "runs/backsplit"),
+    "predict": (predict, "runs/backsplit new_scans segmentations --at target"),
+    "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
+    "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
+    "export": (export, "runs/backsplit model --to nnunet"),
 }
-for _command, _example in EXAMPLES.items():
-    app.command(epilog=f"Example: {_example}")(_command)
+GROUPS = {
+    "study": "Experiments of the papers, each one command: tables and figures.",
+    "advise": "What to do next with a data set or a run, and how unsure the advice is.",
+    "analyse": "Look inside a trained run.",
+    "classify": "Image labels out of segmentation networks, and classifiers beside them.",
+}
+
+
+def _add_commands() -> None:
+    groups = {
+        name: typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+        for name, text in GROUPS.items()
+    }
+    for typed, (command, example) in COMMANDS.items():
+        *group, name = typed.split()
+        at = groups[group[0]] if group else app
+        at.command(name, epilog=f"Example: hinterland {typed} {example}")(command)
+    for name in dict.fromkeys(typed.split()[0] for typed in COMMANDS if " " in typed):
+        app.add_typer(groups[name], name=name)
+
+
+_add_commands()
 
 
 def _version(asked: bool) -> None:
