@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hinterland.networks import NAMES, SplitNetwork, create, recipe
-from hinterland.networks.registry import patch_multiple
+from hinterland.networks.registry import FIVE_LEVELS, patch_multiple
 
-BASE = {"segresnet": (8, 8), "swinunetr": (8, 8)}
+BASE = dict.fromkeys(("segresnet", "swinunetr", *FIVE_LEVELS), (8, 8))
 CASES = [(name, dims) for name in NAMES for dims in (2, 3)]
 
 

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from hinterland.networks import create, require_split
+from hinterland.networks.gated import Mixer
+from hinterland.networks.gates import AttentionGate, ChannelGate, MultiScaleGate
+from hinterland.networks.stages import Shape
 from hinterland.types import HinterlandError
 
 
@@ -80,3 +83,79 @@ def test_backbones_of_the_semi_supervised_papers_have_the_printed_size(
         decoded = network.make_decoder(upsampling, seed=1)(features)
         assert list(network.taps(features, decoded)) == list(network.tap_widths())
         assert [d.shape[1] for d in decoded] == [16, 32, 64, 128]
+
+
+GATED = ("attention-unet", "nucleisegnet", "cmunet")
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", GATED)
+def test_networks_of_paper_2_have_taps_and_further_decoders(name, dims, plan_of):
+    network = require_split(
+        create(name, plan_of(dims, (32,) * dims), 2, features=(4, 16)), "discrepancy"
+    )
+    features = network.encode(torch.randn(1, 1, *(32,) * dims))
+    for upsampling in ("transposed", "interpolate"):
+        decoded = network.make_decoder(upsampling, seed=1)(features)
+        taps = network.taps(features, decoded)
+        assert {n: t.shape[1] for n, t in taps.items()} == network.tap_widths()
+        assert [t.shape[2] for t in taps.values()] == [32, 16, 8, 4, 2, 32, 16, 8, 4]
+    assert [o.shape[1] for o in network.make_head(5, seed=2)(decoded)] == [5]
+
+
+def test_networks_of_paper_2_have_about_the_printed_size(plan_of):
+    """CMUNet: 49.93 M in its paper. A bias that a norm cancels is left out here."""
+    network = create("cmunet", plan_of(2, (32, 32), channels=3), 1)
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(49.93e6, rel=1e-3)
+    assert network.widths == (64, 128, 256, 512, 1024)
+
+
+def shape_of(dims: int = 2) -> Shape:
+    return Shape(dims, (4, 8), "batch")
+
+
+def test_an_attention_gate_lets_through_a_share_between_nothing_and_all():
+    gate = AttentionGate(shape_of(), 4, 8)
+    skip, below = torch.randn(2, 4, 8, 8), torch.randn(2, 8, 4, 4)
+    for module in (gate.of_skip, gate.of_below):
+        module.conv.weight.data.zero_()
+    gate.of_below.conv.bias.data.fill_(1.0)
+    gate.of_skip.conv.bias.data.zero_()
+    gate.score.conv.weight.data.fill_(0.25)
+    gate.score.conv.bias.data.fill_(-0.5)  # relu(0 + 1) on two channels: score 0
+    torch.testing.assert_close(gate(skip, below), 0.5 * skip)
+    gate.score.conv.bias.data.fill_(-100.0)
+    torch.testing.assert_close(gate(skip, below), torch.zeros_like(skip))
+
+
+def test_a_multi_scale_gate_adds_to_the_skip_and_ignores_what_lies_below():
+    gate = MultiScaleGate(shape_of(), 4).eval()
+    skip = torch.randn(2, 4, 8, 8)
+    gate.vote.conv.weight.data.zero_()  # sigmoid(norm 0) = 1/2
+    one, two = (gate(skip, torch.randn(2, 8, 4, 4)) for _ in range(2))
+    assert torch.equal(one, two)
+    torch.testing.assert_close(one, 1.5 * skip)
+    views = [view.conv for view in gate.views]
+    assert [(v.kernel_size, v.dilation) for v in views] == [
+        ((1, 1), (1, 1)), ((3, 3), (1, 1)), ((3, 3), (2, 2)),
+    ]  # fmt: skip
+
+
+def test_a_channel_gate_weighs_each_channel():
+    gate = ChannelGate(shape_of(), 4, 8).eval()
+    skip = torch.randn(1, 4, 8, 8)
+    gate.score.conv.weight.data.zero_()
+    gate.score.conv.bias.data.copy_(torch.tensor([-3.0, 0.0, 1.0, 2.0]))
+    kept = torch.sigmoid(torch.tensor([0.0, 0.0, 1.0, 2.0]))  # relu, then a norm that is identity
+    expected = skip * kept[:, None, None]
+    torch.testing.assert_close(gate(skip, torch.randn(1, 8, 4, 4)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_mixer_mixes_space_and_channels_apart():
+    mixer = Mixer(shape_of(), 4, 7).eval()
+    assert (mixer.space.conv.groups, mixer.space.conv.kernel_size) == (4, (7, 7))
+    x = torch.zeros(1, 4, 9, 9)
+    x[0, 1, 4, 4] = 1
+    spread = mixer.space(x) - mixer.space(torch.zeros_like(x))
+    assert spread[0, 1].count_nonzero() > 20  # a 7x7 neighbourhood
+    assert not spread[0, [0, 2, 3]].any()  # in its own channel only

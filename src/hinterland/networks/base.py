@@ -95,5 +95,6 @@ def require_split(network: Network, method: str) -> SplitNetwork:
     raise HinterlandError(
         f"method {method!r} needs a network with separate encoder, decoder and head; "
         f"{network.name or type(network).__name__!r} has none. "
-        "Choose --network unet, resenc-m, resenc-l, vnet or unet-ssl4mis, or another method."
+        "Choose --set network=unet, resenc-m, resenc-l, vnet, unet-ssl4mis, attention-unet, "
+        "nucleisegnet or cmunet, or another method."
     )

@@ -1,4 +1,4 @@
-"""Optimiser and schedule of each network: those of BackSplit (paper 1), and CVBM (paper 3)."""
+"""Optimiser and schedule of each network: those of papers 1 and 3, and of the authors of others."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class OptimiserRecipe:
 NNUNET = OptimiserRecipe("sgd", 1e-2, 3e-5, momentum=0.99, nesterov=True)
 _MONAI = replace(NNUNET, momentum=0.0, nesterov=False, eps=1e-5, deep_supervision=False)
 _CLASSIC = replace(NNUNET, weight_decay=1e-4, momentum=0.9, nesterov=False, deep_supervision=False)
+_ADAM = OptimiserRecipe("adam", 1e-4, 0.0, deep_supervision=False)
 _RECIPES = {
     "unet": NNUNET,
     "resenc-m": NNUNET,
@@ -42,6 +43,9 @@ _RECIPES = {
     "swinunetr": replace(
         _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6
     ),
+    "attention-unet": _ADAM,
+    "nucleisegnet": replace(_ADAM, lr=1e-3),
+    "cmunet": replace(_ADAM, weight_decay=1e-4, schedule="cosine", min_lr=1e-5),
 }
 
 

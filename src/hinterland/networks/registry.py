@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from math import prod
 
 from hinterland.networks.base import Network
 from hinterland.networks.recipes import recipe
 from hinterland.types import HinterlandError, NetworkPlan, Plan
 
-NAMES = ("unet", "resenc-m", "resenc-l", "vnet", "unet-ssl4mis", "segresnet", "swinunetr")
-CLASSIC = ("vnet", "unet-ssl4mis")
+NAMES = (
+    "unet", "resenc-m", "resenc-l", "vnet", "unet-ssl4mis", "segresnet", "swinunetr",
+    "attention-unet", "nucleisegnet", "cmunet",
+)  # fmt: skip
+FIVE_LEVELS = {  # name -> module, class
+    "vnet": ("classic", "VNet"),
+    "unet-ssl4mis": ("classic", "UNetSSL4MIS"),
+    "attention-unet": ("gated", "AttentionUNet"),
+    "nucleisegnet": ("gated", "NucleiSegNet"),
+    "cmunet": ("gated", "CMUNet"),
+}
 _RESIDUAL_DEPTHS = (1, 3, 4, 6)
 
 
@@ -26,7 +36,7 @@ def patch_multiple(name: str, plan: Plan) -> tuple[int, ...]:
         return (8,) * plan.dims
     if name == "swinunetr":
         return (32,) * plan.dims
-    if name in CLASSIC:
+    if name in FIVE_LEVELS:
         return (16,) * plan.dims
     return tuple(prod(steps) for steps in zip(*plan.network.strides, strict=True))
 
@@ -76,7 +86,8 @@ def create(
     `norm` is "instance" or "batch" (default: the network's own). `features` = (base, maximum)
     overrides the plan's widths: level i has min(base 2^i, maximum) channels; SegResNet starts with
     `base` filters, SwinUNETR with the multiple of 12 nearest to 1.5 base (32 gives its usual 48).
-    `vnet` and `unet-ssl4mis` have five levels and (16, 256) whatever the plan says.
+    Five levels whatever the plan says: `vnet` and `unet-ssl4mis` (16, 256), `attention-unet` and
+    `cmunet` (64, 1024), `nucleisegnet` (32, 512).
     `resenc-m` and `resenc-l` are one network: they differ in the memory that is planned for.
 
     Raises:
@@ -88,29 +99,36 @@ def create(
     _check_patch(name, plan)
     if deep_supervision and not wants_supervision:
         raise HinterlandError(f"{name} has no deep supervision: set deep_supervision to false")
-    if features is None and name in CLASSIC:
-        features = (16, 256)
+    widths: tuple[int, ...] | None = None
     if features is not None:
         if len(features) != 2 or not 0 < features[0] <= features[1]:
             raise HinterlandError(f"features {features!r}: expected two numbers, base <= maximum")
         base, top = features
-        levels = range(5 if name in CLASSIC else len(plan.network.features))
+        levels = range(5 if name in FIVE_LEVELS else len(plan.network.features))
         widths = tuple(min(base * 2**i, top) for i in levels)
-        plan = replace(plan, network=replace(plan.network, features=widths))
-    network = _build(name, plan, out_channels, deep_supervision, norm, seed)
+    if name in FIVE_LEVELS:
+        network = _five_levels(name, plan, out_channels, widths, norm, seed)
+    else:
+        if widths:
+            plan = replace(plan, network=replace(plan.network, features=widths))
+        network = _build(name, plan, out_channels, deep_supervision, norm, seed)
     network.name = name
     return network
+
+
+def _five_levels(
+    name: str, plan: Plan, out_channels: int, widths: Sequence[int] | None, norm: str | None,
+    seed: int,
+) -> Network:  # fmt: skip
+    home, kind = FIVE_LEVELS[name]
+    make = getattr(import_module(f"hinterland.networks.{home}"), kind)
+    return make(plan.dims, len(plan.channels), out_channels, widths=widths, norm=norm, seed=seed)
 
 
 def _build(
     name: str, plan: Plan, out_channels: int, deep_supervision: bool, norm: str | None, seed: int
 ) -> Network:
     net, channels = plan.network, len(plan.channels)
-    if name in CLASSIC:
-        from hinterland.networks.classic import UNetSSL4MIS, VNet
-
-        kind = VNet if name == "vnet" else UNetSSL4MIS
-        return kind(plan.dims, channels, out_channels, widths=net.features, norm=norm, seed=seed)
     if name in ("segresnet", "swinunetr"):
         from hinterland.networks.from_monai import SegResNet, SwinUNETR
 
