@@ -90,22 +90,13 @@ class Losses:
         return sum(parts[1:], start=parts[0])
 
 
-class Method(ABC):
-    """A recipe. Immutable: all that training changes lives in the modules that `build` returns."""
+class Recipe(ABC):
+    """What the engine trains: a `Method`, or a `Classifier`.
+
+    Immutable: all that training changes lives in the modules that `build` returns.
+    """
 
     name: str
-    on: tuple[Coarsening, ...]
-    """The coarsenings its losses see."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The fields beside `name` and `on`: with them, `make_method` makes an equal method."""
-        return {k: v for k, v in vars(self).items() if k not in ("name", "on")}
-
-    @property
-    @abstractmethod
-    def cells(self) -> Coarsening:
-        """What each channel of `probabilities` stands for."""
 
     @abstractmethod
     def build(self, setting: Setting) -> nn.ModuleDict:
@@ -118,6 +109,31 @@ class Method(ABC):
     @abstractmethod
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         """The terms of one step, for the optimiser that `progress` names."""
+
+    def parameters(self, networks: nn.ModuleDict, optimiser: str) -> Iterator[nn.Parameter]:
+        """The parameters that an optimiser of `phases` trains. Default: all that want gradients."""
+        del optimiser
+        return (p for p in networks.parameters() if p.requires_grad)
+
+    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:  # noqa: B027
+        """Called after each step, for moving averages and the like."""
+
+
+class Method(Recipe):
+    """A recipe for segmentation."""
+
+    on: tuple[Coarsening, ...]
+    """The coarsenings its losses see."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The fields beside `name` and `on`: with them, `make_method` makes an equal method."""
+        return {k: v for k, v in vars(self).items() if k not in ("name", "on")}
+
+    @property
+    @abstractmethod
+    def cells(self) -> Coarsening:
+        """What each channel of `probabilities` stands for."""
 
     @abstractmethod
     def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
@@ -134,14 +150,6 @@ class Method(ABC):
     @abstractmethod
     def deployed(self, networks: nn.ModuleDict) -> Network:
         """The one network that inference needs; what `export` writes."""
-
-    def parameters(self, networks: nn.ModuleDict, optimiser: str) -> Iterator[nn.Parameter]:
-        """The parameters that an optimiser of `phases` trains. Default: all that want gradients."""
-        del optimiser
-        return (p for p in networks.parameters() if p.requires_grad)
-
-    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:  # noqa: B027
-        """Called after each step, for moving averages and the like."""
 
 
 class Regulariser(nn.Module, ABC):

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hinterland.methods import Losses, Method, Phase, Regulariser
+from hinterland.methods import Losses, Phase, Regulariser
+from hinterland.methods.base import Recipe
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
 from hinterland.training.optimise import learning_rate, make_optimiser
@@ -36,7 +37,7 @@ class Engine(L.LightningModule):
 
     def __init__(
         self,
-        method: Method,
+        method: Recipe,
         networks: nn.ModuleDict,
         regularisers: nn.ModuleDict,
         phase: Phase,

@@ -1,0 +1,33 @@
+"""How Lightning is driven: the project's own logging, checkpoints and progress, not Lightning's."""
+
+from __future__ import annotations
+
+import logging
+
+import lightning as L
+
+from hinterland.training.config import TrainConfig
+
+
+def lightning_trainer(
+    config: TrainConfig, accelerator: str, precision: str, steps: int
+) -> L.Trainer:
+    """A trainer for `steps` more steps, an epoch being the steps between two validations."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    many = config.devices * config.nodes > 1
+    return L.Trainer(
+        max_epochs=-(-steps // config.interval),
+        accelerator="gpu" if accelerator == "cuda" else accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp_find_unused_parameters_true" if many else "auto",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+    )
