@@ -47,6 +47,14 @@ _RECIPES = {
     "nucleisegnet": replace(_ADAM, lr=1e-3),
     "cmunet": replace(_ADAM, weight_decay=1e-4, schedule="cosine", min_lr=1e-5),
 }
+# Paper 5: cross entropy alone and Adam with lr 1e-4; heads on frozen maps are small and want more.
+_CLASSIFIER = replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=0.0, eps=1e-8)
+_HEAD_RATES = {"simple": 1e-3, "complex": 1e-3, "small": 1e-3, "pool": 1e-2}
+
+
+def classifier_recipe(name: str) -> OptimiserRecipe:
+    """The recipe of a classifier or summarising function that `create_classifier` knows."""
+    return replace(_CLASSIFIER, lr=_HEAD_RATES.get(name, _CLASSIFIER.lr))
 
 
 def recipe(name: str) -> OptimiserRecipe:

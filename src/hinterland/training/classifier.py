@@ -22,6 +22,7 @@ from hinterland.data.sampling import StepSampler, Stream
 from hinterland.evaluation.image_level import auroc
 from hinterland.inference.window import autocast
 from hinterland.methods.classifier import Classifier, ClassifierSetting
+from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import data_workers, resolve_accelerator, resolve_precision
@@ -61,6 +62,7 @@ class ClassifierTrainer:
         data: ClassifierData,
         config: TrainConfig,
         report: Report,
+        recipe: OptimiserRecipe | None = None,
     ) -> None:
         if config.devices * config.nodes > 1:
             raise HinterlandError("classifiers train on one device: set devices and nodes to 1.")
@@ -70,6 +72,7 @@ class ClassifierTrainer:
         self.config, self.report = config, report
         self.accelerator = resolve_accelerator(config.accelerator)
         self.precision = resolve_precision(config.precision, self.accelerator)
+        self.recipe = resolve_recipe(config, recipe)
         self.networks = classifier.build(setting)
         self.step, self.best = 0, -np.inf
         self._states: dict[str, Any] | None = None
@@ -103,7 +106,7 @@ class ClassifierTrainer:
             steps=config.steps,
             start=self.step,
             offset=0,
-            recipe=resolve_recipe(config),
+            recipe=self.recipe,
             config=config,
             optimiser_states=self._states,
             write=lambda step, values: logbook.write(phase.name, step, values),

@@ -13,13 +13,13 @@ from hinterland.networks.recipes import OptimiserRecipe, recipe
 from hinterland.training.config import OptimiserConfig, TrainConfig
 
 
-def resolve_recipe(config: TrainConfig) -> OptimiserRecipe:
-    """The recipe of the configured network with the user's overrides.
+def resolve_recipe(config: TrainConfig, own: OptimiserRecipe | None = None) -> OptimiserRecipe:
+    """The recipe of the configured network (or `own`) with the user's overrides.
 
     Another optimiser than the recipe's does not inherit what belongs to the recipe's own kind:
     Adam takes no momentum, SGD no eps.
     """
-    own = recipe(config.network)
+    own = own or recipe(config.network)
     given = {
         k: v
         for k, v in config.optimiser.model_dump(exclude={"warmup", "clip"}).items()
