@@ -47,7 +47,7 @@ def train(
         str | None,
         typer.Option(
             "--labelled",
-            metavar="N|N:cases|FILE",
+            metavar="N|N%|N:cases|FILE",
             help="Only the first N patients (N:cases counts cases; FILE lists names) keep their "
             "labels; the other training cases count as unlabelled.",
         ),
@@ -56,9 +56,37 @@ def train(
         str | None,
         typer.Option(
             "--fine",
-            metavar="N|N:cases|FILE",
+            metavar="N|N%|N:cases|FILE",
             help="Likewise, only these keep their fine labels; the others are read as children of "
-            "the tree's root.",
+            "the tree's root. 25%@target: a quarter have support labels.",
+        ),
+    ] = None,
+    naive: Annotated[
+        bool,
+        typer.Option(
+            "--naive",
+            help="With --fine: the others' background counts as the remainder class, not as "
+            "`one of the classes below`.",
+        ),
+    ] = False,
+    virtual: Annotated[
+        int, typer.Option("--virtual", metavar="N", min=0, help="Empty classes without labels.")
+    ] = 0,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            "--noise",
+            metavar="DICE",
+            help="Bend the support labels of the training cases until they have this Dice.",
+        ),
+    ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-from",
+            metavar="RUN",
+            help="Fine-tune: begin with this run's network, grown to the classes of --on; its "
+            "network and plan, and a tenth of the learning rate.",
         ),
     ] = None,
     with_: Annotated[
@@ -100,10 +128,17 @@ def train(
     screen = Screen(as_json)
     config, options = settings(with_, steps, seed, set_)
     data = read_dataset(dataset, labels)
-    recipe = make_method(method, data.labels, names(on), options)
+    asked = names(on)
+    if virtual:
+        data = data.replace(labels=data.labels.with_virtual(virtual))
+        empty = "/".join(f"virtual{i}" for i in range(1, virtual + 1))
+        if method != "backsplit":  # the leaves have them already
+            asked = [f"{question}/{empty}" for question in asked or ["target"]]
+    recipe = make_method(method, data.labels, asked, options)
     where = fold_of(fold)
     made = read_plan(plan, data) if plan else plan_for(screen, data, dims, memory, planner)
-    _prepare(screen, data, made)
+    if noise is None and init_from is None:
+        _prepare(screen, data, made)
     with screen.progress("training") as tick:
         run = train_run(
             data,
@@ -114,6 +149,9 @@ def train(
             config=config,
             labelled=labelled,
             fine=fine,
+            naive=naive,
+            noise=noise,
+            init_from=init_from,
             labels=str(labels or ""),
             overwrite=overwrite,
             report=tick,

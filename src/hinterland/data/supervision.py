@@ -11,23 +11,30 @@ from hinterland.data.splits import groups_of
 from hinterland.labels import UNLABELLED
 from hinterland.types import Case, HinterlandError
 
-_COUNT = re.compile(r"^(\d+)(?::(cases|groups))?$")
+_COUNT = re.compile(r"^(\d+)(%?)(?::(cases|groups))?$")
 
 
 def select(cases: Sequence[Case], what: str | int | Path) -> frozenset[str]:
     """Names of the labelled cases that `what` means.
 
     `3` (or `3:groups`): all labelled cases of the first three groups (patients) that have any, in
-    the order of `cases`; `3:cases`: the first three labelled cases; else a text file with one case
-    or group name a line (`#` begins a comment).
+    the order of `cases`; `3:cases`: the first three labelled cases; `25%` and `25%:cases`: that
+    share of them, rounded; else a text file with one case or group name a line (`#` begins a
+    comment).
     Raises HinterlandError: more than there are, an unknown name, no such file.
     """
     labelled = [c for c in cases if c.labelled]
     match = _COUNT.match(str(what).strip())
     if match is None:
         return _listed(labelled, Path(what if isinstance(what, Path) else str(what)))
-    count, unit = int(match[1]), match[2] or "groups"
+    count, unit = int(match[1]), match[3] or "groups"
     groups = [[c] for c in labelled] if unit == "cases" else list(groups_of(labelled).values())
+    if match[2]:
+        if count > 100:
+            raise HinterlandError(
+                f"{what} of the labelled {unit} were asked for; expected 0 to 100."
+            )
+        count = int(count * len(groups) / 100 + 0.5)
     if count > len(groups):
         raise HinterlandError(
             f"{count} labelled {unit} were asked for, but the training cases have {len(groups)}. "
@@ -41,8 +48,8 @@ def _listed(labelled: Sequence[Case], path: Path) -> frozenset[str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise HinterlandError(
-            f"{str(path)!r} is no number of groups (3), no number of cases (3:cases) and no text "
-            "file with case names that can be read."
+            f"{str(path)!r} is no number of groups (3, 25%), no number of cases (3:cases) and no "
+            "text file with case names that can be read."
         ) from None
     names = [line.split("#")[0].strip() for line in text.splitlines()]
     names = [n for n in names if n]

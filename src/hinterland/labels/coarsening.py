@@ -59,9 +59,12 @@ class Coarsening:
     @classmethod
     def of(cls, tree: LabelTree, expressions: Iterable[str | Sequence[str]]) -> Coarsening:
         """Groups by expression (see `parse_leaves`), completed by the group of all other leaves."""
-        named: list[tuple[str, frozenset[int]]] = []
-        for expression in expressions:
-            named.append((_name(expression), parse_leaves(tree, expression)))
+        return cls.complete(tree, [(_name(e), parse_leaves(tree, e)) for e in expressions])
+
+    @classmethod
+    def complete(cls, tree: LabelTree, groups: Iterable[tuple[str, frozenset[int]]]) -> Coarsening:
+        """Named groups of leaves, completed by the group of all other leaves."""
+        named = list(groups)
         if not named:
             raise LabelError("a coarsening needs at least one group.")
         covered = frozenset().union(*(leaves for _, leaves in named))

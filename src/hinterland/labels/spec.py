@@ -97,7 +97,8 @@ class LabelSpec:
 
     def question(self, text: str) -> Coarsening:
         """A coarsening by text: a question's name, `leaves`, `top`, `target`, or expressions
-        joined by `/` ("lung+infection/rest")."""
+        joined by `/` ("lung+infection/rest"). A question among them stands for its foreground
+        groups: "target/lung" is the target beside one support structure."""
         if text in self.questions:
             return self.questions[text]
         known = {"leaves": self.tree.leaves, "target": self.target}
@@ -107,17 +108,65 @@ class LabelSpec:
             return self.tree.top
         parts = [text] if text in self.tree else [part.strip() for part in text.split("/")]
         with within(f"question {text!r} (named ones: {', '.join([*self.questions, 'leaves'])})"):
-            return self.tree.coarsen(*parts)
+            return Coarsening.complete(self.tree, [g for part in parts for g in self._groups(part)])
 
-    def coarse_scheme(self, name: str, at: Coarsening | None = None) -> Scheme:
+    def _groups(self, part: str) -> list[tuple[str, frozenset[int]]]:
+        """The named groups that one part of a question's text stands for."""
+        if part in self.tree or part not in {*self.questions, "target"}:
+            return [(part, parse_leaves(self.tree, part))]
+        asked = self.questions.get(part, self.target)
+        return [(asked.names[i], asked.groups[i]) for i in asked.foreground]
+
+    def coarse_scheme(self, name: str, at: Coarsening | None = None, naive: bool = False) -> Scheme:
         """The scheme `name` as an annotator would have used it who only knows the groups of `at`
-        (default: the children of the root). Its name is `NAME@coarse`."""
+        (default: the children of the root). Its name is `NAME@coarse`.
+
+        naive: what this annotator leaves open is taken for the remainder leaf: whatever touches
+        the background group of `at` means "rest", unless it lies in the foreground. Its name is
+        `NAME@naive`."""
         scheme, at = self.scheme(name), at or self.tree.top
-        values = tuple(
-            (v, frozenset().union(*(g for g in at.groups if g & leaves)))
-            for v, leaves in scheme.values
+        rest = frozenset({self.tree.leaf_names.index(self.tree.remainder)})
+
+        def known(leaves: frozenset[int]) -> frozenset[int]:
+            touched = [g for g in at.groups if g & leaves]
+            if naive and at.groups[at.background] in touched:
+                return rest
+            return frozenset().union(*touched)
+
+        values = tuple((v, known(leaves)) for v, leaves in scheme.values)
+        return Scheme(f"{name}@{'naive' if naive else 'coarse'}", self.tree, values)
+
+    def with_virtual(self, count: int = 1) -> LabelSpec:
+        """The same specification with more leaves `virtual1`, ... that no annotation ever means.
+
+        The paper's virtual classes: channels without labels. In every question they belong to the
+        background; a value that meant "any" still does.
+        """
+        names = [f"virtual{i}" for i in range(1, count + 1)]
+        if taken := [n for n in names if n in self.tree]:
+            raise LabelError(f"the label tree has a class {taken[0]!r} already; rename it.")
+        tree = LabelTree(
+            {**self.tree.to_dict(), **{n: {} for n in names}},
+            remainder=self.tree.remainder,
+            virtual=(*sorted(self.tree.virtual), *names),
         )
-        return Scheme(f"{name}@coarse", self.tree, values)
+        empty = frozenset(tree.leaf_names.index(n) for n in names)
+
+        def moved(leaves: frozenset[int], extra: bool) -> frozenset[int]:
+            own = {tree.leaf_names.index(self.tree.leaf_names[i]) for i in leaves}
+            return frozenset(own) | (empty if extra else frozenset())
+
+        schemes = {
+            n: Scheme(n, tree, tuple((v, moved(s, s == self.tree.every)) for v, s in sc.values))
+            for n, sc in self.schemes.items()
+        }
+        questions = {
+            n: Coarsening(
+                tree, q.names, tuple(moved(g, i == q.background) for i, g in enumerate(q.groups))
+            )
+            for n, q in self.questions.items()
+        }
+        return replace(self, tree=tree, schemes=schemes, questions=questions)
 
     def with_schemes(self, *schemes: Scheme) -> LabelSpec:
         """The same specification with more schemes."""

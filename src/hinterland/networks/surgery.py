@@ -40,7 +40,7 @@ def grow(network: nn.Module, trained: Mapping[str, Tensor], parents: Sequence[in
     if state.keys() != trained.keys():
         raise HinterlandError(_differs(sorted(state.keys() ^ trained.keys())[0], "in one of them"))
     index = torch.tensor(list(parents))
-    share = torch.tensor([log(list(parents).count(p)) for p in parents])
+    share = torch.tensor([log(list(parents).count(p)) for p in parents], dtype=torch.float64)
     for name, value in state.items():
         source = trained[name]
         if source.shape == value.shape:
@@ -55,7 +55,7 @@ def grow(network: nn.Module, trained: Mapping[str, Tensor], parents: Sequence[in
         if source.shape == value.shape:
             value.copy_(source)
         else:
-            value.copy_(source[index] - share if source.ndim == 1 else source[index])
+            value.copy_(source[index].double() - share if source.ndim == 1 else source[index])
 
 
 def _differs(name: str, how: str) -> str:

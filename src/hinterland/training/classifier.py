@@ -220,9 +220,7 @@ def _canvas(image: np.ndarray) -> torch.Tensor:
     return array[:, 0] if array.shape[1] == 1 else array
 
 
-def mean_auroc(
-    probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]
-) -> float:
+def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> float:
     """AUROC of each class against the rest, averaged over the classes that have both; of two
     classes, that of the second. NaN where none has both."""
     names = [n for n in probabilities if n in targets]

@@ -41,6 +41,11 @@ class DataConfig(_Strict):
         description="centre on the target question's classes (the same patches in every arm), or "
         "on all classes of the coarsenings trained on, as nnU-Net does",
     )
+    by_domain: bool = Field(
+        False,
+        description="draw each quota of a batch in equal parts from every domain among its cases, "
+        "however many cases a domain has",
+    )
     workers: int | None = Field(None, ge=0, description="None: 0 on a CPU, else up to 8")
 
 

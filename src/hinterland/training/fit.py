@@ -34,6 +34,8 @@ from hinterland.types import Dataset
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
+INITIAL = Path("checkpoints") / "initial.ckpt"
+"""The weights to begin with, of a run that starts from another one."""
 
 
 @dataclass
@@ -71,6 +73,8 @@ class Trainer:
             torch.use_deterministic_algorithms(True, warn_only=True)
         if (self.run / "checkpoints" / "last.ckpt").is_file():
             self._restore(load_checkpoint(self.run / "checkpoints" / "last.ckpt"))
+        elif self.record.init_from:
+            self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
         phases = self.method.phases()
         lengths = phase_steps([p.share for p in phases], self.config.steps)
         while self.position.phase < len(phases):
@@ -227,7 +231,7 @@ class _Loaders(L.LightningDataModule):
         world, rank = self.trainer.world_size, self.trainer.global_rank
         phase = owner.method.phases()[self._index]
         cases = record.cases(owner.dataset, "train")
-        streams = streams_for(phase, cases, record.plan.batch_size)
+        streams = streams_for(phase, cases, record.plan.batch_size, by_domain=config.data.by_domain)
         on = (owner.spec.target,) if config.data.foreground_on == "target" else owner.method.on
         schemes = dict(owner.spec.schemes)
         patches = PatchDataset(

@@ -22,7 +22,8 @@ class RunRecord:
     """A resolved run. Written once, before training; `resume` needs nothing else.
 
     `split` and `schemes` are case names and the scheme each is read in; `selection` says what
-    chooses the reported checkpoint: "val", or "none" where the last one is reported.
+    chooses the reported checkpoint: "val", or "none" where the last one is reported. `noise` is the
+    Dice of noisy support labels in the training cases; see `present` and `data.label_noise`.
     """
 
     method: str
@@ -40,6 +41,9 @@ class RunRecord:
     spec: LabelSpec
     labelled: str = ""
     fine: str = ""
+    naive: bool = False
+    noise: float | None = None
+    init_from: str = ""
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
@@ -49,6 +53,14 @@ class RunRecord:
         """The method, as it was asked for."""
         on = [Coarsening.from_dict(self.spec.tree, groups) for groups in self.on]
         return make_method(self.method, self.spec, on, self.method_options)
+
+    def present(self, dataset: Dataset) -> Dataset:
+        """The data set as this run is given it: with noisy supports where it asked for them."""
+        if self.noise is None:
+            return dataset
+        from hinterland.data.label_noise import with_noisy_supports
+
+        return with_noisy_supports(dataset, self.split["train"], self.noise, self.train.seed)
 
     def cases(self, dataset: Dataset, split: str) -> tuple[Case, ...]:
         """The cases of a split, read in the schemes of this run."""

@@ -24,7 +24,7 @@ from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.methods.regularisers import build_regularisers
-from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
     hardware,
@@ -33,7 +33,8 @@ from hinterland.training.device import (
     resolve_precision,
     versions,
 )
-from hinterland.training.fit import Report, Trainer, setting_of
+from hinterland.training.fit import INITIAL, Report, Trainer, setting_of
+from hinterland.training.initial import follow, start_from
 from hinterland.training.record import RunRecord, record_of
 from hinterland.training.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
@@ -52,6 +53,9 @@ def train(
     config: TrainConfig | None = None,
     labelled: str | None = None,
     fine: str | None = None,
+    naive: bool = False,
+    noise: float | None = None,
+    init_from: Path | str | None = None,
     labels: str = "",
     overwrite: bool = False,
     report: Report | None = None,
@@ -64,23 +68,37 @@ def train(
     fold: see `data.splits.fold`. With "fixed" the best checkpoint on the validation cases is
     reported on the test cases; with a fold number the last checkpoint is reported on the held-out
     fold, so that nothing is selected on the cases that are reported.
-    labelled, fine: see `split_cases`.
+    labelled, fine, naive: see `split_cases`.
+    noise: Dice of noisy support labels in the training cases; see `data.label_noise`.
+    init_from: a run whose trained network this one begins with, grown to more classes if need be;
+        network, plan and a tenth of the learning rate follow from it (`training.initial`).
     labels: the labels.yaml that the data set was read with, for the record.
     report: called with (steps done, steps, message); stage: with what begins.
     """
     config = config or TrainConfig()
     path = Path(out)
+    source = None if init_from is None else Run(Path(init_from))
+    if source:
+        config, plan = follow(source, config, plan)
     _refuse_deep_supervision(config)
     if process_rank() == 0:
         _check_room(path, overwrite)
-        dataset, splits = split_cases(dataset, fold, config.seed, labelled, fine)
+        dataset, splits = split_cases(dataset, fold, config.seed, labelled, fine, naive)
         record = record_of(dataset, plan, method, config, splits, str(fold), labels)
-        _refuse_unbuildable(record)
+        record = replace(record, noise=noise)
+        if noise is not None:
+            dataset = record.present(dataset)
+            record = replace(record, plan=_stamped(record.plan, dataset))
+        initial = _built(record, source)
         _make_room(path)
+        if source:
+            save_checkpoint(path / INITIAL, {"networks": initial.state_dict()})
         record = replace(
             record,
             labelled=labelled or "",
             fine=fine or "",
+            naive=naive,
+            init_from=str(source.path.resolve()) if source else "",
             command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             versions=versions(),
             hardware=hardware(),
@@ -92,6 +110,7 @@ def train(
         record.write(path)
     else:
         _wait_for(path / "config.yaml")
+        dataset = Run(path).record.present(dataset)
     return _go(Run(path), dataset, report, stage, finish)
 
 
@@ -108,7 +127,7 @@ def resume(
     """
     run = Run(Path(out))
     dataset = run.dataset
-    now = dataset_hash(dataset, tuple(c for c in dataset.cases if c.split != "test"))
+    now = _stamped(run.record.plan, dataset).fingerprint
     if run.record.plan.fingerprint != now:
         raise HinterlandError(
             f"the data set {dataset.root} is not the one that {out} was trained on (fingerprint "
@@ -159,7 +178,7 @@ class Run:
                 f"the data set of {self.path} is no longer at {root}. Put it back, or predict on "
                 "a folder of images."
             )
-        return read_dataset(root, self.record.spec)
+        return self.record.present(read_dataset(root, self.record.spec))
 
     @cached_property
     def method(self) -> Method:
@@ -258,19 +277,31 @@ def _make_room(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
 
 
-def _refuse_unbuildable(record: RunRecord) -> None:
-    """Build everything once, before anything is deleted or written: a wrong name costs nothing."""
+def _stamped(plan: Plan, dataset: Dataset) -> Plan:
+    """The plan with the fingerprint of the data set as it is now."""
+    now = dataset_hash(dataset, tuple(c for c in dataset.cases if c.split != "test"))
+    return replace(plan, fingerprint=now)
+
+
+def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
+    """Build everything once, before anything is deleted or written: a wrong name costs nothing.
+
+    The networks as training will begin with them.
+    """
     setting, method = setting_of(record), record.make_method()
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask
     build_regularisers(record.train.regularisers, setting, method)
     try:
-        method.build(setting)
+        networks = method.build(setting)
     except TypeError as error:
         raise HinterlandError(
             f"network_options {dict(setting.network_options)}: {error}. Expected options of "
             f"{setting.network}, such as features and norm."
         ) from None
+    if source:
+        start_from(source, networks, method)
+    return networks
 
 
 def _refuse_deep_supervision(config: TrainConfig) -> None:

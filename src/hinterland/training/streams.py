@@ -9,10 +9,14 @@ from hinterland.methods import Phase
 from hinterland.types import Case, HinterlandError
 
 
-def streams_for(phase: Phase, cases: Sequence[Case], batch_size: int) -> tuple[Stream, ...]:
+def streams_for(
+    phase: Phase, cases: Sequence[Case], batch_size: int, *, by_domain: bool = False
+) -> tuple[Stream, ...]:
     """One stream per quota, with counts that sum to `batch_size`.
 
-    Raises HinterlandError where a quota finds no case, or the batch has fewer items than quotas.
+    by_domain: one stream per quota and domain, under the quota's name, in equal parts.
+    Raises HinterlandError where a quota finds no case, or the batch has fewer items than quotas
+    (or a quota fewer than domains).
     """
     if batch_size < len(phase.quotas):
         raise HinterlandError(
@@ -29,8 +33,30 @@ def streams_for(phase: Phase, cases: Sequence[Case], batch_size: int) -> tuple[S
                 f"the {len(cases)} has that. Check the schemes in labels.yaml, --labelled and "
                 "--fine."
             )
-        streams.append(Stream(quota.name, names, count))
+        if by_domain:
+            domain = {c.name: c.domain for c in cases}
+            streams += _by_domain(Stream(quota.name, names, count), domain, phase.name)
+        else:
+            streams.append(Stream(quota.name, names, count))
     return tuple(streams)
+
+
+def _by_domain(stream: Stream, domain: Mapping[str, str], phase: str) -> list[Stream]:
+    """The stream cut into one for each domain of its cases."""
+    parts: dict[str, list[str]] = {}
+    for name in stream.cases:
+        parts.setdefault(domain[name], []).append(name)
+    if stream.count < len(parts):
+        raise HinterlandError(
+            f"data.by_domain: the {stream.count} item(s) that {stream.name!r} has in a batch of "
+            f"phase {phase!r} cannot come from {len(parts)} domains ({', '.join(parts)}). Set a "
+            "larger batch_size."
+        )
+    counts = share_out([1.0] * len(parts), stream.count)
+    return [
+        Stream(stream.name, tuple(names), count)
+        for names, count in zip(parts.values(), counts, strict=True)
+    ]
 
 
 def share_out(shares: Sequence[float], total: int) -> list[int]:

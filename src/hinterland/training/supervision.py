@@ -17,13 +17,17 @@ def split_cases(
     seed: int,
     labelled: str | None = None,
     fine: str | None = None,
+    naive: bool = False,
 ) -> tuple[Dataset, Splits]:
     """The data set, its labels extended by coarse schemes if needed, and train / val / test.
 
-    labelled: only these training cases keep their labels ("3", "3:cases" or a file); the cases
-        that keep them are never drawn into a validation split.
+    labelled: only these training cases keep their labels ("3", "3:cases", "25%" or a file); the
+        cases that keep them are never drawn into a validation split.
     fine: only these keep their fine labels; the others are read as children of the tree's root,
         or at the question behind an `@` ("4:cases@LV/RV/myocardium", see `LabelSpec.question`).
+        "25%@target" is partial support supervision: a quarter of the cases have support labels.
+    naive: the others' background is taken for the remainder class, as in paper 1, and not for "one
+        of the classes below".
     Validation and test cases keep the labels they have.
     """
     pool = dataset.train if fold == "fixed" else ()
@@ -36,7 +40,7 @@ def split_cases(
     if finest:
         used = sorted({c.scheme for c in train if c.labelled})
         at = dataset.labels.question(level) if level else None
-        coarse = {name: dataset.labels.coarse_scheme(name, at) for name in used}
+        coarse = {name: dataset.labels.coarse_scheme(name, at, naive) for name in used}
         dataset = dataset.replace(labels=dataset.labels.with_schemes(*coarse.values()))
         train = fine_subset(train, finest, lambda name: coarse[name].name)
     return dataset, {"train": train, "val": split.val, "test": split.test}

@@ -1,0 +1,78 @@
+"""Head surgery: before the first step the grown model predicts what the old one did."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hinterland.networks import NAMES, create, recipe
+from hinterland.networks.registry import patch_multiple
+from hinterland.networks.surgery import grow
+from hinterland.types import HinterlandError
+
+SMALL = {"segresnet": (8, 8), "swinunetr": (8, 8)}
+
+
+def pair(name, plan_of, dims, old, new):
+    coarse = patch_multiple(name, plan_of(dims))[0] > 8
+    patch = (64, *(32,) * (dims - 1)) if coarse else (16,) * dims
+    plan = plan_of(dims, patch)
+    widths = SMALL.get(name, (4, 8))
+    deep = recipe(name).deep_supervision
+    made = [create(name, plan, k, deep, features=widths, seed=s) for s, k in enumerate((old, new))]
+    with torch.no_grad():  # a head that has learnt something
+        for p in made[0].parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
+    image = torch.randn(1, 1, *patch, generator=torch.Generator().manual_seed(0))
+    return *(m.double() for m in made), image.double()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_probabilities_of_old_classes_are_kept_by_every_network(name, plan_of):
+    """Channels rest, lesion -> rest, lesion, liver, spleen: the rest's mass is shared by three."""
+    parents = [0, 1, 0, 0]
+    old, new, image = pair(name, plan_of, 2, 2, 4)
+    grow(new, old.state_dict(), parents)
+    old.eval()
+    new.eval()
+    with torch.no_grad():
+        before, after = old(image).softmax(1), new(image).softmax(1)
+        assert torch.allclose(new(image)[:, 1], old(image)[:, 1], atol=1e-9)  # the target's logit
+    assert torch.allclose(after[:, 1], before[:, 1], atol=1e-9)
+    assert torch.allclose(after[:, [0, 2, 3]].sum(1), before[:, 0], atol=1e-9)
+    assert torch.allclose(after[:, 0], after[:, 3], atol=1e-9)
+
+
+def test_every_deep_supervision_head_grows_in_3d(plan_of):
+    old, new, image = pair("unet", plan_of, 3, 3, 5)
+    grow(new, old.state_dict(), [0, 2, 1, 2, 0])
+    old.train()
+    new.train()
+    for before, after in zip(old.logits(image), new.logits(image), strict=True):
+        p, q = before.softmax(1), after.softmax(1)
+        assert torch.allclose(q[:, 2], p[:, 1], atol=1e-9)
+        assert torch.allclose(q[:, 1] + q[:, 3], p[:, 2], atol=1e-9)
+        assert torch.allclose(q[:, 0] + q[:, 4], p[:, 0], atol=1e-9)
+    assert len(old.logits(image)) > 1
+
+
+def test_gradients_tell_the_children_apart(plan_of):
+    old, new, image = pair("unet", plan_of, 2, 2, 3)
+    grow(new, old.state_dict(), [0, 0, 1])
+    loss = torch.nn.functional.cross_entropy(new(image), torch.ones(1, 16, 16, dtype=torch.long))
+    loss.backward()
+    grad = new.head.layers[0].weight.grad
+    assert not torch.allclose(grad[0], grad[1])
+
+
+@pytest.mark.parametrize(
+    ("parents", "message"),
+    [([0, 2], "expected a parent"), ([1, 0], "another order"), ([0, 1, 1, 2], "here")],
+)
+def test_what_cannot_be_grown_is_refused(plan_of, parents, message):
+    old, new, _ = pair("unet", plan_of, 2, 2, 4 if len(parents) == 4 else 2)
+    with pytest.raises(HinterlandError, match=message):
+        grow(new, old.state_dict(), parents)
+    other, _, _ = pair("resenc-m", plan_of, 2, 2, 4)
+    with pytest.raises(HinterlandError, match="another network"):
+        grow(new, other.state_dict(), [0, 1, 0, 0][: new.out_channels])
