@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
 import torch
@@ -21,8 +21,15 @@ from hinterland.losses.discrepancy import (
     sides,
 )
 from hinterland.methods.base import Losses, Method, Regulariser, Setting
-from hinterland.methods.ramps import linear_ramp
-from hinterland.networks.base import require_split
+from hinterland.methods.ramps import WarmStart
+from hinterland.methods.taps import (
+    check_option,
+    choose_layers,
+    named,
+    phase_shares,
+    tap,
+    tap_widths,
+)
 from hinterland.types import HinterlandError, Progress, View
 
 Exchange = Literal["none", "batch", "domains"]
@@ -48,7 +55,7 @@ class FeatureDiscrepancy(Regulariser):
     Parameters
     ----------
     layers: tap names, in the order of `layer_weights`.
-    shares: (name, share of all steps) of the method's phases.
+    rise: weight ramp(t).
     domains: base and novel domain, for `exchange="domains"`.
     """
 
@@ -61,22 +68,18 @@ class FeatureDiscrepancy(Regulariser):
         at: Coarsening,
         table: LeafSetTable,
         layers: Sequence[str],
-        shares: Mapping[str, float],
+        rise: WarmStart,
         *,
-        weight: float = 0.1,
         form: Form = "prototype",
         exchange: Exchange = "none",
         domains: Sequence[str] = (),
         learned: Learned = "softmax",
-        warm_start: float = PAPER_WARM_START,
-        ramp: float = 0.1,
         normalise: bool = True,
     ) -> None:
         super().__init__()
-        self.layers, self.shares = tuple(layers), dict(shares)
-        self.weight, self.form, self.learned = weight, form, learned
+        self.layers, self.rise = tuple(layers), rise
+        self.form, self.learned, self.normalise = form, learned, normalise
         self.exchange, self.domains = exchange, tuple(domains)
-        self.warm_start, self.ramp, self.normalise = warm_start, ramp, normalise
         self.scores = nn.Parameter(torch.zeros(len(self.layers)), learned != "none")
         groups = list(at.foreground)
         for key, known in (("member", table.member(at)), ("decided", table.decided(at))):
@@ -92,15 +95,7 @@ class FeatureDiscrepancy(Regulariser):
 
     def strength(self, progress: Progress) -> float:
         """weight ramp(t)."""
-        done = 0.0
-        for name, share in self.shares.items():
-            if name == progress.phase:
-                done += share * progress.fraction
-                break
-            done += share
-        over = done - self.warm_start
-        rise = linear_ramp(over / self.ramp) if self.ramp > 0 else float(over >= 0)
-        return self.weight * rise
+        return self.rise.strength(progress)
 
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
         strength = self.strength(progress)
@@ -134,7 +129,7 @@ class FeatureDiscrepancy(Regulariser):
         values = []
         with torch.autocast(rows.device.type, enabled=False):
             for name in self.layers:
-                features = _tap(view, name).float()
+                features = tap(view, name, self.name).float()
                 size = tuple(features.shape[2:])
                 if size not in pooled:
                     pooled[size] = pool_membership(member, decided, size)
@@ -184,58 +179,19 @@ def make_discrepancy(
     layers: "all", tap names ("encoder.0", "bottleneck", "decoder.2"), or parts ("encoder").
     Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
     """
-    _check("form", form, FORMS)
-    _check("exchange", exchange, get_args(Exchange))
-    _check("learned", learned, get_args(Learned))
+    check_option("discrepancy", "form", form, FORMS)
+    check_option("discrepancy", "exchange", exchange, get_args(Exchange))
+    check_option("discrepancy", "learned", learned, get_args(Learned))
     if exchange == "domains" and (isinstance(domains, str) or len(set(domains)) != 2):
         raise HinterlandError(
             f"discrepancy: exchange=domains needs two names, as in domains=[base, novel]; "
             f"got {domains!r}."
         )
-    if not (0 <= warm_start < 1 and ramp >= 0 and weight >= 0):
-        raise HinterlandError(
-            f"discrepancy: warm_start={warm_start}, ramp={ramp}, weight={weight}: expected a share "
-            "of the steps in [0, 1), a share, and a weight, none of them negative."
-        )
-    network = require_split(setting.create_network(1), "discrepancy")
-    chosen = choose_layers(layers, tuple(network.tap_widths()))
+    with named("discrepancy"):
+        rise = WarmStart(phase_shares(method), weight, warm_start, ramp)
+    chosen = choose_layers("discrepancy", layers, tuple(tap_widths(setting, "discrepancy")))
     return FeatureDiscrepancy(
         setting.spec.question(on), setting.table, chosen,
-        {phase.name: phase.share for phase in method.phases()},
-        weight=weight, form=cast(Form, form), exchange=cast(Exchange, exchange), domains=domains,
-        learned=cast(Learned, learned), warm_start=warm_start, ramp=ramp, normalise=normalise,
+        rise, form=cast(Form, form), exchange=cast(Exchange, exchange), domains=domains,
+        learned=cast(Learned, learned), normalise=normalise,
     )  # fmt: skip
-
-
-def choose_layers(asked: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The taps that are asked for by name or by part of the network, in the network's order.
-
-    Raises HinterlandError for a name that no tap has.
-    """
-    names = [asked] if isinstance(asked, str) else list(asked)
-    if names == ["all"]:
-        return tuple(known)
-    parts = {tap: {tap, tap.split(".")[0]} for tap in known}
-    strange = [n for n in names if not any(n in p for p in parts.values())]
-    if strange or not names:
-        raise HinterlandError(
-            f"discrepancy: layers={asked!r}: expected all, encoder, decoder, or some of "
-            f"{', '.join(known)}"
-        )
-    return tuple(tap for tap, p in parts.items() if p & set(names))
-
-
-def _check(option: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
-        raise HinterlandError(
-            f"discrepancy: {option}={value!r}: expected one of {', '.join(known)}"
-        )
-
-
-def _tap(view: View, name: str) -> Tensor:
-    if name not in view.features:
-        raise HinterlandError(
-            f"discrepancy: the method shows no features of layer {name!r}, only "
-            f"{', '.join(view.features) or 'none'}. Choose other layers or another method."
-        )
-    return view.features[name]

@@ -8,12 +8,16 @@ from typing import Any
 from torch import nn
 
 from hinterland.methods.base import Method, Regulariser, Setting
+from hinterland.methods.contrastive import make_contrastive
+from hinterland.methods.deep_supervision import make_deep_supervision
 from hinterland.methods.discrepancy import make_discrepancy
 from hinterland.types import HinterlandError
 
 Factory = Callable[..., Regulariser]
 REGULARISERS: dict[str, Factory] = {
     "discrepancy": make_discrepancy,
+    "contrastive": make_contrastive,
+    "deep-supervision": make_deep_supervision,
 }
 
 

@@ -72,8 +72,9 @@ class Supervised(Method):
                 weight = self.ce_weight if name == "ce" else self.dice_weight
                 weights[name + label] = weight / len(self.on)
         view = View(
-            batch.image, logits[0], batch.annotation, features=features, domain=batch.domain
-        )
+            batch.image, logits[0], batch.annotation, features=features, domain=batch.domain,
+            again=lambda image: forward_with_taps(network, image)[1],
+        )  # fmt: skip
         return Losses(terms, weights, (view,))
 
     def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,9 @@ class View:
     `annotation` are rows of the table, `soft` a soft target over the network's cells; either may
     be missing. `logits` are (B, cells, *spatial) at full resolution. `features` maps tap names
     ("encoder.0", "bottleneck", "decoder.0", ...) to feature maps. `valid` (B, *spatial) bool says
-    where the annotation may be believed; None means everywhere.
+    where the annotation may be believed; None means everywhere. `again` gives the features of
+    another image of the same shape from the same network; None where the method offers no second
+    look.
     """
 
     image: Tensor
@@ -96,3 +98,4 @@ class View:
     features: Mapping[str, Tensor] = field(default_factory=dict)
     valid: Tensor | None = None
     domain: tuple[str, ...] = ()
+    again: Callable[[Tensor], Mapping[str, Tensor]] | None = None

@@ -1,0 +1,74 @@
+"""Contrastive losses of places in a feature map.
+
+sim(a, b) is the cosine of two vectors, tau a temperature.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hinterland.losses.reduce import all_sum
+
+
+def region_vectors(
+    features: Float[Tensor, "batch channels *space"], size: int, chosen: Int[Tensor, "regions"]
+) -> Float[Tensor, "batch regions n"]:
+    """Regions of size x size (x size) positions as vectors, n = channels size^axes.
+
+    Regions do not overlap and are counted row by row; `chosen` says which are taken.
+    """
+    axes = features.ndim - 2
+    blocks = features
+    for axis in range(axes):
+        blocks = blocks.unfold(2 + axis, size, size)
+    places = blocks.flatten(2, 1 + axes)  # (batch, channels, places, size, ...)
+    return places[:, :, chosen].movedim(2, 1).flatten(2)
+
+
+def region_count(space: tuple[int, ...], size: int) -> int:
+    """How many regions `region_vectors` has to choose from."""
+    count = 1
+    for n in space:
+        count *= n // size
+    return count
+
+
+def local_contrast(
+    one: Float[Tensor, "batch regions n"],
+    two: Float[Tensor, "batch regions n"],
+    temperature: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Chaitanya et al. 2020: a region of an image is like itself in another version of the image.
+
+    -log [exp(sim(a_r, b_r) / tau) / sum_s exp(sim(a_r, b_s) / tau)], s over the regions of the same
+    image; mean over regions and images, and over both directions.
+    """
+    a, b = F.normalize(one, dim=-1), F.normalize(two, dim=-1)
+    logits = a @ b.mT / temperature
+    itself = torch.arange(a.shape[1], device=a.device).expand(a.shape[:2])
+    there = F.cross_entropy(logits.flatten(0, 1), itself.flatten())
+    back = F.cross_entropy(logits.mT.flatten(0, 1), itself.flatten())
+    return (there + back) / 2
+
+
+def class_contrast(
+    vectors: Float[Tensor, "places n"], classes: Int[Tensor, "places"], temperature: float = 0.1
+) -> Float[Tensor, ""]:
+    """Chaitanya et al. 2023: places of one class are alike, whatever image they lie in.
+
+    For each place a with others of its class P(a): the mean over p in P(a) of
+    -log [exp(sim(a, p) / tau) / sum_{s != a} exp(sim(a, s) / tau)]. Zero if no place has a partner.
+    """
+    z = F.normalize(vectors, dim=-1)
+    self = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    logits = (z @ z.T / temperature).masked_fill(self, float("-inf"))
+    log_p = (logits - logits.logsumexp(dim=1, keepdim=True)).masked_fill(self, 0.0)
+    partner = (classes[:, None] == classes[None]) & ~self
+    count = partner.sum(dim=1)
+    each = -(log_p * partner).sum(dim=1) / count.clamp(min=1)
+    has = count > 0
+    total = torch.where(has, each, 0).sum()
+    return all_sum(total) / all_sum(has.sum().to(total.dtype)).clamp(min=1)
