@@ -1,4 +1,4 @@
-"""Cells inside cells across trees; naive coarse schemes; virtual classes; questions in questions."""
+"""Cells inside cells across trees; naive schemes; virtual classes; questions in questions."""
 
 from __future__ import annotations
 
