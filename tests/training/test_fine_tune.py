@@ -104,7 +104,8 @@ def test_noisy_partial_and_virtual_supports_in_one_run(phantoms, plan, tmp_path)
     method = make_method("backsplit", spec)
     run = train(
         data, plan, method, out=tmp_path / "run", fold="fixed",
-        config=quick(steps=2, batch_size=1, patch_size=(16, 16, 16)), fine="50%@target", naive=True, noise=0.7, finish=False,
+        config=quick(steps=2, batch_size=1, patch_size=(16, 16, 16)),
+        fine="50%@target", naive=True, noise=0.7, finish=False,
     )  # fmt: skip
     record = Run(run.path).record
     assert (record.naive, record.noise, record.fine) == (True, 0.7, "50%@target")
