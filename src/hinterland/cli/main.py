@@ -9,6 +9,13 @@ from typing import Annotated
 import typer
 
 from hinterland import __version__
+from hinterland.cli.auxiliary import (
+    masks,
+    model,
+    nninteractive,
+    totalsegmentator,
+    vibesegmentator,
+)
 from hinterland.cli.check import check
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
@@ -41,8 +48,23 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),
+    "auxiliary masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
+    "auxiliary model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),
+    "auxiliary totalsegmentator": (
+        totalsegmentator,
+        "Dataset115_COVID19CT --structures 'lung_*=lung,heart' --out with_lungs",
+    ),
+    "auxiliary vibesegmentator": (
+        vibesegmentator,
+        "Dataset050_Liver --structures liver,spleen --out with_organs",
+    ),
+    "auxiliary nninteractive": (
+        nninteractive,
+        "Dataset115_COVID19CT --masks lung_masks --clicks 7 --out with_lungs",
+    ),
 }
 GROUPS = {
+    "auxiliary": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
     "study": "Experiments of the papers, each one command: tables and figures.",
     "advise": "What to do next with a data set or a run, and how unsure the advice is.",
     "analyse": "Look inside a trained run.",

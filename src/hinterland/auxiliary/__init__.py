@@ -1,0 +1,1 @@
+"""Support labels from elsewhere: masks on disk, models, foreign tools. See docs/auxiliary.md."""

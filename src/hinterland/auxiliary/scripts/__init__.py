@@ -1,0 +1,1 @@
+"""Run by interpreters of other environments, never imported by Hinterland."""
