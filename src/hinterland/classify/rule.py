@@ -69,6 +69,11 @@ class MaskCounts:
         below = np.where(over > 0, sums[over] / np.maximum(over, 1), cuts)
         return cls(tuple(float(t) for t in thresholds), n - reach, above, below)
 
+    def only(self, t: float) -> MaskCounts:
+        """The counts of one threshold. ValueError for a t that was not counted."""
+        at = [self.thresholds.index(t)]
+        return MaskCounts((t,), self.positive[at], self.above[at], self.below[at])
+
     def label(self, t: float = T, tau: int = TAU) -> int:
         """Algorithm 1. ValueError for a t that was not counted."""
         return int(self.positive[self.thresholds.index(t)] >= tau)
