@@ -17,6 +17,9 @@ from hinterland.cli.auxiliary import (
     vibesegmentator,
 )
 from hinterland.cli.check import check
+from hinterland.cli.classify_evaluate import classify_evaluate
+from hinterland.cli.classify_predict import classify_predict
+from hinterland.cli.classify_train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
 from hinterland.cli.evaluate import evaluate
@@ -62,6 +65,9 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         nninteractive,
         "Dataset115_COVID19CT --masks lung_masks --clicks 7 --out with_lungs",
     ),
+    "classify train": (classify_train, "runs/lesions --task lesion --by rule --out lesion-rule"),
+    "classify predict": (classify_predict, "lesion-rule new_scans answers"),
+    "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
 }
 GROUPS = {
     "auxiliary": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",

@@ -1,0 +1,51 @@
+"""`hinterland classify predict`: image labels of new images, with the masks that explain them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hinterland.cli.options import JsonOption, OverwriteOption
+from hinterland.cli.predict import find_cases
+from hinterland.cli.screen import Screen, guarded
+
+ClassifierArgument = Annotated[
+    Path,
+    typer.Argument(metavar="CLASSIFIER", help="A directory that `classify train` made."),
+]
+
+
+@guarded
+def classify_predict(
+    classifier: ClassifierArgument,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGES...", help="A folder of images, or image files."),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for predictions.csv and masks/.")
+    ],
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify images: calibrated probabilities, the class at the operating point, and the path of
+    the mask that shows why, where the classifier has one."""
+    from hinterland.data.stamps import write_text
+    from hinterland.studies.classifier_predict import predict_images
+    from hinterland.studies.classifier_record import ClassifierRun
+    from hinterland.types import HinterlandError
+
+    screen = Screen(as_json)
+    run = ClassifierRun(classifier)
+    cases = find_cases(images, len(run.record.plan.channels))
+    table = out / "predictions.csv"
+    if table.exists() and not overwrite:
+        raise HinterlandError(f"{table} exists already. Give --overwrite, or another folder.")
+    with screen.progress("classifying") as tick:
+        found = predict_images(run, cases, out / "masks", overwrite=overwrite, tick=tick)
+    write_text(table, found.to_csv(index=False))
+    counts = found["class"].value_counts().to_dict()
+    screen.say(f"{table}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    screen.result({"out": str(out), "cases": found.to_dict("records")})

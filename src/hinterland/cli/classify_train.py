@@ -1,0 +1,206 @@
+"""`hinterland classify train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hinterland.cli.options import (
+    DimsOption,
+    JsonOption,
+    LabelsOption,
+    MemoryOption,
+    OverwriteOption,
+    plan_for,
+)
+from hinterland.cli.screen import Screen, guarded
+
+if TYPE_CHECKING:
+    from hinterland.studies.classifier_train import Request
+    from hinterland.training.run import Run
+    from hinterland.types import Dataset, Plan
+
+ImageLabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--image-labels",
+        metavar="CSV",
+        help="Image labels in place of the data set's own; first column: case or patient.",
+    ),
+]
+
+
+@guarded
+def classify_train(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET|RUN",
+            help="A data set, for a network on its images; or a segmentation run, for what its "
+            "masks say.",
+        ),
+    ],
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="What is asked: a node of the label tree (is it there?), a column of the image "
+            "labels (which class?), or COLUMN=VALUE (this class?).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The directory to make.")],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            help="On images: small, squeezenet, resnet50, resnet101, seresnet50, densenet121, or "
+            "y-net (multitask). Of a run: rule (default), fully-connected, pool, simple, complex, "
+            "or one of those networks.",
+        ),
+    ] = None,
+    embedding: Annotated[
+        str | None,
+        typer.Option(
+            "--embedding",
+            metavar="shallow|deep|TAP",
+            help="Summarise this feature map of the run instead of its masks.",
+        ),
+    ] = None,
+    labels: LabelsOption = None,
+    image_labels: ImageLabelsOption = None,
+    fold: Annotated[
+        str, typer.Option("--fold", metavar="K|fixed", help="Of a data set; a run has its own.")
+    ] = "fixed",
+    labelled: Annotated[
+        str | None,
+        typer.Option(
+            "--labelled",
+            metavar="N|N:cases|FILE",
+            help="Learn from the first N patients only, or from those that FILE lists.",
+        ),
+    ] = None,
+    canvas: Annotated[
+        str | None,
+        typer.Option(
+            "--canvas",
+            metavar="[Z,]Y,X",
+            help="The size that all is brought to. Default: 224,224; of volumes 64,64,64 (fewer "
+            "slices where there are fewer).",
+        ),
+    ] = None,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Draw every class equally often.")
+    ] = False,
+    t: Annotated[
+        float | None, typer.Option("--t", min=0, max=1, help="Of the rule. Default: fitted.")
+    ] = None,
+    tau: Annotated[
+        int | None, typer.Option("--tau", min=1, help="Of the rule, voxels. Default: fitted.")
+    ] = None,
+    dims: DimsOption = None,
+    memory: MemoryOption = 8.0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Default: 10,000; on masks of a run 2,000.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Default: 0.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help="Any setting, as in `hinterland train`."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a classifier; calibrate it and choose its operating point on validation cases.
+
+    An interrupted command goes on where it stopped when it is given again.
+    """
+    from hinterland.studies.classifier_train import Request, train_classifier
+    from hinterland.training.config import apply_overrides
+
+    screen = Screen(as_json)
+    base = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    asked = Request(
+        task=task,
+        by=by or ("rule" if _is_run(source) else "resnet50"),
+        embedding=embedding or "",
+        canvas=_edges(canvas),
+        fold=fold,
+        labelled=labelled,
+        image_labels=image_labels,
+        balanced=balanced,
+        t=t,
+        tau=tau,
+        settings=apply_overrides(base, set_ or []),
+    )
+    _check(asked)
+    what = _source(screen, source, labels, dims, memory)
+    with screen.progress("classifier") as tick:
+        run = train_classifier(what, asked, out, overwrite=overwrite, report=tick, stage=tick.stage)
+    record = run.record
+    screen.say(
+        f"{out}: {record.by} for {record.task.text!r} ({', '.join(record.task.classes)}), "
+        f"{len(record.split['train'])} training, {len(record.split['val'])} validation cases"
+    )
+    screen.say(f"next: hinterland classify evaluate {out}")
+    screen.result(
+        {
+            "out": str(out),
+            "classes": list(record.task.classes),
+            "cases": {part: len(names) for part, names in record.split.items()},
+        }
+    )
+
+
+def _check(request: Request) -> None:
+    """Refuse a fold that leaves nothing to fit thresholds on."""
+    from hinterland.types import HinterlandError
+
+    if request.fold == "all":
+        raise HinterlandError(
+            "--fold all leaves no validation cases, on which thresholds and calibration are "
+            "fitted; give a number or `fixed`."
+        )
+
+
+def _is_run(source: Path) -> bool:
+    return (source / "config.yaml").is_file()
+
+
+def _edges(text: str | None) -> tuple[int, ...] | None:
+    """ "32,64,64" -> (32, 64, 64)."""
+    from hinterland.types import HinterlandError
+
+    if text is None:
+        return None
+    parts = [p.strip() for p in text.replace("x", ",").split(",")]
+    if not all(p.isdecimal() for p in parts):
+        raise HinterlandError(f"--canvas {text}: expected whole numbers, as in 224,224.")
+    return tuple(int(p) for p in parts)
+
+
+def _source(
+    screen: Screen, source: Path, labels: Path | None, dims: int | None, memory: float
+) -> Run | tuple[Dataset, Plan]:
+    """The run, or the data set with a plan and its preprocessing done."""
+    from hinterland.data.prepared import prepare
+    from hinterland.data.read import read_dataset
+    from hinterland.studies.classifier_record import is_classifier
+    from hinterland.training.run import Run
+    from hinterland.types import HinterlandError
+
+    if _is_run(source):
+        if is_classifier(source):
+            raise HinterlandError(
+                f"{source} is a classifier; expected a data set or a segmentation run. To use it: "
+                "hinterland classify predict, or classify evaluate."
+            )
+        if labels or dims:
+            raise HinterlandError("a run has its own labels and plan: leave --labels, --dims away.")
+        return Run(source)
+    data = read_dataset(source, labels)
+    plan = plan_for(screen, data, dims, memory, "hinterland")
+    with screen.progress("preprocessing") as tick:
+        prepare(data, plan, progress=tick)
+    return data, plan
