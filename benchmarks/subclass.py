@@ -69,13 +69,12 @@ DATA: dict[str, dict[str, Any]] = {
     "MyoPS": {"dataset": "Dataset116_MyoPS", "labels": "myops.yaml", "dims": 2, "memory": 2.0},
 }  # fmt: skip
 _FAST = {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 1e-2, "schedule": "cosine"}
-_SMALL = {"network_options": {"norm": "batch", "features": [16, 128]}, "optimiser": _FAST,
+_SMALL = {"network_options": {"norm": "batch", "features": [8, 64]}, "optimiser": _FAST,
           "deep_supervision": False}  # fmt: skip
 CPU: dict[str, dict[str, Any]] = {
-    "ACDC": {**_SMALL, "steps": 800, "batch_size": 12, "patch_size": [192, 192]},
-    "hippocampus": {**_SMALL, "steps": 500, "batch_size": 4,
-                    "network_options": {"norm": "batch", "features": [16, 64]}},
-    "MyoPS": {**_SMALL, "steps": 600, "batch_size": 8, "patch_size": [160, 160]},
+    "ACDC": {**_SMALL, "steps": 800, "batch_size": 8, "patch_size": [128, 128]},
+    "hippocampus": {**_SMALL, "steps": 500, "batch_size": 4},
+    "MyoPS": {**_SMALL, "steps": 400, "batch_size": 8, "patch_size": [128, 128]},
 }  # fmt: skip
 _SGD = {"optimiser": "sgd", "lr": 0.01, "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4,
         "schedule": "linear"}  # fmt: skip
