@@ -26,6 +26,7 @@ from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
+from hinterland.cli.study_synthetic import synthetic
 from hinterland.cli.train import resume, train
 
 app = typer.Typer(
@@ -68,6 +69,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "classify train": (classify_train, "runs/lesions --task lesion --by rule --out lesion-rule"),
     "classify predict": (classify_predict, "lesion-rule new_scans answers"),
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
+    "study synthetic": (synthetic, "--sweep spurious --out synthetic-study"),
 }
 GROUPS = {
     "auxiliary": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from hinterland.data.synthetic_stamps import BLUES, COLOURS, GROUND, SHAPES, colour_index, stamp
+from hinterland.data.synthetic_stamps import COLOURS, GROUND, SHAPES, colour_index, stamp
 from hinterland.types import HinterlandError
 
 Range = tuple[int, int]
@@ -135,6 +135,7 @@ class SyntheticImage:
     mask     (H, W) bool, the target's pixels
     positive: is the target there (then the mask is not empty). spurious: is the spurious object.
     radius: of the target, 0 without one. centre: its (x, y), None without one.
+    points: (H, W) bool, the pixels that a sparse annotation names; None means all.
     """
 
     colours: NDArray[np.uint8]
@@ -143,6 +144,7 @@ class SyntheticImage:
     spurious: bool
     radius: int = 0
     centre: tuple[int, int] | None = None
+    points: NDArray[np.bool_] | None = None
 
 
 class SyntheticStream:
@@ -202,6 +204,3 @@ def _paint(
         down, right = top - (y - r), left - (x - r)
         mark = mark[down : down + part.shape[0], right : right + part.shape[1]]
     part[mark] = value
-
-
-__all__ = ["BLUES", "SyntheticImage", "SyntheticParameters", "SyntheticStream"]

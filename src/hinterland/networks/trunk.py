@@ -7,7 +7,7 @@ over all positions, the segmentation network has a fully convolutional head on i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from hinterland.networks.initialise import seeded
 from hinterland.types import HinterlandError
 
 Trunk = Literal["resnet50", "small"]
-TRUNKS: dict[str, dict[str, object]] = {
+TRUNKS: dict[str, dict[str, Any]] = {
     "resnet50": {
         "block": "bottleneck", "layers": [3, 4, 6, 3], "block_inplanes": [64, 128, 256, 512],
         "conv1_t_size": 7, "conv1_t_stride": 2, "no_max_pool": False, "bias_downsample": False,
@@ -44,7 +44,8 @@ class ResidualTrunk(nn.Module):
             raise HinterlandError(f"trunk {kind!r}: expected one of {', '.join(TRUNKS)}.")
         from monai.networks.nets.resnet import ResNet
 
-        net = ResNet(**TRUNKS[kind], spatial_dims=2, n_input_channels=in_channels, feed_forward=False)  # type: ignore[arg-type]  # fmt: skip
+        shape: dict[str, Any] = TRUNKS[kind]
+        net = ResNet(**shape, spatial_dims=2, n_input_channels=in_channels, feed_forward=False)
         pool = [] if net.no_max_pool else [net.maxpool]
         self.stem = nn.Sequential(net.conv1, net.bn1, net.act, *pool)
         self.stages = nn.Sequential(net.layer1, net.layer2, net.layer3, net.layer4)
@@ -81,8 +82,8 @@ class PooledClassifier(nn.Module):
 class FullyConvolutional(Network):
     """Image to logits of the same size: dense trunk, head, bilinear interpolation.
 
-    The head is a 3x3 convolution to a quarter of the trunk's channels (32 at least), batch norm, ReLU,
-    dropout of 0.1, and a 1x1 convolution.
+    The head is a 3x3 convolution to a quarter of the trunk's channels (32 at least), batch norm,
+    ReLU, dropout of 0.1, and a 1x1 convolution.
     """
 
     def __init__(self, kind: Trunk, in_channels: int, out_channels: int, *, seed: int = 0) -> None:

@@ -1,0 +1,147 @@
+"""The synthetic study: classifier against segmentation-for-classification along a sweep."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hinterland.data.stamps import write_text
+from hinterland.studies.synthetic_sweeps import SIZES, SWEEPS, Sweep, sweep_of
+from hinterland.studies.synthetic_trial import Trial, run_trial
+from hinterland.types import HinterlandError
+
+log = logging.getLogger(__name__)
+Outcome = Mapping[str, Any]
+Report = Callable[[int, int, str], None]
+MAIN = "balanced_accuracy"
+"""The metric of the paper's figures."""
+
+
+def run_study(
+    out: Path | str,
+    sweeps: Sequence[str],
+    size: str = "cpu",
+    seeds: int = 1,
+    *,
+    report: Report | None = None,
+    stage: Callable[[str], None] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train every trial of the sweeps, seed after seed; write tables, figures and a summary.
+
+    Writes into `out`: trials/KEY.json (one a trial; a trial that two sweeps share is trained once),
+    and for each sweep NAME.csv, NAME.png, NAME.svg; summary.json. Called again it goes on where it
+    was, and takes over trials that are there. `overwrite` trains them again.
+    report: called with (steps done, steps of all trials, message). Returns the summary.
+    Raises HinterlandError for an unknown sweep or size, or a folder that holds something else.
+    """
+    out = Path(out)
+    chosen = [sweep_of(name) for name in sweeps]
+    if size not in SIZES or seeds < 1:
+        raise HinterlandError(
+            f"size {size!r}, {seeds} seeds: expected {', '.join(SIZES)}, and at least one seed."
+        )
+    if out.exists() and any(out.iterdir()) and not (out / "trials").is_dir():
+        raise HinterlandError(
+            f"{out} is there already and holds no synthetic study; nothing in it is touched. "
+            "Choose another --out."
+        )
+    trials = {
+        trial.key: trial
+        for seed in range(seeds)
+        for sweep in chosen
+        for _, trial in sweep.trials(size, seed)
+    }
+    outcomes = _train(out / "trials", trials, report, stage or log.info, overwrite)
+    return _conclude(out, chosen, size, seeds, outcomes)
+
+
+def _train(
+    folder: Path,
+    trials: Mapping[str, Trial],
+    report: Report | None,
+    stage: Callable[[str], None],
+    overwrite: bool,
+) -> dict[str, Outcome]:
+    tell = report or (lambda *_: None)
+    total, before = sum(t.budget.steps for t in trials.values()), 0
+    outcomes: dict[str, Outcome] = {}
+    stage(f"training {len(trials)} networks")
+    for key, trial in trials.items():
+        file = folder / f"{key}.json"
+        if overwrite or not file.is_file():
+
+            def count(done: int, _: int, arm: str, before: int = before) -> None:
+                tell(before + done, total, arm)
+
+            outcome = {"trial": asdict(trial), **run_trial(trial, folder, count)}
+            write_text(file, json.dumps(outcome, indent=1) + "\n")
+        outcomes[key] = json.loads(file.read_text(encoding="utf-8"))
+        before += trial.budget.steps
+    return outcomes
+
+
+def sweep_table(
+    sweep: Sweep, size: str, seeds: int, outcomes: Mapping[str, Outcome]
+) -> pd.DataFrame:
+    """One row for each value, arm and seed that has been run: sweep, value, arm, seed, metrics."""
+    rows = []
+    for seed in range(seeds):
+        for value, trial in sweep.trials(size, seed):
+            if trial.key in outcomes:
+                found = outcomes[trial.key]
+                extra = {"parameters": found["parameters"], "seconds": found["seconds"]}
+                fixed = {"sweep": sweep.name, "value": value, "arm": trial.arm, "seed": seed}
+                rows.append(fixed | dict(found["metrics"]) | extra)
+    return pd.DataFrame(rows)
+
+
+def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]:
+    """What the table says: the difference at each value, and where its sign changes."""
+    means = table.pivot_table(index="value", columns="arm", values=metric)
+    if not {"classifier", "segmentation"} <= set(means.columns):
+        return []
+    gap = (means["segmentation"] - means["classifier"]).dropna()
+    name = metric.replace("_", " ")
+    lines = [
+        f"{sweep.title}, {sweep.axis} {value:g}: {name} of segmentation "
+        f"{means['segmentation'][value]:.3f}, of the classifier {means['classifier'][value]:.3f} "
+        f"({difference:+.3f})"
+        for value, difference in gap.items()
+    ]
+    signs = [(a, b) for a, b in zip(gap.index[:-1], gap.index[1:], strict=True)]
+    crossings = [f"{a:g} and {b:g}" for a, b in signs if (gap[a] > 0) != (gap[b] > 0)]
+    if crossings:
+        lines.append(f"{sweep.title}: the curves cross between {', '.join(crossings)}.")
+    return lines
+
+
+def _conclude(
+    out: Path, sweeps: Sequence[Sweep], size: str, seeds: int, outcomes: Mapping[str, Outcome]
+) -> dict[str, Any]:
+    from hinterland.studies.synthetic_figures import draw_sweep
+
+    summary: dict[str, Any] = {"size": size, "seeds": seeds, "sweeps": {}}
+    for sweep in sweeps:
+        table = sweep_table(sweep, size, seeds, outcomes)
+        write_text(out / f"{sweep.name}.csv", table.to_csv(index=False))
+        draw_sweep(sweep, table, out, endings=("png", "svg"))
+        summary["sweeps"][sweep.name] = {
+            "title": sweep.title,
+            "axis": sweep.axis,
+            "rows": json.loads(table.to_json(orient="records")),
+            "findings": findings(sweep, table),
+        }
+    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def all_sweeps() -> list[str]:
+    """The names of all sweeps, in the order in which they should be run."""
+    return list(SWEEPS)

@@ -1,0 +1,102 @@
+"""Batches of synthetic images: colours as indices, annotation as rows of a table, image labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hinterland.data.synthetic import SyntheticImage, SyntheticParameters, SyntheticStream
+from hinterland.data.synthetic_grid import GridParameters, GridStream
+from hinterland.labels import LabelSpec
+from hinterland.losses import PartitionLoss
+from hinterland.training.config import make_config
+from hinterland.training.device import data_workers
+
+Part = Literal["train", "val", "test"]
+PARTS: dict[str, int] = {"train": 0, "val": 1, "test": 2}
+"""Part -> its place in the seed: parts share no image."""
+Stream = SyntheticStream | GridStream
+
+
+def stream_of(parameters: SyntheticParameters | GridParameters, seed: int, part: Part) -> Stream:
+    """The images of one part of a population."""
+    kind = GridStream if isinstance(parameters, GridParameters) else SyntheticStream
+    return kind(parameters, seed, PARTS[part])  # type: ignore[arg-type]
+
+
+class _Table:
+    """Two leaves and two schemes: every pixel is named, or only some and the others are `any`."""
+
+    def __init__(self) -> None:
+        self.spec = LabelSpec.from_dict(
+            {
+                "tree": {"background": {}, "target": {}},
+                "schemes": {
+                    "full": {0: "background", 1: "target"},
+                    "points": {0: "background", 1: "target", 2: "any"},
+                },
+            }
+        )
+        table, schemes = self.spec.table, self.spec.schemes
+        self._rows = {
+            name: np.array([table.rows(scheme)[v] for v, _ in scheme.values], dtype=np.uint8)
+            for name, scheme in schemes.items()
+        }
+        self.target = int(self._rows["full"][1])
+
+    def rows(self, image: SyntheticImage, sparse: bool) -> np.ndarray:
+        """(H, W) uint8: what the annotation says of each pixel."""
+        if not sparse or image.points is None:
+            return self._rows["full"][image.mask.astype(int)]
+        return self._rows["points"][np.where(image.points, image.mask, 2)]
+
+    def loss(self) -> PartitionLoss:
+        """The loss at the leaves, of a network with one channel each."""
+        leaves = self.spec.tree.leaves
+        return PartitionLoss(leaves, leaves, self.spec.table)
+
+
+TABLE = _Table()
+
+
+class _Images(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    def __init__(self, stream: Stream, arm: str) -> None:
+        self.stream, self.sparse, self.masks = stream, arm == "points", arm != "classifier"
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        image = self.stream[index]
+        rows = TABLE.rows(image, self.sparse) if self.masks else np.zeros(0, dtype=np.uint8)
+        return (
+            torch.from_numpy(image.colours),
+            torch.from_numpy(rows),
+            torch.tensor(image.positive),
+        )
+
+
+def loader(
+    stream: Stream, order: Sequence[Sequence[int]], arm: str, accelerator: str
+) -> DataLoader[Any]:
+    """Batches (colours (B, H, W) uint8, rows (B, H, W) uint8, labels (B,) bool) in this order."""
+    workers = data_workers(make_config({}), accelerator)
+    images = _Images(stream, arm)
+    return DataLoader(images, batch_sampler=[list(b) for b in order], num_workers=workers)
+
+
+def batches(count: int, size: int, start: int, end: int, seed: int) -> list[list[int]]:
+    """The images of the steps start <= step < end: epoch after epoch, each in an order of its own.
+
+    A pure function of the step, so that an interrupted training goes on with the same images.
+    """
+    positions = np.arange(start * size, end * size)
+    epochs = positions // count
+    indices = np.empty_like(positions)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        order = np.random.default_rng([seed, 3, int(epoch)]).permutation(count)
+        indices[here] = order[positions[here] % count]
+    return indices.reshape(-1, size).tolist()

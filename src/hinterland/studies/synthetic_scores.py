@@ -1,0 +1,93 @@
+"""From network outputs to the figures of a synthetic trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hinterland.evaluation.image_level import (
+    ImageScores,
+    YoudenThreshold,
+    auroc,
+    image_level_table,
+    image_metrics,
+)
+
+# One half belongs to a positive answer of a classifier; the rule's negative images end at t = 0.5.
+_HALF = YoudenThreshold(float(np.nextafter(0.5, 1)), frozenset())
+
+
+def rule_scores(
+    p: Float[Tensor, "batch height width"],
+    mask: Bool[Tensor, "batch height width"],
+    t: float,
+    tau: int,
+) -> tuple[Float[Tensor, "batch"], Bool[Tensor, "batch"]]:
+    """Algorithms 1 and 2 for a whole batch, as `classify.rule.class_probability` has them.
+
+    Also whether a pixel called positive lies on the target (for strict recall).
+    """
+    high, low = p > t, p <= t
+    above = (p * high).sum((1, 2)) / high.sum((1, 2)).clamp(min=1)
+    below = (p * low).sum((1, 2)) / low.sum((1, 2)).clamp(min=1)
+    above, below = (
+        torch.where(some.any(-1).any(-1), mean, t) for some, mean in ((high, above), (low, below))
+    )
+    called = (p >= t).sum((1, 2)) >= tau
+    return torch.where(called, above, below), ((p >= t) & mask).any(-1).any(-1)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores (images,), labels 0 / 1, whether the spurious object is there, and whether the right
+    region was found (segmentation only)."""
+
+    part: str
+    values: np.ndarray
+    labels: np.ndarray
+    spurious: np.ndarray
+    located: np.ndarray | None = None
+
+    def image_scores(self, chosen: np.ndarray | None = None) -> ImageScores:
+        """For `evaluation`, all images or the chosen ones."""
+        keep = np.arange(len(self.values)) if chosen is None else np.flatnonzero(chosen)
+        return ImageScores(
+            tuple(f"{self.part} {i}" for i in keep),
+            self.values[keep],
+            self.labels[keep],
+            None if self.located is None else self.located[keep],
+        )
+
+    def balanced_accuracy(self) -> float:
+        """At one half."""
+        return image_metrics(self.image_scores(), _HALF)["balanced_accuracy"]
+
+    def auroc(self) -> float:
+        """Area under the ROC curve."""
+        return auroc(self.labels, self.values)
+
+
+def metrics_of(validation: Scores, test: Scores, resamples: int = 200) -> dict[str, float]:
+    """Figures of the test images.
+
+    Without suffix: at one half, as the paper has them. `_fitted`: at the Youden point of the
+    validation images. `_low`, `_high`: 95 % bootstrap interval over images. `robust_`: on the
+    images that break the correlation (the spurious object there and no target, or the reverse).
+    """
+    scores = test.image_scores()
+    table = image_level_table(scores, _HALF, resamples=resamples)
+    result = {row.metric: float(row.value) for row in table.itertuples()}
+    for row in table.itertuples():
+        if row.metric in ("auroc", "balanced_accuracy"):
+            result |= {f"{row.metric}_low": float(row.low), f"{row.metric}_high": float(row.high)}
+    fitted = image_metrics(scores, YoudenThreshold.fit(validation.image_scores()))
+    result |= {f"{k}_fitted": v for k, v in fitted.items() if k != "auroc"}
+    broken = test.spurious != test.labels.astype(bool)
+    if broken.any():
+        chosen = image_metrics(test.image_scores(broken), _HALF)
+        result |= {f"robust_{k}": chosen[k] for k in ("auroc", "balanced_accuracy")}
+    return {k: round(v, 5) for k, v in result.items()}
