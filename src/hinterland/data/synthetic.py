@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,35 +170,35 @@ class SyntheticStream:
         spurious = positive if rng.random() < p.match else not positive
         canvas = np.full((p.canvas, p.canvas), GROUND, dtype=np.uint8)
         if spurious:
-            x, y = self._place(rng, "spurious", 1)
+            (place,) = self._places(rng, "spurious", 1)
             mark = stamp(p.spurious_shape, p.spurious_radius)
-            _paint(canvas, mark, x[0], y[0], colour_index(p.spurious_colour))
+            _paint(canvas, mark, place, colour_index(p.spurious_colour))
         kinds, count = self._kinds, p.objects - positive - spurious
         chosen = rng.integers(len(kinds), size=count).tolist()
-        xs, ys = self._place(rng, "background", count)
-        for kind, x, y in zip(chosen, xs, ys, strict=True):
-            _paint(canvas, kinds[kind][0], x, y, kinds[kind][1])
+        for kind, place in zip(chosen, self._places(rng, "background", count), strict=True):
+            _paint(canvas, kinds[kind][0], place, kinds[kind][1])
         mask = np.zeros(canvas.shape, dtype=bool)
         if not positive:
             return SyntheticImage(canvas, mask, False, spurious)
         radii, shares = zip(*p.target_radii, strict=True)
         radius = radii[int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares)))]
-        (x,), (y,) = self._place(rng, "target", 1)
-        _paint(canvas, stamp(p.target_shape, radius), x, y, colour_index(p.target_colour))
-        _paint(mask, stamp(p.target_shape, radius), x, y, True)
-        return SyntheticImage(canvas, mask, True, spurious, radius, (x, y))
+        (place,) = self._places(rng, "target", 1)
+        _paint(canvas, stamp(p.target_shape, radius), place, colour_index(p.target_colour))
+        _paint(mask, stamp(p.target_shape, radius), place, True)
+        return SyntheticImage(canvas, mask, True, spurious, radius, place)
 
-    def _place(self, rng: np.random.Generator, what: str, count: int) -> tuple[list[int], ...]:
-        """Coordinates x and y of `count` centres."""
+    def _places(self, rng: np.random.Generator, what: str, count: int) -> list[tuple[int, int]]:
+        """(x, y) of `count` centres."""
         ranges = (self.parameters.range_of(f"{what}_{axis}") for axis in "xy")
-        return tuple(rng.integers(low, high + 1, size=count).tolist() for low, high in ranges)
+        xs, ys = (rng.integers(low, high + 1, size=count).tolist() for low, high in ranges)
+        return list(zip(xs, ys, strict=True))
 
 
 def _paint(
-    canvas: NDArray[np.generic], mark: NDArray[np.bool_], x: int, y: int, value: int
+    canvas: NDArray[Any], mark: NDArray[np.bool_], place: tuple[int, int], value: int
 ) -> None:
-    """Set the canvas where a stamp with its centre at (x, y) covers it."""
-    r = len(mark) // 2
+    """Set the canvas where a stamp with its centre at the place covers it."""
+    (x, y), r = place, len(mark) // 2
     top, left = max(y - r, 0), max(x - r, 0)
     part = canvas[top : y + r + 1, left : x + r + 1]
     if part.shape != mark.shape:

@@ -63,8 +63,8 @@ def run_demo(
     """Train the arms for the same steps on one phantom data set, evaluate and compare them.
 
     kind: "null" makes phantoms whose support labels say nothing of the image. arms: names of
-        `ARMS`, the first being the baseline. report: called with (steps done, steps of all arms,
-        message); stage: with what begins. settings: a run's settings in place of `SETTINGS`.
+        `ARMS`, the first being the baseline. report: called with (done, of how many, message)
+        within a stage; stage: with what begins. settings: a run's settings in place of `SETTINGS`.
         phantoms: arguments of `make_phantoms`, for tests.
 
     Writes into `out`: phantoms/, runs/ARM/, report.html, tables/, summary.json. Returns what
@@ -82,18 +82,16 @@ def run_demo(
     _claim(out, asked, overwrite)
     started = time.monotonic()
     dataset, plan = _phantoms(out / "phantoms", seed, kind, phantoms or {}, say)
-    total = steps * len(arms)
-    for index, arm in enumerate(arms):
+    for index, arm in enumerate(arms, start=1):
 
-        def count(done: int, _: int, message: str, index: int = index, arm: str = arm) -> None:
-            tell(index * steps + done, total, f"{arm}: {message}" if message else arm)
+        def begin(what: str, arm: str = f"{arm} ({index} of {len(arms)})") -> None:
+            say(f"{arm}: {what}")
 
         run = out / "runs" / arm
         if (run / "summary.json").is_file():
-            say(f"{arm}: trained already")
+            begin("trained already")
         else:
-            say(f"{arm}: training")
-            _train(dataset, plan, arm, run, asked, count)
+            _train(dataset, plan, arm, run, asked, tell, begin)
     say("comparing")
     return _conclude(out, arms, asked, time.monotonic() - started)
 
@@ -154,14 +152,20 @@ def _phantoms(
 
 
 def _train(
-    dataset: Dataset, plan: Plan, arm: str, run: Path, asked: dict[str, Any], report: Report
+    dataset: Dataset,
+    plan: Plan,
+    arm: str,
+    run: Path,
+    asked: dict[str, Any],
+    report: Report,
+    stage: Callable[[str], None],
 ) -> None:
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
     from hinterland.training.run import resume, train
 
     if (run / "config.yaml").is_file():
-        resume(run, report=report)
+        resume(run, report=report, stage=stage)
         return
     shutil.rmtree(run, ignore_errors=True)  # stopped before there was anything to go on with
     method, on = ARMS[arm]
@@ -174,7 +178,7 @@ def _train(
         fold="fixed",
         config=make_config({**config, "seed": asked["seed"]}),
         report=report,
-        stage=log.info,
+        stage=stage,
     )
 
 
@@ -233,7 +237,7 @@ def findings(made: Comparison, arms: Sequence[str], kind: Kind) -> list[str]:
 
 def _sentence(arm: str, baseline: str, result: Result, base: float, unit: str) -> str:
     low, high = result.difference_low, result.difference_high
-    if result.p < 0.05 and (low > 0 or high < 0):
+    if result.p_holm < 0.05 and (low > 0 or high < 0):
         better = (result.difference > 0) != (result.metric == "hd95")
         verdict = f"{arm} is {'better' if better else 'worse'} on these phantoms"
     else:
@@ -244,6 +248,6 @@ def _sentence(arm: str, baseline: str, result: Result, base: float, unit: str) -
     return (
         f"{result.group} {name}: {arm} {result.mean:.{digits}f}, {baseline} {base:.{digits}f}, "
         f"difference {result.difference:+.{digits}f}{tail} "
-        f"(95 % interval {low:+.{digits}f} to {high:+.{digits}f}, p = {result.p:.2g}, "
-        f"{result.n} cases): {verdict}."
+        f"(95 % interval {low:+.{digits}f} to {high:+.{digits}f}, Holm-corrected p = "
+        f"{result.p_holm:.2g}, {result.n} cases): {verdict}."
     )

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +108,16 @@ def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]
     means = table.pivot_table(index="value", columns="arm", values=metric)
     if not {"classifier", "segmentation"} <= set(means.columns):
         return []
-    gap = (means["segmentation"] - means["classifier"]).dropna()
+    both = means[["segmentation", "classifier"]].dropna()
     name = metric.replace("_", " ")
-    lines = [
-        f"{sweep.title}, {sweep.axis} {value:g}: {name} of segmentation "
-        f"{means['segmentation'][value]:.3f}, of the classifier {means['classifier'][value]:.3f} "
-        f"({difference:+.3f})"
-        for value, difference in gap.items()
-    ]
-    signs = [(a, b) for a, b in zip(gap.index[:-1], gap.index[1:], strict=True)]
-    crossings = [f"{a:g} and {b:g}" for a, b in signs if (gap[a] > 0) != (gap[b] > 0)]
+    lines, gaps = [], []
+    for value, one, other in both.reset_index().itertuples(index=False):
+        gaps.append((float(value), float(one) - float(other)))
+        lines.append(
+            f"{sweep.title}, {sweep.axis} {value:g}: {name} of segmentation {one:.3f}, of the "
+            f"classifier {other:.3f} ({one - other:+.3f})"
+        )
+    crossings = [f"{a:g} and {b:g}" for (a, x), (b, y) in pairwise(gaps) if (x > 0) != (y > 0)]
     if crossings:
         lines.append(f"{sweep.title}: the curves cross between {', '.join(crossings)}.")
     return lines

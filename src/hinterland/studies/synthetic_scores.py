@@ -80,10 +80,10 @@ def metrics_of(validation: Scores, test: Scores, resamples: int = 200) -> dict[s
     """
     scores = test.image_scores()
     table = image_level_table(scores, _HALF, resamples=resamples)
-    result = {row.metric: float(row.value) for row in table.itertuples()}
-    for row in table.itertuples():
-        if row.metric in ("auroc", "balanced_accuracy"):
-            result |= {f"{row.metric}_low": float(row.low), f"{row.metric}_high": float(row.high)}
+    found = table.set_index("metric").to_dict("index")
+    result = {str(name): float(row["value"]) for name, row in found.items()}
+    for name in ("auroc", "balanced_accuracy"):
+        result |= {f"{name}_{end}": float(found[name][end]) for end in ("low", "high")}
     fitted = image_metrics(scores, YoudenThreshold.fit(validation.image_scores()))
     result |= {f"{k}_fitted": v for k, v in fitted.items() if k != "auroc"}
     broken = test.spurious != test.labels.astype(bool)

@@ -74,9 +74,8 @@ class Trial:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.arm not in ARMS or (
-            self.arm == "points" and isinstance(self.train, GridParameters) is False
-        ):
+        grid = isinstance(self.train, GridParameters)
+        if self.arm not in ARMS or (self.arm == "points" and not grid):
             raise HinterlandError(
                 f"arm {self.arm!r}: expected one of {', '.join(ARMS)}; `points` on grids only."
             )
@@ -117,7 +116,8 @@ class _Training:
         self.optimiser = torch.optim.Adam(self.network.parameters(), trial.budget.lr)
         self.colours = torch.from_numpy(palette()).to(self.device).float() / 127.5 - 1
         self.loss = TABLE.loss().to(self.device)
-        self.step, self.curve, self.seconds = 0, [], 0.0
+        self.step, self.seconds = 0, 0.0
+        self.curve: list[list[float]] = []
         self.best: dict[str, Tensor] = {}
 
     def fit(self, tick: Tick) -> None:
