@@ -60,7 +60,7 @@ class TrainCell(Cell):
 
     dataset: a folder name under the data root, or `phantom` / `null-phantom` (made with the seed).
     labels: a file of examples/labels, or None for the data set's own. settings: of TrainConfig,
-    nested. dims, memory: of the plan; plan_changes: fields of the plan to replace.
+    nested. dims, memory: of the plan.
     """
 
     dataset: str = "phantom"
@@ -75,9 +75,6 @@ class TrainCell(Cell):
     memory: float = 8.0
 
     def run(self, folder: Path) -> dict[str, Any]:
-        from hinterland.data.fingerprint import fingerprint
-        from hinterland.data.planning import make_plan
-        from hinterland.data.prepared import cache_root
         from hinterland.methods import make_method
         from hinterland.training.config import make_config
         from hinterland.training.run import Run, resume, train
@@ -89,9 +86,7 @@ class TrainCell(Cell):
         elif (out / "config.yaml").is_file():  # killed half-way: go on
             run = resume(out)
         else:
-            plan = make_plan(
-                fingerprint(data, cache=cache_root(), workers=1), self.dims, memory_gb=self.memory
-            )
+            plan = self.plan(data)
             method = make_method(self.method, data.labels, self.on, self.options)
             config = make_config({**self.settings, "seed": self.seed})
             fold = int(self.fold) if self.fold.isdigit() else self.fold
@@ -100,6 +95,15 @@ class TrainCell(Cell):
                 fine=self.fine, overwrite=True,
             )  # fmt: skip
         return collect(run)
+
+    def plan(self, data: Any) -> Any:
+        """The plan of the data set."""
+        from hinterland.data.fingerprint import fingerprint
+        from hinterland.data.planning import make_plan
+        from hinterland.data.prepared import cache_root
+
+        found = fingerprint(data, cache=cache_root(), workers=1)
+        return make_plan(found, self.dims, memory_gb=self.memory)
 
     def read(self) -> Any:
         """The data set."""

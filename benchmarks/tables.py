@@ -24,6 +24,7 @@ class Table:
 
     columns: (heading, coarsening, classes, metric); the mean over these classes of the per-case
     means. Empty classes: all of the coarsening. paper: arm -> text in the last column.
+    shared: arm -> (group, arm) of another table's cells, which this one shows too, first.
     """
 
     title: str
@@ -32,6 +33,18 @@ class Table:
     baseline: str | None = None
     paper: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    shared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def arms(self, cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+        """The cells of every row."""
+        found = {
+            arm: [c for c in cells if (c.group, c.arm) == place]
+            for arm, place in self.shared.items()
+        }
+        for cell in cells:
+            if cell.group == self.group:
+                found.setdefault(cell.arm, []).append(cell)
+        return found
 
 
 def load(benchmark: str, size: str, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
@@ -62,14 +75,12 @@ def cases_of(result: Mapping[str, Any], which: str | None = None) -> pd.DataFram
 
 def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
     """The table as Markdown. Cells that have not been run say so."""
-    mine = [c for c in cells if c.group == table.group]
-    arms = list(dict.fromkeys(c.arm for c in mine))
+    arms = table.arms(cells)
     head = ["arm", "runs", *[f"{h}" for h, *_ in table.columns], "last checkpoint"]
     head += ["difference to " + table.baseline + " [95 % CI]; p"] if table.baseline else []
     head += ["published"] if table.paper else []
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for arm in arms:
-        own = [c for c in mine if c.arm == arm]
+    for arm, own in arms.items():
         done = [results[c.name] for c in own if c.name in results]
         row = [arm, f"{len(done)}/{len(own)}"]
         if not done:
@@ -78,7 +89,7 @@ def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[st
             row += [_figure(done, column, None) for column in table.columns]
             row += [_figure(done, table.columns[0], "last")]
         if table.baseline:
-            row.append(_difference(table, mine, results, arm))
+            row.append(_difference(table, arms, results, arm))
         if table.paper:
             row.append(table.paper.get(arm, ""))
         lines.append("| " + " | ".join(row) + " |")
@@ -123,7 +134,10 @@ def _figure(
 
 
 def _difference(
-    table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]], arm: str
+    table: Table,
+    arms: Mapping[str, Sequence[Cell]],
+    results: Mapping[str, Mapping[str, Any]],
+    arm: str,
 ) -> str:
     """Paired by case, cases averaged over the seeds that both arms have; patients resampled."""
     from hinterland.evaluation.bootstrap import bootstrap_means, by_group, percentile_interval
@@ -131,8 +145,9 @@ def _difference(
 
     if arm == table.baseline:
         return ""
+    assert table.baseline is not None
     one, two = (
-        [results[c.name] for c in cells if c.arm == a and c.name in results]
+        [results[c.name] for c in arms.get(a, ()) if c.name in results]
         for a in (table.baseline, arm)
     )
     joined = pd.concat(
