@@ -28,7 +28,12 @@ from hinterland.theory.fisher import (
     whole,
     within,
 )
-from hinterland.theory.fisher_network import estimate_information, logits_and_jacobian, scores
+from hinterland.theory.fisher_network import (
+    estimate_information,
+    estimate_sensitivity,
+    logits_and_jacobian,
+    scores,
+)
 from hinterland.theory.fisher_simulation import maximise, multinomial_design, simulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "labels"))
@@ -167,6 +172,15 @@ def test_hutchinson_estimates_trace_and_diagonal():
         again.traces, estimate_information(net, x, leaves(4), groups, probes=2, seed=5).traces
     )
     assert all(w.grad is None and w.requires_grad for w in net.parameters())
+
+
+def test_sensitivity_of_the_target_probability():
+    net, x = network(), torch.randn(1, 1, 3, 3, dtype=DOUBLE)
+    f, jacobian = logits_and_jacobian(net, x)
+    p = f.softmax(-1)
+    gradient = torch.einsum("vk,vkp->vp", p * (torch.eye(4)[3] - p[:, 3:]), jacobian)
+    found = estimate_sensitivity(net, x, torch.eye(4)[3], probes=400)
+    assert found.trace == pytest.approx(float(gradient.square().sum(1).mean()), rel=0.2)
 
 
 def test_delta_variance_of_a_direction_nobody_informs_about():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -90,44 +90,71 @@ def estimate_information(
 ) -> Information:
     """diag and trace of E_v[J^T C(fine | coarse) J] over the voxels v of a batch, by Hutchinson.
 
-    For C = L L^T and independent random signs u, E[(J^T L u)(J^T L u)^T] = J^T C J. Signs that are
-    independent between voxels make the cross terms vanish, so one backward pass of the whole batch
-    is one probe: d = sum_v J_v^T L_v u_v, and d * d estimates the diagonal, |d|^2 the trace.
+    coarse: None is one group, that is the information of `fine` itself. See `estimate`.
+    """
+
+    def root(p: Tensor) -> Tensor:
+        top = whole(p.shape[-1]) if coarse is None else coarse
+        return factor(p, fine.to(p.device), top.to(p.device))
+
+    return estimate(network, x, root, probes=probes, seed=seed)
+
+
+def estimate_sensitivity(
+    network: nn.Module, x: Tensor, group: Tensor, *, probes: int = 8, seed: int = 0
+) -> Information:
+    """diag of E_v[G^T G], G = dq/dtheta for the mass q of the labels in `group` (0/1, K)."""
+
+    def root(p: Tensor) -> Tensor:
+        inside = group.to(p)
+        mass = (p * inside).sum(-1, keepdim=True)
+        return (p * (inside - mass))[..., None]  # dq/df = p (1[in group] - q)
+
+    return estimate(network, x, root, probes=probes, seed=seed)
+
+
+def estimate(
+    network: nn.Module,
+    x: Tensor,
+    root: Callable[[Tensor], Tensor],
+    *,
+    probes: int = 8,
+    seed: int = 0,
+) -> Information:
+    """diag and trace of E_v[J^T C J] over the voxels v of a batch, C = L L^T, L = root(p).
+
+    For independent random signs u, E[(J^T L u)(J^T L u)^T] = J^T C J. Signs that are independent
+    between voxels make the cross terms vanish, so one backward pass of the whole batch is one
+    probe: d = sum_v J_v^T L_v u_v, and d * d estimates the diagonal, |d|^2 the trace.
 
     network: maps (B, C, ...) to logits (B, K, ...); its mode and gradients are left as they are.
-    coarse: None is one group, that is the information of `fine` itself.
+    root: maps p (voxels, K) in float64 to (voxels, K, m).
     """
-    names, weights = zip(*network.named_parameters(), strict=True)
+    named = dict(network.named_parameters())
+    weights = list(named.values())
     wanted = [w.requires_grad for w in weights]
     generator = torch.Generator(x.device).manual_seed(seed)
     for w in weights:
         w.requires_grad_(True)
     try:
         logits = network(x).movedim(1, -1).flatten(0, -2)
-        p = logits.detach().double().softmax(-1)
-        top = whole(p.shape[-1]) if coarse is None else coarse
-        root = factor(p, fine.to(p.device), top.to(p.device)).to(logits.dtype)
+        columns = root(logits.detach().double().softmax(-1)).to(logits.dtype)
         squares, traces = [torch.zeros_like(w) for w in weights], []
+        shape = (columns.shape[0], columns.shape[-1])
         for probe in range(probes):
-            u = (
-                2.0
-                * torch.randint(
-                    2, (len(p), root.shape[-1]), generator=generator, device=x.device
-                ).to(logits.dtype)
-                - 1
-            )
-            direction = (root @ u[..., None])[..., 0]
+            coin = torch.randint(2, shape, generator=generator, device=x.device)
+            direction = (columns @ (2 * coin - 1).to(columns)[..., None])[..., 0]
             found = torch.autograd.grad(
                 logits, weights, direction, retain_graph=probe < probes - 1, allow_unused=True
             )
-            steps = [
-                torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)
-            ]
-            traces.append(sum(float(g.double().square().sum()) for g in steps) / len(p))
-            for total, g in zip(squares, steps, strict=True):
-                total += g.square() / (probes * len(p))
+            traces.append(
+                sum(float(g.double().square().sum()) for g in found if g is not None) / shape[0]
+            )
+            for total, g in zip(squares, found, strict=True):
+                if g is not None:
+                    total += g.square() / (probes * shape[0])
     finally:
         for w, flag in zip(weights, wanted, strict=True):
             w.requires_grad_(flag)
-    diagonal = {n: s.detach() for n, s in zip(names, squares, strict=True)}
+    diagonal = {n: s.detach() for n, s in zip(named, squares, strict=True)}
     return Information(diagonal, torch.tensor(traces, dtype=torch.float64))

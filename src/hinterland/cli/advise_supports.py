@@ -1,0 +1,107 @@
+"""`hinterland advise supports`: which support structures to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from hinterland.cli.options import (
+    DatasetArgument,
+    DimsOption,
+    JsonOption,
+    LabelsOption,
+    names,
+)
+from hinterland.cli.screen import Screen, guarded
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hinterland.studies.support_advice import Advice
+
+
+@guarded
+def advise_supports(
+    dataset: DatasetArgument,
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="A baseline, whose false positives count."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the probe and the table.")
+    ] = Path("support-advice"),
+    labels: LabelsOption = None,
+    supports: Annotated[
+        str | None,
+        typer.Option("--supports", metavar="NODE,...", help="Default: all leaves beside target."),
+    ] = None,
+    fold: Annotated[
+        str,
+        typer.Option("--fold", metavar="K|fixed", help="Held-out cases, if there is no RUN."),
+    ] = "0",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of the probe.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    dims: DimsOption = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help="Any setting of the probe. Repeatable."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank support structures by what holds the lesions, borders them and holds false positives,
+    and by the Fisher information that each adds to a short probe model.
+
+    Test cases are never looked at. The probe (DIR/probe) is trained once.
+    """
+    from hinterland.cli.train import fold_of
+    from hinterland.data.read import read_dataset
+    from hinterland.studies.support_advice import Question
+    from hinterland.studies.support_advice import advise_supports as advise
+    from hinterland.training.config import apply_overrides
+    from hinterland.training.run import Run
+    from hinterland.types import HinterlandError
+
+    screen = Screen(as_json)
+    where = fold_of(fold)
+    if where == "all":
+        raise HinterlandError("--fold all: the adviser needs held-out cases; give a number.")
+    wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
+    question = Question(
+        tuple(names(supports)), where, steps, seed, wanted, apply_overrides({}, set_ or []),
+        str(labels or ""),
+    )  # fmt: skip
+    with screen.progress("advice") as tick:
+        found = advise(
+            read_dataset(dataset, labels), question, out,
+            baseline=None if run is None else Run(run), report=tick, stage=tick.stage,
+        )  # fmt: skip
+    screen.say(_table(found))
+    screen.say(_sentence(found))
+    screen.result(found.to_dict())
+
+
+def _table(advice: Advice) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"Support structures, {advice.patients} patients")
+    columns = ("support", "holds", "borders", "false_positives", "information", "variance",
+               "learnt", "score", "low", "high", "chosen")  # fmt: skip
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="left" if name == "support" else "right")
+    for row in advice.table.to_dict("records"):
+        values = [row[c] for c in columns[1:]]
+        table.add_row(row["support"], *("-" if v != v else f"{v:.2f}" for v in values))
+    return table
+
+
+def _sentence(advice: Advice) -> str:
+    if not advice.take:
+        return "Take none: the probe learnt none of them. Give it more --steps."
+    rows = advice.table.set_index("support")
+    sure = ", ".join(f"{s} {rows.loc[s, 'chosen']:.0%}" for s in advice.take)
+    return (
+        f"Take {', '.join(advice.take)}: --on {'/'.join(['target', *advice.take])}. "
+        f"Chosen again in resampled patients: {sure}."
+    )

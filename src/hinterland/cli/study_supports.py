@@ -1,0 +1,89 @@
+"""`hinterland study supports`: what support structures do, one command a question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hinterland.cli.options import (
+    DatasetArgument,
+    DimsOption,
+    JsonOption,
+    LabelsOption,
+    MemoryOption,
+    OverwriteOption,
+    names,
+)
+from hinterland.cli.screen import Screen, guarded
+
+
+@guarded
+def study_supports(
+    dataset: DatasetArgument,
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="one-by-one, cumulative, partial (naive and marginal), fine-tuning, virtual, "
+            "noise, variations (batch, patch, deep supervision, network, 2D).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")],
+    labels: LabelsOption = None,
+    supports: Annotated[
+        str | None,
+        typer.Option("--supports", metavar="NODE,...", help="Default: all leaves beside target."),
+    ] = None,
+    fold: Annotated[str, typer.Option("--fold", metavar="K|fixed")] = "0",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each arm.")] = 1,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of a run from scratch.")] = 25_000,
+    dims: DimsOption = None,
+    memory: MemoryOption = 8.0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the arms of a study of support structures, compare them with the binary baseline.
+
+    Writes DIR/table.csv, DIR/figure.png, DIR/summary.json and DIR/runs/. An interrupted study goes
+    on where it was.
+    """
+    from hinterland.cli.train import fold_of
+    from hinterland.data.read import read_dataset
+    from hinterland.studies.supports import Study, run_supports_study
+    from hinterland.training.config import apply_overrides
+    from hinterland.types import HinterlandError
+
+    screen = Screen(as_json)
+    where = fold_of(fold)
+    if where == "all":
+        raise HinterlandError("--fold all: a study needs held-out cases; give a number or fixed.")
+    wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
+    asked = Study(
+        study, tuple(names(supports)), where, seeds, steps, apply_overrides({}, set_ or []), wanted,
+        memory, str(labels or ""),
+    )  # fmt: skip
+    with screen.progress("study") as tick:
+        found = run_supports_study(
+            read_dataset(dataset, labels), asked, out, report=tick, stage=tick.stage,
+            overwrite=overwrite,
+        )  # fmt: skip
+    for row in found["results"]:
+        screen.say(_line(row))
+    screen.say(f"table: {found['table']}, figure: {found['figure']}")
+    screen.result(found)
+
+
+def _line(row: dict[str, object]) -> str:
+    text = f"{row['arm']}: Dice {row['dice']:.3f}"
+    if row.get("difference") is None:
+        return text
+    return (
+        f"{text}, {row['difference']:+.3f} against {row['baseline']} "
+        f"(95 % interval {row['low']:+.3f} to {row['high']:+.3f}, p = {row['p']:.2g})"
+    )

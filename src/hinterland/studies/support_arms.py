@@ -1,0 +1,188 @@
+"""What each study of support structures trains: its arms, each a few settings of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hinterland.labels import LabelSpec
+from hinterland.types import HinterlandError
+
+BINARY = "binary"
+SHARES = (10, 25, 50, 100)
+NOISE = (0.9, 0.8, 0.7, 0.5)
+TUNING = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""Fine-tuning steps as shares of the longest, which is a quarter of the binary run's: paper 1's
+50 to 250 epochs after 1000."""
+TUNED = 0.25
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One run of a study: `hinterland train --method supervised` with these settings.
+
+    on: questions by text. curve, x: the line of the figure it belongs to and its place there; x is
+    None for a level of comparison. fine, naive, noise, virtual: as for `hinterland train`.
+    init_from: the arm whose run it starts from. steps: share of the study's steps. settings: of
+    `TrainConfig`, over the study's. dims: None is the plan's own.
+    """
+
+    name: str
+    on: tuple[str, ...] = ("target",)
+    curve: str = ""
+    x: float | None = None
+    fine: str | None = None
+    naive: bool = False
+    noise: float | None = None
+    virtual: int = 0
+    init_from: str = ""
+    steps: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    dims: int | None = None
+
+
+def candidates(spec: LabelSpec) -> list[str]:
+    """The leaves that can serve as support structures: background of the target, no remainder."""
+    target, tree = spec.target, spec.tree
+    inside = sorted(target.groups[target.background])
+    names = [tree.leaf_names[i] for i in inside]
+    found = [n for n in names if n != tree.remainder and n not in tree.virtual]
+    if not found:
+        raise HinterlandError(
+            f"the labels have no support structure: beside the target ({target}) there is only "
+            f"{tree.remainder!r}. Add some: hinterland auxiliary."
+        )
+    return found
+
+
+def checked(spec: LabelSpec, supports: Sequence[str]) -> list[str]:
+    """The supports asked for, or all candidates. HinterlandError for one that is not background."""
+    background = spec.target.groups[spec.target.background]
+    for name in supports:
+        if not spec.tree.below(name) <= background:
+            raise HinterlandError(
+                f"{name!r} is no support structure: it lies in the target ({spec.target}). The "
+                f"candidates are {', '.join(candidates(spec))}."
+            )
+    return list(supports) or candidates(spec)
+
+
+def with_supports(supports: Sequence[str]) -> tuple[str, ...]:
+    """The coarsening of the target and these supports, as a question's text."""
+    return ("/".join(["target", *supports]),)
+
+
+def one_by_one(supports: Sequence[str]) -> list[Arm]:
+    """Binary, each support alone, all of them."""
+    arms = [Arm(BINARY)]
+    arms += [Arm(f"+ {s}", with_supports([s])) for s in supports]
+    if len(supports) > 1:
+        arms.append(Arm("all supports", with_supports(supports)))
+    return arms
+
+
+def cumulative(supports: Sequence[str]) -> list[Arm]:
+    """Binary, then one support more each time, in the order given (paper 1, figure 4)."""
+    return [
+        Arm(f"{n} supports" if n else BINARY, with_supports(supports[:n]), "supports added", n)
+        for n in range(len(supports) + 1)
+    ]
+
+
+def partial(supports: Sequence[str], shares: Sequence[int] = SHARES) -> list[Arm]:
+    """Supports in some percent of the cases only; the other cases naive, or marginal.
+
+    naive: there the supports' voxels are trained as the remainder (paper 1, figure 3 right);
+    marginal: as "a support or the rest". At 100 % the two are the same run.
+    """
+    on = with_supports(supports)
+    arms = [Arm(BINARY)]
+    for share in sorted(shares):
+        if share >= 100:
+            arms.append(Arm("100 %", on, "naive and marginal", 100))
+            continue
+        for naive in (True, False):
+            name = "naive" if naive else "marginal"
+            fine = f"{share}%@target"
+            arms.append(Arm(f"{name} {share} %", on, name, share, fine=fine, naive=naive))
+    return arms
+
+
+def fine_tuning(supports: Sequence[str], shares: Sequence[float] = TUNING) -> list[Arm]:
+    """The binary run tuned with all supports, with the first alone, and with none (control)."""
+    kinds = {"all supports": list(supports), "no support": []}
+    if len(supports) > 1:
+        kinds = {**kinds, f"{supports[0]} alone": [supports[0]]}
+    arms = [Arm(BINARY), Arm("all supports from scratch", with_supports(supports))]
+    for share in shares:
+        for kind, chosen in kinds.items():
+            arms.append(
+                Arm(
+                    f"tuned {share:.0%}, {kind}", with_supports(chosen), kind, share,
+                    init_from=BINARY, steps=TUNED * share,
+                )
+            )  # fmt: skip
+    return arms
+
+
+def virtual(supports: Sequence[str]) -> list[Arm]:
+    """Binary, with one empty class, with as many as there are supports, with the supports."""
+    counts = sorted({1, len(supports)})
+    arms = [Arm(BINARY)]
+    for n in counts:
+        empty = [f"virtual{i}" for i in range(1, n + 1)]
+        arms.append(Arm(f"{n} virtual", with_supports(empty), virtual=n))
+    return [*arms, Arm("all supports", with_supports(supports))]
+
+
+def noisy(supports: Sequence[str], levels: Sequence[float] = NOISE) -> list[Arm]:
+    """Supports bent until they have a chosen Dice with the given ones; 1 is as given."""
+    on = with_supports(supports)
+    arms = [Arm(BINARY), Arm("Dice 1", on, "noisy supports", 1.0)]
+    return arms + [Arm(f"Dice {d:g}", on, "noisy supports", d, noise=d) for d in levels]
+
+
+def variations(
+    supports: Sequence[str], axes: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> list[Arm]:
+    """Binary and all supports under other settings: axis -> value's name -> settings.
+
+    `dims` among the settings is the plan's; the others are those of `TrainConfig`.
+    """
+    arms = [Arm(BINARY), Arm("all supports", with_supports(supports))]
+    for axis, values in axes.items():
+        for value, settings in values.items():
+            own = {k: v for k, v in settings.items() if k != "dims"}
+            for name, on in ((BINARY, ("target",)), ("all supports", with_supports(supports))):
+                arms.append(
+                    Arm(f"{axis} {value}: {name}", on, settings=own, dims=settings.get("dims"))
+                )
+    return arms
+
+
+def standard_axes(batch: int, patch: Sequence[int], dims: int) -> dict[str, dict[str, Any]]:
+    """Paper 1's appendix G around a plan: doubled batch, smaller patch, deep supervision off,
+    another network, 2D where the plan is 3D."""
+    smaller = [max(16, n * 3 // 4 // 16 * 16) for n in patch]
+    axes: dict[str, dict[str, Any]] = {
+        "batch": {str(2 * batch): {"batch_size": 2 * batch}},
+        "patch": {"x".join(map(str, smaller)): {"patch_size": smaller}},
+        "deep supervision": {"off": {"deep_supervision": False}},
+        "network": {"resenc-m": {"network": "resenc-m"}},
+    }
+    if dims == 3:
+        axes["dims"] = {"2D": {"dims": 2}}
+    return axes
+
+
+STUDIES: dict[str, Callable[[Sequence[str]], list[Arm]]] = {
+    "one-by-one": one_by_one,
+    "cumulative": cumulative,
+    "partial": partial,
+    "fine-tuning": fine_tuning,
+    "virtual": virtual,
+    "noise": noisy,
+}
+"""Study -> its arms for the supports given; `variations` needs the plan, too."""
+NAMES = (*STUDIES, "variations")
