@@ -84,7 +84,7 @@ def test_one_run_on_phantoms(tmp_path, monkeypatch):
     assert (tmp_path / "advice" / "table.csv").is_file()
     again = advise_supports(data, question, tmp_path / "advice")
     assert again.table.equals(advice.table)
-    with pytest.raises(HinterlandError, match="another probe|Choose another"):
+    with pytest.raises(HinterlandError, match="Choose another"):
         advise_supports(data, Question(fold=0, steps=4, settings=small), tmp_path / "advice")
     with pytest.raises(HinterlandError, match="no support structure"):
         advise_supports(data, Question(("lesion",)), tmp_path / "other")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hinterland import __version__
+from hinterland.cli.advise_supports import advise_supports
 from hinterland.cli.auxiliary import (
     masks,
     model,
@@ -26,6 +27,7 @@ from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
+from hinterland.cli.study_supports import study_supports
 from hinterland.cli.study_synthetic import synthetic
 from hinterland.cli.train import resume, train
 
@@ -70,6 +72,11 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "classify predict": (classify_predict, "lesion-rule new_scans answers"),
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
     "study synthetic": (synthetic, "--sweep spurious --out synthetic-study"),
+    "study supports": (
+        study_supports,
+        "Dataset116_MyoPS partial --supports LV,RV --steps 2000 --out partial",
+    ),
+    "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
 }
 GROUPS = {
     "auxiliary": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
