@@ -12,7 +12,7 @@ from benchmarks.tables import load, render
 
 PAGE = Path(__file__).parent / "RESULTS.md"
 BENCHMARKS = ("backsplit", "budgets", "nnunet_figures", "conventions", "speed", "export",
-              "metrics_speed", "discrepancy", "cvbm", "semi", "subclass", "classify",
+              "metrics_speed", "discrepancy", "cvbm", "semi", "subclass", "classify", "synthetic",
               "supports")  # fmt: skip
 
 INTRODUCTION = """# Results
