@@ -213,7 +213,7 @@ class _Work:
                 f"{support.index.shape} (z, y, x). Run `hinterland check`."
             )
         try:
-            written, wins = merge.apply(annotation, support.index)
+            written, kept = merge.apply(annotation, support.index)
         except HinterlandError as error:
             raise HinterlandError(f"case {case.name}: {error}") from None
         path = self.output.work / self.output.label_of(case)
@@ -228,7 +228,7 @@ class _Work:
         z, y, x = image.spacing
         ml = z * y * x / 1000 if self.dataset.spacing_known else None
         rows = measure(
-            case.name, self.nodes, support.provided, dict(support.overlaps), support.index, wins,
+            case.name, self.nodes, support.provided, dict(support.overlaps), support.index, kept,
             lesion, ml,
         )  # fmt: skip
         facts = {

@@ -26,6 +26,7 @@ class MasksOnDisk:
     - `CASE/STRUCTURE.nii.gz`: one file a structure in a folder a case, as TotalSegmentator writes;
     - `STRUCTURE/CASE.nii.gz`: a folder a structure.
 
+    A data set in nnU-Net's layout counts as the first, its labelsTr and labelsTs being the masks.
     Any format that is read elsewhere will do; masks of one structure are 0 and anything else.
     """
 
@@ -45,7 +46,13 @@ class MasksOnDisk:
     def _find(self) -> tuple[Kind, dict[str, dict[str, Path]]]:
         """Case -> structure ("" in multi-label files) -> file."""
         names = set(self.cases)
-        flat = {stem(p): {"": p} for p in self._masks(self.folder) if stem(p) in names}
+        inner = [self.folder / n for n in ("labelsTr", "labelsTs") if (self.folder / n).is_dir()]
+        flat = {
+            stem(p): {"": p}
+            for folder in inner or [self.folder]
+            for p in self._masks(folder)
+            if stem(p) in names
+        }
         if flat:
             return "multi-label", flat
         folders = sorted(p for p in self.folder.iterdir() if p.is_dir())
@@ -74,9 +81,11 @@ class MasksOnDisk:
     @cached_property
     def values(self) -> Mapping[str, tuple[int, ...]]:
         """Names of a multi-label folder -> integers."""
-        description = self.folder / "dataset.json"
-        if description.is_file():
-            return named_values(read_json(description), description)
+        beside = [self.folder.parent] if self.folder.name.startswith("labels") else []
+        for folder in (self.folder, *beside):
+            description = folder / "dataset.json"
+            if description.is_file():
+                return named_values(read_json(description), description)
         found: set[int] = set()
         for files in self.files.values():
             found.update(np.unique(read_label(files[""]).array).tolist())

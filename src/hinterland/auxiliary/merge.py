@@ -4,7 +4,8 @@ integer that is written.
 A voxel annotated with the set A of leaves, in which the source sees a structure with the leaves N,
 may afterwards be any of A ∩ (N ∪ T), T being the lesions: an organ's mask does not say that there
 is no lesion inside. Where that is empty the annotation knows better and stays. Where the source
-sees nothing, A loses the leaves U of all structures it was able to see: A \\ U.
+sees nothing, A loses the leaves U of all structures it was able to see, but for lesions, which are
+where an organ's mask has its holes: A \\ (U \\ T). So no lesion is ever ruled out, or in.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def present(annotation: Leaves, structure: Leaves, lesions: Leaves) -> Leaves:
     return annotation & (structure | lesions)
 
 
-def absent(annotation: Leaves, seen: Leaves) -> Leaves:
-    """A \\ U, or A where nothing would be left (the annotation knows better)."""
-    return annotation - seen or annotation
+def absent(annotation: Leaves, seen: Leaves, lesions: Leaves) -> Leaves:
+    """A \\ (U \\ T), or A where nothing would be left (the annotation knows better)."""
+    return annotation - (seen - lesions) or annotation
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,17 @@ class Merge:
 
     table: (values, structures + 2) int; column 0 where the source sees nothing, column s where it
     sees structure s (counted from 1), the last column where it did not look.
-    wins: (values, structures + 2) bool: the annotation says that the structure is not there.
+    kept: (values, structures + 2) bool: the annotation says that the structure is not there, or
+    says as much or more about it already.
     """
 
     values: tuple[int, ...]
     table: np.ndarray
-    wins: np.ndarray
+    kept: np.ndarray
     sets: Mapping[int, Leaves]
 
     def apply(self, label: np.ndarray | None, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Integers to write, and where the annotation won over a structure: both (z, y, x).
+        """Integers to write, and where the annotation was kept: both (z, y, x).
 
         label: (z, y, x) integers of the annotation, None for an unlabelled case; index: (z, y, x)
         number of the structure, 0 for none, `UNKNOWN` for not looked at. Raises HinterlandError
@@ -69,7 +71,7 @@ class Merge:
                     f"the label file holds {wrong.tolist()}, which its scheme does not name "
                     f"({sorted(self.values)}). Run `hinterland check`, and correct it."
                 )
-        return self.table[row, column], self.wins[row, column]
+        return self.table[row, column], self.kept[row, column]
 
     def scheme(self, name: str, tree: LabelTree) -> Scheme:
         """The scheme under which the written file is read."""
@@ -109,13 +111,14 @@ class Integers:
         return self._given[leaves]
 
     def _existing(self, leaves: Leaves) -> int | None:
-        """An integer that already means just this wherever it is used (0 is never taken)."""
-        seen = frozenset().union(*self.leaves)
-        for scheme in self.spec.schemes.values():
-            for value, meaning in scheme.values:
-                everywhere = {s.meaning.get(value, meaning) for s in self.spec.schemes.values()}
-                if value and everywhere == {leaves} and absent(leaves, seen) == leaves:
-                    return value
+        """An integer that means just this wherever it is used, whatever a source can see."""
+        seen = frozenset().union(*self.leaves) - self.lesions
+        if len(leaves) > 1 and leaves & seen:
+            return None  # where nothing is seen it will mean less
+        schemes = self.spec.schemes.values()
+        for value in sorted({v for s in schemes for v, _ in s.values} - {0}):
+            if all(s.meaning.get(value, leaves) == leaves for s in schemes):
+                return value
         return None
 
     def _next(self) -> int:
@@ -132,19 +135,20 @@ class Integers:
         pairs = zip(self.nodes, self.leaves, strict=True)
         seen = frozenset().union(*(s for n, s in pairs if n in provided))
         shape = (len(annotation), len(self.leaves) + 2)
-        table, wins = np.zeros(shape, np.int32), np.zeros(shape, bool)
-        sets: dict[int, Leaves] = {v: absent(a, seen) for v, a in annotation.items()}
+        table, kept = np.zeros(shape, np.int32), np.zeros(shape, bool)
+        sets: dict[int, Leaves] = {v: absent(a, seen, self.lesions) for v, a in annotation.items()}
         for row, (value, leaves) in enumerate(annotation.items()):
             table[row] = value
             for column, (node, structure) in enumerate(
                 zip(self.nodes, self.leaves, strict=True), start=1
             ):
-                wins[row, column] = not leaves & structure
+                disjoint = not leaves & structure
+                kept[row, column] = disjoint or leaves <= structure
                 refined = present(leaves, structure, self.lesions)
-                if node in provided and not wins[row, column] and refined != sets[value]:
+                if node in provided and not disjoint and refined != sets[value]:
                     table[row, column] = self._integer(refined)
                     sets[self._integer(refined)] = refined
             if partly and leaves != sets[value]:
                 table[row, -1] = self._integer(leaves)
                 sets[self._integer(leaves)] = leaves
-        return Merge(tuple(annotation), table, wins, sets)
+        return Merge(tuple(annotation), table, kept, sets)

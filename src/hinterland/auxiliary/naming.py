@@ -104,10 +104,11 @@ def dataset_json(content: Mapping[str, Any], spec: LabelSpec) -> dict[str, Any]:
     """nnU-Net's dataset.json with the new integers: value -> the node that it means by default."""
     scheme, tree = spec.default_scheme, spec.tree
     labels: dict[str, int] = {}
+    ignored = dict(content.get("labels") or {}).get("ignore")
     for value, leaves in sorted(scheme.values):
         name = "background" if value == 0 else tree.node_of(leaves)
         name = name or "+".join(tree.leaf_names[i] for i in sorted(leaves))
-        if value and leaves == tree.every:
+        if value and (leaves == tree.every or value == ignored):
             name = "ignore"
         labels[name if name not in labels else f"{name} {value}"] = value
     return {**content, "labels": labels}

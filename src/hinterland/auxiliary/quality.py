@@ -23,10 +23,11 @@ class Row:
 
     given: whether the source could see it here. voxels, volume_ml: as the source saw it (empty
     volume where the spacing is unknown). written: voxels that it got in the label file;
-    annotated: voxels in which the annotation knew better. components, largest: number of
-    connected components and the share of the largest. lesion_voxels: voxels in which lesions were
-    annotated, lesion_share: these as a share of all lesion voxels of the case. overlap: voxels that
-    another structure took. flags: empty, outlier, fragmented.
+    annotated: voxels in which the annotation was kept, because it said otherwise or said so
+    already. components, largest: number of connected components and the share of the largest.
+    lesion_voxels: voxels in which lesions were annotated, lesion_share: these as a share of all
+    lesion voxels of the case. overlap: voxels that another structure took. flags: empty, outlier,
+    fragmented.
     """
 
     case: str
@@ -50,13 +51,13 @@ def measure(
     provided: frozenset[str],
     overlaps: dict[str, int],
     index: np.ndarray,
-    wins: np.ndarray,
+    kept: np.ndarray,
     lesion: np.ndarray,
     voxel_ml: float | None,
 ) -> list[Row]:
     """The rows of one case.
 
-    index: (z, y, x) number of the structure, from 1. wins: (z, y, x) bool, the annotation was kept.
+    index: (z, y, x) number of the structure, from 1. kept: (z, y, x) bool, the annotation was kept.
     lesion: (z, y, x) bool, annotated as lesion. voxel_ml: volume of a voxel, None where unknown.
     """
     from scipy import ndimage
@@ -75,12 +76,12 @@ def measure(
         voxels = int(mask.sum())
         parts, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
         inside = int((mask & lesion[box]).sum())
-        kept = int((mask & wins[box]).sum())
+        same = int((mask & kept[box]).sum())
         rows.append(
             Row(
                 case, node, True, voxels,
                 None if voxel_ml is None else voxels * voxel_ml,
-                written=voxels - kept, annotated=kept, components=count,
+                written=voxels - same, annotated=same, components=count,
                 largest=int(np.bincount(parts[mask]).max()) / voxels,
                 lesion_voxels=inside,
                 lesion_share=inside / lesions if lesions else None,

@@ -1,0 +1,98 @@
+"""Interrupted, resumed, refused: the result appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hinterland.auxiliary.add import Options, add_supports, choose_cases
+from hinterland.auxiliary.masks import MasksOnDisk
+from hinterland.data.read import read_dataset
+from hinterland.types import HinterlandError
+
+
+class Stopping(MasksOnDisk):
+    """Counts what it is asked for, and stops like Ctrl-C at a case."""
+
+    asked: list[str]
+    stop = ""
+
+    def segment(self, case, structures):
+        self.asked.append(case.name)
+        if case.name == self.stop:
+            raise KeyboardInterrupt
+        return super().segment(case, structures)
+
+
+def call(dataset: Path, masks: Path, out: Path, stop="", patterns=("host",), **options):
+    data = read_dataset(dataset)
+    cases = choose_cases(data)
+    source = Stopping(masks, [c.name for c in cases])
+    source.asked, source.stop = [], stop
+    try:
+        add_supports(data, source, out, cases, list(patterns), Options(**options))
+    except KeyboardInterrupt:
+        assert stop
+    return source.asked
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != "provenance.json"
+    }
+
+
+def test_it_goes_on_case_by_case_and_ends_the_same(lesions, organs, tmp_path):
+    names = [f"phantom_{i:03d}" for i in range(4)]
+    out = tmp_path / "out"
+    assert call(lesions, organs, out, stop=names[2]) == names[:3]
+    assert not out.exists()
+    assert (tmp_path / "out.partial").is_dir()
+    damaged = tmp_path / "out.partial" / "labelsTr" / f"{names[0]}.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert call(lesions, organs, out) == [names[0], *names[2:]]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    call(lesions, organs, tmp_path / "at once")
+    ours, other = contents(out), contents(tmp_path / "at once")
+    assert ours.keys() == other.keys()
+    assert {k for k in ours if ours[k] != other[k]} <= {
+        "auxiliary/quality.json"
+    }  # names the folder
+
+
+def test_unfinished_work_of_another_kind_is_not_mixed_in(lesions, organs, tmp_path):
+    out = tmp_path / "out"
+    call(lesions, organs, out, stop="phantom_002")
+    with pytest.raises(HinterlandError, match=r"asked for differently \(structures\)"):
+        call(lesions, organs, out, patterns=("spine",))
+    assert call(lesions, organs, out, patterns=("spine",), overwrite=True)
+    assert json.loads((out / "auxiliary" / "quality.json").read_text())["integers"]["spine"]
+
+
+def test_an_early_stop_leaves_nothing(lesions, organs, tmp_path):
+    call(lesions, organs, tmp_path / "out", stop="phantom_000")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_replaced_unasked(lesions, organs, tmp_path):
+    out = tmp_path / "out"
+    call(lesions, organs, out)
+    before = contents(out)
+    with pytest.raises(HinterlandError, match=r"exists already\. Give --overwrite"):
+        call(lesions, organs, out, patterns=("spine",))
+    assert contents(out) == before
+    call(lesions, organs, out, patterns=("spine",), overwrite=True)
+    assert contents(out) != before
+    other = tmp_path / "precious"
+    other.mkdir()
+    with pytest.raises(HinterlandError, match="not made by this command"):
+        call(lesions, organs, other, overwrite=True)
+
+
+def test_copies_stand_alone(lesions, organs, tmp_path):
+    call(lesions, organs, tmp_path / "out", copy=True)
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.is_symlink()]
