@@ -8,7 +8,7 @@ import torch
 
 from hinterland.data.prepared import prepare
 from hinterland.inference.volumes import Predictor
-from hinterland.training.validate import dice, mean_score, validate
+from hinterland.training.validate import dice, mean_score, sureness, validate
 
 
 def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
@@ -24,12 +24,15 @@ def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
         return p.view(1, -1, 1, 1, 1).expand(len(x), -1, *x.shape[2:])
 
     predictor = Predictor(model, plan, cells)
-    scores = validate(predictor, phantoms.val, prepared, spec, spec.table, at)
+    scores, sure = validate(predictor, phantoms.val, prepared, spec, spec.table, at)
     case = phantoms.val[0]
     label = np.asarray(prepared[case.name].label)
     value = {leaves: v for v, leaves in spec.schemes["full"].values}[cells.groups[lesion]]
     share = float((label == value).mean())
     assert scores[case.name] == {"lesion": pytest.approx(2 * share / (1 + share))}
+    entropy = -(p * p.log()).sum() / np.log(len(p))
+    expected = {"confidence": 0.4, "entropy": float(entropy)}
+    assert sure[case.name] == pytest.approx(expected, abs=1e-5)
 
 
 def test_dice_ignores_undecided_voxels_and_scores_empty_masks():
@@ -45,3 +48,10 @@ def test_mean_score_is_over_cases_then_groups():
     score, means = mean_score({"a": {"x": 1.0, "y": 0.0}, "b": {"x": 0.5}})
     assert means == {"x": 0.75, "y": 0.0}
     assert score == pytest.approx(0.375)
+
+
+def test_sureness_is_one_and_zero_where_nothing_is_open():
+    certain = np.log(np.array([[1 - 1e-9, 1e-9], [1e-9, 1 - 1e-9]]))
+    assert sureness(certain) == pytest.approx({"confidence": 1.0, "entropy": 0.0}, abs=1e-6)
+    even = np.log(np.full((4, 3), 0.25))
+    assert sureness(even) == pytest.approx({"confidence": 0.25, "entropy": 1.0})

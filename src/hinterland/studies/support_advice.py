@@ -244,7 +244,7 @@ def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
     """(cases, supports) Dice of the probe; NaN where a case does not decide it."""
     from hinterland.training.validate import validate
 
-    scores = validate(
+    scores, _ = validate(
         probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.table, marks.at
     )
     rows = [[scores[c.name].get(s, np.nan) for s in marks.supports] for c in held]

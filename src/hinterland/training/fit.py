@@ -139,13 +139,14 @@ class Trainer:
 
     def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
         """Validate, log, and save: last always, best where the mean Dice is the highest so far."""
-        scores = self._validate(engine)
+        scores, sure = self._validate(engine)
         best = self.position.best
         if engine.trainer.global_rank == 0:
             score, means = mean_score(scores)
             at = engine.offset + engine.step
             if scores:
                 values = {"val/dice": score, **{f"val/dice/{k}": v for k, v in means.items()}}
+                values |= {f"val/{k}": v for k, v in mean_score(sure)[1].items()}
                 if logbook:
                     logbook.write(engine.phase.name, at - 1, values)
                 self._message = f"val Dice {score:.3f}"
@@ -164,21 +165,24 @@ class Trainer:
             self.position = Position(engine.index, engine.step, best)
         engine.trainer.strategy.barrier()
 
-    def _validate(self, engine: Engine) -> dict[str, dict[str, float]]:
-        """Scores of all validation cases; each process predicts its share."""
+    def _validate(
+        self, engine: Engine
+    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+        """Scores and sureness of all validation cases; each process predicts its share."""
         trainer = engine.trainer
         cases = self.record.cases(self.dataset, "val")[trainer.global_rank :: trainer.world_size]
         self.networks.eval()
-        scores = validate(
+        found = validate(
             self.predictor(engine.device, mirror=False), cases, self.prepared, self.spec,
             self.setting.table, self.spec.target,
         )  # fmt: skip
         self.networks.train()
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, scores)
-            scores = {k: v for part in parts for k, v in part.items()}
-        return scores
+            torch.distributed.all_gather_object(parts, found)
+            scores, sure = ({k: v for part in parts for k, v in part[i].items()} for i in (0, 1))
+            return scores, sure
+        return found
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
         """The current networks as a predictor of volumes."""

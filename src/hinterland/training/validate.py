@@ -1,4 +1,4 @@
-"""Dice on whole validation volumes, for choosing the best checkpoint."""
+"""Dice on whole validation volumes, for choosing the best checkpoint, and how sure it is."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def validate(
     spec: LabelSpec,
     table: LeafSetTable,
     at: Coarsening,
-) -> dict[str, dict[str, float]]:
-    """Case -> group of `at` -> Dice on the preprocessed grid.
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Two tables: case -> group of `at` -> Dice on the preprocessed grid; case -> `sureness`.
 
     Voxels whose annotation does not decide a group are left out of its Dice; a group that no voxel
     decides is missing from the result. Both masks empty counts 1, one empty 0, as in the report's
@@ -30,6 +30,7 @@ def validate(
     member, decided = table.member(at), table.decided(at)
     group_of = at.over(predictor.cells).argmax(axis=0)
     scores: dict[str, dict[str, float]] = {}
+    sure: dict[str, dict[str, float]] = {}
     for case in cases:
         if not case.labelled:
             continue
@@ -40,12 +41,24 @@ def validate(
         cells = predictor.log_probabilities(np.asarray(stored.image), predictor.cells)
         predicted = group_of[cells.argmax(axis=0)]
         scores[case.name] = {}
+        region = predicted != at.background
         for group in at.foreground:
             known = decided[rows, group]
             if known.any():
                 truth = member[rows, group] & known
+                region |= truth
                 scores[case.name][at.names[group]] = dice(predicted == group, truth, known)
-    return scores
+        if region.any():
+            sure[case.name] = sureness(cells[:, region])
+    return scores, sure
+
+
+def sureness(log_probabilities: np.ndarray) -> dict[str, float]:
+    """Of log-probabilities (cells, voxels), the means over voxels of the largest probability
+    ("confidence"), and of the entropy over log(cells), from 0 to 1 ("entropy")."""
+    p = np.exp(log_probabilities)
+    entropy = -(p * log_probabilities).sum(axis=0) / np.log(len(p))
+    return {"confidence": float(p.max(axis=0).mean()), "entropy": float(entropy.mean())}
 
 
 def dice(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
