@@ -39,15 +39,16 @@ def read_clicks(path: Path) -> dict[str, dict[str, list[Click]]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            table = csv.DictReader(file)
+            rows, columns = list(table), table.fieldnames or []
     except FileNotFoundError:
         raise HinterlandError(f"there is no click file {path}.") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise HinterlandError(f"{path} is no CSV file: {error}.") from None
-    missing = [c for c in _COLUMNS if not rows or c not in rows[0]]
+    missing = [c for c in _COLUMNS if c not in columns]
     if missing:
         raise HinterlandError(
-            f"{path} has no column {missing[0]!r} (or no line); expected {', '.join(_COLUMNS)} "
+            f"{path} has no column {missing[0]!r}; expected {', '.join(_COLUMNS)} "
             "and, if wanted, positive."
         )
     found: dict[str, dict[str, list[Click]]] = {}

@@ -108,7 +108,7 @@ class MasksOnDisk:
             missing = [n for s in structures for n in s.sources if self._file(case, n) is None]
             if missing:
                 expected = {
-                    "multi-label": f"{self.folder / case.name}.nii.gz",
+                    "multi-label": f"{self._first.parent / case.name}.nii.gz",
                     "case folders": f"{self.folder / case.name / missing[0]}.nii.gz",
                     "structure folders": f"{self.folder / missing[0] / case.name}.nii.gz",
                 }[self.kind]
@@ -117,6 +117,10 @@ class MasksOnDisk:
                     f"such as {expected}. Add it, choose other --cases, or give --allow-missing: "
                     "nothing is then said about the structure in such a case."
                 )
+
+    @property
+    def _first(self) -> Path:
+        return next(file for files in self.files.values() for file in files.values())
 
     def _file(self, case: Case, name: str) -> Path | None:
         files = self.files.get(case.name, {})
