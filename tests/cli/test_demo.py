@@ -20,16 +20,18 @@ TINY = {
 
 def test_stopped_and_gone_on(tmp_path, monkeypatch, hinterland):
     out = tmp_path / "demo"
-    ticks: list[tuple[int, int, str]] = []
+    begun: list[str] = []
+    ticks: list[tuple[str, int, int]] = []
 
     def stop(done: int, total: int, message: str) -> None:
-        ticks.append((done, total, message))
-        if "backsplit" in message:
+        ticks.append((begun[-1], done, total))
+        if begun[-1].startswith("backsplit (2 of 3)"):
             raise KeyboardInterrupt
 
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        run_demo(out, seed=1, steps=3, report=stop, **TINY)
-    assert ticks[0][:2] == (1, 9)
+        run_demo(out, seed=1, steps=3, report=stop, stage=begun.append, **TINY)
+    assert ticks[:3] == [("binary (1 of 3): training", done, 3) for done in (1, 2, 3)]
+    assert ticks[3][0] == "binary (1 of 3): predicting and evaluating"
     assert not (out / "report.html").exists()
     finished = (out / "runs" / "binary" / "summary.json").stat().st_mtime_ns
 
@@ -64,7 +66,7 @@ def test_arms_that_cannot_be_compared(tmp_path, arms):
 def _result(**values):
     known = {"group": "lesion", "metric": "dice", "method": "backsplit", "baseline": False, "n": 12,
              "mean": 0.6, "difference": 0.1, "difference_low": 0.05, "difference_high": 0.15,
-             "p": 0.01}  # fmt: skip
+             "p_holm": 0.01}  # fmt: skip
     return SimpleNamespace(**{**known, **values})
 
 
@@ -74,9 +76,9 @@ def _result(**values):
         ({}, "backsplit is better"),
         ({"difference": -0.1, "difference_low": -0.2, "difference_high": -0.1}, "is worse"),
         ({"metric": "hd95"}, "is worse"),
-        ({"p": 0.2}, "no difference is shown"),
+        ({"p_holm": 0.2}, "no difference is shown"),
         ({"difference_low": -0.01}, "no difference is shown"),
-        ({"p": float("nan")}, "no difference is shown"),
+        ({"p_holm": float("nan")}, "no difference is shown"),
     ],
 )
 def test_the_finding_says_what_the_figures_say(values, verdict):
