@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hinterland import __version__
+from hinterland.cli.advise_annotate import advise_annotate
 from hinterland.cli.advise_supports import advise_supports
 from hinterland.cli.auxiliary import (
     masks,
@@ -78,6 +79,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         study_supports,
         "Dataset116_MyoPS partial --supports LV,RV --steps 2000 --out partial",
     ),
+    "advise annotate": (advise_annotate, "runs/cvbm new_scans --out ranking.csv --maps maps"),
     "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
 }
 GROUPS = {

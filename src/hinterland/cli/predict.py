@@ -11,6 +11,7 @@ from hinterland.cli.options import JsonOption, OverwriteOption, RunArgument
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
+    from hinterland.training.run import Run
     from hinterland.types import Case
 
 
@@ -38,6 +39,22 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the groups' probabilities, too.")
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Write maps of the entropy of the prediction (0 sure, 1 no idea); with several "
+            "decoders or networks, of their mean.",
+        ),
+    ] = False,
+    disagreement: Annotated[
+        bool,
+        typer.Option(
+            "--disagreement",
+            help="Write maps of how far a method's decoders or networks differ (0 to 1), such as "
+            "the foreground and background views of cvbm.",
+        ),
+    ] = False,
     checkpoint: Annotated[
         str | None,
         typer.Option("--checkpoint", help="`best` or `last`. Default: the one the run reports."),
@@ -57,9 +74,11 @@ def predict(
 ) -> None:
     """Segment images with a trained run; the output has the geometry of the input.
 
-    A dataset.json beside the segmentations says what their integers mean.
+    A dataset.json beside the segmentations says what their integers mean. Probabilities and maps
+    are in folders of their own inside OUT.
     """
     from hinterland.labels import group_values
+    from hinterland.studies.annotate import refuse_existing, write_maps
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError
 
@@ -73,6 +92,12 @@ def predict(
     question = record.spec.question(at) if at else model.method.cells
     question.over(model.method.cells)  # refuse before anything is read
     cases = find_cases(images, len(record.plan.channels))
+    asked = (("uncertainty", uncertainty), ("disagreement", disagreement))
+    maps = tuple(kind for kind, wanted in asked if wanted)
+    if not overwrite:
+        refuse_existing(out, cases, maps)
+    if disagreement:
+        _refuse_single_opinion(model)
     predictor = model.predictor(
         checkpoint,  # type: ignore[arg-type]
         accelerator=accelerator,
@@ -89,12 +114,33 @@ def predict(
             predictor=predictor,
             tick=tick,
         )
+        if maps:
+            tick.stage("maps")
+            write_maps(
+                model, cases, out, maps, which=checkpoint,  # type: ignore[arg-type]
+                predictor=predictor, overwrite=overwrite, tick=tick,
+            )  # fmt: skip
     values = group_values(question, record.spec.default_scheme)
     screen.say(
         f"{len(cases)} segmentations in {out}: "
         + ", ".join(f"{value} {name}" for name, value in values.items())
     )
-    screen.result({"out": str(out), "cases": [c.name for c in cases], "labels": values})
+    if maps:
+        screen.say(f"maps in {', '.join(str(out / kind) for kind in maps)}")
+    content = {"out": str(out), "cases": [c.name for c in cases], "labels": values}
+    screen.result({**content, "maps": [str(out / kind) for kind in maps]})
+
+
+def _refuse_single_opinion(run: Run) -> None:
+    from hinterland.methods import Method
+    from hinterland.types import HinterlandError
+
+    if type(run.method).estimates is Method.estimates:
+        raise HinterlandError(
+            f"--disagreement: {run.record.method} has one opinion of an image, so there is nothing "
+            "to disagree. Take --uncertainty, or train a method with several decoders or networks "
+            "(cvbm, mc-net, cps)."
+        )
 
 
 def find_cases(images: list[Path], channels: int) -> tuple[Case, ...]:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from hinterland.data.geometry import Geometry
     from hinterland.data.volume import Volume
+    from hinterland.inference.volumes import Predictor
     from hinterland.methods import Method
-    from hinterland.training.run import Run
+    from hinterland.training.run import Run, Which
 
 MAPS = ("uncertainty", "disagreement")
 
@@ -77,7 +78,7 @@ def rank_cases(
     Columns: rank (from 1), case, group, score, uncertainty, and one a foreground cell. With several
     opinions the score is the mean over foreground cells of `soft_jaccard_distance`; with one it is
     the `uncertainty` column: entropy summed over voxels, over the expected foreground in voxels.
-    maps: a folder for CASE_uncertainty and CASE_disagreement, in the geometry of the images.
+    maps: a folder for the maps of `write_maps`.
 
     Raises HinterlandError: no cases, or maps exist and may not be overwritten.
     """
@@ -86,12 +87,12 @@ def rank_cases(
     if not cases:
         raise HinterlandError("there are no cases to rank. Give a folder of images.")
     if maps is not None and not overwrite:
-        _refuse_existing(maps, cases)
+        refuse_existing(maps, cases)
     cells = run.method.cells
     rows = []
     for done, (case, volume, geometry, estimates) in enumerate(_opinions(run, cases), start=1):
         mean = np.mean(estimates, axis=0)
-        found = {"uncertainty": uncertainty(mean), "disagreement": disagreement(estimates)}
+        found = _maps(estimates, MAPS)
         expected = mean[list(cells.foreground)].sum() + 1
         row: dict[str, object] = {"case": case.name, "group": case.group}
         row["uncertainty"] = float(found["uncertainty"].sum() / expected)
@@ -102,7 +103,7 @@ def rank_cases(
             row |= {cells.names[cell]: value for cell, value in distances.items()}
         rows.append(row)
         if maps is not None:
-            _write_maps(maps, case, volume, geometry, found, overwrite)
+            _write(maps, case, volume, geometry, found, overwrite)
         if tick:
             tick(done, len(cases))
     table = pd.DataFrame(rows).sort_values("score", ascending=False, kind="stable")
@@ -111,8 +112,46 @@ def rank_cases(
     return table[[*front, *(c for c in table.columns if c not in front)]].reset_index(drop=True)
 
 
+def write_maps(
+    run: Run,
+    cases: Sequence[Case],
+    out: Path,
+    kinds: Sequence[str] = MAPS,
+    *,
+    which: Which | None = None,
+    predictor: Predictor | None = None,
+    overwrite: bool = False,
+    tick: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write OUT/KIND/CASE of each kind, floats from 0 to 1 in the geometry of the images.
+
+    kinds: "uncertainty", the entropy of the mean of the run's opinions, and "disagreement" between
+    them, which is 0 where a method has one opinion only. predictor: of `which` checkpoint.
+
+    Raises HinterlandError if a map exists and may not be overwritten, before anything is computed.
+    """
+    if not overwrite:
+        refuse_existing(out, cases, kinds)
+    opinions = _opinions(run, cases, which, predictor)
+    for done, (case, volume, geometry, estimates) in enumerate(opinions, start=1):
+        _write(out, case, volume, geometry, _maps(estimates, kinds), overwrite)
+        if tick:
+            tick(done, len(cases))
+
+
+def _maps(estimates: Sequence[np.ndarray], kinds: Sequence[str]) -> dict[str, np.ndarray]:
+    make = {
+        "uncertainty": lambda: uncertainty(np.mean(estimates, axis=0)),
+        "disagreement": lambda: disagreement(estimates),
+    }
+    return {kind: make[kind]() for kind in kinds}
+
+
 def _opinions(
-    run: Run, cases: Sequence[Case]
+    run: Run,
+    cases: Sequence[Case],
+    which: Which | None = None,
+    predictor: Predictor | None = None,
 ) -> Iterator[tuple[Case, Volume, Geometry, list[np.ndarray]]]:
     """Each case with the probabilities (cells, z, y, x) of every opinion, preprocessed geometry."""
     from dataclasses import replace
@@ -122,8 +161,8 @@ def _opinions(
     from hinterland.data.preprocessing import preprocess
     from hinterland.data.volume import read_volume
 
-    predictor = run.predictor()
-    networks = run.networks().to(predictor.options.device)
+    predictor = predictor or run.predictor(which)
+    networks = run.networks(which).to(predictor.options.device)
     method, plan = run.method, run.record.plan
     probe = torch.zeros(1, len(plan.channels), *plan.patch_size, device=predictor.options.device)
     with torch.inference_mode():
@@ -145,29 +184,30 @@ def _opinion(method: Method, networks: ModuleDict, index: int, image: Tensor) ->
 
 
 def map_path(folder: Path, case: Case, kind: str) -> Path:
-    """Where a map of a case is written."""
+    """Where a map of a case is written: FOLDER/KIND/CASE.nii.gz, or another floating format."""
     from hinterland.data.volume import file_ending, probability_ending
 
-    return folder / f"{case.name}_{kind}{probability_ending(file_ending(case.images[0]))}"
+    return folder / kind / f"{case.name}{probability_ending(file_ending(case.images[0]))}"
 
 
-def _refuse_existing(folder: Path, cases: Sequence[Case]) -> None:
-    existing = [p for c in cases for k in MAPS if (p := map_path(folder, c, k)).exists()]
+def refuse_existing(folder: Path, cases: Sequence[Case], kinds: Sequence[str] = MAPS) -> None:
+    """HinterlandError if a map is there already."""
+    existing = [p for c in cases for k in kinds if (p := map_path(folder, c, k)).exists()]
     if existing:
         raise HinterlandError(
             f"{existing[0]} exists already. Give --overwrite to replace it, or another folder."
         )
 
 
-def _write_maps(
+def _write(
     folder: Path, case: Case, volume: Volume, geometry: Geometry,
     maps: dict[str, np.ndarray], overwrite: bool,
 ) -> None:  # fmt: skip
     from hinterland.data.volume import write_probabilities
 
-    folder.mkdir(parents=True, exist_ok=True)
     for kind, values in maps.items():
         # Outside of the crop the image is zero and the answer known: the map is 0 there.
         restored = geometry.undo(values[None], background=-1)
         path = map_path(folder, case, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_probabilities(path, restored, like=volume, overwrite=overwrite)

@@ -1,0 +1,60 @@
+"""`hinterland advise annotate`: which unlabelled cases to annotate next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hinterland.cli.options import JsonOption, OverwriteOption, RunArgument
+from hinterland.cli.screen import Screen, guarded
+from hinterland.cli.tables import plain_table
+
+SHOWN = 20
+
+
+@guarded
+def advise_annotate(
+    run: RunArgument,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGES...", help="A folder of images, or image files."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="CSV", help="Write the whole table.")
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option("--maps", metavar="DIR", help="Write uncertainty and disagreement maps."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank cases by how far the opinions of a model differ about them, the most telling first.
+
+    cvbm, mc-net and cps have several opinions; for a method with one, the entropy of its prediction
+    over its volume ranks.
+    """
+    from hinterland.cli.predict import find_cases
+    from hinterland.studies.annotate import rank_cases
+    from hinterland.training.run import Run
+    from hinterland.types import HinterlandError
+
+    screen = Screen(as_json)
+    if out is not None and out.exists() and not overwrite:
+        raise HinterlandError(f"{out} exists already. Give --overwrite, or another --out.")
+    model = Run(run)
+    cases = find_cases(images, len(model.record.plan.channels))
+    with screen.progress("ranking") as tick:
+        table = rank_cases(model, cases, maps=maps, overwrite=overwrite, tick=tick)
+    if out is not None:
+        from hinterland.data.stamps import write_text
+
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, table.to_csv(index=False))
+    shown = table.head(SHOWN).drop(columns="group")
+    screen.say(plain_table(shown, f"{len(table)} cases, the one to annotate first on top"))
+    if len(table) > SHOWN:
+        screen.say(f"{len(table) - SHOWN} more" + (f" in {out}" if out else "; see --out"))
+    screen.result({"cases": table.to_dict("records"), "out": str(out) if out else None})
