@@ -25,9 +25,10 @@ rule (t = 0.5; tau is half the area of the smallest target, as the paper's 100 p
 checkpoint with the best balanced accuracy on validation images is tested. Size `cpu` is the paper's
 world at 2/7 of its edges (64 pixels, 10 objects, 4,000 training images for 100,000, 600 steps of
 32); world, budget and learning rate (3e-3 of 1e-3, 3e-3, 1e-2) were chosen once for all sweeps and
-arms, on images that are not tested here, by balanced accuracy at 125 to 4,000 training images. Balanced accuracy is at one half, as in the
-paper, and beside it at the Youden point of the validation images; intervals are 95 % bootstraps
-over test images of one seed. Robust: on test images that break the spurious correlation.
+arms, on images that are not tested here, by balanced accuracy at 125 to 4,000 training images.
+Balanced accuracy is at one half, as in the paper, and beside it at the Youden point of the
+validation images; intervals are 95 % bootstraps over test images of one seed. Robust: on test
+images that break the spurious correlation.
 """
 METRICS = (
     ("balanced accuracy", "balanced_accuracy"),

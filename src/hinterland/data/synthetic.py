@@ -86,8 +86,11 @@ class SyntheticParameters:
         for name in ("target", "spurious", "background"):
             for axis in "xy":
                 self._check_range(f"{name}_{axis}")
-        stamp(self.target_shape, self.target_radii[0][0])
+        for radius, _ in self.target_radii:
+            stamp(self.target_shape, radius)
         stamp(self.spurious_shape, self.spurious_radius)
+        for shape in self.background_shapes:
+            stamp(shape, self.background_radius)
         for colour in (self.target_colour, self.spurious_colour, *self.background_colours):
             colour_index(colour)
         most = len(self._all_kinds)
