@@ -65,7 +65,7 @@ def test_gradients_equal_finite_differences(form, dims):
     features, mask = random_layer(0, dims, items=2)
 
     def loss(f):
-        layer = sides(rms_normalise(f), mask, 1 - mask, form)
+        layer = sides(f, mask, 1 - mask, form, normalise=True)
         return feature_discrepancy(layer) + exchanged_discrepancy(layer, 1)
 
     assert torch.autograd.gradcheck(loss, features.requires_grad_())
@@ -164,6 +164,25 @@ def test_equal_features_on_both_sides_give_a_finite_loss_and_gradient():
     zero = torch.zeros(1, 2, 2, 2, requires_grad=True)
     feature_discrepancy(sides(rms_normalise(zero), mask, 1 - mask, "sum")).backward()
     assert zero.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_normalising_the_vectors_is_normalising_the_map(form):
+    values, gradients = [], []
+    for way in (0, 1):
+        features, mask = random_layer(8)
+        features.requires_grad_()
+        layer = (
+            sides(features, mask, 1 - mask, form, normalise=True)
+            if way
+            else sides(rms_normalise(features), mask, 1 - mask, form)
+        )
+        loss = feature_discrepancy(layer) + exchanged_discrepancy(layer, 1)
+        loss.backward()
+        values.append(loss.item())
+        gradients.append(features.grad)
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-8)
 
 
 def test_scale_cannot_win_after_rms_normalisation():

@@ -8,12 +8,13 @@ Every group of a coarsening is a foreground of its own, against all the rest.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from hinterland.losses.reduce import all_sum
 
@@ -70,11 +71,32 @@ def rms_normalise(features: Float[Tensor, "batch channels *space"]) -> Tensor:
     return features / (features.square().mean(dim=axes, keepdim=True) + EPS).sqrt()
 
 
+class _Sums(torch.autograd.Function):
+    """Sums over masks, and the sum of squares, of a map: autograd alone would pass over the map,
+    which may be larger than all else in a step, twice as often.
+
+    (B, C, V), (B, M, V) -> sum_v m_v F_v (B, M, C), sum_cv F_cv^2 (B,).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, flat: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(flat, masks)
+        return masks @ flat.mT, torch.linalg.vector_norm(flat, dim=(1, 2)).square()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_sums: Tensor, of_square: Tensor) -> tuple[Tensor, None]:
+        flat, masks = ctx.saved_tensors
+        gradient = of_sums.mT @ masks
+        return gradient.addcmul_(flat, 2 * of_square[:, None, None]), None
+
+
 def sides(
     features: Float[Tensor, "batch channels *space"],
     foreground: Float[Tensor, "batch groups *space"],
     background: Float[Tensor, "batch groups *space"],
     form: Form = "prototype",
+    normalise: bool = False,
 ) -> Sides:
     """F_g and B_g of a layer, in one of three readings of the paper's Definition 1.
 
@@ -84,18 +106,23 @@ def sides(
 
     As y b = 0, ||F_g - B_g||^2 of the map form is sum_v (mean_c F_vc)^2 over decided positions: it
     does not depend on the mask.
+
+    normalise: as if `features` had passed `rms_normalise`; the forms are linear in the features (or
+    blind to their scale), so that the result is divided instead of a whole map.
     """
     flat = features.flatten(2)
     y, b = foreground.flatten(2), background.flatten(2)
+    sums, square = _Sums.apply(flat, torch.cat([y, b], dim=1))
+    scale = (square / flat[0].numel() + EPS).rsqrt()[:, None, None] if normalise else 1.0
     count_y, count_b = y.sum(-1), b.sum(-1)
     has = (count_y > 0, count_b > 0)
     if form == "map":
-        mean = flat.mean(dim=1, keepdim=True)
+        mean = flat.mean(dim=1, keepdim=True) * scale
         return Sides(mean * y, mean * b, *has)
-    one, other = (torch.einsum("bcv,bgv->bgc", flat, mask) for mask in (y, b))
+    one, other = sums.split(y.shape[1], dim=1)
     if form == "prototype":
-        one = one / count_y.clamp(min=1)[..., None]
-        other = other / count_b.clamp(min=1)[..., None]
+        one = one / count_y.clamp(min=1)[..., None] * scale
+        other = other / count_b.clamp(min=1)[..., None] * scale
     else:
         total = (flat.sum(-1).square().sum(-1) + EPS**2).sqrt()[:, None, None]
         one, other = one / total, other / total

@@ -17,7 +17,6 @@ from hinterland.losses.discrepancy import (
     exchanged_discrepancy,
     feature_discrepancy,
     pool_membership,
-    rms_normalise,
     sides,
 )
 from hinterland.methods.base import Losses, Method, Regulariser, Setting
@@ -133,9 +132,7 @@ class FeatureDiscrepancy(Regulariser):
                 size = tuple(features.shape[2:])
                 if size not in pooled:
                     pooled[size] = pool_membership(member, decided, size)
-                if self.normalise:
-                    features = rms_normalise(features)
-                layer = sides(features, *pooled[size], self.form)
+                layer = sides(features, *pooled[size], self.form, self.normalise)
                 values.append(
                     torch.stack([feature_discrepancy(layer), self._exch(layer, view, shift)])
                 )
