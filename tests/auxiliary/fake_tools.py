@@ -49,7 +49,8 @@ def get_task_config(task, fast=False, fastest=False, quiet=False, robust_crop=No
     return {"task_id": [850] if task == "total_mr" else 925}
 def totalsegmentator(input, output=None, ml=False, nr_thr_resamp=1, nr_thr_saving=6, fast=False,
                      nora_tag="None", preview=False, task="total", roi_subset=None,
-                     statistics=False, radiomics=False, crop_path=None, body_seg=False, force_split=False,
+                     statistics=False, radiomics=False, crop_path=None, body_seg=False,
+                     force_split=False,
                      output_type="nifti", quiet=False, verbose=False, test=0, skip_saving=False,
                      device="gpu", license_number=None):
     print("If you use this tool please cite: ...")

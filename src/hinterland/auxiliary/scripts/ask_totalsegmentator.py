@@ -43,7 +43,7 @@ def prepare(task: str, fast: bool, licence_number: str | None) -> list[str] | No
             )
     try:
         from totalsegmentator.python_api import get_task_config
-    except ImportError:  # before 2.15: fetched when the first case is segmented
+    except ImportError:  # older versions: fetched when the first case is segmented
         return None
     ids = get_task_config(task, fast=fast, quiet=True)["task_id"]
     ids = ids if isinstance(ids, list) else [ids]
