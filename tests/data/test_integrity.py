@@ -16,7 +16,6 @@ import pytest
 
 from hinterland.data import integrity
 from hinterland.data.integrity import check_dataset
-from hinterland.data.integrity_pool import results
 from hinterland.data.report import Report
 
 DATA = Path(os.environ.get("HINTERLAND_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -506,18 +505,6 @@ def test_a_killed_worker_is_an_error_of_its_case(
     assert [(p.code, p.case) for p in report.problems] == [("worker-died", "a1")]
     assert "memory" in report.problems[0].message
     assert report.cases == 5
-
-
-def _die_on_three(item: int) -> int:
-    if item in (3, 4):
-        os._exit(9)
-    return item * item
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_pool_goes_on_after_deaths(workers: int) -> None:
-    found = dict(results(_die_on_three, list(range(9)), workers))
-    assert found == {i: None if i in (3, 4) else i * i for i in range(9)}
 
 
 def test_memory_error_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from hinterland.data.planning import make_plan
 from hinterland.data.prepared import prepare, preprocessing_hash
 from hinterland.data.preprocessing import preprocess
 from hinterland.data.volume import Volume
-from hinterland.data.workers import map_cases
+from hinterland.data.workers import map_cases, outcomes
 from hinterland.labels import LabelSpec, LabelTree, Scheme
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -220,6 +220,38 @@ def test_dead_worker_is_reported_by_case_name():
     assert map_cases(work, [0, 1, 2, 4], names[:4], workers=3) == [0, 1, 4, 16]
     with pytest.raises(RuntimeError, match="a bug of ours"):
         map_cases(work, [1, 7], ["a", "b"], workers=2)
+
+
+def _die_on_three(item: int) -> int:
+    if item in (3, 4):
+        os._exit(9)
+    return item * item
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_others_go_on_after_deaths(workers):
+    found = dict(outcomes(_die_on_three, list(range(9)), workers))
+    assert {i: o.result for i, o in found.items() if o.kind == "done"} == {
+        i: i * i for i in range(9) if i not in (3, 4)
+    }
+    assert [found[i].kind for i in (3, 4)] == ["died", "died"]
+    assert found[3].message == "ended (9)"
+
+
+def _die_beside_another(item: str) -> str:
+    """Dies unless it is alone: the other process's mark is a file."""
+    mark = Path(item)
+    if mark.with_name("first").exists() and mark.name == "second":
+        return "fitted"
+    if mark.name == "second":
+        mark.with_name("first").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def test_a_case_that_only_fits_alone_is_tried_again(tmp_path):
+    items = [str(tmp_path / name) for name in ("a", "second", "b")]
+    assert map_cases(_die_beside_another, items, items, workers=2) == ["done", "fitted", "done"]
 
 
 def test_record_is_plain_json(dataset, tmp_path):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hinterland.data.integrity_case import CaseFacts, CaseTask, check_case
-from hinterland.data.integrity_pool import results
 from hinterland.data.read import scan
 from hinterland.data.report import Problem, Report
+from hinterland.data.workers import Outcome, outcomes
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, Dataset
 
@@ -45,8 +45,8 @@ def check_dataset(
     ]
     facts: list[CaseFacts] = []
     count = min(2, os.cpu_count() or 1) if workers is None else workers
-    for done, (index, found) in enumerate(results(check_case, tasks, count), start=1):
-        facts.append(found or _died(tasks[index].case))
+    for done, (index, found) in enumerate(outcomes(check_case, tasks, count), start=1):
+        facts.append(found.result or _failed(tasks[index].case, found))
         if progress is not None:
             progress(done, len(tasks))
     order = {c.name: i for i, c in enumerate(dataset.cases)}
@@ -56,11 +56,13 @@ def check_dataset(
     return Report.of(problems, cases=len(dataset))
 
 
-def _died(case: Case) -> CaseFacts:
+def _failed(case: Case, outcome: Outcome[CaseFacts]) -> CaseFacts:
+    if outcome.kind == "bug":
+        raise RuntimeError(f"case {case.name!r}: {outcome.message}")
     message = (
-        "the process that read this case died, again when it was tried alone: most likely the "
-        "system killed it because memory ran out, or a file makes the reading library crash. Give "
-        "it more memory, or look at the files of the case one by one."
+        f"the process that read this case {outcome.message}, again when it was tried alone: most "
+        "likely the system killed it because memory ran out, or a file makes the reading library "
+        "crash. Give it more memory, or look at the files of the case one by one."
     )
     return CaseFacts(case.name, [Problem("error", "worker-died", case.name, message)])
 

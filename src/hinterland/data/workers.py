@@ -6,17 +6,27 @@ import multiprocessing
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from hinterland.types import HinterlandError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What became of an item: its result, the user's mistake, our own, or its process died."""
+
+    kind: Literal["done", "user", "bug", "died"]
+    result: Result | None = None
+    message: str = ""
 
 
 def map_cases(
@@ -28,26 +38,78 @@ def map_cases(
 ) -> list[Result]:
     """`[function(item) for item in items]`, in that order, `workers` at a time.
 
-    With 0 workers (or one item) everything runs in this process. `progress(done, total)` is called
-    after each item. Raises HinterlandError with the case's name when the function does so or when
-    the process that works on the case dies (as it does when memory runs out), and RuntimeError with
-    the worker's traceback for anything else. Never more than `workers` cases are in memory.
+    With one item everything runs in this process. `progress(done, total)` is called after each
+    item. Raises HinterlandError with the case's name when the function does so or when the process
+    that works on the case dies (as it does when memory runs out), and RuntimeError with the
+    worker's traceback for anything else. Never more than `workers` cases are in memory.
     """
-    report = progress or (lambda done, total: None)
-    if workers <= 0 or len(items) <= 1:
-        results = []
-        for item, name in zip(items, names, strict=True):
-            try:
-                results.append(function(item))
-            except HinterlandError as error:
-                raise HinterlandError(f"case {name!r}: {error}") from error
-            report(len(results), len(items))
-        return results
-    pool = [_Worker.start(function) for _ in range(min(workers, len(items)))]
+    found: dict[int, Any] = {}
+    for index, outcome in outcomes(function, items, workers if len(items) > 1 else 0):
+        where = f"case {names[index]!r}: "
+        if outcome.kind == "bug":
+            raise RuntimeError(where + outcome.message)
+        if outcome.kind == "died":
+            raise HinterlandError(
+                f"{where}the process working on it {outcome.message}, again when it was tried "
+                "alone. If it was signal 9, memory ran out: use a machine with more. Cases that "
+                "were finished are kept."
+            )
+        if outcome.kind == "user":
+            raise HinterlandError(where + outcome.message)
+        found[index] = outcome.result
+        if progress:
+            progress(len(found), len(items))
+    return [found[i] for i in range(len(items))]
+
+
+def outcomes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int
+) -> Iterator[tuple[int, Outcome[Result]]]:
+    """Pairs (index, outcome) as they come; with 0 workers all in this process, in order.
+
+    An item whose process died is tried again when all others are done, alone: two big scans may
+    fit one after the other that did not fit side by side.
+    """
+    if workers <= 0:
+        yield from ((i, _attempt(function, item)) for i, item in enumerate(items))
+        return
+    suspects = []
+    for index, outcome in _round(function, items, range(len(items)), workers):
+        if outcome.kind == "died":
+            suspects.append(index)
+        else:
+            yield index, outcome
+    for index in suspects:
+        yield from _round(function, items, [index], 1)
+
+
+def _round(
+    function: Callable[[Any], Any], items: Sequence[Any], indices: Sequence[int], workers: int
+) -> Iterator[tuple[int, Outcome[Any]]]:
+    waiting = iter(indices)
+    pool: dict[Connection, _Worker] = {}
+
+    def employ(worker: _Worker | None) -> None:
+        index = next(waiting, None)
+        if index is None:
+            if worker:
+                worker.stop()
+            return
+        worker = worker or _Worker.start(function)
+        pool[worker.connection] = worker
+        worker.give(index, items[index])
+
     try:
-        return _distribute(pool, items, names, report)
+        for _ in range(min(workers, len(indices))):
+            employ(None)
+        while pool:
+            for connection in wait(list(pool)):
+                worker = pool.pop(connection)  # type: ignore[call-overload]
+                outcome = worker.take()
+                yield worker.busy, outcome
+                employ(None if outcome.kind == "died" else worker)
     finally:
-        for worker in pool:
+        for worker in pool.values():
             worker.stop()
 
 
@@ -55,7 +117,7 @@ def map_cases(
 class _Worker:
     process: BaseProcess
     connection: Connection
-    busy: int | None = None
+    busy: int = -1
 
     @classmethod
     def start(cls, function: Callable[[Any], Any]) -> _Worker:
@@ -70,6 +132,22 @@ class _Worker:
         theirs.close()
         return cls(process, ours)
 
+    def give(self, index: int, item: Any) -> None:
+        self.busy = index
+        with suppress(BrokenPipeError, OSError):  # it died idle: `take` finds out
+            self.connection.send(item)
+
+    def take(self) -> Outcome[Any]:
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):  # only the worker holds the other end: it is dead
+            self.process.join(timeout=5)
+            code = self.process.exitcode
+            killed = code is not None and code < 0
+            self.stop()
+            return Outcome("died", message=f"was killed by signal {-code}" if killed and code
+                           else f"ended ({code})")  # fmt: skip
+
     def stop(self) -> None:
         self.connection.close()
         if self.process.is_alive():
@@ -77,51 +155,16 @@ class _Worker:
         self.process.join()
 
 
-def _distribute(
-    pool: list[_Worker],
-    items: Sequence[Any],
-    names: Sequence[str],
-    report: Callable[[int, int], None],
-) -> list[Any]:
-    results: dict[int, Any] = {}
-    waiting = iter(range(len(items)))
-
-    def hand_out(worker: _Worker) -> None:
-        worker.busy = next(waiting, None)
-        if worker.busy is not None:
-            worker.connection.send(items[worker.busy])
-
-    for worker in pool:
-        hand_out(worker)
-    while busy := {w.connection: w for w in pool if w.busy is not None}:
-        for connection in wait(list(busy)):
-            worker = busy[connection]  # type: ignore[index]
-            assert worker.busy is not None
-            name = names[worker.busy]
-            try:
-                kind, value = worker.connection.recv()
-            except (EOFError, OSError):
-                # only the worker holds the other end: it is dead
-                raise _death(worker, name) from None
-            if kind == "user":
-                raise HinterlandError(f"case {name!r}: {value}")
-            if kind == "bug":
-                raise RuntimeError(f"case {name!r}: {value}")
-            results[worker.busy] = value
-            report(len(results), len(items))
-            hand_out(worker)
-    return [results[i] for i in range(len(items))]
-
-
-def _death(worker: _Worker, name: str) -> HinterlandError:
-    worker.process.join(timeout=5)
-    code = worker.process.exitcode
-    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended ({code})"
-    return HinterlandError(
-        f"case {name!r}: the process working on it {how}. If it was signal 9, memory ran out: use "
-        "fewer workers (0 works on one case at a time) or a machine with more memory. Cases that "
-        "were finished are kept."
-    )
+def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome[Any]:
+    try:
+        return Outcome("done", function(item))
+    except HinterlandError as error:
+        return Outcome("user", message=str(error))
+    except MemoryError:
+        more = "memory ran out. Use fewer workers or a machine with more memory."
+        return Outcome("user", message=more)
+    except Exception:
+        return Outcome("bug", message=traceback.format_exc())
 
 
 def _work(function: Callable[[Any], Any], connection: Connection, parent: int) -> None:
@@ -135,14 +178,6 @@ def _work(function: Callable[[Any], Any], connection: Connection, parent: int) -
         except (EOFError, OSError):
             return
         try:
-            answer = ("done", function(item))
-        except HinterlandError as error:
-            answer = ("user", str(error))
-        except MemoryError:
-            answer = ("user", "memory ran out. Use fewer workers or a machine with more memory.")
-        except Exception:
-            answer = ("bug", traceback.format_exc())
-        try:
-            connection.send(answer)
+            connection.send(_attempt(function, item))
         except (BrokenPipeError, OSError):
             return
