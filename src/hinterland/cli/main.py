@@ -10,6 +10,7 @@ import typer
 
 from hinterland import __version__
 from hinterland.cli.advise_annotate import advise_annotate
+from hinterland.cli.advise_masks import advise_masks
 from hinterland.cli.advise_supports import advise_supports
 from hinterland.cli.auxiliary import (
     masks,
@@ -81,6 +82,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     ),
     "advise annotate": (advise_annotate, "runs/cvbm new_scans --out ranking.csv --maps maps"),
     "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
+    "advise masks": (advise_masks, "BUSI --at target"),
 }
 GROUPS = {
     "auxiliary": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
