@@ -92,7 +92,7 @@ def _table(advice: Advice) -> Table:
         table.add_column(name.replace("_", " "), justify="left" if name == "support" else "right")
     for row in advice.table.to_dict("records"):
         values = [row[c] for c in columns[1:]]
-        table.add_row(row["support"], *("-" if v != v else f"{v:.2f}" for v in values))
+        table.add_row(str(row["support"]), *("-" if v != v else f"{v:.2f}" for v in values))
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -198,14 +198,18 @@ class _Marks:
 
     def map(self, case: Case) -> np.ndarray:
         """The number of the support at each voxel, else -1."""
+        return self._number()[self._rows(case)]
+
+    def _number(self) -> np.ndarray:
+        """For each row of the table the number of the support that it lies in, else -1."""
         member = self.table.member(self.at)[:, self.places]
-        number = np.where(member.any(1), member.argmax(1), -1)
-        return number[self._rows(case)]
+        return np.where(np.any(member, axis=1), member.argmax(axis=1), -1)
 
     def target(self, case: Case) -> np.ndarray:
         """Whether a voxel is known to be in a target class."""
         target = self.spec.target
-        return self.table.member(target)[:, list(target.foreground)].any(1)[self._rows(case)]
+        inside = self.table.member(target)[:, list(target.foreground)]
+        return np.asarray(np.any(inside, axis=1))[self._rows(case)]
 
     def of_labels(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
         """`holds` and `borders`."""
@@ -228,11 +232,10 @@ class _Marks:
         rows = RowLookup(self.table, self.spec.scheme(case.scheme))(
             label.astype(np.int16), case.name
         )
-        member = self.table.member(self.at)[:, self.places]
-        number = np.where(member.any(1), member.argmax(1), -1)[rows]
+        number = self._number()[rows]
         target = self.spec.target
-        possible = self.table.allowed(target)[:, list(target.foreground)].any(1)[rows]
-        false = np.isin(group, list(asked.foreground)) & ~possible
+        possible = self.table.allowed(target)[:, list(target.foreground)]
+        false = np.isin(group, list(asked.foreground)) & ~np.asarray(np.any(possible, axis=1))[rows]
         return false_positives(number, false, len(self.supports))
 
 
@@ -270,7 +273,7 @@ def _information(
 
 def conclude(
     supports: Sequence[str],
-    columns: dict[str, tuple[np.ndarray, Sequence[Case]]],
+    columns: Mapping[str, tuple[np.ndarray, Sequence[Case]]],
     seed: int,
     probe: str = "",
     baseline: str = "",
