@@ -99,8 +99,8 @@ def _table(advice: Advice) -> Table:
 def _sentence(advice: Advice) -> str:
     if not advice.take:
         return "Take none: the probe learnt none of them. Give it more --steps."
-    rows = advice.table.set_index("support")
-    sure = ", ".join(f"{s} {rows.loc[s, 'chosen']:.0%}" for s in advice.take)
+    often = {row["support"]: row["chosen"] for row in advice.table.to_dict("records")}
+    sure = ", ".join(f"{name} {often[name]:.0%}" for name in advice.take)
     return (
         f"Take {', '.join(advice.take)}: --on {'/'.join(['target', *advice.take])}. "
         f"Chosen again in resampled patients: {sure}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,9 @@ def _curves(axes: Axes, table: pd.DataFrame) -> None:
         both = shared[shared["curve"].str.contains(str(name))]
         rows = pd.concat([curve, both]).sort_values("x")
         axes.plot(rows["x"], rows["dice"], marker="o", label=str(name))
-    for i, row in enumerate(table[table["x"].isna()].itertuples()):
-        axes.axhline(row.dice, color="grey", linestyle=("--", ":", "-.")[i % 3], label=row.arm)
+    levels = table[table["x"].isna()].to_dict("records")
+    for row, style in zip(levels, cycle(("--", ":", "-.")), strict=False):
+        axes.axhline(row["dice"], color="grey", linestyle=style, label=row["arm"])
     axes.set_ylabel("Dice of the target")
     axes.legend(frameon=False)
 
