@@ -32,9 +32,7 @@ def known_nodes(
     return found
 
 
-def boosted(
-    mask: np.ndarray, cells: Coarsening, known: Mapping[str, int]
-) -> np.ndarray | None:
+def boosted(mask: np.ndarray, cells: Coarsening, known: Mapping[str, int]) -> np.ndarray | None:
     """The corrected pseudo mask, or None where the image is left out.
 
     mask: index of a cell for each voxel. known: node -> 1 or 0. For an absent node, voxels of cells

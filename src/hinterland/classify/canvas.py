@@ -75,7 +75,8 @@ def on_canvas(array: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
     target = _three(size)
     here = torch.from_numpy(np.array(array, dtype=np.float32))[None]
-    shrunk = tuple(min(n, t) for n, t in zip(here.shape[2:], target, strict=True))
+    z, y, x = (min(n, t) for n, t in zip(here.shape[2:], target, strict=True))
+    shrunk = (z, y, x)
     if shrunk != tuple(here.shape[2:]):
         here = F.adaptive_avg_pool3d(here, shrunk)
     if shrunk != target:
@@ -92,7 +93,9 @@ def labels_on(label: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.asarray(label)[np.ix_(*grid)].astype(np.int16)
 
 
-def embedding_size(size: Sequence[int], stride: Sequence[int], most: int = 2**14) -> tuple[int, ...]:
+def embedding_size(
+    size: Sequence[int], stride: Sequence[int], most: int = 2**14
+) -> tuple[int, ...]:
     """The canvas of a feature map that is `stride` times coarser than the image.
 
     Halved further, axis by axis from the longest, until it has at most `most` voxels.

@@ -129,7 +129,7 @@ class PatchDataset(TorchDataset[Item]):
         shows the whole image."""
         stored = self.prepared[case.name]
         image = stored.image
-        label = stored.label if case.labelled else None
+        label = stored.label if case.labelled and case.label is not None else None
         lookup = self._lookups.get(case.scheme)
         centre: NDArray | None = None
         if foreground and label is not None:

@@ -62,19 +62,21 @@ def _listed(labelled: Sequence[Case], path: Path) -> frozenset[str]:
     return frozenset(c.name for c in labelled if c.name in names or c.group in names)
 
 
-def labelled_subset(cases: Sequence[Case], what: str | int | Path) -> tuple[Case, ...]:
+def labelled_subset(
+    cases: Sequence[Case], what: str | int | Path, *, image_labels: bool = False
+) -> tuple[Case, ...]:
     """The same cases in the same order, of which only those that `select` finds are labelled.
 
-    Cases whose labels are hidden lose their image-level labels, too; cases that had no label file
-    stay as they are.
+    Cases whose labels are hidden lose their image-level labels, too, unless `image_labels` is set;
+    cases that had no label file stay as they are.
     """
     names = select(cases, what)
-    return tuple(
-        c
-        if c.name in names or not c.labelled
-        else replace(c.with_scheme(UNLABELLED), image_labels={})
-        for c in cases
-    )
+
+    def hidden(case: Case) -> Case:
+        bare = case.with_scheme(UNLABELLED)
+        return bare if image_labels else replace(bare, image_labels={})
+
+    return tuple(c if c.name in names or not c.labelled else hidden(c) for c in cases)
 
 
 def fine_subset(

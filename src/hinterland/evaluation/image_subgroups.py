@@ -47,8 +47,11 @@ def against_correlation(test: ImageScores, mark: Mapping[str, int]) -> ImageScor
 
 
 def auroc_interval(
-    test: Sequence[ImageScores], *, groups: Sequence[str] | None = None,
-    resamples: int = 1000, seed: int = 0,
+    test: Sequence[ImageScores],
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> tuple[float, float, float]:
     """AUROC (mean over classes that have both labels) with its 95 % bootstrap interval.
 

@@ -61,7 +61,7 @@ def stitched_features(
                 found = encode(part)[0].float().cpu()
             if total is None:
                 total = torch.zeros(len(source), len(found), *coarse)
-            total[(index, slice(None), *box)] += found * weights
+            total[index][(slice(None), *box)] += found * weights
             if index == 0:
                 weight[box] += weights
     assert total is not None

@@ -32,7 +32,9 @@ class PooledLinear(nn.Sequential):
 
     def __init__(self, dims: int, channels: int, classes: int, size: Sequence[int]) -> None:
         del size
-        super().__init__(Pool[Pool.ADAPTIVEAVG, dims](1), nn.Flatten(), nn.Linear(channels, classes))
+        super().__init__(
+            Pool[Pool.ADAPTIVEAVG, dims](1), nn.Flatten(), nn.Linear(channels, classes)
+        )
 
 
 class SimpleHead(nn.Sequential):

@@ -83,7 +83,9 @@ def split_by_class(
 
 def _as_known(case: Case, known: bool) -> Case:
     """The case as the splitting functions see one that has (or has not) a label."""
-    return replace(case, label=case.images[0] if known else None, scheme="known" if known else "none")
+    if known:
+        return replace(case, label=case.images[0], scheme="known")
+    return replace(case, label=None, scheme="none")
 
 
 def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], task: Task) -> None:

@@ -72,8 +72,8 @@ class _Regions:
             frozenset().union(*(target.groups[i] for i in target.foreground))
             if node is None else spec.tree.below(node)
         )  # fmt: skip
-        values = [v for v, leaves in spec.scheme(case.scheme).values if leaves <= wanted]
-        return np.isin(label, values)
+        meaning = spec.scheme(case.scheme).meaning
+        return np.isin(label, [v for v, leaves in meaning.items() if leaves <= wanted])
 
 
 def evaluate_classifier(
@@ -94,10 +94,10 @@ def evaluate_classifier(
     subgroup: a column whose values are judged apart. Columns are those of the image labels, or of
     the CSV file `table` (first column: case or patient).
 
-    Writes predictions.csv, masks/, metrics.csv (class, subgroup, metric, value and its 95 % interval
-    by 1000 bootstraps over patients), recall.csv (recall by size and place of the lesion) and
-    summary.json into `out`. HinterlandError if it is there and not `overwrite`, there is no test
-    case, or a column is missing.
+    Writes predictions.csv, masks/, metrics.csv (class, subgroup, metric, value and its 95 %
+    interval by 1000 bootstraps over patients), recall.csv (recall by size and place of the lesion)
+    and summary.json into `out`. HinterlandError if it is there and not `overwrite`, there is no
+    test case, or a column is missing.
     """
     record = run.record
     _, point = load_model(run)
@@ -165,7 +165,9 @@ def _column(
     rows = read_image_labels(table, dataset.labels.tree) if table else {}
     found = {}
     for case in cases:
-        own = {**rows.get(case.group, {}), **rows.get(case.name, {})} if table else case.image_labels
+        own = (
+            {**rows.get(case.group, {}), **rows.get(case.name, {})} if table else case.image_labels
+        )
         if column in own:
             found[case.name] = str(own[column])
     if not found:
@@ -177,9 +179,16 @@ def _column(
 
 
 def _judge(
-    record: ClassifierRecord, point: OperatingPoint, units: Units,
-    scores: Mapping[str, np.ndarray], regions: _Regions, groups: Mapping[str, str],
-    marks: Mapping[str, str] | None, parts: Mapping[str, str] | None, physical: bool, seed: int,
+    record: ClassifierRecord,
+    point: OperatingPoint,
+    units: Units,
+    scores: Mapping[str, np.ndarray],
+    regions: _Regions,
+    groups: Mapping[str, str],
+    marks: Mapping[str, str] | None,
+    parts: Mapping[str, str] | None,
+    physical: bool,
+    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Metrics and recalls of every judged class."""  # fmt: skip
     names = sorted(units.members)
@@ -221,8 +230,9 @@ def _judge(
                 recalls.append(by.assign(by=kind, **{"class": name}))
     if len(each) > 1:
         value, low, high = auroc_interval(each, groups=patients, resamples=RESAMPLES, seed=seed)
-        mean = {"metric": "auroc", "value": value, "low": low, "high": high, "cases": len(names)}
-        tables.append(pd.DataFrame([{**mean, "subgroup": "all", "class": "mean"}]))
+        mean: dict[str, object] = {"metric": "auroc", "subgroup": "all", "class": "mean"}
+        mean |= {"value": value, "low": low, "high": high, "cases": len(names)}
+        tables.append(pd.DataFrame([mean]))
     order = ["class", "subgroup", "metric", "value", "low", "high", "cases", "positives"]
     metrics = pd.concat(tables, ignore_index=True).reindex(columns=order)
     return metrics, pd.concat(recalls, ignore_index=True) if recalls else pd.DataFrame()
@@ -252,7 +262,8 @@ def _calibration(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
 
 def _auroc(test: ImageScores, subgroup: str, groups: list[str], seed: int) -> pd.DataFrame:
     value, low, high = auroc_interval([test], groups=groups, resamples=RESAMPLES, seed=seed)
-    row = {"subgroup": subgroup, "metric": "auroc", "value": value, "low": low, "high": high}
+    row: dict[str, object] = {"subgroup": subgroup, "metric": "auroc", "value": value}
+    row |= {"low": low, "high": high}
     row |= {"cases": len(test.cases), "positives": int(test.labels.sum())}
     return pd.DataFrame([row])
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hinterland.classify.canvas import CanvasCase, on_canvas
-from hinterland.classify.rule import T, MaskCounts
+from hinterland.classify.rule import MaskCounts, T
 from hinterland.labels import Coarsening, LabelError, common_refinement
 from hinterland.methods.classifier import (
     Classifier,
@@ -43,9 +43,7 @@ def recipe_of(record: ClassifierRecord) -> OptimiserRecipe:
     return classifier_recipe(record.by)
 
 
-def setting_of(
-    record: ClassifierRecord, plan: Plan, channels: int
-) -> ClassifierSetting:
+def setting_of(record: ClassifierRecord, plan: Plan, channels: int) -> ClassifierSetting:
     """What the classifier is built for; `plan` is that of the canvas."""
     config = make_config(record.settings)
     return ClassifierSetting(
@@ -158,9 +156,7 @@ class ClassifierModel:
         rest = 1 - max(scores.values())
         return np.array([scores.get(i, rest) for i in range(len(self.record.task.classes))])
 
-    def _y_net_masks(
-        self, canvas: np.ndarray, shape: tuple[int, ...]
-    ) -> dict[int, np.ndarray]:
+    def _y_net_masks(self, canvas: np.ndarray, shape: tuple[int, ...]) -> dict[int, np.ndarray]:
         import torch
 
         classifier, networks, device = self._trained

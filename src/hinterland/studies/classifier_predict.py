@@ -64,8 +64,10 @@ def predict_images(
             masks.mkdir(parents=True, exist_ok=True)
             write_label(path, cuts[index].astype(np.uint8), like=volume, overwrite=overwrite)
             file = str(path)
+        row: dict[str, object] = {"case": case.name, "group": case.group}
         rows.append(
-            {"case": case.name, "group": case.group, "image": str(case.images[0])}
+            row
+            | {"image": str(case.images[0])}
             | {f"score: {c}": float(s) for c, s in zip(classes, looked.scores, strict=True)}
             | {f"probability: {c}": float(p) for c, p in zip(classes, probabilities, strict=True)}
             | {"class": classes[index], "mask": file}
@@ -75,9 +77,7 @@ def predict_images(
     return pd.DataFrame(rows)
 
 
-def _mask(
-    looked: Looked, index: int, model: ClassifierModel, geometry: Geometry
-) -> np.ndarray:
+def _mask(looked: Looked, index: int, model: ClassifierModel, geometry: Geometry) -> np.ndarray:
     """Where a class's probability reaches its threshold, bool (z, y, x) of the file."""
     map_ = looked.masks[index].astype(np.float32)
     return geometry.undo(np.stack([1 - map_, map_]))[1] >= model.threshold(index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -75,11 +75,11 @@ class ClassifierRecord:
         try:
             data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
             data.pop("kind")
-            task = {k: tuple(v) if isinstance(v, list) else v for k, v in data["task"].items()}
+            asked = {k: tuple(v) if isinstance(v, list) else v for k, v in data["task"].items()}
             return cls(
                 **{
                     **data,
-                    "task": Task(**task),
+                    "task": Task(**cast(dict[str, Any], asked)),
                     "canvas": tuple(data["canvas"]),
                     "plan": Plan.from_json((path / "plan.json").read_text(encoding="utf-8")),
                     "spec": LabelSpec.load(path / "labels.yaml"),

@@ -89,7 +89,9 @@ class Frozen:
         import torch
 
         network, patch = self._network(), self.run.record.plan.patch_size
-        blank = torch.zeros(1, network.in_channels, *patch, device=next(network.parameters()).device)
+        blank = torch.zeros(
+            1, network.in_channels, *patch, device=next(network.parameters()).device
+        )
         with torch.inference_mode():
             features = network.encode(blank)
             shape = network.taps(features, network.decode(features))[tap].shape[2:]
@@ -121,8 +123,12 @@ def members_of(cells: Coarsening, node: str) -> np.ndarray:
 
 
 def mask_canvases(
-    frozen: Frozen, names: Sequence[str], prepared: Prepared, canvas: tuple[int, ...],
-    tap: str, tick: Callable[[int, int], None] | None = None,
+    frozen: Frozen,
+    names: Sequence[str],
+    prepared: Prepared,
+    canvas: tuple[int, ...],
+    tap: str,
+    tick: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, int, tuple[int, ...]]:
     """Masks (or, with a tap, embeddings) of these cases on the canvas, kept under the cache.
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,6 +51,7 @@ from hinterland.training.config import make_config
 from hinterland.training.device import hardware, versions
 from hinterland.training.run import Run
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
+from hinterland.types.case import unmasked
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -129,7 +130,7 @@ def _record(
             own = split_by_class(dataset, targets, "all", 0, request.labelled)["train"]
             split["train"] = [n for n in split["train"] if n in set(own)]
         else:
-            split["train"] = [n for n in split["train"] if schemes[n] != "none"]
+            split["train"] = [n for n in split["train"] if not unmasked(schemes[n])]
     else:
         split = split_by_class(dataset, targets, request.fold, config.seed, request.labelled)
     targets = {n: targets[n] for part in split.values() for n in part}
@@ -182,7 +183,9 @@ def _source(run: Run | None, request: Request) -> tuple[str, str]:
             f"{', '.join((*SUMMARISERS, *IMAGE_CLASSIFIERS))}."
         )
     if run.record.fold == "all":
-        raise HinterlandError(f"{run.path} was trained without validation cases; train with a fold.")
+        raise HinterlandError(
+            f"{run.path} was trained without validation cases; train with a fold."
+        )
     if by == RULE and request.embedding:
         raise HinterlandError("the rule reads masks; leave --embedding away.")
     if request.embedding:
@@ -213,8 +216,13 @@ def _asked(record: ClassifierRecord) -> dict[str, Any]:
 
 
 def _train(
-    out: Path, record: ClassifierRecord, run: Run | None, dataset: Dataset, prepared: Prepared,
-    report: Report, say: Callable[[str], None],
+    out: Path,
+    record: ClassifierRecord,
+    run: Run | None,
+    dataset: Dataset,
+    prepared: Prepared,
+    report: Report,
+    say: Callable[[str], None],
 ) -> None:
     config = make_config(record.settings)
     size, names = record.canvas, [n for part in SPLITS[:2] for n in record.split[part]]
@@ -259,9 +267,12 @@ def _canvas_plan(
     record: ClassifierRecord, size: tuple[int, ...], channels: Sequence[str], batch: int
 ) -> Plan:
     """The plan by which canvases are augmented and networks built."""
-    plan, dims = record.plan, 2 if len(size) == 2 else 3
+    plan = record.plan
+    dims: Literal[2, 3] = 2 if len(size) == 2 else 3
     network = topology((1.0,) * dims, size).network() if record.by == Y_NET else plan.network
-    kept = plan.normalisation if record.source == IMAGES else (Normalisation("none"),) * len(channels)
+    kept = (
+        plan.normalisation if record.source == IMAGES else (Normalisation("none"),) * len(channels)
+    )
     return replace(
         plan, dims=dims, channels=tuple(channels), normalisation=kept, patch_size=size,
         batch_size=batch, network=network,

@@ -112,7 +112,9 @@ def fit_operating_point(
         calibrations[index] = fit_calibration(own, labels, split)
         thresholds[index] = YoudenThreshold.fit(
             ImageScores(
-                tuple(names), np.array([own[n] for n in names]), np.array([labels[n] for n in names])
+                tuple(names),
+                np.array([own[n] for n in names]),
+                np.array([labels[n] for n in names]),
             )
         )
     return OperatingPoint(units.name, frozenset(names), calibrations, thresholds, dict(rules))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from hinterland.labels import CaseSettings, LabelSpec, Scheme
 from hinterland.studies.classifier_cases import with_image_labels
 from hinterland.training.run import Run
 from hinterland.types import Case, Dataset, HinterlandError
+from hinterland.types.case import unmasked
 
 SCHEME = "pseudo"
 MARK = "pseudo-labels.json"
@@ -73,10 +73,10 @@ def relabel(
     out = Path(out)
     dataset = with_image_labels(run.dataset, image_labels)
     record, cells = run.record, run.method.cells
-    todo = [dataset[n] for n in record.split["train"] if record.schemes[n] == "none"]
+    todo = [dataset[n] for n in record.split["train"] if unmasked(record.schemes[n])]
     if not todo:
         raise HinterlandError(f"{run.path} was trained on masks of all its training cases.")
-    values = {str(c.image_labels[column]) for c in dataset.cases if column in c.image_labels}
+    values = {str(v) for c in dataset.cases for k, v in c.image_labels.items() if k == column}
     known = {c.name: known_nodes(c.image_labels, cells.tree, column, values) for c in todo}
     if boost and not any(known.values()):
         raise HinterlandError(
@@ -145,15 +145,19 @@ def _link(dataset: Dataset, work: Path, relabelled: Collection[str]) -> None:
     for path in files:
         target = work / path.relative_to(dataset.root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.symlink(path.resolve(), target)
+        target.symlink_to(path.resolve())
     for name in _COPIED:
         if (dataset.root / name).is_file():
             shutil.copyfile(dataset.root / name, work / name)
 
 
 def _write_labels(
-    spec: LabelSpec, dataset: Dataset, work: Path, values: tuple[tuple[int, frozenset[int]], ...],
-    pseudo: Collection[str], left_out: Collection[str],
+    spec: LabelSpec,
+    dataset: Dataset,
+    work: Path,
+    values: tuple[tuple[int, frozenset[int]], ...],
+    pseudo: Collection[str],
+    left_out: Collection[str],
 ) -> None:
     """labels.yaml: the run's, with a scheme for pseudo masks; image labels as a table."""
     cases: dict[str, CaseSettings] = dict(spec.cases)

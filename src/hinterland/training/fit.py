@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from hinterland.data.augmentation import augment
 from hinterland.data.collate import collate
+from hinterland.data.image_schemes import present_nodes
 from hinterland.data.patches import PatchDataset
 from hinterland.data.prepared import Prepared
 from hinterland.data.rows import foreground_values
 from hinterland.data.sampling import StepSampler
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.methods import Method, Setting
+from hinterland.methods.bag import BagTerm
 from hinterland.methods.regularisers import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.device import data_workers, resolve_accelerator, resolve_precision
 from hinterland.training.engine import Engine
+from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimise import resolve_recipe
 from hinterland.training.record import RunRecord
 from hinterland.training.streams import streams_for
 from hinterland.training.validate import mean_score, validate
-from hinterland.types import Dataset
+from hinterland.types import Case, Dataset
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -104,6 +108,7 @@ class Trainer:
             write=lambda step, values: logbook.write(phase.name, step, values) if logbook else None,
             at_interval=lambda e: self._interval(e, logbook),
             tick=lambda: self.report(offset + engine.step, self.config.steps, self._message),
+            bag=self._bag_term(),
         )
         data = _Loaders(self, index, lengths[index])
         if self.position.step < lengths[index]:
@@ -115,27 +120,29 @@ class Trainer:
         self.position = Position(index + 1, 0, None)
         self._states = None
 
-    def _lightning(self, steps: int) -> L.Trainer:
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-        config = self.config
-        left = max(steps - self.position.step, 0)
-        many = config.devices * config.nodes > 1
-        return L.Trainer(
-            max_epochs=-(-left // config.interval),
-            accelerator="gpu" if self.accelerator == "cuda" else self.accelerator,
-            devices=config.devices,
-            num_nodes=config.nodes,
-            strategy="ddp_find_unused_parameters_true" if many else "auto",
-            precision="bf16-mixed" if self.precision == "bf16" else "32-true",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            reload_dataloaders_every_n_epochs=1,
-            num_sanity_val_steps=0,
+    def _bag_term(self) -> BagTerm | None:
+        """The term for positive image labels, where a training case has one."""
+        positive = any(1 in labels.values() for labels in self.record.image_labels.values())
+        wanted = positive and self.config.bag_weight > 0
+        return BagTerm(self.method.cells, self.setting.table) if wanted else None
+
+    def bags(self, cases: Sequence[Case]) -> frozenset[str]:
+        """Unlabelled cases with a positive image label whose whole image fits into a patch."""
+        if not self.config.bag_weight:
+            return frozenset()
+        nodes, patch = self.spec.tree.nodes, self.record.plan.patch_size
+        full = (1,) * (3 - len(patch)) + tuple(patch)
+        return frozenset(
+            c.name
+            for c in cases
+            if not c.labelled
+            and present_nodes(c, nodes)
+            and np.less_equal(self.prepared[c.name].image.shape[1:], full).all()
         )
+
+    def _lightning(self, steps: int) -> L.Trainer:
+        left = max(steps - self.position.step, 0)
+        return lightning_trainer(self.config, self.accelerator, self.precision, left)
 
     def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
         """Validate, log, and save: last always, best where the mean Dice is the highest so far."""
@@ -235,7 +242,10 @@ class _Loaders(L.LightningDataModule):
         world, rank = self.trainer.world_size, self.trainer.global_rank
         phase = owner.method.phases()[self._index]
         cases = record.cases(owner.dataset, "train")
-        streams = streams_for(phase, cases, record.plan.batch_size, by_domain=config.data.by_domain)
+        streams = streams_for(
+            phase, cases, record.plan.batch_size, by_domain=config.data.by_domain,
+            bags=owner.bags(cases),
+        )  # fmt: skip
         on = (owner.spec.target,) if config.data.foreground_on == "target" else owner.method.on
         schemes = dict(owner.spec.schemes)
         patches = PatchDataset(

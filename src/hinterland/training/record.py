@@ -24,6 +24,7 @@ class RunRecord:
     `split` and `schemes` are case names and the scheme each is read in; `selection` says what
     chooses the reported checkpoint: "val", or "none" where the last one is reported. `noise` is the
     Dice of noisy support labels in the training cases; see `present` and `data.label_noise`.
+    `image_labels` are what the run may know of its training cases: case -> node -> 0 or 1.
     """
 
     method: str
@@ -39,6 +40,7 @@ class RunRecord:
     train: TrainConfig
     plan: Plan
     spec: LabelSpec
+    image_labels: dict[str, dict[str, int]] = field(default_factory=dict)
     labelled: str = ""
     fine: str = ""
     naive: bool = False
@@ -64,7 +66,10 @@ class RunRecord:
 
     def cases(self, dataset: Dataset, split: str) -> tuple[Case, ...]:
         """The cases of a split, read in the schemes of this run."""
-        return tuple(dataset[name].with_scheme(self.schemes[name]) for name in self.split[split])
+        cases = [dataset[name].with_scheme(self.schemes[name]) for name in self.split[split]]
+        if split == "train":  # only what the run was allowed to know
+            cases = [replace(c, image_labels=self.image_labels.get(c.name, {})) for c in cases]
+        return tuple(cases)
 
     def write(self, run: Path) -> None:
         """plan.json and labels.yaml first, config.yaml last: its presence says the run is whole."""
@@ -120,6 +125,9 @@ def record_of(
         batch_dice=plan.batch_dice if config.batch_dice is None else config.batch_dice,
     )
     cases = [c for part in splits.values() for c in part]
+    nodes = dataset.labels.tree.nodes
+    known = {c.name: {n: int(c.image_labels[n]) for n in nodes if n in c.image_labels}
+             for c in splits["train"]}  # fmt: skip
     return RunRecord(
         method=method.name,
         on=tuple(c.to_dict() for c in method.on),
@@ -139,6 +147,7 @@ def record_of(
         train=config,
         plan=plan,
         spec=dataset.labels,
+        image_labels={name: labels for name, labels in known.items() if labels},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hinterland.data.sampling import Stream
 from hinterland.methods import Phase
@@ -10,10 +10,13 @@ from hinterland.types import Case, HinterlandError
 
 
 def streams_for(
-    phase: Phase, cases: Sequence[Case], batch_size: int, *, by_domain: bool = False
-) -> tuple[Stream, ...]:
+    phase: Phase, cases: Sequence[Case], batch_size: int, *, by_domain: bool = False,
+    bags: Collection[str] = (),
+) -> tuple[Stream, ...]:  # fmt: skip
     """One stream per quota, with counts that sum to `batch_size`.
 
+    bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
+    unlabelled case at all, they are drawn like labelled ones.
     by_domain: one stream per quota and domain, under the quota's name, in equal parts.
     Raises HinterlandError where a quota finds no case, or the batch has fewer items than quotas
     (or a quota fewer than domains).
@@ -23,10 +26,16 @@ def streams_for(
             f"batch size {batch_size} cannot hold the {len(phase.quotas)} streams of phase "
             f"{phase.name!r} ({', '.join(q.name for q in phase.quotas)}). Set a larger batch_size."
         )
+    if any(_matches(c, q.where) for q in phase.quotas for c in cases if not c.labelled):
+        bags = ()
     counts = share_out([q.share for q in phase.quotas], batch_size)
     streams = []
     for quota, count in zip(phase.quotas, counts, strict=True):
-        names = tuple(c.name for c in cases if _matches(c, quota.where))
+        names = tuple(
+            c.name
+            for c in cases
+            if _matches(c, quota.where) or (c.name in bags and set(quota.where) == {"labelled"})
+        )
         if not names:
             raise HinterlandError(
                 f"phase {phase.name!r} wants training cases with {dict(quota.where)}, and none of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hinterland.data.image_schemes import with_absent
 from hinterland.data.splits import fold as make_fold
 from hinterland.data.supervision import fine_subset, labelled_subset, select
 from hinterland.types import Case, Dataset
@@ -22,25 +23,30 @@ def split_cases(
     """The data set, its labels extended by coarse schemes if needed, and train / val / test.
 
     labelled: only these training cases keep their labels ("3", "3:cases", "25%" or a file); the
-        cases that keep them are never drawn into a validation split.
+        cases that keep them are never drawn into a validation split. "3@image": the others keep
+        their image labels.
     fine: only these keep their fine labels; the others are read as children of the tree's root,
         or at the question behind an `@` ("4:cases@LV/RV/myocardium", see `LabelSpec.question`).
         "25%@target" is partial support supervision: a quarter of the cases have support labels.
     naive: the others' background is taken for the remainder class, as in paper 1, and not for "one
         of the classes below".
-    Validation and test cases keep the labels they have.
+    Training cases whose image labels rule a class out are read under a scheme that knows it (see
+    `data.image_schemes`). Validation and test cases keep the labels they have.
     """
+    few, kept = (labelled or "").removesuffix("@image"), (labelled or "").endswith("@image")
     pool = dataset.train if fold == "fixed" else ()
     finest, _, level = (fine or "").partition("@")
-    keep = select(pool, labelled) if labelled and pool else frozenset()
+    keep = select(pool, few) if few and pool else frozenset()
     if finest and pool:
         keep |= select(pool, finest)
     split = make_fold(dataset, fold, seed, keep=keep)
-    train = split.train if labelled is None else labelled_subset(split.train, labelled)
+    train = labelled_subset(split.train, few, image_labels=kept) if few else split.train
     if finest:
         used = sorted({c.scheme for c in train if c.labelled})
         at = dataset.labels.question(level) if level else None
         coarse = {name: dataset.labels.coarse_scheme(name, at, naive) for name in used}
         dataset = dataset.replace(labels=dataset.labels.with_schemes(*coarse.values()))
         train = fine_subset(train, finest, lambda name: coarse[name].name)
+    spec, train = with_absent(dataset.labels, train)
+    dataset = dataset.replace(labels=spec)
     return dataset, {"train": train, "val": split.val, "test": split.test}

@@ -17,7 +17,8 @@ class Case:
 
     `images` holds one file per channel, or a single file with all channels (RGB PNG, 4D TIFF).
     `scheme` is the annotation scheme its label file is written in; `"none"` means unlabelled, and
-    then `label` is None. `group` is the patient: groups are never divided by a split.
+    then `label` is None, as it is in a scheme `"none@..."`, which says one thing of every voxel
+    (what an image label rules out). `group` is the patient: groups are never divided by a split.
     `image_labels` maps a node name to 0/1, or a free class column to its value.
     `split` is the split the data set's author gave it: train, val, test, or None.
     """
@@ -34,11 +35,19 @@ class Case:
     @property
     def labelled(self) -> bool:
         """Whether any voxel of this case carries an annotation."""
-        return self.label is not None and self.scheme != "none"
+        if self.label is None:
+            return self.scheme.startswith("none@")
+        return self.scheme != "none"
 
     def with_scheme(self, scheme: str) -> Case:
-        """The same scan read under another scheme (`"none"` hides its label file)."""
-        return replace(self, scheme=scheme, label=None if scheme == "none" else self.label)
+        """The same scan read under another scheme (`"none"` and `"none@..."` hide its label
+        file)."""
+        return replace(self, scheme=scheme, label=None if unmasked(scheme) else self.label)
+
+
+def unmasked(scheme: str) -> bool:
+    """Whether cases of this scheme have no label file."""
+    return scheme.partition("@")[0] == "none"
 
 
 @dataclass(frozen=True)
