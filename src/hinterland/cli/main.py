@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from hinterland import __version__
+from hinterland.cli.advise_addition import advise_addition
 from hinterland.cli.advise_annotate import advise_annotate
 from hinterland.cli.advise_masks import advise_masks
 from hinterland.cli.advise_supports import advise_supports
+from hinterland.cli.analyse_features import analyse_features
 from hinterland.cli.auxiliary import (
     masks,
     model,
@@ -30,6 +32,8 @@ from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
+from hinterland.cli.study_data_addition import study_data_addition
+from hinterland.cli.study_noise import study_noise
 from hinterland.cli.study_supports import study_supports
 from hinterland.cli.study_synthetic import synthetic
 from hinterland.cli.train import resume, train
@@ -80,6 +84,16 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         study_supports,
         "Dataset116_MyoPS partial --supports LV,RV --steps 2000 --out partial",
     ),
+    "study data-addition": (
+        study_data_addition,
+        "STU BUSI --add 0,15,30,45 --resize 128x128 --out addition",
+    ),
+    "study noise": (study_noise, "MoNuSeg --losses none,fd --steps 2000 --out noise"),
+    "analyse features": (
+        analyse_features,
+        "runs/with-fd --without runs/without --out features",
+    ),
+    "advise addition": (advise_addition, "STU BUSI --resize 128x128 --out advice"),
     "advise annotate": (advise_annotate, "runs/cvbm new_scans --out ranking.csv --maps maps"),
     "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
     "advise masks": (advise_masks, "BUSI --at target"),

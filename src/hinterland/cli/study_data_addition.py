@@ -1,0 +1,91 @@
+"""`hinterland study data-addition`: does adding another data set help on the first?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hinterland.cli.options import (
+    DimsOption,
+    JsonOption,
+    LabelsOption,
+    MemoryOption,
+    OverwriteOption,
+    names,
+)
+from hinterland.cli.screen import Screen, guarded
+
+
+@guarded
+def study_data_addition(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The data set that is tested on.")],
+    novel: Annotated[Path, typer.Argument(metavar="NOVEL", help="The data set that is added.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")],
+    add: Annotated[
+        str,
+        typer.Option("--add", metavar="N,...", help="Novel training cases of each step: 15, 1/4."),
+    ] = "0,1/4,1/2,all",
+    losses: Annotated[
+        str, typer.Option("--losses", help="Some of none, fd, fd+exch, con, deeps.")
+    ] = "none,fd,fd+exch,con,deeps",
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each run.")] = 10_000,
+    resize: Annotated[
+        str | None,
+        typer.Option("--resize", metavar="ROWSxCOLUMNS", help="All 2D pictures to this size."),
+    ] = None,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Half of each batch from either data set.")
+    ] = False,
+    labels: LabelsOption = None,
+    novel_labels: Annotated[
+        Path | None, typer.Option("--novel-labels", help="NOVEL's; default: the same as --labels.")
+    ] = None,
+    dims: DimsOption = None,
+    memory: MemoryOption = 8.0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add NOVEL to BASE step by step, with several losses, and test on BASE.
+
+    Writes DIR/table.csv (Dice, IoU and grey-level divergences of each run), DIR/figure.png and
+    DIR/summary.json. An interrupted study goes on where it was.
+    """
+    from hinterland.data.read import read_dataset
+    from hinterland.studies.data_addition import Addition, addable, amounts, run_data_addition
+    from hinterland.training.config import apply_overrides
+
+    screen = Screen(as_json)
+    first = read_dataset(base, labels)
+    second = read_dataset(novel, novel_labels or labels)
+    asked = Addition(
+        amounts(names(add), addable(second)), tuple(names(losses)), seeds, steps, size_of(resize),
+        mixed, apply_overrides({}, set_ or []), dims, memory,
+    )  # fmt: skip
+    with screen.progress("data addition") as tick:
+        found = run_data_addition(
+            first, second, asked, out, report=tick, stage=tick.stage, overwrite=overwrite
+        )
+    for row in found["curves"]:
+        spread = "" if row["sd"] is None else f" ± {row['sd']:.3f}"
+        screen.say(f"{row['loss']}, {row['added']} added: Dice {row['dice']:.3f}{spread}")
+    screen.say(f"table: {found['table']}, figure: {found['figure']}")
+    screen.result(found)
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """ "256x256" -> (256, 256). HinterlandError for other text."""
+    from hinterland.types import HinterlandError
+
+    if text is None:
+        return None
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise HinterlandError(f"--resize {text}: expected ROWSxCOLUMNS, such as 256x256.")
+    return int(rows), int(columns)

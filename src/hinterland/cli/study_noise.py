@@ -1,0 +1,82 @@
+"""`hinterland study noise`: what noise on the images costs, with several losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hinterland.cli.options import (
+    DatasetArgument,
+    DimsOption,
+    JsonOption,
+    LabelsOption,
+    MemoryOption,
+    OverwriteOption,
+    names,
+)
+from hinterland.cli.screen import Screen, guarded
+
+
+@guarded
+def study_noise(
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")],
+    sigmas: Annotated[
+        str, typer.Option("--sigmas", help="Noise of training and of test images in [0, 1].")
+    ] = "0.05,0.10,0.15,0.20",
+    losses: Annotated[
+        str, typer.Option("--losses", help="Some of none, fd, fd+exch, con, deeps.")
+    ] = "none,fd,con,deeps",
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each run.")] = 10_000,
+    all_tests: Annotated[
+        bool, typer.Option("--all-tests", help="Test all runs on noise, not the clean ones alone.")
+    ] = False,
+    resize: Annotated[
+        str | None,
+        typer.Option("--resize", metavar="ROWSxCOLUMNS", help="All 2D pictures to this size."),
+    ] = None,
+    labels: LabelsOption = None,
+    dims: DimsOption = None,
+    memory: MemoryOption = 8.0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on noisy images and test on clean ones; train on clean images and test on noisy ones.
+
+    Writes DIR/table.csv, DIR/figure.png and DIR/summary.json. An interrupted study goes on where
+    it was.
+    """
+    from hinterland.cli.study_data_addition import size_of
+    from hinterland.data.read import read_dataset
+    from hinterland.studies.noise import Noise, run_noise
+    from hinterland.training.config import apply_overrides
+    from hinterland.types import HinterlandError
+
+    screen = Screen(as_json)
+    try:
+        levels = tuple(float(text) for text in names(sigmas))
+    except ValueError:
+        raise HinterlandError(f"--sigmas {sigmas}: expected numbers, such as 0.05,0.1.") from None
+    asked = Noise(
+        levels, levels, tuple(names(losses)), seeds, steps, all_tests, size_of(resize),
+        apply_overrides({}, set_ or []), dims, memory,
+    )  # fmt: skip
+    with screen.progress("noise") as tick:
+        found = run_noise(
+            read_dataset(dataset, labels), asked, out, report=tick, stage=tick.stage,
+            overwrite=overwrite,
+        )  # fmt: skip
+    for row in found["curves"]:
+        screen.say(
+            f"{row['loss']}, trained at {row['train_sigma']:g}, tested at {row['test_sigma']:g}: "
+            f"Dice {row['dice']:.3f} ({row['dip']:+.3f} from clean)"
+        )
+    screen.say(f"table: {found['table']}, figure: {found['figure']}")
+    screen.result(found)

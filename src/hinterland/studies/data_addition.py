@@ -1,0 +1,246 @@
+"""The data addition dilemma: what happens on the base data set as novel data is added.
+
+Paper 2, figure 3, tables 2 and 3: train on base and a growing part of novel, always test on base.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hinterland.data.derived import Member, pool, write_derived
+from hinterland.data.splits import fixed
+from hinterland.data.stamps import write_text
+from hinterland.studies.grey_levels import divergences, grey_levels
+from hinterland.studies.grid import (
+    Job,
+    Report,
+    claim,
+    plan_of,
+    regularisers,
+    target_scores,
+    train_all,
+    write_table,
+)
+from hinterland.types import Dataset, HinterlandError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+BASE, NOVEL = "base", "novel"
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What is asked.
+
+    added: how many novel training cases, in rising order. size: (rows, columns) to resize pictures
+    to. mixed: draw half of each batch from either data set, however many cases they have. settings:
+    of `TrainConfig`, nested. order: the seed by which novel cases are put in order, and by which
+    validation cases are drawn from base's training cases where base has none.
+    """
+
+    added: tuple[int, ...]
+    losses: tuple[str, ...] = ("none", "fd", "fd+exch", "con", "deeps")
+    seeds: int = 3
+    steps: int = 10_000
+    size: tuple[int, int] | None = None
+    mixed: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    dims: int | None = None
+    memory: float = 8.0
+    order: int = 0
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The pooled data set, and its training cases by name; novel ones in the order of addition."""
+
+    dataset: Dataset
+    base: tuple[str, ...]
+    novel: tuple[str, ...]
+
+
+def amounts(texts: Sequence[str], available: int) -> tuple[int, ...]:
+    """Numbers of novel cases by text: "15" is a number, "1/4" and "all" are shares of all.
+
+    Raises HinterlandError for text that is neither, and for more cases than there are.
+    """
+    found = set()
+    for text in texts:
+        try:
+            value = Fraction(1) if text == "all" else Fraction(text)
+        except (ValueError, ZeroDivisionError):
+            value = Fraction(-1)
+        count = value * available if "/" in text or text == "all" else value
+        if count < 0 or count > available or ("/" not in text and count.denominator != 1):
+            raise HinterlandError(
+                f"{text!r} novel cases: expected a number from 0 to {available} (that many "
+                "labelled training cases there are), a share such as 1/4, or all."
+            )
+        found.add(round(count))
+    return tuple(sorted(found))
+
+
+def addable(novel: Dataset) -> int:
+    """How many novel cases may be added: its labelled training cases."""
+    return sum(c.labelled for c in novel.train)
+
+
+def make_pool(
+    base: Dataset,
+    novel: Dataset,
+    folder: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    order: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pooled:
+    """Base's train, val and test, and novel's training cases, as one data set in `folder`."""
+    split = fixed(base, order)
+    parts = {c.name: part for part in ("train", "val", "test") for c in getattr(split, part)}
+    members, spec = pool(base, novel, (BASE, NOVEL))
+    chosen: list[Member] = []
+    for member in members:
+        if member.domain == BASE:
+            part = parts.get(member.case.name, "")
+        else:
+            part = "train" if member.case.split == "train" else ""
+        if part:
+            chosen.append(Member(member.case, member.name, part, member.domain, member.scheme))
+    if not any(m.split == "test" for m in chosen):
+        raise HinterlandError(f"{base.root} has no labelled test cases; list some in splits.json.")
+    dataset = write_derived(folder, chosen, spec, base.channels, size=size, progress=progress)
+    training = {d: [m.name for m in chosen if m.split == "train" and m.domain == d]
+                for d in (BASE, NOVEL)}  # fmt: skip
+    shuffled = np.random.default_rng(order).permutation(len(training[NOVEL]))
+    return Pooled(dataset, tuple(training[BASE]), tuple(training[NOVEL][int(i)] for i in shuffled))
+
+
+def run_data_addition(
+    base: Dataset,
+    novel: Dataset,
+    asked: Addition,
+    out: Path | str,
+    *,
+    report: Report | None = None,
+    stage: Callable[[str], None] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train every loss with every amount of novel data and every seed; test on base.
+
+    Writes table.csv (one row a run, with the divergences of its step), figure.png and summary.json
+    into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
+    interruption it goes on where it was. Returns what summary.json holds.
+    """
+    from hinterland.studies.addition_figure import draw
+
+    out, say = Path(out), stage or log.info
+    regularisers(asked.losses)
+    if max(asked.added, default=-1) > addable(novel) or list(asked.added) != sorted(asked.added):
+        raise HinterlandError(
+            f"{asked.added} novel cases: expected rising numbers up to {addable(novel)}."
+        )
+    where = {BASE: str(base.root.resolve()), NOVEL: str(novel.root.resolve())}
+    claim(out, "data-addition", {**asdict(asked), **where}, overwrite)
+    say("pooling the data sets")
+    pooled = make_pool(
+        base, novel, out / "data", size=asked.size, order=asked.order,
+        progress=(lambda n, of: report(n, of, "")) if report else None,
+    )  # fmt: skip
+    say("measuring grey levels")
+    distances = step_divergences(pooled, asked.added)
+    order, jobs = addition_jobs(pooled, asked, out)
+    rows = []
+    for (loss, added, seed), run in zip(
+        order, train_all(out / "runs", jobs, report, stage), strict=True
+    ):
+        scores = target_scores(run.path / "metrics.csv", _question(pooled.dataset))
+        means = scores.mean()
+        row = {"loss": loss, "added": added, "seed": seed, "dice": means["dice"]}
+        rows.append({**row, "iou": means["jaccard"], "cases": len(scores), **distances[added]})
+    table = _table(rows)
+    write_table(table, out / "table.csv")
+    draw(table, f"{where[BASE]} + {where[NOVEL]}", out / "figure.png")
+    summary = {
+        **asdict(asked), **where, "base_cases": len(pooled.base), "curves": curves(table),
+        "table": str(out / "table.csv"), "figure": str(out / "figure.png"),
+    }  # fmt: skip
+    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows)
+
+
+def _question(dataset: Dataset) -> str:
+    return next(iter(dataset.labels.questions))
+
+
+def addition_jobs(
+    pooled: Pooled, asked: Addition, out: Path
+) -> tuple[list[tuple[str, int, int]], list[Job]]:
+    """(loss, added, seed) of each run, and the runs; seed by seed, so that curves are whole."""
+    plan = plan_of(pooled.dataset, asked.dims, asked.memory)
+    order = [
+        (loss, added, seed)
+        for seed in range(asked.seeds)
+        for loss in asked.losses
+        for added in asked.added
+    ]
+    jobs = []
+    for loss, added, seed in order:
+        settings = {**asked.settings, "steps": asked.steps, "seed": seed}
+        given = settings.get("regularisers", {})
+        settings["regularisers"] = {
+            name: {**options, **given.get(name, {})}
+            for name, options in regularisers([loss])[loss].items()
+        }
+        if asked.mixed:
+            settings["data"] = {**settings.get("data", {}), "by_domain": True}
+        jobs.append(
+            Job(
+                f"{loss}-{added}-seed{seed}", pooled.dataset, plan, settings,
+                labelled=str(training_list(pooled, added, out)),
+            )
+        )  # fmt: skip
+    return order, jobs
+
+
+def training_list(pooled: Pooled, added: int, out: Path) -> Path:
+    """A file with the cases of a step, one a line, for `labelled`."""
+    file = out / "steps" / f"{added}.txt"
+    write_text(file, "\n".join([*pooled.base, *pooled.novel[:added]]) + "\n")
+    return file.resolve()
+
+
+def step_divergences(pooled: Pooled, added: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Amount of novel data -> divergences of base's training cases from the novel ones so far."""
+    names = [*pooled.base, *pooled.novel[: max(added)]]
+    found = grey_levels([pooled.dataset[n] for n in names], pooled.dataset.labels)
+    first = len(pooled.base)
+    return {n: divergences(found, range(first), range(first, first + n)) for n in added}
+
+
+def curves(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds of each loss and amount."""
+    rows = []
+    for _, runs in table.groupby(["loss", "added"], sort=False):
+        loss, added = runs.iloc[0][["loss", "added"]]
+        spread = float(runs["dice"].std(ddof=1)) if len(runs) > 1 else None
+        rows.append(
+            {"loss": loss, "added": int(added), "dice": float(runs["dice"].mean()),
+             "sd": spread, "iou": float(runs["iou"].mean()), "seeds": len(runs)}
+        )  # fmt: skip
+    return rows

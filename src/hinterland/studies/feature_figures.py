@@ -1,0 +1,92 @@
+"""Figures of the feature analysis: Dice against L_fd by layer, and activation maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hinterland.studies.features import Looking, tiles_of
+from hinterland.studies.grid import save_figure
+from hinterland.types import Case
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hinterland.training.run import Run
+
+
+def draw_scatter(table: pd.DataFrame, file: Path) -> None:
+    """A panel a layer: each case a point, grey without the loss and coloured with it."""
+    from matplotlib.figure import Figure
+
+    layers = list(dict.fromkeys(table["layer"]))
+    columns = min(4, len(layers))
+    rows = -(-len(layers) // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.4 * rows), layout="constrained")
+    panels = np.ravel(figure.subplots(rows, columns, sharey=True, squeeze=False))
+    for axes, layer in zip(panels, layers, strict=False):
+        part = table[table["layer"] == layer]
+        if "fd_without" in part:
+            axes.scatter(part["fd_without"], part["dice_without"], s=10, color="0.7")
+        for group, colour in (("", "C0"), ("worst-off", "C3"), ("best-off", "C2")):
+            of = part[part["group"] == group]
+            axes.scatter(of["fd"], of["dice"], s=12, color=colour, label=group or "others")
+        axes.set_title(layer, fontsize=8)
+        axes.set_xlabel("L_fd", fontsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(layers) :]:
+        axes.set_axis_off()
+    panels[0].set_ylabel("Dice")
+    panels[0].legend(frameon=False, fontsize=6)
+    save_figure(figure, file)
+
+
+def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
+    """Layer -> the mean of |F| over channels, at the size of the tile, its largest value 1.
+
+    image: (C, *tile). In 3D the maps are (z, y, x).
+    """
+    import torch
+
+    taps = Looking.at(run).taps(image)
+    result = {}
+    for layer in layers:
+        flat = taps[layer].abs().mean(dim=1, keepdim=True)
+        mode = "bilinear" if image.ndim == 3 else "trilinear"
+        grown = torch.nn.functional.interpolate(flat, size=image.shape[1:], mode=mode)[0, 0]
+        result[layer] = (grown / grown.max().clamp(min=1e-12)).numpy()
+    return result
+
+
+def draw_activations(
+    run: Run, without: Run | None, cases: Sequence[Case], layers: Sequence[str], file: Path
+) -> None:
+    """A row a case: the tile with most foreground, its target, and the maps of each layer."""
+    from matplotlib.figure import Figure
+
+    runs = {"without": without, "with": run} if without is not None else {"": run}
+    width = 2 + len(layers) * len(runs)
+    figure = Figure(figsize=(1.7 * width, 1.8 * len(cases)), layout="constrained")
+    grid = figure.subplots(len(cases), width, squeeze=False)
+    looking = Looking.at(run)
+    inside = looking.member.any(dim=1).numpy() & looking.decided.any(dim=1).numpy()
+    for row, case in zip(grid, cases, strict=True):
+        image, known = max(tiles_of(run, case), key=lambda tile: int(inside[tile[1]].sum()))
+        target = inside[known]
+        z = int(target.sum(axis=(1, 2)).argmax()) if target.ndim == 3 else None
+        panels = {"image": image[0], "target": target.astype(float)}
+        for layer in layers:
+            for word, one in runs.items():
+                assert one is not None
+                panels[f"{layer} {word}".strip()] = activation(one, image, [layer])[layer]
+        for axes, (title, values) in zip(row, panels.items(), strict=True):
+            flat = values if z is None else values[z]
+            axes.imshow(flat, cmap="gray" if title in ("image", "target") else "inferno")
+            axes.set_title(title if row is grid[0] else "", fontsize=7)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel(case.name, fontsize=6)
+    save_figure(figure, file)
