@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from hinterland.data.prepared import prepare
 from hinterland.inference.volumes import Predictor
-from hinterland.training.validate import dice, mean_score, sureness, validate
+from hinterland.training.validate import mean_score, sureness, validate
 
 
 def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
@@ -35,13 +37,31 @@ def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
     assert sure[case.name] == pytest.approx(expected, abs=1e-5)
 
 
-def test_dice_ignores_undecided_voxels_and_scores_empty_masks():
-    known = np.array([True, True, True, False])
-    prediction, truth = np.array([1, 1, 0, 1], bool), np.array([1, 0, 0, 0], bool)
-    assert dice(prediction, truth & known, known) == pytest.approx(2 / 3)
-    nothing = np.zeros(4, bool)
-    assert dice(nothing, nothing, known) == 1
-    assert dice(prediction, nothing, known) == 0
+def test_voxels_whose_annotation_does_not_decide_are_left_out(phantoms, plan):
+    """Where the annotation says "lesion or host organ", a predicted lesion is neither right nor
+    wrong."""
+    spec = phantoms.labels
+    cells, at = spec.tree.leaves, spec.target
+    lesion, host = (cells.names.index(name) for name in ("lesion", "host"))
+    values = {leaves: v for v, leaves in spec.schemes["full"].values}
+    unsure = values[cells.groups[host]]
+    either = cells.groups[lesion] | cells.groups[host]
+    full = {v: either if v == unsure else leaves for v, leaves in spec.schemes["full"].values}
+    vague = replace(spec, schemes={**spec.schemes, "full": replace(
+        spec.schemes["full"], values=tuple(full.items()))})  # fmt: skip
+    prepared = prepare(phantoms, plan, workers=0, cases=phantoms.val)
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        p = torch.full((len(cells),), 0.01)
+        p[lesion] = 1.0
+        return p.view(1, -1, 1, 1, 1).expand(len(x), -1, *x.shape[2:])
+
+    case = phantoms.val[0]
+    predictor = Predictor(model, plan, cells)
+    scores, _ = validate(predictor, [case], prepared, vague, vague.table, at)
+    label = np.asarray(prepared[case.name].label)
+    share = float((label == values[cells.groups[lesion]])[label != unsure].mean())
+    assert scores[case.name] == {"lesion": pytest.approx(2 * share / (1 + share))}
 
 
 def test_mean_score_is_over_cases_then_groups():

@@ -8,6 +8,7 @@ import numpy as np
 
 from hinterland.data.prepared import Prepared
 from hinterland.data.rows import RowLookup
+from hinterland.evaluation.metrics import dice
 from hinterland.inference.volumes import Predictor
 from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
 from hinterland.types import Case
@@ -47,7 +48,7 @@ def validate(
             if known.any():
                 truth = member[rows, group] & known
                 region |= truth
-                scores[case.name][at.names[group]] = dice(predicted == group, truth, known)
+                scores[case.name][at.names[group]] = dice((predicted == group) & known, truth)
         if region.any():
             sure[case.name] = sureness(cells[:, region])
     return scores, sure
@@ -59,13 +60,6 @@ def sureness(log_probabilities: np.ndarray) -> dict[str, float]:
     p = np.exp(log_probabilities)
     entropy = -(p * log_probabilities).sum(axis=0) / np.log(len(p))
     return {"confidence": float(p.max(axis=0).mean()), "entropy": float(entropy.mean())}
-
-
-def dice(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
-    """2 |A and B| / (|A| + |B|) on known voxels; 1 where both are empty."""
-    predicted = predicted & known
-    size = int(predicted.sum()) + int(truth.sum())
-    return 2 * int((predicted & truth).sum()) / size if size else 1.0
 
 
 def mean_score(scores: Mapping[str, Mapping[str, float]]) -> tuple[float, dict[str, float]]:
