@@ -10,12 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
 from hinterland.networks.base import Network
+from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.types import Batch, Plan, Progress, View
 
 
@@ -115,6 +116,10 @@ class Recipe(ABC):
         del optimiser
         return (p for p in networks.parameters() if p.requires_grad)
 
+    def optimiser_recipes(self) -> Mapping[str, OptimiserRecipe]:
+        """How optimisers that need settings of their own step; the others, as the network's."""
+        return {}
+
     def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:  # noqa: B027
         """Called after each step, for moving averages and the like."""
 
@@ -124,11 +129,13 @@ class Method(Recipe):
 
     on: tuple[Coarsening, ...]
     """The coarsenings its losses see."""
+    derived: ClassVar[tuple[str, ...]] = ()
+    """Fields that `make_method` works out from the labels."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The fields beside `name` and `on`: with them, `make_method` makes an equal method."""
-        return {k: v for k, v in vars(self).items() if k not in ("name", "on")}
+        """The fields that a user may set: with them and `on`, `make_method` makes an equal one."""
+        return {k: v for k, v in vars(self).items() if k not in ("name", "on", *self.derived)}
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ A baseline of paper 4 (after NLNL): coarse labels say which classes a voxel is n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -78,6 +78,7 @@ class NegativeLoss(nn.Module):
 class NegativeLearning(Method):
     """L = L_seg on fine-labelled items + weight * NegativeLoss on coarsely labelled ones."""
 
+    derived: ClassVar[tuple[str, ...]] = ("fine", "coarse")
     on: tuple[Coarsening, ...]
     fine: tuple[str, ...]
     coarse: tuple[str, ...]
@@ -89,10 +90,6 @@ class NegativeLearning(Method):
     def __post_init__(self) -> None:
         if self.form not in ("superclass", "classes"):
             raise HinterlandError(f"form={self.form!r}: expected superclass or classes.")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return {k: v for k, v in super().options.items() if k not in ("fine", "coarse")}
 
     @property
     def cells(self) -> Coarsening:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +15,7 @@ from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import Joined, join
 from hinterland.methods.teaching import quiet
 from hinterland.networks.initialise import initialise, seeded
+from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.types import Batch, Progress
 
 DISCRIMINATOR = "discriminator"
@@ -26,7 +27,8 @@ class ShapeAware(LevelSetMethod):
     """L = L_seg + regression mse(z, T(Y)) - lambda(t) log D(x_u, z_u), z the level sets regressed
 
     against a discriminator that minimises -log D(x_l, z_l) - log(1 - D(x_u, z_u)) with an optimiser
-    of its own: is this shape from a labelled image? lambda(t) = adversarial exp(-5 (1 - t)^2).
+    of its own (Adam, constant lr 1e-4): is this shape from a labelled image?
+    lambda(t) = adversarial exp(-5 (1 - t)^2).
     """
 
     name: str = "sassnet"
@@ -41,6 +43,9 @@ class ShapeAware(LevelSetMethod):
 
     def phases(self) -> tuple[Phase, ...]:
         return tuple(replace(p, optimisers=("main", DISCRIMINATOR)) for p in super().phases())
+
+    def optimiser_recipes(self) -> Mapping[str, OptimiserRecipe]:
+        return {DISCRIMINATOR: OptimiserRecipe("adam", 1e-4, 0.0, schedule="poly", power=0.0)}
 
     def parameters(self, networks: nn.ModuleDict, optimiser: str) -> Iterator[nn.Parameter]:
         for name, module in networks.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,7 @@ class Subclass(Method):
     parts: "mixup" or "pseudo" leave out the other half of HierarchicalMix.
     """
 
+    derived: ClassVar[tuple[str, ...]] = ("fine", "coarse")
     on: tuple[Coarsening, ...]
     fine: tuple[str, ...]
     coarse: tuple[str, ...]
@@ -75,10 +76,6 @@ class Subclass(Method):
                 raise HinterlandError(
                     f"{option}={getattr(self, option)}: expected a number above 0, at most 1."
                 )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return {k: v for k, v in super().options.items() if k not in ("fine", "coarse")}
 
     @property
     def cells(self) -> Coarsening:

@@ -76,8 +76,14 @@ class TrainConfig(_Strict):
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
     deterministic: bool = True
+    bag_weight: float = Field(
+        1.0, ge=0, description="of the term for positive image labels, where a view shows the image"
+    )
     regularisers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     optimiser: OptimiserConfig = OptimiserConfig()
+    optimisers: dict[str, OptimiserConfig] = Field(
+        default_factory=dict, description="of a method's further optimisers, by name"
+    )
     data: DataConfig = DataConfig()
     validation: ValidationConfig = ValidationConfig()
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hinterland.methods import Losses, Phase, Regulariser
+from hinterland.methods import Losses, Method, Phase, Regulariser
+from hinterland.methods.bag import BagTerm
 from hinterland.methods.base import Recipe
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
-from hinterland.training.optimise import learning_rate, make_optimiser
+from hinterland.training.optimise import learning_rate, make_optimiser, resolve_recipes
 from hinterland.types import Batch, HinterlandError, Progress
 
 LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator
@@ -52,15 +53,18 @@ class Engine(L.LightningModule):
         write: Callable[[int, dict[str, float]], None],
         at_interval: Callable[[Engine], None],
         tick: Callable[[], None],
+        bag: BagTerm | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.method, self.networks, self.regularisers = method, networks, regularisers
         self.phase, self.index, self.steps, self.offset = phase, index, steps, offset
         self.step = start
-        self.recipe, self.config = recipe, config
+        self.config = config
+        self.recipes = resolve_recipes(config, recipe, phase, method.optimiser_recipes())
         self._states, self._write = optimiser_states, write
         self._at_interval, self._tick = at_interval, tick
+        self._bag = bag
         self._window: list[dict[str, Tensor]] = []
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -69,7 +73,7 @@ class Engine(L.LightningModule):
             parameters = list(self.method.parameters(self.networks, name))
             if name == self.phase.optimisers[0]:
                 parameters += [p for p in self.regularisers.parameters() if p.requires_grad]
-            optimiser = make_optimiser(self.recipe, parameters)
+            optimiser = make_optimiser(self.recipes[name][0], parameters)
             if self._states is not None:
                 optimiser.load_state_dict(self._states[name])
             optimisers.append(optimiser)
@@ -95,7 +99,8 @@ class Engine(L.LightningModule):
         record: dict[str, Tensor] = {}
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
             progress = Progress(self.phase.name, self.step, self.steps, name)
-            rate = learning_rate(self.recipe, self.config.optimiser, self.step, self.steps)
+            recipe, options = self.recipes[name]
+            rate = learning_rate(recipe, options, self.step, self.steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             losses = self._losses(batch, progress)
@@ -103,7 +108,7 @@ class Engine(L.LightningModule):
             optimiser.zero_grad(set_to_none=True)
             self.manual_backward(total)
             parameters = [p for g in optimiser.param_groups for p in g["params"]]
-            nn.utils.clip_grad_norm_(parameters, self.config.optimiser.clip)
+            nn.utils.clip_grad_norm_(parameters, options.clip)
             optimiser.step()
             tag = "" if name == self.phase.optimisers[0] else f"{name}/"
             record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": torch.tensor(rate)}
@@ -123,7 +128,20 @@ class Engine(L.LightningModule):
             added = regulariser(losses.views, progress)
             terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
             weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
+        if (term := self._bag_term(batch)) is not None:
+            terms["bag"], weights["bag"] = term, self.config.bag_weight
         return Losses(terms, weights, losses.views)
+
+    def _bag_term(self, batch: Batch) -> Tensor | None:
+        """What positive image labels ask of the items that show a whole image."""
+        if self._bag is None or not isinstance(self.method, Method):
+            return None
+        pairs = self._bag.asked(batch.image_labels, batch.covers, batch.annotation)
+        if not pairs:
+            return None
+        items = sorted({item for item, _ in pairs})
+        p = self.method.probabilities(self.networks, batch.image[items])
+        return self._bag(p, [(items.index(item), node) for item, node in pairs])
 
     def flush_log(self) -> None:
         """Write the mean of the steps since the last call. HinterlandError if the loss is lost."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import nn
 
+from hinterland.methods import Phase
 from hinterland.networks.recipes import OptimiserRecipe, recipe
 from hinterland.training.config import OptimiserConfig, TrainConfig
+from hinterland.types import HinterlandError
 
 
 def resolve_recipe(config: TrainConfig, own: OptimiserRecipe | None = None) -> OptimiserRecipe:
@@ -19,13 +21,42 @@ def resolve_recipe(config: TrainConfig, own: OptimiserRecipe | None = None) -> O
     Another optimiser than the recipe's does not inherit what belongs to the recipe's own kind:
     Adam takes no momentum, SGD no eps.
     """
-    own = own or recipe(config.network)
-    given = {
-        k: v
-        for k, v in config.optimiser.model_dump(exclude={"warmup", "clip"}).items()
-        if v is not None
-    }
-    return replace(own, **given)
+    return _overridden(own or recipe(config.network), config.optimiser)
+
+
+def resolve_recipes(
+    config: TrainConfig,
+    main: OptimiserRecipe,
+    phase: Phase,
+    own: Mapping[str, OptimiserRecipe],
+) -> dict[str, tuple[OptimiserRecipe, OptimiserConfig]]:
+    """Optimiser of the phase -> its recipe, and the options that say warm-up and clipping.
+
+    The first has `main`, as `resolve_recipe` gives it. Another one has its own recipe, or `main`,
+    and what `optimisers.NAME` of the configuration overrides.
+    """
+    first, *others = phase.optimisers
+    found = {first: (main, config.optimiser)}
+    for name in others:
+        options = config.optimisers.get(name, OptimiserConfig())
+        found[name] = (_overridden(own.get(name, main), options), options)
+    return found
+
+
+def refuse_unknown_optimisers(config: TrainConfig, phases: Sequence[Phase]) -> None:
+    """HinterlandError where the configuration speaks of an optimiser that there is not."""
+    known = {name for phase in phases for name in phase.optimisers[1:]}
+    if unknown := sorted(set(config.optimisers) - known):
+        raise HinterlandError(
+            f"optimisers.{unknown[0]}: the method has "
+            + (f"these beside its main one: {', '.join(sorted(known))}." if known else "one only.")
+            + " The main one is set by `optimiser`."
+        )
+
+
+def _overridden(own: OptimiserRecipe, options: OptimiserConfig) -> OptimiserRecipe:
+    given = options.model_dump(exclude={"warmup", "clip"})
+    return replace(own, **{k: v for k, v in given.items() if v is not None})
 
 
 def make_optimiser(

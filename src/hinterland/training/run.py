@@ -35,6 +35,7 @@ from hinterland.training.device import (
 )
 from hinterland.training.fit import INITIAL, Report, Trainer, setting_of
 from hinterland.training.initial import follow, start_from
+from hinterland.training.optimise import refuse_unknown_optimisers
 from hinterland.training.record import RunRecord, record_of
 from hinterland.training.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
@@ -80,7 +81,6 @@ def train(
     source = None if init_from is None else Run(Path(init_from))
     if source:
         config, plan = follow(source, config, plan)
-    _refuse_deep_supervision(config)
     if process_rank() == 0:
         _check_room(path, overwrite)
         dataset, splits = split_cases(dataset, fold, config.seed, labelled, fine, naive)
@@ -292,6 +292,7 @@ def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask
     build_regularisers(record.train.regularisers, setting, method)
+    refuse_unknown_optimisers(record.train, method.phases())
     try:
         networks = method.build(setting)
     except TypeError as error:
@@ -302,16 +303,6 @@ def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
     if source:
         start_from(source, networks, method)
     return networks
-
-
-def _refuse_deep_supervision(config: TrainConfig) -> None:
-    from hinterland.networks.recipes import recipe
-
-    if config.deep_supervision and not recipe(config.network).deep_supervision:
-        raise HinterlandError(
-            f"{config.network} has no deep supervision: leave deep_supervision away, or set it "
-            "to false."
-        )
 
 
 def _wait_for(file: Path, seconds: float = 3600) -> None:
