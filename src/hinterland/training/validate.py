@@ -28,13 +28,14 @@ def validate(
     decides is missing from the result. Both masks empty counts 1, one empty 0, as in the report's
     default policy.
     """
+    cases = [c for c in cases if c.labelled]
+    if not cases:  # a model that cannot answer `at` may still be trained without validation
+        return {}, {}
     member, decided = table.member(at), table.decided(at)
     group_of = at.over(predictor.cells).argmax(axis=0)
     scores: dict[str, dict[str, float]] = {}
     sure: dict[str, dict[str, float]] = {}
     for case in cases:
-        if not case.labelled:
-            continue
         stored = prepared[case.name]
         assert stored.label is not None
         rows = RowLookup(table, spec.scheme(case.scheme))(np.asarray(stored.label), case.name)
