@@ -67,7 +67,7 @@ def synthetic_samples(target: float, background: float, share: float) -> PixelSa
     weight = np.array([1.0, 1 - share, share])[kind] / each
     group = np.concatenate([np.repeat(np.arange(images), each) + s for s in (0, images, images)])
     features = (mean + rng.standard_normal(len(kind)))[:, None]
-    return PixelSamples(features, kind, weight, group.astype(str), images, images, share)
+    return PixelSamples(features, kind, weight, group.astype(str), images, images)
 
 
 @pytest.mark.parametrize(

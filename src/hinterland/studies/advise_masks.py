@@ -5,9 +5,11 @@ pixel, S whether it is target and y whether its image holds the target,
 
     masks          KL(P(X|S=0) || P(X|S=1))        image labels   KL(P(X|y=0) || P(X|y=1))
 
-and the more the first exceeds the second, the more of what a mask says is lost in a label. Beside
-them stands the shortcut, KL(P(X|y=0) || P(X|S=0,y=1)): what the background alone tells of the
-label. Each is a lower bound that was evaluated on patients its classifier had not seen.
+and the more the first exceeds the second, the more of what a mask says is lost in a label. But
+image labels also separate what the background alone tells, KL(P(X|y=0) || P(X|S=0,y=1)), which may
+be a shortcut. So masks are held against what labels would separate without it: the second
+divergence with P(X|y=0) in the place of P(X|S=0,y=1), which is Proposition 1 in its own model.
+Each is a lower bound that was evaluated on patients its classifier had not seen.
 """
 
 from __future__ import annotations
@@ -46,13 +48,15 @@ class Estimate:
 class MaskAdvice:
     """What was estimated and what follows.
 
-    masks, labels, shortcut: the divergences in nats. ratio: masks / labels. verdict: "likely",
+    masks, labels, shortcut: the divergences in nats; diluted: of labels, without the shortcut.
+    ratio: masks / diluted. share: the target's share of a positive image. verdict: "likely",
     "unlikely" or "unclear"; confidence: the share of bootstrap resamples with that verdict.
     """
 
     masks: Estimate
     labels: Estimate
     shortcut: Estimate
+    diluted: Estimate
     ratio: Estimate
     share: float
     positives: int
@@ -74,8 +78,9 @@ class MaskAdvice:
         }[self.verdict]
         lines = [
             f"{said} ({self.confidence:.0%} of the bootstrap resamples agree).",
-            f"A pixel's surroundings tell target from the rest by {self.masks} nats; they tell "
-            f"positive from negative images by {self.labels} nats. Ratio {self.ratio}.",
+            f"A pixel's surroundings tell target from the rest by {self.masks} nats; diluted in "
+            f"positive images the target tells them from negative ones by {self.diluted} nats. "
+            f"Ratio {self.ratio}.",
             f"The target fills {self.share:.2%} of a positive image ({self.positives} positive, "
             f"{self.negatives} negative images or slices with masks, {self.patients} patients).",
         ]
@@ -87,11 +92,12 @@ class MaskAdvice:
         if self.shortcut.low > self.labels.value / 2 and self.shortcut.low > 0.01:
             lines.append(
                 f"The background alone tells positive from negative images by {self.shortcut} "
-                "nats. A classifier can learn that instead of the target (a mark, a site, a "
-                "position); masks are the safer choice, and robust AUROC should be looked at."
+                f"nats; background and target together, by {self.labels}. A classifier can learn "
+                "that instead of the target (a mark, a site, a position): masks are the safer "
+                "choice, and robust AUROC should be looked at."
             )
         lines.append(
-            "All three are lower bounds from simple features; they say how much harder the image "
+            "All are lower bounds from simple features; they say how much harder the image "
             "labels' task is, not how many images make up for it: with very many, both do."
         )
         return lines
@@ -119,30 +125,28 @@ def advise_masks(
 
 def advise(samples: PixelSamples, *, resamples: int = 1000, seed: int = 0) -> MaskAdvice:
     """The advice that follows from samples."""
+    inside, negative = samples.of(INSIDE), samples.of(NEGATIVE)
+    share = samples.share
     pairs = (
-        ((NEGATIVE, OUTSIDE), (INSIDE,)),
-        ((NEGATIVE,), (OUTSIDE, INSIDE)),
-        ((NEGATIVE,), (OUTSIDE,)),
+        (samples.of(NEGATIVE, OUTSIDE), inside),
+        (negative, samples.of(OUTSIDE, INSIDE)),
+        (negative, samples.of(OUTSIDE)),
+        (negative, share * inside / inside.sum() + (1 - share) * negative / negative.sum()),
     )
-    sums = [
-        cross_fitted_ratio(
-            samples.features, samples.of(*p), samples.of(*q), samples.group, seed=seed
-        )
-        for p, q in pairs
-    ]
+    sums = [cross_fitted_ratio(samples.features, p, q, samples.group, seed=seed) for p, q in pairs]
     patients = len(sums[0].groups)
     drawn = np.random.default_rng(seed).integers(0, patients, size=(resamples, patients))
     weights = np.stack([np.bincount(row, minlength=patients) for row in drawn]).astype(float)
     points = [float(s.bound()[0]) for s in sums]
     spread = np.stack([s.bound(weights) for s in sums], axis=1)
     spread = spread[np.isfinite(spread).all(axis=1)]
-    values = np.array([*points, _ratio(points[0], points[1])])
-    spread = np.column_stack([spread, _ratio(spread[:, 0], spread[:, 1])])
+    values = np.array([*points, _ratio(points[0], points[3])])
+    spread = np.column_stack([spread, _ratio(spread[:, 0], spread[:, 3])])
     low, high = percentile_interval(spread, patients)
-    masks, labels, shortcut, ratio = (
+    masks, labels, shortcut, diluted, ratio = (
         Estimate(*(float(x) for x in row)) for row in zip(values, low, high, strict=True)
     )
-    verdicts = np.array([_verdict(row[0], row[3]) for row in spread])
+    verdicts = np.array([_verdict(row[0], row[4]) for row in spread])
     verdict = _verdict(masks.value, ratio.value)
     confidence = float((verdicts == verdict).mean())
     if confidence < 0.8:
@@ -151,14 +155,14 @@ def advise(samples: PixelSamples, *, resamples: int = 1000, seed: int = 0) -> Ma
             1 - max(float((verdicts == word).mean()) for word in ("likely", "unlikely")),
         )
     return MaskAdvice(
-        masks, labels, shortcut, ratio, samples.share, samples.positives, samples.negatives,
+        masks, labels, shortcut, diluted, ratio, share, samples.positives, samples.negatives,
         patients, verdict, confidence,
     )  # fmt: skip
 
 
-def _ratio(masks: Any, labels: Any) -> Any:
-    """Labels that tell nothing are counted as a thousandth of a nat."""
-    return masks / np.maximum(labels, 1e-3)
+def _ratio(masks: Any, diluted: Any) -> Any:
+    """What labels tell is counted as a thousandth of a nat at least."""
+    return masks / np.maximum(diluted, 1e-3)
 
 
 def _verdict(masks: float, ratio: float) -> str:

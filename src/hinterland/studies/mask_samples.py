@@ -28,8 +28,7 @@ class PixelSamples:
 
     kind (n,): NEGATIVE, OUTSIDE or INSIDE. weight (n,): each image weighs 1, times the images that
     it stands for, divided over its pixels as target and background share its area. group (n,):
-    patient. positives, negatives: images in all; a volume counts slice by slice. share: the
-    target's mean share of a positive image.
+    patient. positives, negatives: images in all; a volume counts slice by slice.
     """
 
     features: NDArray[np.float64]
@@ -38,7 +37,11 @@ class PixelSamples:
     group: np.ndarray
     positives: int
     negatives: int
-    share: float
+
+    @property
+    def share(self) -> float:
+        """lambda = Pr(S = 1) / Pr(y = 1), images weighing as much as they stand for."""
+        return float(self.of(INSIDE).sum() / self.of(INSIDE, OUTSIDE).sum())
 
     def of(self, *kinds: int) -> NDArray[np.float64]:
         """The weights of some kinds of pixels, 0 for all others."""
@@ -75,8 +78,7 @@ def sample_pixels(
     rng = np.random.default_rng(seed)
     chosen = [cases[i] for i in sorted(rng.permutation(len(cases))[:most])]
     draws: list[_Draw] = []
-    shares: list[float] = []
-    negatives = 0
+    positives = negatives = 0
     for done, case in enumerate(chosen, start=1):
         target = _target(case, dataset, at)
         share = target.mean(axis=(1, 2))
@@ -85,20 +87,19 @@ def sample_pixels(
             for z in rng.permutation(slices)[:SLICES]:
                 stands_for = len(slices) / min(len(slices), SLICES)
                 draws += _draw(image[:, z], target[z], stands_for, case.group or case.name, rng)
-        shares += share[share > 0].tolist()
+        positives += int((share > 0).sum())
         negatives += int((share == 0).sum())
         if report:
             report(done, len(chosen))
-    _refuse_one_label(dataset, len(shares), negatives)
+    _refuse_one_label(dataset, positives, negatives)
     sizes = [len(d.features) for d in draws]
     return PixelSamples(
         np.concatenate([d.features for d in draws]),
         np.repeat([d.kind for d in draws], sizes),
         np.repeat([d.weight / n for d, n in zip(draws, sizes, strict=True)], sizes),
         np.repeat([d.group for d in draws], sizes),
-        len(shares),
+        positives,
         negatives,
-        float(np.mean(shares)),
     )
 
 
@@ -143,13 +144,19 @@ def _draw(
 
 
 def pixel_features(channels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(C, H, W) -> (H * W, 6 C): for each channel, standardised over the image, the Gaussian mean
-    and the standard deviation under the same Gaussian, at three scales."""
+    """(C, H, W) -> (H * W, 6 C): for each channel the Gaussian mean and the standard deviation
+    under the same Gaussian, at three scales.
+
+    Grey values are counted from the image's median in interquartile ranges: mean and standard
+    deviation would depend on the target, and so carry the image's label into its background.
+    """
     from scipy.ndimage import gaussian_filter
 
     columns = []
     for channel in channels:
-        grey = (channel - channel.mean()) / (channel.std() + 1e-6)
+        low, median, high = np.percentile(channel, (25, 50, 75))
+        spread = high - low if high > low else max(float(channel.std()), 1e-6)
+        grey = np.clip((channel - median) / spread, -10, 10)
         for sigma in _SCALES:
             mean = gaussian_filter(grey, sigma)
             square = gaussian_filter(grey * grey, sigma)
