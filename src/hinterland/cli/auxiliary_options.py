@@ -116,7 +116,7 @@ def _sentence(entry: dict[str, Any]) -> str:
     if entry["lesion_voxels"]:
         text += f"; {entry['lesion_voxels']} voxels inside annotated lesions (lesion kept)"
     elif entry["annotated"]:
-        text += f"; {entry['annotated']} voxels were annotated otherwise (annotation kept)"
+        text += f"; {entry['annotated']} voxels were annotated so or otherwise (annotation kept)"
     if entry["voxels"] and not entry["written"]:
         text += "; NOTHING was added: the label files say all of it already"
     for flag, cases in entry["flagged"].items():
