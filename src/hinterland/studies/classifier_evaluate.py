@@ -229,9 +229,9 @@ def _judge(
             if len(by):
                 recalls.append(by.assign(by=kind, **{"class": name}))
     if len(each) > 1:
-        value, low, high = auroc_interval(each, groups=patients, resamples=RESAMPLES, seed=seed)
+        area, low, high = auroc_interval(each, groups=patients, resamples=RESAMPLES, seed=seed)
         mean: dict[str, object] = {"metric": "auroc", "subgroup": "all", "class": "mean"}
-        mean |= {"value": value, "low": low, "high": high, "cases": len(names)}
+        mean |= {"value": area, "low": low, "high": high, "cases": len(names)}
         tables.append(pd.DataFrame([mean]))
     order = ["class", "subgroup", "metric", "value", "low", "high", "cases", "positives"]
     metrics = pd.concat(tables, ignore_index=True).reindex(columns=order)
