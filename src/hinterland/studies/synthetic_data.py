@@ -44,13 +44,13 @@ class _Table:
         )
         table, schemes = self.spec.table, self.spec.schemes
         self._rows = {
-            name: np.array([table.rows(scheme)[v] for v, _ in scheme.values], dtype=np.uint8)
+            name: np.array([table.rows(scheme)[v] for v, _ in scheme.values], dtype=np.int16)
             for name, scheme in schemes.items()
         }
         self.target = int(self._rows["full"][1])
 
     def rows(self, image: SyntheticImage, sparse: bool) -> np.ndarray:
-        """(H, W) uint8: what the annotation says of each pixel."""
+        """(H, W) int16: what the annotation says of each pixel."""
         if not sparse or image.points is None:
             return self._rows["full"][image.mask.astype(int)]
         return self._rows["points"][np.where(image.points, image.mask, 2)]
@@ -70,7 +70,7 @@ class _Images(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         image = self.stream[index]
-        rows = TABLE.rows(image, self.sparse) if self.masks else np.zeros(0, dtype=np.uint8)
+        rows = TABLE.rows(image, self.sparse) if self.masks else np.zeros(0, dtype=np.int16)
         return (
             torch.from_numpy(image.colours),
             torch.from_numpy(rows),
@@ -81,7 +81,7 @@ class _Images(Dataset[tuple[Tensor, Tensor, Tensor]]):
 def loader(
     stream: Stream, order: Sequence[Sequence[int]], arm: str, accelerator: str
 ) -> DataLoader[Any]:
-    """Batches (colours (B, H, W) uint8, rows (B, H, W) uint8, labels (B,) bool) in this order."""
+    """Batches (colours (B, H, W) uint8, rows (B, H, W) int16, labels (B,) bool) in this order."""
     workers = data_workers(make_config({}), accelerator)
     images = _Images(stream, arm)
     return DataLoader(images, batch_sampler=[list(b) for b in order], num_workers=workers)
