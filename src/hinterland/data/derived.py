@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +109,7 @@ def write_derived(
         raise HinterlandError(
             "resizing is for 2D pictures; volumes are brought to one spacing by the plan."
         )
-    temporary = out.with_name(f".{out.name}.tmp")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     for folder in ("imagesTr", "labelsTr"):
         (temporary / folder).mkdir(parents=True)
@@ -119,7 +120,10 @@ def write_derived(
             progress(done, len(members))
     _write_texts(temporary, members, spec, channels, ending)
     write_text(temporary / RECORD, json.dumps(record))
-    temporary.rename(out)
+    try:
+        temporary.rename(out)
+    except OSError:  # another process has made it meanwhile
+        shutil.rmtree(temporary)
     return read_dataset(out)
 
 
@@ -180,7 +184,8 @@ def _write_texts(
     }
     write_text(folder / "dataset.json", json.dumps(content, indent=1))
     splits = {part: _of(members, part) for part in ("train", "val", "test")}
-    write_text(folder / "splits.json", json.dumps({k: v for k, v in splits.items() if v}, indent=1))
+    splits = {part: names for part, names in splits.items() if names or part == "train"}
+    write_text(folder / "splits.json", json.dumps(splits, indent=1))
 
 
 def _of(members: Iterable[Member], split: str) -> list[str]:

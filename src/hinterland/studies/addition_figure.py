@@ -33,6 +33,7 @@ def draw(table: pd.DataFrame, title: str, file: Path) -> None:
     for i, region in enumerate(REGIONS):
         below.plot(steps.index, steps[f"js_{region}"], marker="s", color=f"C{i}", label=region)
     below.set_ylabel("JS distance base - added")
+    below.set_xticks(steps.index)
     below.set_xlabel("novel training cases")
     below.legend(frameon=False)
     for axes in (above, below):

@@ -169,7 +169,7 @@ def run_data_addition(
         rows.append({**row, "iou": means["jaccard"], "cases": len(scores), **distances[added]})
     table = _table(rows)
     write_table(table, out / "table.csv")
-    draw(table, f"{where[BASE]} + {where[NOVEL]}", out / "figure.png")
+    draw(table, f"{base.name} + {novel.name}, tested on {base.name}", out / "figure.png")
     summary = {
         **asdict(asked), **where, "base_cases": len(pooled.base), "curves": curves(table),
         "table": str(out / "table.csv"), "figure": str(out / "figure.png"),

@@ -73,7 +73,7 @@ def draw_activations(
     grid = figure.subplots(len(cases), width, squeeze=False)
     looking = Looking.at(run)
     inside = looking.member.any(dim=1).numpy() & looking.decided.any(dim=1).numpy()
-    for row, case in zip(grid, cases, strict=True):
+    for number, (row, case) in enumerate(zip(grid, cases, strict=True)):
         image, known = max(tiles_of(run, case), key=lambda tile: int(inside[tile[1]].sum()))
         target = inside[known]
         z = int(target.sum(axis=(1, 2)).argmax()) if target.ndim == 3 else None
@@ -85,7 +85,7 @@ def draw_activations(
         for axes, (title, values) in zip(row, panels.items(), strict=True):
             flat = values if z is None else values[z]
             axes.imshow(flat, cmap="gray" if title in ("image", "target") else "inferno")
-            axes.set_title(title if row is grid[0] else "", fontsize=7)
+            axes.set_title("" if number else title, fontsize=7)
             axes.set_xticks([])
             axes.set_yticks([])
         row[0].set_ylabel(case.name, fontsize=6)
