@@ -95,7 +95,7 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
         head = [sweep.axis, "arm", "runs", *(name for name, _ in METRICS)]
         parts += [f"#### {sweep.title} (`--sweep {sweep.name}`)", "", _line(head)]
         parts += ["|" + " --- |" * len(head)]
-        for value in sweep.values[size]:
+        for value in sweep.along[size]:
             for arm in sweep.arms:
                 rows = table
                 if len(table):
@@ -104,7 +104,30 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
                 parts.append(_line([f"{value:g}", arm, str(len(rows)), *figures]))
         said = [line for line in findings(sweep, table) if "cross" in line] if len(table) else []
         parts += ["", *said, ""]
-    return "\n".join(parts)
+    return "\n".join([*parts, *theory(size)])
+
+
+def theory(size: str) -> list[str]:
+    """Proposition 1 along three sweeps, exactly, as a table."""
+    from hinterland.studies.synthetic_sweeps import sweep_of
+    from hinterland.studies.synthetic_theory import NOISE, theory_table
+
+    head = ["sweep", "value", "target's share", "masks: KL(S=0, S=1)", "labels: KL(y=0, y=1)",
+            "labels, scaled", "background alone", "proposition holds"]  # fmt: skip
+    lines = ["#### Proposition 1 on the generator, exactly (nats; colour of one pixel)", ""]
+    lines += [_line(head), "|" + " --- |" * len(head)]
+    for name in ("target-size", "objects", "spurious"):
+        for row in theory_table(sweep_of(name), size).to_dict("records"):
+            figures = [row[k] for k in ("masks", "labels", "scaled_labels", "background")]
+            lines.append(
+                _line([name, f"{row['value']:g}", f"{row['share']:.3f}",
+                       *(f"{x:.4f}" for x in figures), "yes" if row["holds"] else "no"])
+            )  # fmt: skip
+    note = (
+        f"A share of {NOISE:g} of the pixels has a random colour; without noise the first "
+        "divergence is infinite (the target has one colour only)."
+    )
+    return [*lines, "", note, ""]
 
 
 def _line(entries: Sequence[str]) -> str:

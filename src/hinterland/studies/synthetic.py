@@ -37,7 +37,8 @@ def run_study(
     """Train every trial of the sweeps, seed after seed; write tables, figures and a summary.
 
     Writes into `out`: trials/KEY.json (one a trial; a trial that two sweeps share is trained once),
-    and for each sweep NAME.csv, NAME.png, NAME.svg; summary.json. Called again it goes on where it
+    and for each sweep NAME.csv, NAME.png, NAME.svg and NAME-theory.csv (the
+    terms of Proposition 1, exactly); summary.json. Called again it goes on where it
     was, and takes over trials that are there. `overwrite` trains them again.
     report: called with (steps done, steps of all trials, message). Returns the summary.
     Raises HinterlandError for an unknown sweep or size, or a folder that holds something else.
@@ -127,12 +128,16 @@ def _conclude(
     out: Path, sweeps: Sequence[Sweep], size: str, seeds: int, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
     from hinterland.studies.synthetic_figures import draw_sweep
+    from hinterland.studies.synthetic_theory import theory_table
 
     summary: dict[str, Any] = {"size": size, "seeds": seeds, "sweeps": {}}
     for sweep in sweeps:
         table = sweep_table(sweep, size, seeds, outcomes)
         write_text(out / f"{sweep.name}.csv", table.to_csv(index=False))
         draw_sweep(sweep, table, out, endings=("png", "svg"))
+        terms = theory_table(sweep, size)
+        if len(terms):
+            write_text(out / f"{sweep.name}-theory.csv", terms.to_csv(index=False))
         summary["sweeps"][sweep.name] = {
             "title": sweep.title,
             "axis": sweep.axis,

@@ -46,7 +46,7 @@ Make = Callable[[str, Any], tuple[Parameters, Parameters, Budget]]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One figure: what changes along the x axis, its values by size, and the trials they mean.
+    """One figure: what changes along the x axis, the values by size, and the trials they mean.
 
     make: (size, value) -> training population, test population (validation's too), budget.
     """
@@ -54,7 +54,7 @@ class Sweep:
     name: str
     title: str
     axis: str
-    values: dict[str, Sequence[float]]
+    along: dict[str, Sequence[float]]
     make: Make
     log: bool = False
     arms: tuple[Arm, ...] = ("classifier", "segmentation")
@@ -65,7 +65,7 @@ class Sweep:
             raise HinterlandError(f"size {size!r}: expected one of {', '.join(SIZES)}.")
         return [
             (value, Trial(arm, *self.make(size, value), seed=seed))
-            for value in self.values[size]
+            for value in self.along[size]
             for arm in self.arms
         ]
 

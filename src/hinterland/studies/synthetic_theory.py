@@ -1,0 +1,35 @@
+"""Proposition 1 along a sweep: both divergences of the synthetic generator, exactly."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from hinterland.data.synthetic import SyntheticParameters
+from hinterland.data.synthetic_exact import pixel_joint
+from hinterland.studies.synthetic_sweeps import Sweep
+from hinterland.theory.masks import MaskTerms, mask_terms, with_noise
+
+NOISE = 0.01
+"""Share of pixels with a random colour. Without any, the target's pixels have one colour and no
+other pixel's distribution is absolutely continuous to theirs: the left side is infinite."""
+
+
+def generator_terms(parameters: SyntheticParameters, noise: float = NOISE) -> MaskTerms:
+    """The terms of Proposition 1 for the colour of a pixel at a random position, in nats."""
+    return mask_terms(with_noise(pixel_joint(parameters).mean(axis=(0, 1)), noise))
+
+
+def theory_table(sweep: Sweep, size: str, noise: float = NOISE) -> pd.DataFrame:
+    """One row for each value of a sweep: the terms of its training population. Empty for sweeps
+    whose population is no scene of objects (the grid)."""
+    rows = []
+    for value in sweep.along[size]:
+        train, _, _ = sweep.make(size, value)
+        if isinstance(train, SyntheticParameters):
+            terms = generator_terms(train, noise)
+            rows.append({
+                "sweep": sweep.name, "value": value, "noise": noise, "masks": terms.pixel,
+                "labels": terms.image, "scaled_labels": terms.scaled, "share": terms.share,
+                "background": terms.background, "holds": terms.holds,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
