@@ -239,6 +239,23 @@ def test_what_cannot_be_meant_is_refused(lesions, organs, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_hidden_organs_come_back_under_an_integer_of_their_own(truth, tmp_path):
+    """Read under `lesion`, the organs in the label files count as background."""
+    data = read_dataset(truth)
+    hidden = data.replace(cases=tuple(c.with_scheme("lesion") for c in data.cases))
+    found = add(hidden, truth, tmp_path / "out", ["host"])
+    ours = read_dataset(tmp_path / "out")
+    assert {c.scheme for c in ours.train} == {"lesion"}
+    host = found["integers"]["host"]
+    assert host not in range(6)
+    names = json.loads((tmp_path / "out" / "dataset.json").read_text())["labels"]
+    assert names["host"] == host  # what the files hold, not what the unused scheme `full` says
+    for case in ours.train:
+        truly = read_label(truth / "labelsTr" / case.label.name).array
+        np.testing.assert_array_equal(read_label(case.label).array == host, truly == 1)
+    clean(tmp_path / "out")
+
+
 def test_masks_may_be_another_data_set(truth, lesions, organs, tmp_path):
     add(lesions, truth, tmp_path / "out")
     add(lesions, truth / "labelsTr", tmp_path / "same")

@@ -19,7 +19,14 @@ import yaml
 from hinterland.auxiliary.grid import on_grid
 from hinterland.auxiliary.grown import Grown, compact, grow
 from hinterland.auxiliary.merge import Integers
-from hinterland.auxiliary.naming import Variant, dataset_json, image_labels_file, new_spec
+from hinterland.auxiliary.naming import (
+    Variant,
+    dataset_json,
+    image_labels_file,
+    integers_of,
+    main_scheme,
+    new_spec,
+)
 from hinterland.auxiliary.output import SHEETS, Output
 from hinterland.auxiliary.quality import Row, flagged, measure, summary, to_csv
 from hinterland.auxiliary.source import UNKNOWN, Source
@@ -252,8 +259,9 @@ class _Work:
             spec = replace(spec, image_labels=table.name)
             write_text(work / table.name, table.read_text(encoding="utf-8"))
         write_text(work / "labels.yaml", _readable(spec))
+        scheme = main_scheme(spec, self.cases)
         if (root / "dataset.json").is_file():
-            content = dataset_json(read_json(root / "dataset.json"), spec)
+            content = dataset_json(read_json(root / "dataset.json"), scheme)
             write_text(work / "dataset.json", json.dumps(content, indent=1))
         rows = flagged([Row(**r) for c in self.cases for r in facts[c.name]["rows"]])
         found = {
@@ -261,7 +269,7 @@ class _Work:
             "cases": len(self.cases),
             "cases_left": len(self.dataset) - len(self.cases),
             "tree": spec.tree.draw(),
-            "integers": _integers(spec),
+            "integers": integers_of(scheme),
             "structures": summary(rows),
         }
         sheets = work / SHEETS
@@ -305,12 +313,3 @@ def _readable(spec: LabelSpec) -> str:
     text = yaml.safe_dump(compact(spec), sort_keys=False, allow_unicode=True, width=100)
     LabelSpec.from_dict(yaml.safe_load(text))
     return text
-
-
-def _integers(spec: LabelSpec) -> dict[str, int]:
-    """Node -> the integer that means it in the default scheme."""
-    tree = spec.tree
-    return {
-        tree.node_of(leaves) or "+".join(tree.leaf_names[i] for i in sorted(leaves)): value
-        for value, leaves in spec.default_scheme.values
-    }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hinterland.auxiliary.merge import SUPPORTS, Integers
-from hinterland.labels import UNLABELLED, CaseSettings, LabelSpec
-from hinterland.types import Dataset
+from hinterland.labels import UNLABELLED, CaseSettings, LabelSpec, Scheme
+from hinterland.types import Case, Dataset
 
 BEFORE = "@before"
 """Behind the name of a scheme as it was: the cases that got no supports are read under it."""
@@ -100,18 +101,37 @@ def _free(name: str, taken: set[str]) -> str:
     return found
 
 
-def dataset_json(content: Mapping[str, Any], spec: LabelSpec) -> dict[str, Any]:
-    """nnU-Net's dataset.json with the new integers: value -> the node that it means by default."""
-    scheme, tree = spec.default_scheme, spec.tree
-    labels: dict[str, int] = {}
+def main_scheme(spec: LabelSpec, cases: Sequence[Case]) -> Scheme:
+    """The scheme that most of the cases are read under."""
+    default = spec.default_scheme.name
+    counts = Counter(spec.case_settings(c.name).scheme or default for c in cases)
+    return spec.scheme(counts.most_common(1)[0][0])
+
+
+def integers_of(scheme: Scheme) -> dict[str, int]:
+    """Node (or leaves joined by +) -> the integer that means it; the first where several do."""
+    found: dict[str, int] = {}
+    for value, leaves in sorted(scheme.values, key=lambda pair: pair[0]):
+        found.setdefault(name_of(scheme, leaves), value)
+    return found
+
+
+def dataset_json(content: Mapping[str, Any], scheme: Scheme) -> dict[str, Any]:
+    """nnU-Net's dataset.json with the integers of a scheme: each by the node that it means."""
     ignored = dict(content.get("labels") or {}).get("ignore")
-    for value, leaves in sorted(scheme.values):
-        name = "background" if value == 0 else tree.node_of(leaves)
-        name = name or "+".join(tree.leaf_names[i] for i in sorted(leaves))
-        if value and (leaves == tree.every or value == ignored):
+    labels: dict[str, int] = {}
+    for value, leaves in sorted(scheme.values, key=lambda pair: pair[0]):
+        name = "background" if value == 0 else name_of(scheme, leaves)
+        if value and (leaves == scheme.tree.every or value == ignored):
             name = "ignore"
         labels[name if name not in labels else f"{name} {value}"] = value
     return {**content, "labels": labels}
+
+
+def name_of(scheme: Scheme, leaves: frozenset[int]) -> str:
+    """The node that holds exactly these leaves, or their names joined by +."""
+    tree = scheme.tree
+    return tree.node_of(leaves) or "+".join(tree.leaf_names[i] for i in sorted(leaves))
 
 
 def image_labels_file(dataset: Dataset, labels: Path | None) -> Path | None:
