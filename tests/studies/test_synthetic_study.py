@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import combinations
 
 import numpy as np
@@ -20,6 +20,7 @@ from hinterland.studies.synthetic import all_sweeps, findings, run_study
 from hinterland.studies.synthetic_data import TABLE, batches, stream_of
 from hinterland.studies.synthetic_scores import rule_scores
 from hinterland.studies.synthetic_sweeps import GRIDS, SWEEPS, WORLDS, sweep_of
+from hinterland.studies.synthetic_theory import generator_terms, theory_table
 from hinterland.studies.synthetic_trial import Trial, run_trial
 from hinterland.types import HinterlandError
 
@@ -183,3 +184,27 @@ def test_findings_say_where_the_curves_cross():
 def test_streams_are_of_the_population_asked_for():
     assert isinstance(stream_of(GRIDS["smoke"], 0, "val"), GridStream)
     assert isinstance(stream_of(WORLDS["smoke"], 0, "val"), SyntheticStream)
+
+
+def test_the_proposition_needs_a_background_that_does_not_know_the_label():
+    """On the generator it holds by default, and fails with a large object that goes with the
+    label; the bound without the assumption holds in both."""
+    fair = generator_terms(WORLDS["cpu"])
+    assert fair.holds
+    assert fair.background < 0.1 * fair.image
+    large = replace(WORLDS["cpu"], spurious_radius=16)
+    for match in (0.0, 1.0):
+        terms = generator_terms(replace(large, match=match))
+        assert not terms.holds
+        assert terms.image <= terms.general
+    assert generator_terms(large).holds  # independent of the label
+    assert generator_terms(WORLDS["cpu"], noise=0).pixel == np.inf
+
+
+def test_small_targets_lose_most_in_a_label():
+    """What masks separate exceeds what labels separate the more, the smaller the target."""
+    table = theory_table(SWEEPS["target-size"], "cpu")
+    gain = (table["masks"] / table["labels"]).to_numpy()
+    assert (np.diff(gain) < 0).all()
+    assert table["holds"].all()
+    assert theory_table(SWEEPS["annotation"], "cpu").empty
