@@ -13,6 +13,7 @@ from hinterland.cli.advise_addition import advise_addition
 from hinterland.cli.advise_annotate import advise_annotate
 from hinterland.cli.advise_masks import advise_masks
 from hinterland.cli.advise_supports import advise_supports
+from hinterland.cli.analyse_confidence import analyse_confidence
 from hinterland.cli.analyse_features import analyse_features
 from hinterland.cli.auxiliary import (
     masks,
@@ -89,6 +90,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "STU BUSI --add 0,15,30,45 --resize 128x128 --out addition",
     ),
     "study noise": (study_noise, "MoNuSeg --losses none,fd --steps 2000 --out noise"),
+    "analyse confidence": (analyse_confidence, "runs/supervised runs/cvbm --out confidence"),
     "analyse features": (
         analyse_features,
         "runs/with-fd --without runs/without --out features",

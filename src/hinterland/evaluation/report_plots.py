@@ -145,6 +145,8 @@ def _continuous(log: pd.DataFrame) -> pd.DataFrame:
 _TITLES = {
     "train/loss": "Training loss",
     "val/dice": "Validation Dice",
+    "val/confidence": "Validation, mean confidence on foreground",
+    "val/entropy": "Validation, mean entropy on foreground",
     "train/lr": "Learning rate",
 }
 

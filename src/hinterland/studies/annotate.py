@@ -90,7 +90,7 @@ def rank_cases(
         refuse_existing(maps, cases)
     cells = run.method.cells
     rows = []
-    for done, (case, volume, geometry, estimates) in enumerate(_opinions(run, cases), start=1):
+    for done, (case, volume, geometry, estimates) in enumerate(opinions(run, cases), start=1):
         mean = np.mean(estimates, axis=0)
         found = _maps(estimates, MAPS)
         expected = mean[list(cells.foreground)].sum() + 1
@@ -132,8 +132,8 @@ def write_maps(
     """
     if not overwrite:
         refuse_existing(out, cases, kinds)
-    opinions = _opinions(run, cases, which, predictor)
-    for done, (case, volume, geometry, estimates) in enumerate(opinions, start=1):
+    found = opinions(run, cases, which, predictor)
+    for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
         _write(out, case, volume, geometry, _maps(estimates, kinds), overwrite)
         if tick:
             tick(done, len(cases))
@@ -147,7 +147,7 @@ def _maps(estimates: Sequence[np.ndarray], kinds: Sequence[str]) -> dict[str, np
     return {kind: make[kind]() for kind in kinds}
 
 
-def _opinions(
+def opinions(
     run: Run,
     cases: Sequence[Case],
     which: Which | None = None,
