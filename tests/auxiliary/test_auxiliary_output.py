@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from hinterland.auxiliary.add import Options, add_supports, choose_cases
 from hinterland.auxiliary.masks import MasksOnDisk
 from hinterland.data.read import read_dataset
+from hinterland.data.volume import read_label, write_label
 from hinterland.types import HinterlandError
 
 
@@ -91,6 +93,25 @@ def test_nothing_is_replaced_unasked(lesions, organs, tmp_path):
     other.mkdir()
     with pytest.raises(HinterlandError, match="not made by this command"):
         call(lesions, organs, other, overwrite=True)
+
+
+def test_a_case_that_was_mended_is_looked_at_again_and_no_other(lesions, organs, tmp_path):
+    folder, out = tmp_path / "ds", tmp_path / "out"
+    shutil.copytree(lesions, folder)
+    label = folder / "labelsTr" / "phantom_002.nii.gz"
+    good = label.read_bytes()
+    volume = read_label(label)
+    write_label(label, volume.array[0] + 7, like=volume, overwrite=True)
+    with pytest.raises(HinterlandError, match=r"phantom_002: the label file holds \[7"):
+        call(folder, organs, out)
+    label.write_bytes(good)
+    assert call(folder, organs, out) == ["phantom_002", "phantom_003"]
+
+
+def test_a_place_that_cannot_be_written_is_one_message(lesions, organs, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HinterlandError, match=r"cannot be made"):
+        call(lesions, organs, tmp_path / "file" / "out")
 
 
 def test_copies_stand_alone(lesions, organs, tmp_path):

@@ -188,7 +188,6 @@ class _Work:
         """What makes two calls the same work."""
         return {
             "dataset": str(self.dataset.root.resolve()),
-            "fingerprint": dataset_hash(self.dataset, self.cases),
             "labels": repr(self.dataset.labels.to_dict()),
             "source": json.loads(json.dumps(self.source.provenance(), default=str)),
             "structures": {s.node: list(s.sources) for s in structures},
@@ -197,14 +196,16 @@ class _Work:
         }
 
     def known(self, case: Case) -> dict[str, Any] | None:
-        """The facts of a case that is finished and whose label file is still the one written."""
+        """The facts of a case that is finished: its files are as they were, and its label file is
+        the one that was written."""
         path = self.output.fact_of(case)
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError):
             return None
         label = self.output.work / self.output.label_of(case)
-        return facts if label.is_file() and file_stamp(label) == facts["stamp"] else None
+        same = facts["fingerprint"] == dataset_hash(self.dataset, [case])
+        return facts if same and label.is_file() and file_stamp(label) == facts["stamp"] else None
 
     def segment(self, case: Case) -> dict[str, Any]:
         """Look at one case and write its label file, then what is known of it."""
@@ -241,6 +242,7 @@ class _Work:
         facts = {
             "provided": sorted(support.provided),
             "partly": partly,
+            "fingerprint": dataset_hash(self.dataset, [case]),
             "stamp": file_stamp(path),
             "rows": [asdict(r) for r in rows],
         }

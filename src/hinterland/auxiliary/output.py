@@ -64,7 +64,12 @@ class Output:
             if not record.is_file() or not overwrite:
                 raise HinterlandError(_other_work(self.work, record, asked))
             shutil.rmtree(self.work)
-        write_text(record, content)
+        try:
+            write_text(record, content)
+        except OSError as error:
+            raise HinterlandError(
+                f"--out {self.out}: the folder cannot be made ({error.strerror}). Choose another."
+            ) from None
 
     def label_of(self, case: Case) -> Path:
         """Where the label file of a case goes, relative to the data set's folder."""
