@@ -198,7 +198,7 @@ def test_the_proposition_needs_a_background_that_does_not_know_the_label():
         assert not terms.holds
         assert terms.image <= terms.general
     assert generator_terms(large).holds  # independent of the label
-    assert generator_terms(WORLDS["cpu"], noise=0).pixel == np.inf
+    assert generator_terms(WORLDS["cpu"], noise=0.0).pixel == np.inf
 
 
 def test_small_targets_lose_most_in_a_label():
