@@ -115,6 +115,25 @@ def test_lemma_1_on_the_quantity_of_its_proof():
     assert failed > 10
 
 
+def test_gradient_of_lemma_2():
+    """Of a linear layer F = W x: dL/dW = -2 / ||W dx||^2 (W dx) dx^T, dx = x_g - x_b. It shrinks as
+    W grows: scaled by c, W has a c-th of the gradient."""
+    x, mask = random_layer(9, items=1, groups=1)
+    dx = sides(x, mask, 1 - mask)
+    dx = (dx.foreground - dx.background)[0, 0]
+    norms = []
+    for scale in (1.0, 4.0):
+        weight = torch.arange(15.0, dtype=torch.float64).reshape(3, 5).sin() * scale
+        weight.requires_grad_()
+        features = torch.einsum("oc,bcij->boij", weight, x)
+        feature_discrepancy(sides(features, mask, 1 - mask), eps=0.0).backward()
+        mapped = weight.detach() @ dx
+        expected = -2 / mapped.square().sum() * torch.outer(mapped, dx)
+        torch.testing.assert_close(weight.grad, expected)
+        norms.append(weight.grad.norm().item())
+    assert norms[1] == pytest.approx(norms[0] / 4)
+
+
 def test_exchange_takes_the_partners_background():
     features, mask = random_layer(3, groups=1)
     layer = sides(features, mask, 1 - mask)

@@ -69,6 +69,19 @@ def test_the_warm_start_runs_over_all_phases_of_a_method():
     assert loss.strength(Progress(second.name, 50, 100)) == pytest.approx(0.05)
 
 
+def test_two_phases_of_the_paper_the_second_from_the_best_weights_of_the_first():
+    method = make_method("supervised", SPEC, options={"warm_start": 100 / 175})
+    first, second = method.phases()
+    assert (first.share, second.share) == pytest.approx((100 / 175, 75 / 175))
+    assert second.start_from == "best"
+    loss = build(method, ramp=0.0)
+    assert loss.strength(Progress(first.name, 99, 100)) == 0
+    assert loss.strength(Progress(second.name, 0, 75)) == pytest.approx(0.1)
+    assert len(make_method("supervised", SPEC).phases()) == 1
+    with pytest.raises(HinterlandError, match="warm_start=1"):
+        make_method("supervised", SPEC, options={"warm_start": 1.0})
+
+
 def test_total_is_the_weighted_sum_over_layers_and_weights_are_logged():
     loss = build(exchange="batch", weight=0.3)
     with torch.no_grad():
@@ -99,14 +112,15 @@ def test_forms_of_learned_weights(learned, start):
     assert loss.scores.grad.any()
 
 
-def test_learned_weights_stay_finite_over_200_steps_and_keep_their_sum():
+@pytest.mark.parametrize("steps", [200, pytest.param(4000, marks=pytest.mark.slow)])
+def test_learned_weights_stay_finite_over_a_long_run_and_keep_their_sum(steps):
     loss, view = build(exchange="batch", weight=1.0, warm_start=0.0, ramp=0.0), toy_view(toy_rows())
     features = list(view.features.values())
     optimiser = torch.optim.SGD([*loss.parameters(), *features], 0.1, momentum=0.9, nesterov=True)
     torch.manual_seed(0)
     values = []
-    for step in range(200):
-        total = loss([view], Progress("train", step, 200)).total
+    for step in range(steps):
+        total = loss([view], Progress("train", step, steps)).total
         optimiser.zero_grad()
         total.backward()
         optimiser.step()

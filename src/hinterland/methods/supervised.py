@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses import PartitionLoss, deep_supervision_weights, downsample_rows
-from hinterland.methods.base import Losses, Method, Setting
+from hinterland.methods.base import Losses, Method, Phase, Setting
 from hinterland.networks.base import Network, SplitNetwork
-from hinterland.types import Batch, Progress, View
+from hinterland.types import Batch, HinterlandError, Progress, View
 
 
 @dataclass(frozen=True, init=False)
@@ -24,12 +24,17 @@ class Supervised(Method):
     their coarsest common refinement, so the baseline has two. A term of weight w on a deep
     supervision level l weighs w 2^-l (normalised); voxels annotated with inner nodes count through
     the marginal loss.
+
+    warm_start: share of the steps that is a phase of its own; the next one begins with its best
+    weights on validation cases, and with a fresh optimiser and schedule (paper 2's two phases). 0
+    is one phase.
     """
 
     on: tuple[Coarsening, ...]
     name: str = "supervised"
     ce_weight: float = 1.0
     dice_weight: float = 1.0
+    warm_start: float = 0.0
 
     def __init__(
         self,
@@ -37,12 +42,16 @@ class Supervised(Method):
         name: str = "supervised",
         ce_weight: float = 1.0,
         dice_weight: float = 1.0,
+        warm_start: float = 0.0,
     ) -> None:
+        if not 0 <= warm_start < 1:
+            raise HinterlandError(f"warm_start={warm_start}: expected a share from 0, below 1.")
         values = {
             "on": (on,) if isinstance(on, Coarsening) else tuple(on),
             "name": name,
             "ce_weight": ce_weight,
             "dice_weight": dice_weight,
+            "warm_start": warm_start,
         }
         for field, value in values.items():  # frozen: one coarsening or several, kept as a tuple
             object.__setattr__(self, field, value)
@@ -50,6 +59,12 @@ class Supervised(Method):
     @property
     def cells(self) -> Coarsening:
         return common_refinement(self.on)
+
+    def phases(self) -> tuple[Phase, ...]:
+        if not self.warm_start:
+            return super().phases()
+        second = Phase("train", 1 - self.warm_start, start_from="best")
+        return (Phase("warm-start", self.warm_start), second)
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         losses = [
