@@ -84,3 +84,27 @@ def test_uncertainty_is_the_entropy_of_the_written_probabilities(
     (p,) = (read_volume((f,)).array for f in (out / "probabilities").glob(f"{name}.*"))
     p = np.clip(p, 1e-12, 1)
     assert np.abs(uncertain - -(p * np.log(p)).sum(axis=0) / np.log(2)).max() < 1e-4
+
+
+def test_confidence_of_two_runs_side_by_side(hinterland, cvbm, runs, tmp_path):
+    out, both = tmp_path / "out", (runs / "binary", cvbm)
+    found = as_json(hinterland("analyse", "confidence", *both, "--out", out, "--maps", 1, "--json"))
+    assert found["cases"] == 3
+    assert {p.name for p in out.iterdir()} == {
+        "curves.csv", "curves.png", "embedding.csv", "embedding.png", "maps.png", "summary.json",
+    }  # fmt: skip
+    curves = pd.read_csv(out / "curves.csv")
+    assert set(curves["quantity"]) == {"Dice", "confidence", "entropy"}
+    assert curves.groupby(["run", "quantity"])["step"].max().eq([3, 3, 3, 2, 2, 2]).all()
+    for name, run in (("binary", runs / "binary"), ("run", cvbm)):
+        log = pd.read_csv(run / "log.csv")
+        entropy = log[log["key"] == "val/entropy"]["value"].iloc[-1]
+        assert found["runs"][name]["entropy"] == pytest.approx(entropy)
+        assert 0 <= entropy <= 1
+        assert -1 <= found["runs"][name]["silhouette"] <= 1
+    points = pd.read_csv(out / "embedding.csv")
+    assert set(points["run"]) == {"binary", "run"}
+    assert points["cell"].nunique() == 2
+    assert points.groupby(["run", "cell"]).size().max() <= 150
+    again = hinterland("analyse", "confidence", *both, "--out", out, code=1)
+    assert "--overwrite" in again.stderr

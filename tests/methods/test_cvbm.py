@@ -9,66 +9,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cvbm_phantoms import FOUR, PRE, SELF, TWO, batch_of, setting_of
+from torch.utils.flop_counter import FlopCounterMode
 
-from hinterland.labels import LabelSpec
-from hinterland.methods import Setting, Supervised, make_method
+from hinterland.methods import Supervised, make_method
 from hinterland.methods.branches import Complement, Foreground, SoftmaxComplement
 from hinterland.methods.cvbm import CVBM
 from hinterland.methods.mixing import box_mask, halves
 from hinterland.networks import create
-from hinterland.types import Batch, HinterlandError, NetworkPlan, Normalisation, Plan, Progress
-
-TWO = LabelSpec.from_dict(
-    {"tree": {"rest": {}, "organ": {}}, "schemes": {"full": {0: "rest", 1: "organ"}}}
-)
-FOUR = LabelSpec.from_dict(
-    {
-        "tree": {"background": {"lung": {}, "rest": {}}, "infection": {}, "organ": {}},
-        "schemes": {
-            "full": {0: "rest", 1: "lung", 2: "infection", 3: "organ"},
-            "partial": {0: "background", 2: "infection", 3: "organ"},
-        },
-        "target": ["infection", "organ"],
-    }
-)
-
-
-def setting_of(spec: LabelSpec, dims: int = 2, network: str = "unet", **changes) -> Setting:
-    edge = 32 if network != "unet" else 16
-    plan = Plan(
-        dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
-        spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(32, 32, 32),
-        patch_size=(edge,) * dims, batch_size=4, batch_dice=True, fingerprint="",
-        network=NetworkPlan((4, 6, 8), ((1,) * dims, (2,) * dims, (2,) * dims), ((3,) * dims,) * 3),
-    )  # fmt: skip
-    options = {"features": (4, 16)} if network != "unet" else {}
-    values = {"network_options": options, "deep_supervision": network == "unet", **changes}
-    return Setting(plan, spec, spec.table, network, **values)
-
-
-def batch_of(setting: Setting, unlabelled: int = 0, labelled: int = 4, seed: int = 0) -> Batch:
-    """Images that show their classes; rows of the scheme `full`, and row 0 where unlabelled."""
-    generator = torch.Generator().manual_seed(seed)
-    n, space = labelled + unlabelled, setting.plan.patch_size
-    classes = len(setting.spec.tree)
-    coarse = torch.rand((n, classes, *(4,) * len(space)), generator=generator)
-    mode = "bilinear" if len(space) == 2 else "trilinear"
-    truth = F.interpolate(coarse, size=space, mode=mode).argmax(dim=1)
-    noise = torch.randn((n, 1, *space), generator=generator)
-    known = torch.arange(n) < labelled
-    rows = torch.where(known.view(n, *(1,) * len(space)), truth + 1, 0)
-    return Batch(
-        image=truth[:, None] + 0.1 * noise, annotation=rows, labelled=known,
-        image_labels=torch.full((n, classes), -1, dtype=torch.int8),
-        covers=torch.zeros(n, dtype=torch.bool), case=tuple(map(str, range(n))), group=("",) * n,
-        domain=("",) * n,
-        streams=("labelled",) * labelled + ("unlabelled",) * unlabelled,
-    )  # fmt: skip
-
-
-PRE = Progress("pre-train", 0, 10)
-SELF = Progress("self-train", 5, 10)
-
+from hinterland.types import HinterlandError, Progress
 
 # ---------------------------------------------------------------------------- complement labels
 
@@ -281,6 +230,22 @@ def test_teacher_follows_exactly():
         assert torch.allclose(teacher.state_dict()[name], 0.9 * before[name] + 0.1 * value)
 
 
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_teacher_predicts_in_the_mode_asked_for(mode):
+    setting = setting_of(TWO, network="unet-ssl4mis")
+    method = make_method("cvbm", TWO, (), {"teacher": mode})
+    networks = method.build(setting).train()
+    seen = []
+    networks["teacher"].register_forward_hook(lambda m, *_: seen.append(m.training))
+    before = {k: v.clone() for k, v in networks["teacher"].named_buffers()}
+    losses = method.losses(networks, batch_of(setting, 2, 2), SELF)
+    assert seen == [mode == "train"]
+    assert losses.total.requires_grad
+    assert networks["teacher"].training
+    moved = any(not torch.equal(v, before[k]) for k, v in networks["teacher"].named_buffers())
+    assert moved == (mode == "train")
+
+
 # ---------------------------------------------------------------------------- variants
 
 VARIANTS = {
@@ -376,6 +341,12 @@ def test_the_deployed_network_is_the_plain_one(network, dims):
     assert torch.allclose(
         deployed(image).softmax(dim=1), method.probabilities(networks, image), atol=1e-6
     )
+    operations = []
+    for model in (deployed, plain):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(image)
+        operations.append(counter.get_total_flops())
+    assert operations[0] == operations[1] > 0
     trained = sum(p.numel() for p in networks["student"].parameters())
     assert trained > sum(p.numel() for p in deployed.parameters())
     decoders = [networks["student"].network.upsampling, *("transposed", "interpolate")]

@@ -16,11 +16,31 @@ from hinterland.types import Progress
 
 
 def test_a_signed_distance_by_hand():
-    inside = np.array([0, 0, 1, 1, 1, 1, 1, 0, 0, 0], dtype=bool)
-    expected = [2 / 3, 1 / 3, 0, -2 / 3, -1, -2 / 3, 0, 1 / 3, 2 / 3, 1]
+    inside = np.array([[0, 0, 1, 1, 1, 1, 1, 0, 0, 0]], dtype=bool)
+    expected = [[2 / 3, 1 / 3, 0, -2 / 3, -1, -2 / 3, 0, 1 / 3, 2 / 3, 1]]
     assert signed_distance(inside) == pytest.approx(np.array(expected))
     assert (signed_distance(np.zeros((2, 2), dtype=bool)) == 1).all()
     assert (signed_distance(np.ones((2, 2), dtype=bool)) == -1).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 13), (7, 10, 12)])
+@pytest.mark.parametrize("touches", [False, True])
+def test_a_signed_distance_is_the_definition(shape, touches):
+    """Against all distances to all voxels; for objects within the patch and at its edge."""
+    rng = np.random.default_rng(len(shape))
+    inside = np.zeros(shape, dtype=bool)
+    inner = tuple(slice(0 if touches else 2, n - 2) for n in shape)
+    inside[inner] = rng.random(inside[inner].shape) < 0.8
+    voxels = np.argwhere(np.ones(shape)).astype(float)
+
+    def to(what):
+        there = np.argwhere(what)
+        far = np.linalg.norm(voxels[:, None] - there[None], axis=2).min(axis=1)
+        return far.reshape(shape)
+
+    outer, within = to(inside), to(~inside)
+    expected = np.where(within == 1, 0, outer / outer.max() - within / within.max())
+    assert np.abs(signed_distance(inside) - expected).max() < 1e-5
 
 
 def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():

@@ -37,6 +37,7 @@ CHOICES = {
     "component": COMPONENTS,
     "unlabelled": UNLABELLED,
     "output": ("foreground", "mix", "average"),
+    "teacher": ("eval", "train"),
 }
 
 
@@ -60,7 +61,8 @@ class CVBM(Method):
     consistency, ramp: lambda at the end, and whether it rises ("none": constant).
     beta, cutmix: side of the box as a share of the patch, and whether to mix at all.
     second_weight: in pre-training, of the pair's second image (0: eqs. 5 to 7 as printed).
-    pretrain: share of the steps. ema: decay of the teacher. component, unlabelled: see
+    pretrain: share of the steps. ema: decay of the teacher. teacher: the mode it predicts in
+    ("train", with dropout and batch statistics: the released code's). component, unlabelled: see
     `PseudoLabels`, `two_streams`. output: what `probabilities` reads; `deployed` is always the
     first decoder's plain network.
     """
@@ -82,6 +84,7 @@ class CVBM(Method):
     second_weight: float = 1.0
     pretrain: float = 0.25
     ema: float = 0.99
+    teacher: str = "eval"
     component: str = "largest"
     unlabelled: str = "rest"
     output: str = "foreground"
@@ -183,7 +186,7 @@ class CVBM(Method):
         labelled, unlabelled = split_streams(batch)
         if self.cutmix:
             labelled, unlabelled = pair(labelled, unlabelled)
-        with quiet(networks["teacher"]):
+        with quiet(networks["teacher"], batch_statistics=self.teacher == "train"):
             seen = cast(Outputs, networks["teacher"](unlabelled.image))
         levels = [seen.first] if seen.second is None else [seen.first, seen.second]
         rows = [

@@ -41,13 +41,16 @@ def noisy(image: Tensor, sigma: float = 0.1, limit: float = 0.2) -> Tensor:
 
 
 @contextmanager
-def quiet(teacher: nn.Module, *, dropout: bool = False) -> Iterator[None]:
+def quiet(
+    teacher: nn.Module, *, dropout: bool = False, batch_statistics: bool = False
+) -> Iterator[None]:
     """Inside, the teacher is in evaluation mode (running statistics, no gradients).
 
-    It has no dropout then, unless that is asked for: Monte Carlo dropout.
+    It has no dropout then, unless that is asked for: Monte Carlo dropout. With `batch_statistics`
+    it is in training mode altogether, but for gradients.
     """
     training = teacher.training
-    teacher.eval()
+    teacher.train(batch_statistics)
     for module in teacher.modules() if dropout else ():
         if isinstance(module, DROPOUT):
             module.train()
