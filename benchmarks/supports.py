@@ -63,7 +63,8 @@ def _base(size: str, group: str, seed: int) -> SupportCell:
         settings = {**SIZES[group], "validation": {"mirror": False}}
         settings["steps"] = PHANTOM_STEPS if fold == "fixed" else settings["steps"]
     if size == "smoke":
-        settings["steps"] = 4
+        settings |= {"steps": 2, "network_options": {"features": [4, 8]}, "batch_size": 2}
+        settings["validation"] = {"mirror": False, "overlap": 0.0, "window_batch": 16}
     data = DATA[group]
     if size == "paper":
         data = {**data, "memory": 8.0}
