@@ -332,13 +332,13 @@ def tables(size: str) -> list[Table]:
 def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
     """The ssl4mis convention, the outputs of one run, and what the deployed model costs."""
     del size
-    done = {c: results[c.name] for c in cells if c.name in results}
+    done = [(c, results[c.name]) for c in cells if c.name in results]
     lines = ["#### By the `ssl4mis` convention (mean over runs; voxels)", ""]
     metrics = ("dice", "jaccard", "hd95", "assd")
     last = [f"last: {m}" for m in ("Dice", "Jaccard", "HD95", "ASD")]
     lines += _markdown(("table", "arm", "runs", "Dice", "Jaccard", "HD95", "ASD", *last))
-    for group, arm in dict.fromkeys((c.group, c.arm) for c, r in done.items() if "ssl4mis" in r):
-        mine = [r for c, r in done.items() if (c.group, c.arm) == (group, arm)]
+    for group, arm in dict.fromkeys((c.group, c.arm) for c, r in done if "ssl4mis" in r):
+        mine = [r for c, r in done if (c.group, c.arm) == (group, arm)]
         means = [
             _mean([r[which] for r in mine], metric)
             for which in ("ssl4mis", "ssl4mis_last")
@@ -348,9 +348,7 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
     lines += ["", "#### Outputs of the same CVBM runs, ACDC, 7 labelled patients", ""]
     lines += _markdown(("output", "runs", "Dice", "HD95"))
     runs = [
-        {"foreground": r["summary"]["metrics"], **r["outputs"]}
-        for r in done.values()
-        if "outputs" in r
+        {"foreground": r["summary"]["metrics"], **r["outputs"]} for _, r in done if "outputs" in r
     ]
     for output in ("foreground", *OUTPUTS):
         found = [run[output] for run in runs]
@@ -358,7 +356,7 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
         lines += _markdown((output, len(found), *figures), head=False)
     lines += ["", "#### Inference cost", ""]
     lines += _markdown(("network", "model", "parameters", "multiply-adds", "ms"))
-    for result in done.values():
+    for _, result in done:
         for name, cost in result.get("costs", {}).items():
             operations = f"{cost['operations'] / 1e9:.2f} G"
             row = (result["config"]["network"], name, f"{cost['parameters']:,}", operations,
