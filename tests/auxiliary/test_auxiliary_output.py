@@ -105,6 +105,12 @@ def test_a_case_that_was_mended_is_looked_at_again_and_no_other(lesions, organs,
     with pytest.raises(HinterlandError, match=r"phantom_002: the label file holds \[7"):
         call(folder, organs, out)
     label.write_bytes(good)
+    masks = tmp_path / "masks"
+    shutil.copytree(organs, masks)
+    call(folder, masks, tmp_path / "two", stop="phantom_003")
+    mask = read_label(masks / "phantom_001.nii.gz")
+    write_label(masks / "phantom_001.nii.gz", mask.array[0] * 0, like=mask, overwrite=True)
+    assert call(folder, masks, tmp_path / "two") == ["phantom_001", "phantom_003"]
     assert call(folder, organs, out) == ["phantom_002", "phantom_003"]
 
 

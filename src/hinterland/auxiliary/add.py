@@ -204,8 +204,11 @@ class _Work:
         except (OSError, json.JSONDecodeError):
             return None
         label = self.output.work / self.output.label_of(case)
-        same = facts["fingerprint"] == dataset_hash(self.dataset, [case])
+        same = facts["fingerprint"] == self._fingerprint(case)
         return facts if same and label.is_file() and file_stamp(label) == facts["stamp"] else None
+
+    def _fingerprint(self, case: Case) -> str:
+        return f"{dataset_hash(self.dataset, [case])} {self.source.stamp(case)}".strip()
 
     def segment(self, case: Case) -> dict[str, Any]:
         """Look at one case and write its label file, then what is known of it."""
@@ -242,7 +245,7 @@ class _Work:
         facts = {
             "provided": sorted(support.provided),
             "partly": partly,
-            "fingerprint": dataset_hash(self.dataset, [case]),
+            "fingerprint": self._fingerprint(case),
             "stamp": file_stamp(path),
             "rows": [asdict(r) for r in rows],
         }

@@ -12,6 +12,7 @@ import numpy as np
 from hinterland.auxiliary.source import Licence, Support, of_integers, of_masks
 from hinterland.auxiliary.structures import Structure
 from hinterland.data.case_files import files_in, read_json
+from hinterland.data.stamps import file_stamp
 from hinterland.data.volume import VolumeError, file_ending, read_label, stem
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -163,6 +164,11 @@ class MasksOnDisk:
                 )
             result |= mask
         return result
+
+    def stamp(self, case: Case) -> str:
+        """Of the mask files."""
+        files = self.files.get(case.name, {})
+        return " ".join(f"{name}:{file_stamp(path)}" for name, path in sorted(files.items()))
 
     def provenance(self) -> dict[str, Any]:
         """Where the masks were."""

@@ -17,7 +17,6 @@ from hinterland.auxiliary.licences import NNINTERACTIVE
 from hinterland.auxiliary.masks import MasksOnDisk
 from hinterland.auxiliary.source import Licence, Support, of_masks
 from hinterland.auxiliary.structures import Structure
-from hinterland.data.stamps import file_stamp
 from hinterland.data.volume import read_header, read_volume
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -50,6 +49,9 @@ class ClicksFromMasks:
             for i, s in enumerate(structures, start=1)
             if s.node in masks.provided
         }
+
+    def stamp(self, case: Case) -> str:
+        return self.masks.stamp(case)
 
     def provenance(self) -> dict[str, Any]:
         masks = self.masks.provenance()
@@ -86,8 +88,11 @@ class ClicksFromFile:
         found = {s.node: [c for n in s.sources for c in own.get(n, [])] for s in structures}
         return {node: clicks for node, clicks in found.items() if clicks}
 
+    def stamp(self, case: Case) -> str:
+        return repr(self.clicks.get(case.name))
+
     def provenance(self) -> dict[str, Any]:
-        return {"clicks": str(self.path.resolve()), "stamp": file_stamp(self.path)}
+        return {"clicks": str(self.path.resolve())}
 
 
 class NnInteractive:
@@ -166,6 +171,10 @@ class NnInteractive:
             with np.load(out) as arrays:
                 masks |= {node: arrays[f"arr_{i}"] for i, node in enumerate(found)}
         return masks
+
+    def stamp(self, case: Case) -> str:
+        """Of the clicks."""
+        return self.clicks.stamp(case)
 
     def provenance(self) -> dict[str, Any]:
         return {

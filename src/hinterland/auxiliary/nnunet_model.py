@@ -14,6 +14,7 @@ from hinterland.auxiliary.source import Licence, Support, of_integers
 from hinterland.auxiliary.structures import Structure
 from hinterland.data.case_files import read_json
 from hinterland.data.nnunet_planner import nnunet_interpreter
+from hinterland.data.stamps import file_stamp
 from hinterland.data.volume import read_label
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -111,10 +112,17 @@ class NnUNetModel:
                 raise HinterlandError(f"case {case.name}: {error}") from None
         return of_integers(found.array[0], found.affine, self.values, structures)
 
+    def stamp(self, case: Case) -> str:
+        """Nothing but the image counts."""
+        return ""
+
     def provenance(self) -> dict[str, Any]:
         return {
             "kind": "nnunet", "version": self._facts["version"], "model": str(self.folder),
             "folds": self.folds, "checkpoint": self.checkpoint, "mirror": self.mirror,
+            "weights": [
+                file_stamp(self.folder / f"fold_{f}" / self.checkpoint) for f in self.folds
+            ],
         }  # fmt: skip
 
     def close(self) -> None:

@@ -69,6 +69,9 @@ class Source(Protocol):
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
         """Look at one case. Raises HinterlandError."""
 
+    def stamp(self, case: Case) -> str:
+        """Changes when what it would say of this case may change (mask files); "" if it cannot."""
+
     def provenance(self) -> dict[str, Any]:
         """Kind, versions, model and settings: what makes its labels what they are."""
 

@@ -82,6 +82,10 @@ class _Tool(ABC):
         values = {name: (int(v),) for name, v in self.facts["classes"].items()}
         return of_integers(found.array[0], found.affine, values, structures)
 
+    def stamp(self, case: Case) -> str:
+        """Nothing but the image counts."""
+        return ""
+
     def close(self) -> None:
         if "_worker" in vars(self):
             self._worker.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hinterland.auxiliary.nnunet_model import NnUNetModel, is_nnunet_model
 from hinterland.auxiliary.source import Licence, Source, Support, of_integers
 from hinterland.auxiliary.structures import Structure
+from hinterland.data.stamps import file_stamp
 from hinterland.types import Case, Dataset, HinterlandError
 
 if TYPE_CHECKING:
@@ -98,12 +99,17 @@ class OwnModel:
         values = {name: (i,) for i, name in enumerate(self._cells.names)}
         return of_integers(index, volume.affine, values, structures)
 
+    def stamp(self, case: Case) -> str:
+        """Nothing but the image counts."""
+        return ""
+
     def provenance(self) -> dict[str, Any]:
         record = self.run.record
         return {
             "kind": "run",
             "path": str(self.run.path.resolve()),
             "checkpoint": self.run.reported,
+            "weights": file_stamp(self.run.path / "checkpoints" / f"{self.run.reported}.ckpt"),
             "method": record.method,
             "dataset": record.dataset,
             "trained_on": record.split["train"],
