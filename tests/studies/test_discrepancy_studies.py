@@ -13,7 +13,7 @@ from picture_sets import QUICK, pictures
 from hinterland.studies.addition_advice import ARMS, Probe, advise_addition, estimate, verdict
 from hinterland.studies.data_addition import Addition, run_data_addition
 from hinterland.studies.features import analyse_features, correlations, groups_by, layer_weights
-from hinterland.studies.grid import LOSSES, regularisers
+from hinterland.studies.grid import LOSSES, regularisers, with_loss
 from hinterland.studies.noise import Noise, run_noise
 from hinterland.training.run import Run
 from hinterland.types import HinterlandError
@@ -186,3 +186,11 @@ def test_losses_by_name():
     for bad in ([], ["fd", "fd"], ["l2"]):
         with pytest.raises(HinterlandError, match="expected some of none, fd, "):
             regularisers(bad)
+
+
+def test_options_of_a_loss_are_kept_and_those_of_others_dropped():
+    given = {"steps": 3, "regularisers": {"discrepancy": {"weight": 1.0}, "contrastive": {}}}
+    assert with_loss(given, "fd+exch") == {
+        "steps": 3, "regularisers": {"discrepancy": {"exchange": "batch", "weight": 1.0}}
+    }  # fmt: skip
+    assert with_loss(given, "none")["regularisers"] == {}

@@ -27,6 +27,7 @@ from hinterland.studies.grid import (
     regularisers,
     target_scores,
     train_all,
+    with_loss,
     write_table,
 )
 from hinterland.types import Dataset, HinterlandError
@@ -201,12 +202,7 @@ def addition_jobs(
     ]
     jobs = []
     for loss, added, seed in order:
-        settings = {**asked.settings, "steps": asked.steps, "seed": seed}
-        given = settings.get("regularisers", {})
-        settings["regularisers"] = {
-            name: {**options, **given.get(name, {})}
-            for name, options in regularisers([loss])[loss].items()
-        }
+        settings = with_loss({**asked.settings, "steps": asked.steps, "seed": seed}, loss)
         if asked.mixed:
             settings["data"] = {**settings.get("data", {}), "by_domain": True}
         jobs.append(

@@ -55,6 +55,16 @@ def regularisers(losses: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: LOSSES[name] for name in losses}
 
 
+def with_loss(settings: Mapping[str, Any], loss: str) -> dict[str, Any]:
+    """Settings with the regularisers of one loss, and the options that are given for those."""
+    given = settings.get("regularisers", {})
+    chosen = regularisers([loss])[loss]
+    return {
+        **settings,
+        "regularisers": {name: {**own, **given.get(name, {})} for name, own in chosen.items()},
+    }
+
+
 def train_all(
     out: Path, jobs: Sequence[Job], report: Report | None = None, stage: Stage | None = None
 ) -> Iterator[Run]:

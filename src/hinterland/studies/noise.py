@@ -27,6 +27,7 @@ from hinterland.studies.grid import (
     save_figure,
     target_scores,
     train_all,
+    with_loss,
     write_table,
 )
 from hinterland.types import Dataset, HinterlandError
@@ -169,10 +170,7 @@ def noise_jobs(
     plans = {s: plan_of(data, asked.dims, asked.memory) for s, data in trained.items()}
     jobs = []
     for loss, sigma, seed in order:
-        settings = {
-            **asked.settings, "steps": asked.steps, "seed": seed,
-            "regularisers": regularisers([loss])[loss],
-        }  # fmt: skip
+        settings = with_loss({**asked.settings, "steps": asked.steps, "seed": seed}, loss)
         name = f"{loss}-{sigma:g}-seed{seed}"
         jobs.append(Job(name, trained[sigma], plans[sigma], settings))
     return order, jobs
