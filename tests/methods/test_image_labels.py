@@ -54,8 +54,13 @@ def rows_of(spec: LabelSpec, cases: tuple[Case, ...], size: tuple[int, ...] = (4
 
 def test_a_negative_label_rules_the_class_out_of_every_voxel_of_any_crop():
     spec, (healthy, coarse, full) = with_absent(
-        SPEC, (case("healthy", lesion=0), case("c", "coarse", malignant=0), case("f", "full", lesion=0))
-    )  # fmt: skip
+        SPEC,
+        (
+            case("healthy", lesion=0),
+            case("c", "coarse", malignant=0),
+            case("f", "full", lesion=0),
+        ),
+    )
     assert healthy.scheme == "none@no-lesion"
     assert healthy.labelled
     assert healthy.label is None
