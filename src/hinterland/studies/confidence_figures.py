@@ -109,7 +109,7 @@ def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
         values = sorted(foreground_values(spec.scheme(case.scheme), spec.target))
         truth = (np.searchsorted(values, label) + 1) * np.isin(label, values)
         z = int((truth > 0).sum(axis=(1, 2)).argmax())
-        mean = np.mean(estimates, axis=0)
+        own = estimates[0]  # what is deployed, so that runs compare whatever views they train
 
         def restored(
             values: np.ndarray, outside: int = -1, geometry: Geometry = geometry, z: int = z
@@ -119,9 +119,9 @@ def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
         panels = {
             "image": volume.array[0, z].astype(float),
             PANELS[0]: truth[z],
-            PANELS[1]: geometry.undo_argmax(estimates[0], background=cells.background)[z],
-            PANELS[2]: restored(mean.max(axis=0), outside=0),  # sure of it: nothing is there
-            PANELS[3]: restored(uncertainty(mean)),
+            PANELS[1]: geometry.undo_argmax(own, background=cells.background)[z],
+            PANELS[2]: restored(own.max(axis=0), outside=0),  # sure of it: nothing is there
+            PANELS[3]: restored(uncertainty(own)),
         }
         if len(estimates) > 1:
             panels[PANELS[4]] = restored(disagreement(estimates))
