@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +11,8 @@ from test_contract import SPEC, batch_for, setting_for
 from hinterland.methods import Method, make_method
 from hinterland.methods.discrepancy import FeatureDiscrepancy, make_discrepancy
 from hinterland.methods.regularisers import build_regularisers
+from hinterland.networks import recipe
+from hinterland.training.config import make_config
 from hinterland.training.engine import Engine
 from hinterland.training.run import resume, train
 from hinterland.types import HinterlandError, Progress, View
@@ -204,10 +205,12 @@ def test_engine_adds_its_terms_to_the_methods():
     method = make_method("backsplit", SPEC)
     setting, phase = setting_for(2), method.phases()[0]
     regularisers = build_regularisers({"discrepancy": {"warm_start": 0.0}}, setting, method)
-    owner = SimpleNamespace(
-        method=method, networks=method.build(setting), regularisers=regularisers
-    )
-    losses = Engine._losses(owner, batch_for(phase, setting), LATE)  # type: ignore[arg-type]
+    engine = Engine(
+        method, method.build(setting), regularisers, phase, index=0, steps=100, start=0, offset=0,
+        recipe=recipe("unet"), config=make_config({}), optimiser_states=None,
+        write=lambda *_: None, at_interval=lambda _: None, tick=lambda: None,
+    )  # fmt: skip
+    losses = engine._losses(batch_for(phase, setting), LATE)
     assert {"ce", "dice", "discrepancy/fd", "discrepancy/lambda.bottleneck"} <= set(losses.terms)
     assert losses.weights["discrepancy/fd"] == pytest.approx(0.1)
 
@@ -222,7 +225,6 @@ def test_a_run_with_it_is_resumed_exactly(tmp_path, monkeypatch):
     from hinterland.data.planning import make_plan
     from hinterland.data.read import read_dataset
     from hinterland.training.checkpoint import load_checkpoint
-    from hinterland.training.config import make_config
 
     monkeypatch.setenv("HINTERLAND_CACHE", str(tmp_path / "cache"))
     data = read_dataset(make_phantoms(tmp_path / "phantoms", cases=(2, 1, 1), size=16))
