@@ -71,7 +71,8 @@ def scan(
     if splits is not None:
         rank = {name: i for i, name in enumerate(splits.split)}
         cases.sort(key=lambda c: rank.get(c.name, len(rank)))  # stable: the rest keep their order
-    rows, found = _image_labels(layout, spec, cases, labels)
+    spec = _with_image_label_file(layout, spec, labels)
+    rows, found = _image_labels(layout, spec, cases)
     problems += found
     cases = [
         replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})}) for c in cases
@@ -164,15 +165,27 @@ def _unmatched_patterns(layout: Layout, spec: LabelSpec) -> list[Problem]:
     ]  # fmt: skip
 
 
+def _with_image_label_file(
+    layout: Layout, spec: LabelSpec, labels: Path | str | LabelSpec | None
+) -> LabelSpec:
+    """The specification with the place of its image labels: beside a labels.yaml that lies outside
+    the data set (then with its whole path), else in the data set's folder."""
+    beside = labels_file(layout, labels)
+    if spec.image_labels is None or beside is None:
+        return spec
+    file = beside.parent / spec.image_labels
+    inside = layout.root / spec.image_labels
+    if not file.exists() or file.resolve() == inside.resolve():
+        return spec
+    return replace(spec, image_labels=str(file.resolve()))
+
+
 def _image_labels(
-    layout: Layout, spec: LabelSpec, cases: list[Case], labels: Path | str | LabelSpec | None
+    layout: Layout, spec: LabelSpec, cases: list[Case]
 ) -> tuple[Mapping[str, ImageLabels], list[Problem]]:
     if spec.image_labels is None:
         return {}, []
-    beside = labels_file(layout, labels)  # relative to labels.yaml first, then to the data set
-    folders = ([beside.parent] if beside else []) + [layout.root]
-    path = next((f / spec.image_labels for f in folders if (f / spec.image_labels).exists()),
-                folders[0] / spec.image_labels)  # fmt: skip
+    path = layout.root / spec.image_labels
     try:
         rows = read_image_labels(path, spec.tree)
     except HinterlandError as error:
