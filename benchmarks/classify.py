@@ -205,10 +205,10 @@ def segmentation(group: str, size: str, share: str, seed: int, kind: str = "") -
 
 
 def cells(size: str, seeds: int) -> list[Cell]:
-    """BUSI with few, then with all labels; the mark; ACDC. One seed, the rule and its rivals with
-    all."""
+    """BUSI with few, then with all labels; the mark; ACDC. Further seeds: the rule, what builds on
+    it, and the classifier it is held against."""
     result: list[Cell] = []
-    claimed = (*IMAGES[size], RULE, "semi, rule", "boosted, rule")
+    claimed = (IMAGES[size][0], RULE, "semi, rule", "boosted, rule")
     for share in SHARES:
         arms = [*IMAGES[size], *SUMMARISED]
         arms += ["semi, rule", "boosted, rule"] if share != "100" else []

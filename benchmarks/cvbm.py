@@ -23,8 +23,8 @@ pseudo-label divide the steps that other arms have in one phase into two.
 
 CPU size: ACDC resampled to every second pixel, patches of 96x96, the SSL4MIS U-Net, 800 steps of 8
 (200 + 600); V-Net with half the filters, 400 steps of 4 (47 + 353). Learning rate 0.05 instead of
-0.01, and instance instead of batch normalisation, in all arms: chosen once with the supervised arm on
-validation patients, where batch norm behind dropout had learnt next to nothing in so few steps
+0.01, and instance instead of batch normalisation, in all arms: chosen once with the supervised arm
+on validation patients, where batch norm behind dropout had learnt next to nothing in so few steps
 (docs/cvbm.md). UA-MT takes 4 passes, not 8. Paper size: the networks, rate and steps of the papers.
 """
 FIELD = ("pseudo-label", "mean-teacher", "ua-mt", "sassnet", "dtc", "urpc", "mc-net", "ss-net",

@@ -147,4 +147,4 @@ def test_y_net_learns_voxels_of_cases_without_a_class():
     losses = recipe.losses(recipe.build(setting), batch_for(setting), Progress("train", 0, 1))
     assert losses.terms["ce"] == 0
     assert losses.terms["voxels"] > 0
-    assert losses.total == pytest.approx(0.5 * float(losses.terms["voxels"]))
+    assert float(losses.total) == pytest.approx(0.5 * float(losses.terms["voxels"]))

@@ -42,6 +42,10 @@ def draw_sweep(
         axes.set(xlabel=sweep.axis, ylabel=name, ylim=(0.4, 1.02))
         if sweep.log:
             axes.set_xscale("log")
+            # powers of ten alone leave a sweep over one or two decades without a readable axis
+            axes.set_xticks(sorted(set(table["value"])) if len(table) else [])
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     panels[1].legend(frameon=False, fontsize=8, loc="lower right")
     figure.suptitle(sweep.title, fontsize=11)
