@@ -9,7 +9,7 @@ from hinterland.studies.demo import STEPS as DEMO_STEPS
 
 TITLE = "BackSplit: binary, leaves, leaves + target"
 TEXT = """
-Shows 1 and 3 of the foundation. The same network, patches, seed and steps in every arm; only the
+The same network, patches, seed and steps in every arm; only the
 partition that the loss sees differs. `target + target` is the control for the loss scale of
 `leaves + target`. Phantom: lesions in one organ, look-alikes in another; the null phantom has the
 same images and support labels that say nothing. COVID-19 CT and MyoPS run over all five folds by

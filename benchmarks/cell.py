@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class TrainCell(Cell):
     def run(self, folder: Path) -> dict[str, Any]:
         from hinterland.methods import make_method
         from hinterland.training.config import make_config
-        from hinterland.training.run import Run, resume, train
+        from hinterland.training.run import Run
+        from hinterland.training.train import resume, train
 
         data = self.read()
         out = folder / "run"
@@ -113,6 +114,24 @@ class TrainCell(Cell):
             return read_dataset(phantom(self.dataset, self.seed))
         labels = ROOT / "examples" / "labels" / self.labels if self.labels else None
         return read_dataset(data_root() / self.dataset, labels)
+
+
+@dataclass(frozen=True)
+class ResampledCell(TrainCell):
+    """A run on images resampled to every `step`-th pixel (1: as they are)."""
+
+    step: float = 1.0
+
+    def plan(self, data: Any) -> Any:
+        plan = super().plan(data)
+        if self.step == 1:
+            return plan
+        z, y, x = plan.median_shape
+        return replace(
+            plan,
+            spacing=(plan.spacing[0], *(s * self.step for s in plan.spacing[1:])),
+            median_shape=(z, round(y / self.step), round(x / self.step)),
+        )
 
 
 def phantom(kind: str, seed: int) -> Path:

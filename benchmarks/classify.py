@@ -11,7 +11,7 @@ from benchmarks.cell import ROOT, Cell, data_root, work_root
 
 TITLE = "Segmentation for classification (paper 5)"
 TEXT = """
-Shows 2 to 4 of issue 7. AUROC on test images with a 95 % interval (1000 bootstraps over patients;
+AUROC on test images with a 95 % interval (1000 bootstraps over patients;
 of one seed, the first). The rows of a table share one segmentation run for each share of labels and
 seed (cross entropy alone, Adam): the rule and all summarising functions read its masks or feature
 maps. Rule, calibration and thresholds are fitted on validation images, which keep their labels in
@@ -174,7 +174,8 @@ def segmentation(group: str, size: str, share: str, seed: int, kind: str = "") -
     from hinterland.methods import make_method
     from hinterland.studies.relabel import relabel
     from hinterland.training.config import make_config
-    from hinterland.training.run import Run, resume, train
+    from hinterland.training.run import Run
+    from hinterland.training.train import resume, train
 
     safe = "".join(c if c.isalnum() else "-" for c in f"{group}-{share}-{kind or 'masks'}-{seed}")
     shared = work_root() / "classify" / size / "shared" / safe

@@ -12,7 +12,7 @@ from benchmarks.cell import Cell, TrainCell
 
 TITLE = "One run under four conventions"
 TEXT = """
-Show 2 of the evaluation issue: the test predictions of the ACDC run above, evaluated as we, MONAI,
+The test predictions of the ACDC run above, evaluated as we, MONAI,
 medpy and SSL4MIS would. Nothing but the convention differs: percentile (of each direction or
 pooled), units, direction of the mean surface distance, and what an empty mask is charged.
 """

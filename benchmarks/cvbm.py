@@ -13,7 +13,7 @@ from benchmarks.tables import Table
 
 TITLE = "CVBM and semi-supervised methods"
 TEXT = """
-Shows 1 to 4 and 6 of issue 5. Every arm of a table has the same network, patches, batch, steps,
+Every arm of a table has the same network, patches, batch, steps,
 optimiser and labelled patients; the best checkpoint on validation patients is reported, the last
 beside it. ACDC: the first 3 or 7 patients of the 70 are labelled (splits.json); its spacing is a
 placeholder of 1 mm, so distances are in voxels. Left atrium: the first 4 or 8 of the 80 training

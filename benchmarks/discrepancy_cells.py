@@ -5,29 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cell import Cell, TrainCell
-
-
-@dataclass(frozen=True)
-class ResampledCell(TrainCell):
-    """A run on images resampled to every `step`-th pixel (1: as they are)."""
-
-    step: float = 1.0
-
-    def plan(self, data: Any) -> Any:
-        plan = super().plan(data)
-        if self.step == 1:
-            return plan
-        z, y, x = plan.median_shape
-        return replace(
-            plan,
-            spacing=(plan.spacing[0], *(s * self.step for s in plan.spacing[1:])),
-            median_shape=(z, round(y / self.step), round(x / self.step)),
-        )
+from benchmarks.cell import Cell
 
 
 @dataclass(frozen=True)

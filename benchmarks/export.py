@@ -16,7 +16,7 @@ from benchmarks.cell import Cell, TrainCell
 
 TITLE = "Exported models in a plain nnU-Net"
 TEXT = """
-Show 7 of the foundation. A trained run is exported with `hinterland export --to nnunet`; an nnU-Net
+A trained run is exported with `hinterland export --to nnunet`; an nnU-Net
 installation without Hinterland loads the folder and predicts the raw images through its own
 preprocessing. Agreement is the share of equal labels over all voxels of the test cases; Dice is
 between both segmentations, the least over cases that contain the class. Ours predicts in float32,

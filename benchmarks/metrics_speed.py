@@ -12,7 +12,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 TITLE = "Metrics: agreement, speed and memory"
 INTRODUCTION = """
-Shows 1 and 3 of the evaluation issue. Dice, HD95, ASSD and NSD of five classes on one phantom of CT
+Dice, HD95, ASSD and NSD of five classes on one phantom of CT
 size, each tool in a process of its own on the same label maps. Processor seconds are what counts
 where the machine was shared (the load is given).
 """

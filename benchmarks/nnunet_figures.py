@@ -10,7 +10,7 @@ from benchmarks.tables import Table
 
 TITLE = "Plain U-Net beside nnU-Net's figures"
 TEXT = """
-Show 4 of the foundation: ACDC with all 70 training patients (2D, fixed split of SSL4MIS, best
+ACDC with all 70 training patients (2D, fixed split of SSL4MIS, best
 checkpoint on 10 validation patients, 20 test patients) and MSD hippocampus (3D, 200 training and 60
 test cases of our fixed split; a fifth of the training cases validates). nnU-Net's own figures are
 about .90 and more (ACDC; its 2D U-Net .91 in cross-validation) and about .89 (hippocampus), after

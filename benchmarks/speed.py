@@ -20,7 +20,7 @@ from benchmarks.cell import ROOT, Cell
 
 TITLE = "Speed and memory beside nnU-Net"
 TEXT = """
-Show 10 of the foundation. Training: one step (forward, Dice + cross entropy with deep supervision,
+Training: one step (forward, Dice + cross entropy with deep supervision,
 backward, clipping, SGD) of the engine inside Lightning against `nnUNetTrainer.train_step`, on the
 same batch; drawing and augmenting patches is left out on both sides (both use batchgeneratorsv2).
 Prediction: sliding window with mirroring of one preprocessed image against

@@ -44,7 +44,8 @@ class SupportCell(TrainCell):
         from hinterland.methods import make_method
         from hinterland.training.config import make_config
         from hinterland.training.initial import FINE_TUNING
-        from hinterland.training.run import Run, resume, train
+        from hinterland.training.run import Run
+        from hinterland.training.train import resume, train
 
         out = folder / "run"
         if (out / "summary.json").is_file():

@@ -24,13 +24,13 @@ from hinterland.studies.support_arms import (
 
 TITLE = "Support structures"
 TEXT = """
-Shows 2 to 4 of the issue. MyoPS (target scar; supports LV, RV, normal myocardium, edema) and
+MyoPS (target scar; supports LV, RV, normal myocardium, edema) and
 COVID-19 CT (target infection; support lung) by fold, seed s on fold s: nothing is selected, the
 last checkpoint is reported out of fold. Partial supervision: the supports are labelled in a share
 of the cases only; elsewhere their voxels are trained as the remainder (naive) or as "a support or
 the rest" (marginal); at 100 % both are "all supports". Fine-tuning: the binary run's head grown to
 all supports and trained on for 5 to 25 % of its steps (paper 1: 50 to 250 epochs after 1000) at a
-tenth of its learning rate; "no support" is the same without any. `organs ...` (Show 4): supports
+tenth of its learning rate; "no support" is the same without any. `organs ...`: supports
 LV, RV and normal myocardium, of which the second half of the training patients has the true ones,
 those of a model trained on the first half, or none (marginal). The adviser (`hinterland advise
 supports`) sees training and held-out cases and the binary run; its scores are held against the
@@ -75,7 +75,7 @@ def _base(size: str, group: str, seed: int) -> SupportCell:
 
 
 def cells(size: str, seeds: int) -> list[Cell]:
-    """Seed by seed: Show 2 on both data sets, Show 3, Show 4; later seeds what a claim needs."""
+    """Seed by seed: both data sets, the advice, the organ model; later seeds what a claim needs."""
     result: list[Cell] = []
     for seed in range(seeds):
         for group in ("myops", "covid"):
@@ -149,7 +149,7 @@ def tables(size: str) -> list[Table]:
 
 
 def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Show 3: what the adviser said, what the supports gained, and how the two orders agree."""
+    """What the adviser said, what the supports gained, and how the two orders agree."""
     del size
     rows = advice_rows(all_cells, results)
     if not rows:
@@ -166,7 +166,7 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
     if quality:
         mean = {o: np.mean([q[o] for q in quality]) for o in ORGANS}
         text = ", ".join(f"{o} {v:.3f}" for o, v in mean.items())
-        lines += ["", f"Show 4: Dice of the organ model's labels with the true ones, on "
+        lines += ["", f"Dice of the organ model's labels with the true ones, on "
                       f"patients it was not trained on: {text} ({len(quality)} runs)."]  # fmt: skip
     return "\n".join([*lines, ""])
 

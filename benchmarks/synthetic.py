@@ -18,7 +18,7 @@ from benchmarks.tables import load
 
 TITLE = "Synthetic images: classifier or segmentation"
 TEXT = """
-Show 1 of issue 7 (paper 5, section 4.1, Tables A2 and A3, section A4.3). Is there a navy circle?
+Paper 5, section 4.1, Tables A2 and A3, section A4.3. Is there a navy circle?
 Both arms have the same residual trunk, Adam, batches, steps, schedule and validation images; the
 classifier sees image labels, the segmentation network masks, and its output is summarised by the
 rule (t = 0.5; tau is half the area of the smallest target, as the paper's 100 pixels are). The

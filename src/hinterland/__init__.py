@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from hinterland.labels import Coarsening, LabelError, LabelSpec, LabelTree, Scheme
     from hinterland.methods import make_method, method_names
     from hinterland.training.config import TrainConfig, make_config
-    from hinterland.training.run import Run, resume, train
+    from hinterland.training.run import Run
+    from hinterland.training.train import resume, train
     from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 _PLACES = {
@@ -41,7 +42,8 @@ _PLACES = {
     "labels": ("Coarsening", "LabelError", "LabelSpec", "LabelTree", "Scheme"),
     "methods": ("make_method", "method_names"),
     "training.config": ("TrainConfig", "make_config"),
-    "training.run": ("Run", "resume", "train"),
+    "training.run": ("Run",),
+    "training.train": ("resume", "train"),
     "types": ("Case", "Dataset", "HinterlandError", "Plan"),
 }
 _NAMES = {name: f"hinterland.{place}" for place, names in _PLACES.items() for name in names}

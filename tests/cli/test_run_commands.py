@@ -91,7 +91,7 @@ def test_ctrl_c_says_how_to_go_on(hinterland, phantoms, runs, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hinterland.training.run.train", stopped)
+    monkeypatch.setattr("hinterland.training.train.train", stopped)
     result = hinterland(
         "train", phantoms, "--method", "supervised", "--out", runs / "binary", code=130
     )
@@ -105,7 +105,7 @@ def test_lightning_turns_ctrl_c_into_an_exit(hinterland, runs, monkeypatch):
         except KeyboardInterrupt:
             raise SystemExit(1)  # noqa: B904
 
-    monkeypatch.setattr("hinterland.training.run.resume", stopped)
+    monkeypatch.setattr("hinterland.training.train.resume", stopped)
     result = hinterland("resume", runs / "binary", code=130)
     assert f"hinterland resume {runs / 'binary'}" in result.stderr
 
@@ -114,7 +114,7 @@ def test_a_bug_of_ours_keeps_its_traceback(hinterland, runs, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("hinterland.training.run.resume", broken)
+    monkeypatch.setattr("hinterland.training.train.resume", broken)
     result = hinterland("resume", runs / "binary", code=1)
     assert isinstance(result.exception, ZeroDivisionError)
 
@@ -123,7 +123,7 @@ def test_no_space_is_one_message(hinterland, runs, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "/runs/last.ckpt")
 
-    monkeypatch.setattr("hinterland.training.run.resume", full)
+    monkeypatch.setattr("hinterland.training.train.resume", full)
     result = hinterland("resume", runs / "binary", "--json", code=1)
     assert as_json(result) == {"error": "/runs/last.ckpt: No space left on device."}
 

@@ -14,7 +14,7 @@ from hinterland.methods.regularisers import build_regularisers
 from hinterland.networks import recipe
 from hinterland.training.config import make_config
 from hinterland.training.engine import Engine
-from hinterland.training.run import resume, train
+from hinterland.training.train import resume, train
 from hinterland.types import HinterlandError, Progress, View
 
 LAYERS = ("encoder.0", "encoder.1", "bottleneck", "decoder.0", "decoder.1")

@@ -19,7 +19,7 @@ from hinterland.studies.annotate import (
     uncertainty,
 )
 from hinterland.training.config import make_config
-from hinterland.training.run import train
+from hinterland.training.train import train
 from hinterland.types import HinterlandError
 
 

@@ -23,7 +23,8 @@ from hinterland.studies.classifier_train import Request, train_classifier
 from hinterland.studies.operating_point import OperatingPoint
 from hinterland.studies.relabel import relabel
 from hinterland.training.config import make_config
-from hinterland.training.run import Run, train
+from hinterland.training.run import Run
+from hinterland.training.train import train
 from hinterland.types import Dataset, HinterlandError, Plan
 
 EDGE = 32

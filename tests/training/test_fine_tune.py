@@ -10,7 +10,8 @@ from training_helpers import quick
 from hinterland.data.prepared import prepare
 from hinterland.methods import make_method
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.run import Run, resume, train
+from hinterland.training.run import Run
+from hinterland.training.train import resume, train
 from hinterland.types import HinterlandError
 
 QUICK = quick(steps=4, batch_size=1, patch_size=(16, 16, 16))

@@ -13,7 +13,7 @@ from hinterland.data.fingerprint import fingerprint
 from hinterland.data.planning import make_plan
 from hinterland.data.read import read_dataset
 from hinterland.methods import make_method
-from hinterland.training.run import resume, train
+from hinterland.training.train import resume, train
 
 
 def main(dataset: str, out: str, action: str, batch: str = "2", devices: str = "1") -> None:

@@ -123,7 +123,7 @@ def train(
     """
     from hinterland.data.read import read_dataset
     from hinterland.methods import make_method
-    from hinterland.training.run import train as train_run
+    from hinterland.training.train import train as train_run
 
     screen = Screen(as_json)
     config, options = settings(with_, steps, seed, set_)
@@ -163,7 +163,7 @@ def train(
 @guarded
 def resume(run: RunArgument, as_json: JsonOption = False) -> None:
     """Go on with a run exactly where it stopped; a finished run is evaluated again."""
-    from hinterland.training.run import resume as resume_run
+    from hinterland.training.train import resume as resume_run
 
     screen = Screen(as_json)
     with screen.progress("training") as tick:

@@ -162,7 +162,7 @@ def _train(
 ) -> None:
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
-    from hinterland.training.run import resume, train
+    from hinterland.training.train import resume, train
 
     if (run / "config.yaml").is_file():
         resume(run, report=report, stage=stage)

@@ -86,7 +86,8 @@ def train_one(path: Path, job: Job, report: Report | None = None) -> Run:
     """Train, go on with, or only open a run."""
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
-    from hinterland.training.run import Run, resume, train
+    from hinterland.training.run import Run
+    from hinterland.training.train import resume, train
 
     if (path / "summary.json").is_file():
         return Run(path)

@@ -145,7 +145,8 @@ def _probe(
     from hinterland.data.prepared import cache_root
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
-    from hinterland.training.run import Run, resume, train
+    from hinterland.training.run import Run
+    from hinterland.training.train import resume, train
 
     on = ["/".join(["target", *supports])]
     if (path / "config.yaml").is_file():

@@ -139,7 +139,8 @@ def _train(
 ) -> Run:
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
-    from hinterland.training.run import Run, resume, train
+    from hinterland.training.run import Run
+    from hinterland.training.train import resume, train
 
     path = out / "runs" / folder_of(arm, seed)
     if (path / "summary.json").is_file():
