@@ -81,9 +81,9 @@ class ClassifyCell(Cell):
         return {"tasks": found}
 
     def _one(self, task: str, out: Path) -> dict[str, Any]:
-        from hinterland.studies.classifier_evaluate import evaluate_classifier
-        from hinterland.studies.classifier_record import ClassifierRun
-        from hinterland.studies.classifier_train import train_classifier
+        from hinterland.studies.classifiers.evaluate import evaluate_classifier
+        from hinterland.studies.classifiers.record import ClassifierRun
+        from hinterland.studies.classifiers.train import train_classifier
 
         if not (out / "operating.json").is_file():
             source, request = self._asked(task)
@@ -100,7 +100,7 @@ class ClassifyCell(Cell):
 
     def _asked(self, task: str) -> tuple[Any, Any]:
         """The source and the request of an arm."""
-        from hinterland.studies.classifier_train import Request
+        from hinterland.studies.classifiers.train import Request
 
         volume = self.group == ACDC
         settings = {**CLASSIFIER[self.size], "seed": self.seed, "precision": "fp32"}
@@ -172,7 +172,7 @@ def segmentation(group: str, size: str, share: str, seed: int, kind: str = "") -
     from hinterland.data.prepared import cache_root
     from hinterland.data.read import read_dataset
     from hinterland.methods import make_method
-    from hinterland.studies.relabel import relabel
+    from hinterland.studies.classifiers.relabel import relabel
     from hinterland.training.config import make_config
     from hinterland.training.run import Run
     from hinterland.training.train import resume, train

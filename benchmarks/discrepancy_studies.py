@@ -44,7 +44,7 @@ class AdditionCell(Cell):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, folder: Path) -> dict[str, Any]:
-        from hinterland.studies.data_addition import (
+        from hinterland.studies.addition.study import (
             Addition,
             addition_jobs,
             make_pool,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cell import Cell, TrainCell, collect
-from hinterland.studies.support_arms import BINARY, Arm
+from hinterland.studies.supports.arms import BINARY, Arm
 
 ORGANS = ("LV", "RV", "normal")
 
@@ -24,7 +24,7 @@ def fold_of(text: str) -> Any:
 
 @dataclass(frozen=True)
 class SupportCell(TrainCell):
-    """A training run with what paper 1 varies; see `studies.support_arms.Arm`.
+    """A training run with what paper 1 varies; see `studies.supports.arms.Arm`.
 
     init_from: the arm of the same group, fold and seed that it starts from. whole: the steps of a
     run from scratch.
@@ -94,7 +94,7 @@ class AdviceCell(Cell):
     steps: int = 200
 
     def run(self, folder: Path) -> dict[str, Any]:
-        from hinterland.studies.support_advice import Question, advise_supports
+        from hinterland.studies.supports.advice import Question, advise_supports
 
         baseline = self.base.baseline(folder)
         settings = {k: v for k, v in self.base.settings.items() if k != "steps"}
@@ -161,7 +161,7 @@ class OrganCell(SupportCell):
         from hinterland.auxiliary.add import add_supports
         from hinterland.data.read import read_dataset
         from hinterland.labels import CaseSettings
-        from hinterland.studies.own_supports import OwnModel
+        from hinterland.studies.supports.own import OwnModel
 
         folder = self._folder()
         out = folder / "labelled"

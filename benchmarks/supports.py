@@ -12,7 +12,7 @@ from benchmarks.backsplit import _CPU as SIZES
 from benchmarks.cell import Cell
 from benchmarks.support_cells import ORGANS, AdviceCell, OrganCell, SupportCell, support_cell
 from benchmarks.tables import Table, per_case
-from hinterland.studies.support_arms import (
+from hinterland.studies.supports.arms import (
     BINARY,
     Arm,
     fine_tuning,

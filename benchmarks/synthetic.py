@@ -50,8 +50,8 @@ class SyntheticCell(Cell):
     trial: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, folder: Path) -> dict[str, Any]:
-        from hinterland.studies.synthetic_sweeps import sweep_of
-        from hinterland.studies.synthetic_trial import run_trial
+        from hinterland.studies.synthetic.sweeps import sweep_of
+        from hinterland.studies.synthetic.trial import run_trial
 
         for value, trial in sweep_of(self.sweep).trials(self.size, self.seed):
             if (value, trial.arm) == (self.value, self.arm):
@@ -61,7 +61,7 @@ class SyntheticCell(Cell):
 
 def cells(size: str, seeds: int) -> list[Cell]:
     """One cell a trial; a trial that two sweeps share stands in the first."""
-    from hinterland.studies.synthetic_sweeps import SWEEPS
+    from hinterland.studies.synthetic.sweeps import SWEEPS
 
     found: dict[str, Cell] = {}
     for seed in range(seeds):
@@ -85,8 +85,8 @@ def outcomes(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str,
 
 def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
     """One table a sweep, what it says in sentences, and the theory beside it."""
-    from hinterland.studies.synthetic import findings, sweep_table
-    from hinterland.studies.synthetic_sweeps import SWEEPS
+    from hinterland.studies.synthetic.study import findings, sweep_table
+    from hinterland.studies.synthetic.sweeps import SWEEPS
 
     done, seeds = outcomes(results), 1 + max(c.seed for c in cells)
     parts = []
@@ -109,8 +109,8 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
 
 def theory(size: str) -> list[str]:
     """Proposition 1 along three sweeps, exactly, as a table."""
-    from hinterland.studies.synthetic_sweeps import sweep_of
-    from hinterland.studies.synthetic_theory import NOISE, theory_table
+    from hinterland.studies.synthetic.sweeps import sweep_of
+    from hinterland.studies.synthetic.theory import NOISE, theory_table
 
     head = ["sweep", "value", "target's share", "masks: KL(S=0, S=1)", "labels: KL(y=0, y=1)",
             "labels, scaled", "background alone", "proposition holds"]  # fmt: skip
@@ -149,9 +149,9 @@ def _figure(rows: Any, metric: str) -> str:
 
 def draw(out: Path, size: str = "cpu", seeds: int = 3) -> list[Path]:
     """Figures of the sweeps that have results, into `out`/synthetic; returns the files."""
-    from hinterland.studies.synthetic import sweep_table
-    from hinterland.studies.synthetic_figures import draw_sweep
-    from hinterland.studies.synthetic_sweeps import SWEEPS
+    from hinterland.studies.synthetic.figures import draw_sweep
+    from hinterland.studies.synthetic.study import sweep_table
+    from hinterland.studies.synthetic.sweeps import SWEEPS
 
     done = outcomes(load("synthetic", size, cells(size, seeds)))
     files: list[Path] = []

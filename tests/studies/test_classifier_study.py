@@ -15,13 +15,13 @@ from hinterland.data.fingerprint import fingerprint
 from hinterland.data.planning import make_plan
 from hinterland.data.read import read_dataset
 from hinterland.methods import make_method
-from hinterland.studies.classifier_cases import check_split, units_of
-from hinterland.studies.classifier_evaluate import evaluate_classifier
-from hinterland.studies.classifier_predict import predict_images
-from hinterland.studies.classifier_record import ClassifierRecord, ClassifierRun
-from hinterland.studies.classifier_train import Request, train_classifier
-from hinterland.studies.operating_point import OperatingPoint
-from hinterland.studies.relabel import relabel
+from hinterland.studies.classifiers.cases import check_split, units_of
+from hinterland.studies.classifiers.evaluate import evaluate_classifier
+from hinterland.studies.classifiers.operating_point import OperatingPoint
+from hinterland.studies.classifiers.predict import predict_images
+from hinterland.studies.classifiers.record import ClassifierRecord, ClassifierRun
+from hinterland.studies.classifiers.relabel import relabel
+from hinterland.studies.classifiers.train import Request, train_classifier
 from hinterland.training.config import make_config
 from hinterland.training.run import Run
 from hinterland.training.train import train

@@ -14,8 +14,8 @@ from hinterland.data.derived import pool, resized, write_derived
 from hinterland.data.read import read_dataset
 from hinterland.data.volume import read_label, read_volume
 from hinterland.labels import LabelSpec
-from hinterland.studies.data_addition import amounts, make_pool
-from hinterland.studies.grey_levels import divergences, grey, grey_levels
+from hinterland.studies.addition.grey_levels import divergences, grey, grey_levels
+from hinterland.studies.addition.study import amounts, make_pool
 from hinterland.studies.noise import gaussian, noisy_dataset
 from hinterland.theory.divergences import histogram_js, histogram_kl
 from hinterland.types import HinterlandError

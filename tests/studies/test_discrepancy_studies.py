@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from picture_sets import QUICK, pictures
 
-from hinterland.studies.addition_advice import ARMS, Probe, advise_addition, estimate, verdict
-from hinterland.studies.data_addition import Addition, run_data_addition
+from hinterland.studies.addition.advice import ARMS, Probe, advise_addition, estimate, verdict
+from hinterland.studies.addition.study import Addition, run_data_addition
 from hinterland.studies.features import analyse_features, correlations, groups_by, layer_weights
 from hinterland.studies.grid import LOSSES, regularisers, with_loss
 from hinterland.studies.noise import Noise, run_noise

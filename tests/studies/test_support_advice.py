@@ -8,8 +8,8 @@ import torch
 
 from hinterland.data.phantoms import make_phantoms
 from hinterland.data.read import read_dataset
-from hinterland.studies.support_advice import Question, _taken, advise_supports, conclude
-from hinterland.studies.support_evidence import borders, false_positives, holds
+from hinterland.studies.supports.advice import Question, _taken, advise_supports, conclude
+from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.types import Case, HinterlandError
 
 

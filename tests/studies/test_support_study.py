@@ -10,7 +10,7 @@ import pytest
 from hinterland.data.phantoms import make_phantoms
 from hinterland.data.read import read_dataset
 from hinterland.labels import LabelSpec
-from hinterland.studies.support_arms import (
+from hinterland.studies.supports.arms import (
     BINARY,
     STUDIES,
     candidates,
@@ -22,8 +22,8 @@ from hinterland.studies.support_arms import (
     variations,
     virtual,
 )
-from hinterland.studies.support_figure import draw
-from hinterland.studies.supports import Study, folder_of, run_supports_study
+from hinterland.studies.supports.figure import draw
+from hinterland.studies.supports.study import Study, folder_of, run_supports_study
 from hinterland.types import HinterlandError
 
 SPEC = LabelSpec.from_dict(

@@ -16,12 +16,12 @@ from hinterland.classify.rule import class_probability
 from hinterland.data.synthetic import SyntheticStream
 from hinterland.data.synthetic_grid import GridParameters, GridStream
 from hinterland.networks.trunk import FullyConvolutional, PooledClassifier
-from hinterland.studies.synthetic import all_sweeps, findings, run_study
-from hinterland.studies.synthetic_data import TABLE, batches, stream_of
-from hinterland.studies.synthetic_scores import rule_scores
-from hinterland.studies.synthetic_sweeps import GRIDS, SWEEPS, WORLDS, sweep_of
-from hinterland.studies.synthetic_theory import generator_terms, theory_table
-from hinterland.studies.synthetic_trial import Trial, run_trial
+from hinterland.studies.synthetic.data import TABLE, batches, stream_of
+from hinterland.studies.synthetic.scores import rule_scores
+from hinterland.studies.synthetic.study import all_sweeps, findings, run_study
+from hinterland.studies.synthetic.sweeps import GRIDS, SWEEPS, WORLDS, sweep_of
+from hinterland.studies.synthetic.theory import generator_terms, theory_table
+from hinterland.studies.synthetic.trial import Trial, run_trial
 from hinterland.types import HinterlandError
 
 

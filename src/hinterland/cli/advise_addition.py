@@ -54,8 +54,8 @@ def advise_addition(
     """
     from hinterland.cli.study_data_addition import size_of
     from hinterland.data.read import read_dataset
-    from hinterland.studies.addition_advice import Probe
-    from hinterland.studies.addition_advice import advise_addition as advise
+    from hinterland.studies.addition.advice import Probe
+    from hinterland.studies.addition.advice import advise_addition as advise
     from hinterland.training.config import apply_overrides
 
     screen = Screen(as_json)

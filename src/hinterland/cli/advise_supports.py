@@ -19,7 +19,7 @@ from hinterland.cli.screen import Screen, guarded
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hinterland.studies.support_advice import Advice
+    from hinterland.studies.supports.advice import Advice
 
 
 @guarded
@@ -57,8 +57,8 @@ def advise_supports(
     """
     from hinterland.cli.train import fold_of
     from hinterland.data.read import read_dataset
-    from hinterland.studies.support_advice import Question
-    from hinterland.studies.support_advice import advise_supports as advise
+    from hinterland.studies.supports.advice import Question
+    from hinterland.studies.supports.advice import advise_supports as advise
     from hinterland.training.config import apply_overrides
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError

@@ -91,7 +91,7 @@ def model(
 ) -> None:
     """Add what a trained model sees: a run of ours, or an nnU-Net model (by nnU-Net's own Python:
     HINTERLAND_NNUNET_PYTHON)."""
-    from hinterland.studies.own_supports import model_source
+    from hinterland.studies.supports.own import model_source
 
     common = Common(out, structures, False, copy, accept_licence, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)

@@ -33,8 +33,8 @@ def classify_predict(
     """Classify images: calibrated probabilities, the class at the operating point, and the path of
     the mask that shows why, where the classifier has one."""
     from hinterland.data.stamps import write_text
-    from hinterland.studies.classifier_predict import predict_images
-    from hinterland.studies.classifier_record import ClassifierRun
+    from hinterland.studies.classifiers.predict import predict_images
+    from hinterland.studies.classifiers.record import ClassifierRun
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)

@@ -18,7 +18,7 @@ from hinterland.cli.options import (
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from hinterland.studies.classifier_train import Request
+    from hinterland.studies.classifiers.train import Request
     from hinterland.training.run import Run
     from hinterland.types import Dataset, Plan
 
@@ -116,7 +116,7 @@ def classify_train(
 
     An interrupted command goes on where it stopped when it is given again.
     """
-    from hinterland.studies.classifier_train import Request, train_classifier
+    from hinterland.studies.classifiers.train import Request, train_classifier
     from hinterland.training.config import apply_overrides
 
     screen = Screen(as_json)
@@ -186,7 +186,7 @@ def _source(
     """The run, or the data set with a plan and its preprocessing done."""
     from hinterland.data.prepared import prepare
     from hinterland.data.read import read_dataset
-    from hinterland.studies.classifier_record import is_classifier
+    from hinterland.studies.classifiers.record import is_classifier
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError
 

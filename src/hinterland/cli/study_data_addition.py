@@ -58,7 +58,7 @@ def study_data_addition(
     DIR/summary.json. An interrupted study goes on where it was.
     """
     from hinterland.data.read import read_dataset
-    from hinterland.studies.data_addition import Addition, addable, amounts, run_data_addition
+    from hinterland.studies.addition.study import Addition, addable, amounts, run_data_addition
     from hinterland.training.config import apply_overrides
 
     screen = Screen(as_json)

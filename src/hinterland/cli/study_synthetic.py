@@ -37,7 +37,7 @@ def synthetic(
     Writes DIR/SWEEP.csv, .png and .svg for each sweep, and DIR/summary.json. An interrupted study
     goes on where it was.
     """
-    from hinterland.studies.synthetic import all_sweeps, run_study
+    from hinterland.studies.synthetic.study import all_sweeps, run_study
 
     screen = Screen(as_json)
     with screen.progress("study") as tick:

@@ -222,7 +222,7 @@ def draw(table: pd.DataFrame, title: str, file: Path) -> None:
     """Dice against the noise of the training images, and against that of the test images."""
     from matplotlib.figure import Figure
 
-    from hinterland.studies.addition_figure import NAMES
+    from hinterland.studies.addition.figure import NAMES
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     parts = {

@@ -18,7 +18,7 @@ import numpy as np
 from hinterland.data.derived import Member, pool, write_derived
 from hinterland.data.splits import fixed
 from hinterland.data.stamps import write_text
-from hinterland.studies.grey_levels import divergences, grey_levels
+from hinterland.studies.addition.grey_levels import divergences, grey_levels
 from hinterland.studies.grid import (
     Job,
     Report,
@@ -142,7 +142,7 @@ def run_data_addition(
     into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
     interruption it goes on where it was. Returns what summary.json holds.
     """
-    from hinterland.studies.addition_figure import draw
+    from hinterland.studies.addition.figure import draw
 
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from hinterland.data.stamps import write_text
-from hinterland.studies.synthetic_sweeps import SIZES, SWEEPS, Sweep, sweep_of
-from hinterland.studies.synthetic_trial import Trial, run_trial
+from hinterland.studies.synthetic.sweeps import SIZES, SWEEPS, Sweep, sweep_of
+from hinterland.studies.synthetic.trial import Trial, run_trial
 from hinterland.types import HinterlandError
 
 log = logging.getLogger(__name__)
@@ -127,8 +127,8 @@ def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]
 def _conclude(
     out: Path, sweeps: Sequence[Sweep], size: str, seeds: int, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
-    from hinterland.studies.synthetic_figures import draw_sweep
-    from hinterland.studies.synthetic_theory import theory_table
+    from hinterland.studies.synthetic.figures import draw_sweep
+    from hinterland.studies.synthetic.theory import theory_table
 
     summary: dict[str, Any] = {"size": size, "seeds": seeds, "sweeps": {}}
     for sweep in sweeps:

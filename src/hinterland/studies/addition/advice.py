@@ -17,7 +17,7 @@ import numpy as np
 from hinterland.data.derived import pool, write_derived
 from hinterland.data.splits import k_fold
 from hinterland.data.stamps import write_text
-from hinterland.studies.grey_levels import Histograms, divergences, grey_levels
+from hinterland.studies.addition.grey_levels import Histograms, divergences, grey_levels
 from hinterland.studies.grid import Job, Report, claim, plan_of, target_scores, train_all
 from hinterland.studies.grid import write_table as save_table
 from hinterland.types import Case, Dataset, HinterlandError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hinterland.data.stamps import write_text
-from hinterland.studies.support_arms import (
+from hinterland.studies.supports.arms import (
     BINARY,
     NAMES,
     STUDIES,
@@ -255,7 +255,7 @@ def _claim(out: Path, asked: dict[str, Any], overwrite: bool) -> None:
 def _conclude(
     out: Path, asked: dict[str, Any], arms: Sequence[Arm], table: pd.DataFrame
 ) -> dict[str, Any]:
-    from hinterland.studies.support_figure import draw
+    from hinterland.studies.supports.figure import draw
 
     write_text(out / "table.csv", table.to_csv(index=False, float_format="%.5f"))
     draw(table, f"{asked['name']}: {Path(asked['dataset']).name}", out / "figure.png")

@@ -19,7 +19,7 @@ from hinterland.data.prepared import Prepared, prepare
 from hinterland.data.stamps import write_text
 from hinterland.evaluation.image_level import auroc
 from hinterland.networks.classifiers import IMAGE_CLASSIFIERS, SUMMARISERS
-from hinterland.studies.classifier_cases import (
+from hinterland.studies.classifiers.cases import (
     SPLITS,
     check_split,
     split_by_class,
@@ -27,7 +27,7 @@ from hinterland.studies.classifier_cases import (
     units_of,
     with_image_labels,
 )
-from hinterland.studies.classifier_model import (
+from hinterland.studies.classifiers.model import (
     RULE,
     Y_NET,
     ClassifierModel,
@@ -36,8 +36,9 @@ from hinterland.studies.classifier_model import (
     setting_of,
     showing,
 )
-from hinterland.studies.classifier_record import ClassifierRecord, ClassifierRun, is_classifier
-from hinterland.studies.classifier_source import (
+from hinterland.studies.classifiers.operating_point import FILE, averaged, fit_operating_point
+from hinterland.studies.classifiers.record import ClassifierRecord, ClassifierRun, is_classifier
+from hinterland.studies.classifiers.source import (
     EMBEDDINGS,
     IMAGES,
     MASKS,
@@ -45,7 +46,6 @@ from hinterland.studies.classifier_source import (
     mask_canvases,
     stored,
 )
-from hinterland.studies.operating_point import FILE, averaged, fit_operating_point
 from hinterland.training.classifier import ClassifierData, ClassifierTrainer
 from hinterland.training.config import make_config
 from hinterland.training.device import hardware, versions

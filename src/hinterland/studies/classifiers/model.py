@@ -20,8 +20,8 @@ from hinterland.methods.classifier import (
     YNet,
 )
 from hinterland.networks.recipes import OptimiserRecipe, classifier_recipe
-from hinterland.studies.classifier_record import ClassifierRecord
-from hinterland.studies.classifier_source import EMBEDDINGS, IMAGES, Frozen, members_of
+from hinterland.studies.classifiers.record import ClassifierRecord
+from hinterland.studies.classifiers.source import EMBEDDINGS, IMAGES, Frozen, members_of
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.classifier import predict_canvases
 from hinterland.training.config import make_config

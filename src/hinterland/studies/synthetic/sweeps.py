@@ -8,7 +8,7 @@ from typing import Any
 
 from hinterland.data.synthetic import SyntheticParameters
 from hinterland.data.synthetic_grid import GridParameters
-from hinterland.studies.synthetic_trial import Arm, Budget, Parameters, Trial
+from hinterland.studies.synthetic.trial import Arm, Budget, Parameters, Trial
 from hinterland.types import HinterlandError
 
 # `cpu` is the paper's world at 2/7 of its edges: 64 pixels, 10 objects (as densely placed) of

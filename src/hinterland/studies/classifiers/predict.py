@@ -11,9 +11,9 @@ import pandas as pd
 from hinterland.data.geometry import Geometry
 from hinterland.data.preprocessing import preprocess
 from hinterland.data.volume import file_ending, label_ending, read_volume, write_label
-from hinterland.studies.classifier_model import ClassifierModel, Looked
-from hinterland.studies.classifier_record import ClassifierRun
-from hinterland.studies.operating_point import OperatingPoint
+from hinterland.studies.classifiers.model import ClassifierModel, Looked
+from hinterland.studies.classifiers.operating_point import OperatingPoint
+from hinterland.studies.classifiers.record import ClassifierRun
 from hinterland.types import Case, HinterlandError
 
 

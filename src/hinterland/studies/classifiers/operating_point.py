@@ -13,7 +13,7 @@ from hinterland.classify.calibration import Calibration, fit_calibration
 from hinterland.classify.task import Task
 from hinterland.data.stamps import write_text
 from hinterland.evaluation.image_level import ImageScores, YoudenThreshold
-from hinterland.studies.classifier_cases import Units
+from hinterland.studies.classifiers.cases import Units
 from hinterland.types import HinterlandError
 
 FILE = "operating.json"

@@ -27,10 +27,10 @@ from hinterland.evaluation.image_subgroups import (
 )
 from hinterland.evaluation.lesions import match_lesions
 from hinterland.evaluation.overlap import millilitres
-from hinterland.studies.classifier_cases import Units, units_of, with_image_labels
-from hinterland.studies.classifier_predict import load_model, predict_images
-from hinterland.studies.classifier_record import ClassifierRecord, ClassifierRun
-from hinterland.studies.operating_point import OperatingPoint, averaged
+from hinterland.studies.classifiers.cases import Units, units_of, with_image_labels
+from hinterland.studies.classifiers.operating_point import OperatingPoint, averaged
+from hinterland.studies.classifiers.predict import load_model, predict_images
+from hinterland.studies.classifiers.record import ClassifierRecord, ClassifierRun
 from hinterland.types import Case, Dataset, HinterlandError
 
 RESAMPLES = 1000

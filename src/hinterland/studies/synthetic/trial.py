@@ -28,8 +28,8 @@ from hinterland.data.synthetic import SyntheticParameters
 from hinterland.data.synthetic_grid import GridParameters
 from hinterland.data.synthetic_stamps import palette
 from hinterland.networks.trunk import FullyConvolutional, PooledClassifier, Trunk
-from hinterland.studies.synthetic_data import TABLE, batches, loader, stream_of
-from hinterland.studies.synthetic_scores import Scores, metrics_of, rule_scores
+from hinterland.studies.synthetic.data import TABLE, batches, loader, stream_of
+from hinterland.studies.synthetic.scores import Scores, metrics_of, rule_scores
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.device import resolve_accelerator, resolve_precision
 from hinterland.types import HinterlandError

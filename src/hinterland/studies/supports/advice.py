@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hinterland.data.stamps import write_text
-from hinterland.studies.support_arms import checked
-from hinterland.studies.support_evidence import borders, false_positives, holds
+from hinterland.studies.supports.arms import checked
+from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
 def _information(
     probe: Run, train: Sequence[Case], marks: _Marks, seed: int
 ) -> tuple[tuple[np.ndarray, list[Case]], tuple[np.ndarray, list[Case]]]:
-    from hinterland.studies.support_information import added_information
+    from hinterland.studies.supports.information import added_information
 
     with_target = [c for c in train if marks.target(c).any()]
     rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ from hinterland.data.preprocessing import preprocess
 from hinterland.data.stamps import write_text
 from hinterland.data.volume import file_ending, label_ending, read_volume, write_label
 from hinterland.labels import CaseSettings, LabelSpec, Scheme
-from hinterland.studies.classifier_cases import with_image_labels
+from hinterland.studies.classifiers.cases import with_image_labels
 from hinterland.training.run import Run
 from hinterland.types import Case, Dataset, HinterlandError
 from hinterland.types.case import unmasked

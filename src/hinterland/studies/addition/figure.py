@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hinterland.studies.grey_levels import REGIONS
+from hinterland.studies.addition.grey_levels import REGIONS
 from hinterland.studies.grid import save_figure
 
 if TYPE_CHECKING:

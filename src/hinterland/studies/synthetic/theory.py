@@ -6,7 +6,7 @@ import pandas as pd
 
 from hinterland.data.synthetic import SyntheticParameters
 from hinterland.data.synthetic_exact import pixel_joint
-from hinterland.studies.synthetic_sweeps import Sweep
+from hinterland.studies.synthetic.sweeps import Sweep
 from hinterland.theory.masks import MaskTerms, mask_terms, with_noise
 
 NOISE = 0.01

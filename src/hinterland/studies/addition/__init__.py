@@ -1,0 +1,1 @@
+"""Adding data of another hospital: experiments and advice."""

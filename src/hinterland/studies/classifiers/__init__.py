@@ -1,0 +1,1 @@
+"""Image labels: training, prediction and evaluation of classifiers."""

@@ -1,0 +1,1 @@
+"""Support structures: experiments and advice."""

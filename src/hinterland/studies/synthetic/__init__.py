@@ -1,0 +1,1 @@
+"""Classifier against segmentation on synthetic images."""
