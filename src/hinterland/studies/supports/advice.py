@@ -45,7 +45,7 @@ class Advice:
     """What was found, and what to take.
 
     table: one row a support, best first. Columns: support; holds, borders, false_positives (see
-    `support_evidence`); information and variance (see `support_information`; information is divided
+    `evidence`); information and variance (see `information`; information is divided
     by the sum over supports); learnt, the probe's Dice on it in held-out cases; score = learnt x
     mean of `EVIDENCE`; low, high: 90 % interval over resampled patients; chosen: how often a
     resample takes it.
