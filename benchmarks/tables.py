@@ -89,7 +89,7 @@ def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[st
             row += [_figure(done, column, None) for column in table.columns]
             row += [_figure(done, table.columns[0], "last")]
         if table.baseline:
-            row.append(_difference(table, arms, results, arm))
+            row.append(difference(table, arms, results, arm))
         if table.paper:
             row.append(table.paper.get(arm, ""))
         lines.append("| " + " | ".join(row) + " |")
@@ -133,7 +133,7 @@ def _figure(
     return text + (f" ± {seeds.std(ddof=1):.{digits}f}" if len(seeds) > 1 else "")
 
 
-def _difference(
+def difference(
     table: Table,
     arms: Mapping[str, Sequence[Cell]],
     results: Mapping[str, Mapping[str, Any]],
