@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn import metrics as sk
 
 from hinterland.evaluation.image_level import (
@@ -94,3 +95,15 @@ def test_intervals_hold_the_value() -> None:
     assert (table["value"] <= table["high"]).all()
     assert list(table["metric"])[:2] == ["auroc", "auprc"]
     assert (table["high"] - table["low"] < 0.5).all()
+
+
+def test_intervals_cover_the_auroc_of_the_population() -> None:
+    truth = float(norm.cdf(1 / np.sqrt(2)))  # P(N(1, 1) > N(0, 1))
+    threshold = YoudenThreshold.fit(sample(80, 0, "v", digits=6))
+    covered = []
+    for seed in range(150):
+        test = sample(100, 1000 + seed, "t", digits=6)
+        row = image_level_table(test, threshold, resamples=200).set_index("metric").loc["auroc"]
+        covered.append(row["low"] <= truth <= row["high"])
+    # nominal 0.95, binomial standard error 0.018, percentile intervals are a little short
+    assert 0.88 <= np.mean(covered) <= 0.995
