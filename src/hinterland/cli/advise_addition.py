@@ -13,6 +13,10 @@ from hinterland.cli.options import (
     LabelsOption,
     MemoryOption,
     OverwriteOption,
+    ResizeOption,
+    SetOption,
+    StudyOutOption,
+    size_of,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -21,7 +25,7 @@ from hinterland.cli.screen import Screen, guarded
 def advise_addition(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The data set that matters.")],
     novel: Annotated[Path, typer.Argument(metavar="NOVEL", help="The data set to add.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for runs and advice.")],
+    out: StudyOutOption,
     probes: Annotated[
         int,
         typer.Option("--probes", min=1, help="Pairs of short runs; each holds out other cases."),
@@ -30,20 +34,14 @@ def advise_addition(
     add: Annotated[
         int | None, typer.Option("--add", min=1, help="Novel training cases. Default: all.")
     ] = None,
-    resize: Annotated[
-        str | None,
-        typer.Option("--resize", metavar="ROWSxCOLUMNS", help="All 2D pictures to this size."),
-    ] = None,
+    resize: ResizeOption = None,
     labels: LabelsOption = None,
     novel_labels: Annotated[
         Path | None, typer.Option("--novel-labels", help="NOVEL's; default: the same as --labels.")
     ] = None,
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
-    ] = None,
+    set_: SetOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +50,6 @@ def advise_addition(
     From divergences of grey levels and pairs of short runs without and with the novel data, tested
     on base training cases that were held out; the test cases of BASE are not touched.
     """
-    from hinterland.cli.study_data_addition import size_of
     from hinterland.data.read import read_dataset
     from hinterland.studies.addition.advice import Probe
     from hinterland.studies.addition.advice import advise_addition as advise

@@ -12,6 +12,7 @@ from hinterland.cli.options import (
     DimsOption,
     JsonOption,
     LabelsOption,
+    SetOption,
     names,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -44,10 +45,7 @@ def advise_supports(
     steps: Annotated[int, typer.Option("--steps", min=1, help="Of the probe.")] = 200,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     dims: DimsOption = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=c", help="Any setting of the probe. Repeatable."),
-    ] = None,
+    set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rank support structures by what holds the lesions, borders them and holds false positives,

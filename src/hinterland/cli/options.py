@@ -51,11 +51,34 @@ OverwriteOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON object on stdout; all else goes to stderr.")
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
+]
+ResizeOption = Annotated[
+    str | None,
+    typer.Option("--resize", metavar="ROWSxCOLUMNS", help="All 2D pictures to this size."),
+]
+StudyOutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")
+]
 
 
 def names(text: str | None) -> list[str]:
     """ "a, b" -> ["a", "b"]."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """ "256x256" -> (256, 256). HinterlandError for other text."""
+    from hinterland.types import HinterlandError
+
+    if text is None:
+        return None
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise HinterlandError(f"--resize {text}: expected ROWSxCOLUMNS, such as 256x256.")
+    return int(rows), int(columns)
 
 
 def plan_for(

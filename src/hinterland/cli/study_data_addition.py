@@ -13,7 +13,11 @@ from hinterland.cli.options import (
     LabelsOption,
     MemoryOption,
     OverwriteOption,
+    ResizeOption,
+    SetOption,
+    StudyOutOption,
     names,
+    size_of,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -22,7 +26,7 @@ from hinterland.cli.screen import Screen, guarded
 def study_data_addition(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The data set that is tested on.")],
     novel: Annotated[Path, typer.Argument(metavar="NOVEL", help="The data set that is added.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")],
+    out: StudyOutOption,
     add: Annotated[
         str,
         typer.Option("--add", metavar="N,...", help="Novel training cases of each step: 15, 1/4."),
@@ -32,10 +36,7 @@ def study_data_addition(
     ] = "none,fd,fd+exch,con,deeps",
     seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Of each run.")] = 10_000,
-    resize: Annotated[
-        str | None,
-        typer.Option("--resize", metavar="ROWSxCOLUMNS", help="All 2D pictures to this size."),
-    ] = None,
+    resize: ResizeOption = None,
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Half of each batch from either data set.")
     ] = False,
@@ -45,10 +46,7 @@ def study_data_addition(
     ] = None,
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
-    ] = None,
+    set_: SetOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,15 +75,3 @@ def study_data_addition(
         screen.say(f"{row['loss']}, {row['added']} added: Dice {row['dice']:.3f}{spread}")
     screen.say(f"table: {found['table']}, figure: {found['figure']}")
     screen.result(found)
-
-
-def size_of(text: str | None) -> tuple[int, int] | None:
-    """ "256x256" -> (256, 256). HinterlandError for other text."""
-    from hinterland.types import HinterlandError
-
-    if text is None:
-        return None
-    rows, _, columns = text.lower().partition("x")
-    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
-        raise HinterlandError(f"--resize {text}: expected ROWSxCOLUMNS, such as 256x256.")
-    return int(rows), int(columns)

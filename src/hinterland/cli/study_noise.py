@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,11 @@ from hinterland.cli.options import (
     LabelsOption,
     MemoryOption,
     OverwriteOption,
+    ResizeOption,
+    SetOption,
+    StudyOutOption,
     names,
+    size_of,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -22,7 +25,7 @@ from hinterland.cli.screen import Screen, guarded
 @guarded
 def study_noise(
     dataset: DatasetArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")],
+    out: StudyOutOption,
     sigmas: Annotated[
         str, typer.Option("--sigmas", help="Noise of training and of test images in [0, 1].")
     ] = "0.05,0.10,0.15,0.20",
@@ -34,17 +37,11 @@ def study_noise(
     all_tests: Annotated[
         bool, typer.Option("--all-tests", help="Test all runs on noise, not the clean ones alone.")
     ] = False,
-    resize: Annotated[
-        str | None,
-        typer.Option("--resize", metavar="ROWSxCOLUMNS", help="All 2D pictures to this size."),
-    ] = None,
+    resize: ResizeOption = None,
     labels: LabelsOption = None,
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
-    ] = None,
+    set_: SetOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +50,6 @@ def study_noise(
     Writes DIR/table.csv, DIR/figure.png and DIR/summary.json. An interrupted study goes on where
     it was.
     """
-    from hinterland.cli.study_data_addition import size_of
     from hinterland.data.read import read_dataset
     from hinterland.studies.noise import Noise, run_noise
     from hinterland.training.config import apply_overrides

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -14,6 +13,8 @@ from hinterland.cli.options import (
     LabelsOption,
     MemoryOption,
     OverwriteOption,
+    SetOption,
+    StudyOutOption,
     names,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -30,7 +31,7 @@ def study_supports(
             "noise, variations (batch, patch, deep supervision, network, 2D).",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")],
+    out: StudyOutOption,
     labels: LabelsOption = None,
     supports: Annotated[
         str | None,
@@ -41,10 +42,7 @@ def study_supports(
     steps: Annotated[int, typer.Option("--steps", min=1, help="Of a run from scratch.")] = 25_000,
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=c", help="Any setting of the runs. Repeatable."),
-    ] = None,
+    set_: SetOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
