@@ -79,5 +79,8 @@ def test_mistakes_are_said_in_one_message(
     assert "no node of the label tree" in refused(
         "train", runs / "binary", "--task", "tumour", "--out", out
     )
+    unknown = refused("train", phantoms, "--task", "tumour", "--out", out)
+    assert "no node of the label tree" in unknown
+    assert "preprocessing" not in unknown  # said before the long work
     assert "is no classifier" in refused("evaluate", runs / "binary")
     assert "masks of all" in refused("relabel", runs / "binary", "--out", out)

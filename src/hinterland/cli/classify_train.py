@@ -135,7 +135,7 @@ def classify_train(
         settings=apply_overrides(base, set_ or []),
     )
     _check(asked)
-    what = _source(screen, source, labels, dims, memory)
+    what = _source(screen, source, asked, labels, dims, memory)
     with screen.progress("classifier") as tick:
         run = train_classifier(what, asked, out, overwrite=overwrite, report=tick, stage=tick.stage)
     record = run.record
@@ -181,12 +181,18 @@ def _edges(text: str | None) -> tuple[int, ...] | None:
 
 
 def _source(
-    screen: Screen, source: Path, labels: Path | None, dims: int | None, memory: float
+    screen: Screen,
+    source: Path,
+    asked: Request,
+    labels: Path | None,
+    dims: int | None,
+    memory: float,
 ) -> Run | tuple[Dataset, Plan]:
     """The run, or the data set with a plan and its preprocessing done."""
     from hinterland.data.prepared import prepare
     from hinterland.data.read import read_dataset
     from hinterland.studies.classifiers.record import is_classifier
+    from hinterland.studies.classifiers.train import check_task
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError
 
@@ -200,6 +206,7 @@ def _source(
             raise HinterlandError("a run has its own labels and plan: leave --labels, --dims away.")
         return Run(source)
     data = read_dataset(source, labels)
+    check_task(data, asked)  # before the long work
     plan = plan_for(screen, data, dims, memory, "hinterland")
     with screen.progress("preprocessing") as tick:
         prepare(data, plan, progress=tick)

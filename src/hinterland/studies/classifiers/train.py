@@ -14,6 +14,7 @@ import numpy as np
 
 from hinterland.classify.canvas import Canvases, canvas_size
 from hinterland.classify.rule import THRESHOLDS, MaskCounts, fit_rule
+from hinterland.classify.task import parse_task
 from hinterland.data.pooling import topology
 from hinterland.data.prepared import Prepared, prepare
 from hinterland.data.stamps import write_text
@@ -110,6 +111,12 @@ def train_classifier(
     say("fitting on validation cases")
     _operate(out, record, dataset, prepared, report)
     return ClassifierRun(out)
+
+
+def check_task(dataset: Dataset, request: Request) -> None:
+    """HinterlandError if the data set cannot be asked the task; reads no image."""
+    known = with_image_labels(dataset, request.image_labels)
+    parse_task(request.task, known.cases, known.labels.tree)
 
 
 def _record(
