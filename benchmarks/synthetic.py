@@ -104,7 +104,7 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
                 parts.append(_line([f"{value:g}", arm, str(len(rows)), *figures]))
         said = [line for line in findings(sweep, table) if "cross" in line] if len(table) else []
         parts += ["", *said, ""]
-    return "\n".join([*parts, *theory(size)])
+    return "\n".join([*parts, *theory(size), *agreement(size, seeds, done)])
 
 
 def theory(size: str) -> list[str]:
@@ -128,6 +128,40 @@ def theory(size: str) -> list[str]:
         "divergence is infinite (the target has one colour only)."
     )
     return [*lines, "", note, ""]
+
+
+def agreement(size: str, seeds: int, done: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Whether the proposition's terms order the points of all sweeps as the measured gains do."""
+    import pandas as pd
+    from scipy.stats import spearmanr
+
+    from hinterland.studies.synthetic.study import sweep_table
+    from hinterland.studies.synthetic.sweeps import SWEEPS
+    from hinterland.studies.synthetic.theory import theory_table
+
+    points = []
+    for sweep in SWEEPS.values():
+        terms, runs = theory_table(sweep, size), sweep_table(sweep, size, seeds, done)
+        if len(terms) and len(runs):
+            means = runs.pivot_table(index="value", columns="arm", values="auroc")
+            if {"segmentation", "classifier"} <= set(means):
+                gain = (means["segmentation"] - means["classifier"]).dropna().rename("gain")
+                points.append(terms.merge(gain, left_on="value", right_index=True))
+    table = pd.concat(points) if points else pd.DataFrame()
+    if len(table) < 4:
+        return []
+    measures = {
+        "masks less scaled labels": table["masks"] - table["scaled_labels"],
+        "background alone": table["background"],
+        "background alone, as a share of labels": table["background"] / table["labels"],
+    }
+    found = {name: spearmanr(values, table["gain"]) for name, values in measures.items()}
+    said = "; ".join(f"{n} {r.statistic:+.2f} (p = {r.pvalue:.2g})" for n, r in found.items())
+    return [
+        f"Spearman's rank correlation of these terms with the AUROC gained by segmentation over "
+        f"{len(table)} points of all sweeps (not planned beforehand): {said}.",
+        "",
+    ]
 
 
 def _line(entries: Sequence[str]) -> str:
