@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -19,6 +20,17 @@ def result_file(benchmark: str, size: str, name: str) -> Path:
     return RESULTS / benchmark / size / f"{name}.json"
 
 
+def work_folder(folder: Path, key: str) -> Path:
+    """The cell's own folder. What a cell of another definition left there would be taken for this
+    one's unfinished run, so it is removed."""
+    mark = folder / "key.txt"
+    if folder.is_dir() and (not mark.is_file() or mark.read_text().strip() != key):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(key + "\n")
+    return folder
+
+
 def main(benchmark: str, size: str, name: str, seeds: str) -> None:
     """Run the cell, then write its result under its final name."""
     import torch
@@ -29,8 +41,7 @@ def main(benchmark: str, size: str, name: str, seeds: str) -> None:
 
     module = import_module(f"benchmarks.{benchmark}")
     cell = next(c for c in module.cells(size, int(seeds)) if c.name == name)
-    folder = work_root() / benchmark / size / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = work_folder(work_root() / benchmark / size / name, cell.key)
     started = time.monotonic()
     outcome = cell.run(folder)
     result = {
