@@ -31,8 +31,8 @@ METHODS: dict[str, tuple[str, tuple[str, ...], Mapping[str, Any]]] = {
     "marginal + HM": ("subclass", (), {**ONE_HEAD, "hm": True}),
     "negative learning": ("negative-learning", (), {}),
     "marginal, uniform": ("supervised", ("leaves",), {}),
-    "CPS": ("cps", ("top", "leaves"), {}),
-    "UA-MT": ("ua-mt", ("top", "leaves"), {}),
+    "CPS": ("cps", ("top", "leaves"), {"unlabelled": "coarse"}),
+    "UA-MT": ("ua-mt", ("top", "leaves"), {"unlabelled": "coarse"}),
     "all fine (upper bound)": ("supervised", ("leaves",), {}),
 }
 CLAIMED = (TWO_HEAD, MARGINAL, OURS)
@@ -73,7 +73,7 @@ _SMALL = {"network_options": {"norm": "batch", "features": [8, 64]}, "optimiser"
           "deep_supervision": False}  # fmt: skip
 CPU: dict[str, dict[str, Any]] = {
     "ACDC": {**_SMALL, "steps": 800, "batch_size": 8, "patch_size": [96, 96]},
-    "hippocampus": {**_SMALL, "steps": 500, "batch_size": 4},
+    "hippocampus": {**_SMALL, "steps": 400, "batch_size": 2},
     "MyoPS": {**_SMALL, "steps": 400, "batch_size": 8, "patch_size": [128, 128]},
 }  # fmt: skip
 _SGD = {"optimiser": "sgd", "lr": 0.01, "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4,

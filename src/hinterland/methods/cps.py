@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.pseudo_labels import PseudoLabels
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi_supervised import SemiSupervised, join, supervision
+from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.types import Batch, Progress
 
@@ -33,7 +33,7 @@ class CrossPseudoSupervision(SemiSupervised):
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both = join(batch)
+        both = self.join(batch)
         learn, pseudo = supervision(networks), networks["pseudo"]
         first, features = forward_with_taps(networks["network"], both.image)
         second, _ = forward_with_taps(networks["other"], both.image)

@@ -13,7 +13,7 @@ from hinterland.methods.base import Losses, Setting
 from hinterland.methods.level_sets import LevelSets, level_set_loss
 from hinterland.methods.map_heads import map_head
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi_supervised import Joined, SemiSupervised, join, supervision
+from hinterland.methods.semi_supervised import Joined, SemiSupervised, supervision
 from hinterland.networks.base import SplitNetwork, require_split
 from hinterland.types import Batch, HinterlandError, Progress
 
@@ -73,7 +73,7 @@ class DualTaskConsistency(LevelSetMethod):
     steepness: float = 1500.0
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both = join(batch)
+        both = self.join(batch)
         levels, z, features = self.predict(networks, both.image)
         terms, weights = self.supervised(networks, both, levels, z)
         p = supervision(networks).estimate(levels[0])[:, list(self.cells.foreground)]

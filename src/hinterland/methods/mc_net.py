@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.cross_view import CrossView, Outputs
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi_supervised import SemiSupervised, join, supervision
+from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.networks.base import Network, require_split
 from hinterland.types import Batch, HinterlandError, Progress
 
@@ -44,7 +44,7 @@ class MutualConsistency(SemiSupervised):
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both, learn = join(batch), supervision(networks)
+        both, learn = self.join(batch), supervision(networks)
         outputs = cast(Outputs, networks["network"](both.image))
         assert outputs.second is not None
         p, q = outputs.first[0].float(), outputs.second[0].float()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi_supervised import SemiSupervised, join, supervision
+from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.methods.teaching import noisy, quiet
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
@@ -41,7 +41,7 @@ class MeanTeacher(SemiSupervised):
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both = join(batch)
+        both = self.join(batch)
         levels, features = forward_with_taps(networks["network"], both.image)
         p = supervision(networks).estimate(levels[0])
         terms = {

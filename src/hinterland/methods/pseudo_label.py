@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from hinterland.methods.mixing import Arrangement, side_by_side
 from hinterland.methods.pseudo_labels import PseudoLabels
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
-from hinterland.methods.teaching import quiet, split_streams, two_streams
+from hinterland.methods.teaching import UNLABELLED, quiet, split_streams, two_streams
 from hinterland.networks.ema import ema_copy, ema_update
 from hinterland.types import Batch, HinterlandError, Progress, View
 
@@ -29,6 +29,8 @@ class PseudoLabel(SemiSupervised):
     best weights. The teacher is the student's moving average (decay `ema`). component, threshold:
     see `PseudoLabels`. It is BCP without its mixing.
     """
+
+    choices: ClassVar[tuple[str, ...]] = UNLABELLED
 
     name: str = "pseudo-label"
     alpha: float = 0.5

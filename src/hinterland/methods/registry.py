@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hinterland.labels import Coarsening, LabelSpec
+from hinterland.labels import Coarsening, LabelSpec, common_refinement
 from hinterland.methods.base import Method
 from hinterland.methods.bcp import BidirectionalCopyPaste
 from hinterland.methods.cps import CrossPseudoSupervision
+from hinterland.methods.cuts import schemes_known_at
 from hinterland.methods.cvbm import CVBM
 from hinterland.methods.dtc import DualTaskConsistency
 from hinterland.methods.mc_net import MutualConsistency
@@ -15,6 +16,7 @@ from hinterland.methods.mean_teacher import MeanTeacher
 from hinterland.methods.negative_learning import make_negative_learning
 from hinterland.methods.pseudo_label import PseudoLabel
 from hinterland.methods.sassnet import ShapeAware
+from hinterland.methods.semi_supervised import SemiSupervised
 from hinterland.methods.ss_net import SmoothAndSeparated
 from hinterland.methods.subclass import make_subclass, make_two_head
 from hinterland.methods.supervised import Supervised
@@ -28,6 +30,19 @@ Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Meth
 def _on_target(kind: Callable[..., Method]) -> Factory:
     """A method that takes its coarsenings first and sees the target question by default."""
     return lambda spec, on, options: kind(tuple(on) or (spec.target,), **options)
+
+
+def _semi(kind: Callable[..., SemiSupervised]) -> Factory:
+    """Likewise, and told which annotation schemes tell all of its cells apart."""
+
+    def make(
+        spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]
+    ) -> SemiSupervised:
+        asked = tuple(on) or (spec.target,)
+        fine, coarse = schemes_known_at(spec, common_refinement(asked))
+        return kind(asked, fine=fine, coarse=coarse, **options)
+
+    return make
 
 
 def _on_labels(make: Callable[..., Method]) -> Factory:
@@ -48,16 +63,16 @@ _METHODS: dict[str, Factory] = {
     "supervised": _on_target(Supervised),
     "backsplit": _backsplit,
     "cvbm": _on_target(CVBM),
-    "pseudo-label": _on_target(PseudoLabel),
-    "mean-teacher": _on_target(MeanTeacher),
-    "ua-mt": _on_target(UncertaintyAwareMeanTeacher),
-    "bcp": _on_target(BidirectionalCopyPaste),
-    "cps": _on_target(CrossPseudoSupervision),
-    "mc-net": _on_target(MutualConsistency),
-    "urpc": _on_target(UncertaintyRectifiedPyramid),
-    "dtc": _on_target(DualTaskConsistency),
-    "sassnet": _on_target(ShapeAware),
-    "ss-net": _on_target(SmoothAndSeparated),
+    "pseudo-label": _semi(PseudoLabel),
+    "mean-teacher": _semi(MeanTeacher),
+    "ua-mt": _semi(UncertaintyAwareMeanTeacher),
+    "bcp": _semi(BidirectionalCopyPaste),
+    "cps": _semi(CrossPseudoSupervision),
+    "mc-net": _semi(MutualConsistency),
+    "urpc": _semi(UncertaintyRectifiedPyramid),
+    "dtc": _semi(DualTaskConsistency),
+    "sassnet": _semi(ShapeAware),
+    "ss-net": _semi(SmoothAndSeparated),
     "subclass": _on_labels(make_subclass),
     "two-head": _on_labels(make_two_head),
     "negative-learning": _on_labels(make_negative_learning),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hinterland.methods.base import Losses, Phase, Setting
 from hinterland.methods.dtc import LevelSetMethod
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi_supervised import Joined, join
+from hinterland.methods.semi_supervised import Joined
 from hinterland.methods.teaching import quiet
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.networks.recipes import OptimiserRecipe
@@ -53,7 +53,7 @@ class ShapeAware(LevelSetMethod):
                 yield from module.parameters()
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both, judge = join(batch), networks[DISCRIMINATOR]
+        both, judge = self.join(batch), networks[DISCRIMINATOR]
         if progress.optimiser == DISCRIMINATOR:
             with quiet(networks):
                 z = self.predict(networks, both.image)[1]

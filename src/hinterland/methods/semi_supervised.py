@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, common_refinement
-from hinterland.methods.base import Method, Phase, Setting
+from hinterland.labels.scheme import UNLABELLED as NO_LABEL
+from hinterland.methods.base import Method, Phase, Quota, Setting
 from hinterland.methods.branches import Foreground
-from hinterland.methods.teaching import split_streams, two_streams
+from hinterland.methods.teaching import UNLABELLED, split_streams, two_streams
 from hinterland.networks.base import Network
 from hinterland.types import Batch, HinterlandError, View
 
@@ -22,16 +23,33 @@ class SemiSupervised(Method):
     """L_seg on the labelled stream, and what a method adds on both.
 
     L_seg = Dice + CE averaged over the coarsenings `on`; the network has a channel a cell of their
-    common refinement. labelled_share: of each batch. unlabelled: see `two_streams`.
+    common refinement. labelled_share: of each batch. unlabelled: see `two_streams`; or "coarse":
+    the labelled stream draws from the cases whose labels tell all cells apart, the other one from
+    all the rest, and what labels these have is learnt from, too. fine, coarse: names of the
+    annotation schemes that do and do not tell the cells apart.
     """
+
+    choices: ClassVar[tuple[str, ...]] = (*UNLABELLED, "coarse")
+    derived: ClassVar[tuple[str, ...]] = ("fine", "coarse")
 
     on: tuple[Coarsening, ...]
     name: str = ""
     labelled_share: float = 0.5
     unlabelled: str = "rest"
+    fine: tuple[str, ...] = ()
+    coarse: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        two_streams(self.unlabelled)
+        if self.unlabelled not in self.choices:
+            raise HinterlandError(
+                f"{self.name}: unlabelled={self.unlabelled!r}; expected one of "
+                f"{', '.join(self.choices)}."
+            )
+        if self.unlabelled == "coarse" and not self.fine:
+            raise HinterlandError(
+                f"{self.name}: unlabelled='coarse' needs an annotation scheme that tells all of "
+                f"({self.cells}) apart, and labels.yaml has none."
+            )
         self.require_shares("labelled_share")
 
     def require_shares(self, *fields: str) -> None:
@@ -52,7 +70,20 @@ class SemiSupervised(Method):
         return nn.ModuleDict({"network": network, "supervision": supervision})
 
     def phases(self) -> tuple[Phase, ...]:
-        return (Phase(quotas=two_streams(self.unlabelled, self.labelled_share)),)
+        if self.unlabelled != "coarse":
+            return (Phase(quotas=two_streams(self.unlabelled, self.labelled_share)),)
+        fine = Quota("labelled", self.labelled_share, {"scheme": self.fine})
+        rest = {"scheme": (*self.coarse, NO_LABEL)}
+        return (Phase(quotas=(fine, Quota("unlabelled", 1 - self.labelled_share, rest))),)
+
+    def join(self, batch: Batch) -> Joined:
+        """The two streams of a batch for one pass through a network."""
+        labelled, other = split_streams(batch)
+        rows = labelled.annotation
+        if self.unlabelled == "coarse":
+            rows = torch.cat([rows, other.annotation])
+        image = torch.cat([labelled.image, other.image])
+        return Joined(image, rows, len(labelled.image), labelled.domain + other.domain)
 
     def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
         return self.deployed(networks)(image).float().softmax(dim=1)
@@ -68,29 +99,24 @@ def supervision(networks: nn.ModuleDict) -> Foreground:
 
 @dataclass(frozen=True)
 class Joined:
-    """The labelled items of a batch, then the unlabelled ones; `rows` are of the former alone."""
+    """The items of a batch: first those of the labelled stream, `first` in number, then the others.
+    `rows` are of the items whose labels are learnt from: the labelled stream, or all."""
 
     image: Tensor
     rows: Tensor
+    first: int
     domain: tuple[str, ...]
 
     def labelled(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """The labelled items of each of these tensors."""
+        """The items that `rows` belongs to, of each of these tensors."""
         return [level[: len(self.rows)] for level in levels]
 
     def unlabelled(self, values: Tensor) -> Tensor:
-        """The unlabelled items."""
-        return values[len(self.rows) :]
+        """The items of the unlabelled stream."""
+        return values[self.first :]
 
     def view(self, logits: Tensor, features: Mapping[str, Tensor]) -> View:
         """For regularisers: row 0 ("any leaf") on what has no label."""
         hidden = self.rows.new_zeros((len(self.image) - len(self.rows), *self.rows.shape[1:]))
         rows = torch.cat([self.rows, hidden])
         return View(self.image, logits, rows, features=features, domain=self.domain)
-
-
-def join(batch: Batch) -> Joined:
-    """A batch drawn by `two_streams` for one pass through a network."""
-    labelled, unlabelled = split_streams(batch)
-    image = torch.cat([labelled.image, unlabelled.image])
-    return Joined(image, labelled.annotation, labelled.domain + unlabelled.domain)

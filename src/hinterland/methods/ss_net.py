@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.class_memory import ClassMemory
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi_supervised import SemiSupervised, join, supervision
+from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.networks.base import Network, SplitNetwork, require_split
 from hinterland.types import Batch, HinterlandError, Progress
 
@@ -59,7 +59,7 @@ class SmoothAndSeparated(SemiSupervised):
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both, learn = join(batch), supervision(networks)
+        both, learn = self.join(batch), supervision(networks)
         network = cast(SplitNetwork, networks["network"])
         memory = cast(ClassMemory, networks["memory"])
         features = network.encode(both.image)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.map_heads import map_head
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi_supervised import SemiSupervised, join, supervision
+from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.networks.base import Network, SplitNetwork, require_split
 from hinterland.types import Batch, HinterlandError, Progress
 
@@ -48,7 +48,7 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both, learn = join(batch), supervision(networks)
+        both, learn = self.join(batch), supervision(networks)
         network = cast(SplitNetwork, self.deployed(networks))
         features = network.encode(both.image)
         decoded = network.decode(features)

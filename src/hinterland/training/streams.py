@@ -8,6 +8,11 @@ from hinterland.data.sampling import Stream
 from hinterland.methods import Phase
 from hinterland.types import Case, HinterlandError
 
+_HINT = (
+    " Where all cases have labels: --set method.unlabelled=all (drawn with labels hidden), or "
+    "method.unlabelled=coarse where the method has it (drawn from those without fine labels)."
+)
+
 
 def streams_for(
     phase: Phase, cases: Sequence[Case], batch_size: int, *, by_domain: bool = False,
@@ -40,7 +45,7 @@ def streams_for(
             raise HinterlandError(
                 f"phase {phase.name!r} wants training cases with {dict(quota.where)}, and none of "
                 f"the {len(cases)} has that. Check the schemes in labels.yaml, --labelled and "
-                "--fine."
+                f"--fine.{_HINT if quota.where == {'labelled': False} else ''}"
             )
         if by_domain:
             domain = {c.name: c.domain for c in cases}
