@@ -32,9 +32,7 @@ for orientation, not as a claim that the settings are the same.
 
 def write_page() -> Path:
     """Write the page from all results."""
-    parts = [INTRODUCTION]
-    for name in BENCHMARKS:
-        parts.append(section(name))
+    parts = [INTRODUCTION, *map(section, BENCHMARKS)]
     PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     return PAGE
 

@@ -87,12 +87,15 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
     """One table a sweep, what it says in sentences, and the theory beside it."""
     from hinterland.studies.synthetic.study import findings, sweep_table
     from hinterland.studies.synthetic.sweeps import SWEEPS
+    from hinterland.studies.synthetic.theory import theory_table
 
     done, seeds = outcomes(results), 1 + max(c.seed for c in cells)
+    runs = {name: sweep_table(sweep, size, seeds, done) for name, sweep in SWEEPS.items()}
+    terms = {name: theory_table(sweep, size) for name, sweep in SWEEPS.items()}
     parts = []
-    for sweep in SWEEPS.values():
-        table = sweep_table(sweep, size, seeds, done)
-        head = [sweep.axis, "arm", "runs", *(name for name, _ in METRICS)]
+    for name, sweep in SWEEPS.items():
+        table = runs[name]
+        head = [sweep.axis, "arm", "runs", *(label for label, _ in METRICS)]
         parts += [f"#### {sweep.title} (`--sweep {sweep.name}`)", "", _line(head)]
         parts += ["|" + " --- |" * len(head)]
         for value in sweep.along[size]:
@@ -104,20 +107,19 @@ def page(size: str, cells: Sequence[Cell], results: Mapping[str, Mapping[str, An
                 parts.append(_line([f"{value:g}", arm, str(len(rows)), *figures]))
         said = [line for line in findings(sweep, table) if "cross" in line] if len(table) else []
         parts += ["", *said, ""]
-    return "\n".join([*parts, *theory(size), *agreement(size, seeds, done)])
+    return "\n".join([*parts, *theory(terms), *agreement(terms, runs)])
 
 
-def theory(size: str) -> list[str]:
-    """Proposition 1 along three sweeps, exactly, as a table."""
-    from hinterland.studies.synthetic.sweeps import sweep_of
-    from hinterland.studies.synthetic.theory import NOISE, theory_table
+def theory(terms: Mapping[str, Any]) -> list[str]:
+    """Proposition 1 along three sweeps, exactly, as a table. terms: sweep -> `theory_table`."""
+    from hinterland.studies.synthetic.theory import NOISE
 
     head = ["sweep", "value", "target's share", "masks: KL(S=0, S=1)", "labels: KL(y=0, y=1)",
             "labels, scaled", "background alone", "proposition holds"]  # fmt: skip
     lines = ["#### Proposition 1 on the generator, exactly (nats; colour of one pixel)", ""]
     lines += [_line(head), "|" + " --- |" * len(head)]
     for name in ("target-size", "objects", "spurious"):
-        for row in theory_table(sweep_of(name), size).to_dict("records"):
+        for row in terms[name].to_dict("records"):
             figures = [row[k] for k in ("masks", "labels", "scaled_labels", "background")]
             lines.append(
                 _line([name, f"{row['value']:g}", f"{row['share']:.3f}",
@@ -130,23 +132,21 @@ def theory(size: str) -> list[str]:
     return [*lines, "", note, ""]
 
 
-def agreement(size: str, seeds: int, done: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Whether the proposition's terms order the points of all sweeps as the measured gains do."""
+def agreement(terms: Mapping[str, Any], runs: Mapping[str, Any]) -> list[str]:
+    """Whether the proposition's terms order the points of all sweeps as the measured gains do.
+
+    terms, runs: sweep -> `theory_table`, `sweep_table`.
+    """
     import pandas as pd
     from scipy.stats import spearmanr
 
-    from hinterland.studies.synthetic.study import sweep_table
-    from hinterland.studies.synthetic.sweeps import SWEEPS
-    from hinterland.studies.synthetic.theory import theory_table
-
     points = []
-    for sweep in SWEEPS.values():
-        terms, runs = theory_table(sweep, size), sweep_table(sweep, size, seeds, done)
-        if len(terms) and len(runs):
-            means = runs.pivot_table(index="value", columns="arm", values="auroc")
+    for name, table in runs.items():
+        if len(terms[name]) and len(table):
+            means = table.pivot_table(index="value", columns="arm", values="auroc")
             if {"segmentation", "classifier"} <= set(means):
                 gain = (means["segmentation"] - means["classifier"]).dropna().rename("gain")
-                points.append(terms.merge(gain, left_on="value", right_index=True))
+                points.append(terms[name].merge(gain, left_on="value", right_index=True))
     table = pd.concat(points) if points else pd.DataFrame()
     if len(table) < 4:
         return []

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, common_refinement
-from hinterland.labels.scheme import UNLABELLED as NO_LABEL
-from hinterland.methods.base import Method, Phase, Quota, Setting
+from hinterland.methods.base import Method, Phase, Setting
 from hinterland.methods.branches import Foreground
 from hinterland.methods.teaching import UNLABELLED, split_streams, two_streams
 from hinterland.networks.base import Network
@@ -23,10 +22,9 @@ class SemiSupervised(Method):
     """L_seg on the labelled stream, and what a method adds on both.
 
     L_seg = Dice + CE averaged over the coarsenings `on`; the network has a channel a cell of their
-    common refinement. labelled_share: of each batch. unlabelled: see `two_streams`; or "coarse":
-    the labelled stream draws from the cases whose labels tell all cells apart, the other one from
-    all the rest, and what labels these have is learnt from, too. fine, coarse: names of the
-    annotation schemes that do and do not tell the cells apart.
+    common refinement. labelled_share: of each batch. unlabelled: see `two_streams`; with "coarse",
+    what labels the second stream has are learnt from, too. fine, coarse: names of the annotation
+    schemes that do and do not tell the cells apart.
     """
 
     choices: ClassVar[tuple[str, ...]] = (*UNLABELLED, "coarse")
@@ -70,11 +68,8 @@ class SemiSupervised(Method):
         return nn.ModuleDict({"network": network, "supervision": supervision})
 
     def phases(self) -> tuple[Phase, ...]:
-        if self.unlabelled != "coarse":
-            return (Phase(quotas=two_streams(self.unlabelled, self.labelled_share)),)
-        fine = Quota("labelled", self.labelled_share, {"scheme": self.fine})
-        rest = {"scheme": (*self.coarse, NO_LABEL)}
-        return (Phase(quotas=(fine, Quota("unlabelled", 1 - self.labelled_share, rest))),)
+        streams = two_streams(self.unlabelled, self.labelled_share, self.fine, self.coarse)
+        return (Phase(quotas=streams),)
 
     def join(self, batch: Batch) -> Joined:
         """The two streams of a batch for one pass through a network."""

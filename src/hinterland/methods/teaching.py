@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from hinterland.labels.scheme import UNLABELLED as NO_LABEL
 from hinterland.methods.base import Quota
 from hinterland.types import Batch, HinterlandError
 
@@ -15,19 +16,29 @@ UNLABELLED = ("rest", "all")
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
-def two_streams(unlabelled: str = "rest", share: float = 0.5) -> tuple[Quota, Quota]:
+def two_streams(
+    unlabelled: str = "rest",
+    share: float = 0.5,
+    fine: tuple[str, ...] = (),
+    coarse: tuple[str, ...] = (),
+) -> tuple[Quota, Quota]:
     """Quotas "labelled" and "unlabelled"; `share` of the batch is labelled.
 
     unlabelled: "rest" draws that stream from the cases without a label; "all" draws it from every
-    case, labels hidden, so that a method can also be trained with all labels at hand.
+    case, labels hidden, so that a method can also be trained with all labels at hand; "coarse"
+    draws the labelled stream from the annotation schemes `fine` and the other one from `coarse` and
+    from the cases without a label.
     HinterlandError for another word.
     """
-    if unlabelled not in UNLABELLED:
-        raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all'.")
-    return (
-        Quota("labelled", share, {"labelled": True}),
-        Quota("unlabelled", 1 - share, {"labelled": False} if unlabelled == "rest" else {}),
-    )
+    where: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+        "rest": ({"labelled": True}, {"labelled": False}),
+        "all": ({"labelled": True}, {}),
+        "coarse": ({"scheme": fine}, {"scheme": (*coarse, NO_LABEL)}),
+    }
+    if unlabelled not in where:
+        raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all' (or 'coarse').")
+    first, second = where[unlabelled]
+    return Quota("labelled", share, first), Quota("unlabelled", 1 - share, second)
 
 
 def split_streams(batch: Batch) -> tuple[Batch, Batch]:
