@@ -16,7 +16,9 @@ labels, too; "n scans" counts scans, so that 3 ACDC scans are both frames of one
 another. Every arm of a table has the same network, patches, batch, steps and optimiser; half of
 each batch is fine-labelled, but for the bounds and "marginal, uniform", which draw every case
 alike. The lower bound trains on the fine scans alone, the upper bound on all scans, all fine.
-"marginal" is ours: one head over the leaves, which coarse annotations supervise as inner nodes.
+"marginal" is ours: one head over the leaves, whose summed probabilities answer at every level, so
+that coarse annotations supervise inner nodes. CPS and UA-MT have that head, too (the paper gives
+them two), and draw their coarse half as the unlabelled stream.
 ACDC and hippocampus report the best checkpoint on validation cases, MyoPS (five folds by patient,
 out-of-fold) the last.
 """

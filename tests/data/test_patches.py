@@ -361,6 +361,19 @@ def test_foreground_values_follow_the_question():
     assert foreground_values(full, SPEC.tree.leaves) == {1, 2}
     assert foreground_values(coarse, SPEC.tree.leaves) == {7}
     assert foreground_values(Scheme("none", SPEC.tree), SPEC.target) == frozenset()
+    heart = LabelSpec.from_dict(
+        {
+            "tree": {"background": {}, "heart": {"RV": {}, "MYO": {}, "LV": {}}},
+            "schemes": {
+                "full": {0: "background", 1: "RV", 2: "MYO", 3: "LV"},
+                "coarse": {0: "background", 1: "heart"},
+                "ring": {0: "not MYO", 1: "MYO"},
+            },
+        }
+    )
+    for question in (heart.target, heart.tree.coarsen("LV"), heart.tree.leaves):
+        assert foreground_values(heart.scheme("coarse"), question) == {1}
+    assert foreground_values(heart.scheme("ring"), heart.tree.coarsen("LV")) == frozenset()
 
 
 # --- pure parts -----------------------------------------------------------------------------------

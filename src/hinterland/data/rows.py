@@ -44,7 +44,9 @@ class RowLookup:
 
 
 def foreground_values(scheme: Scheme, *questions: Coarsening) -> frozenset[int]:
-    """Label values worth centring a patch on: those that lie inside a foreground group of one of
-    the questions. For the binary baseline that is the target, for BackSplit every structure."""
-    wanted = [q.groups[i] for q in questions for i in q.foreground]
-    return frozenset(v for v, leaves in scheme.values if any(leaves <= g for g in wanted))
+    """Label values worth centring a patch on: those that may be foreground of one of the questions
+    and do not hold the tree's remainder. For the binary baseline that is the target, for BackSplit
+    every structure; of coarse labels, each node with foreground below it."""
+    wanted = {leaf for q in questions for i in q.foreground for leaf in q.groups[i]}
+    rest = scheme.tree.leaf_names.index(scheme.tree.remainder)
+    return frozenset(v for v, leaves in scheme.values if leaves & wanted and rest not in leaves)

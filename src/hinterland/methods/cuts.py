@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -92,11 +92,24 @@ def schemes_known_at(spec: LabelSpec, cut: Coarsening) -> tuple[tuple[str, ...],
     return tuple(n for n in names if names[n]), tuple(n for n in names if not names[n])
 
 
+def rows_naming(table: LeafSetTable, groups: Iterable[frozenset[int]]) -> np.ndarray:
+    """(rows,) bool: the rows of the schemes with a value that is exactly one of the groups."""
+    members = [np.isin(np.arange(table.matrix.shape[1]), list(g)) for g in groups]
+    named = {
+        scheme
+        for scheme, row in zip(table.schemes, np.asarray(table.matrix), strict=True)
+        if any((row == m).all() for m in members)
+    }
+    return np.isin(np.array(table.schemes), list(named - {""}))
+
+
 class CutLosses(nn.Module):
     """L_seg at every cut, each on the voxels of the schemes that know it.
 
-    A scheme that knows none of the cuts counts at the finest one, by the marginal loss; with
-    `marginal`, every scheme counts at every cut in that way. Lookup tables only, no parameters.
+    A scheme that does not know a cut, but names a group that no coarser cut has, counts there by
+    the marginal loss; so does, at the finest cut, a scheme that counts nowhere else. With `cells`
+    the cuts are read off one head with these channels, by summed probabilities. Lookup tables only,
+    no parameters.
     """
 
     known: Tensor
@@ -106,16 +119,17 @@ class CutLosses(nn.Module):
         cuts: Sequence[Coarsening],
         table: LeafSetTable,
         *,
-        marginal: bool = False,
+        cells: Coarsening | None = None,
         batch_dice: bool = True,
     ) -> None:
         super().__init__()
         self.parts = nn.ModuleList(
-            PartitionLoss(cut, cut, table, batch_dice=batch_dice) for cut in cuts
+            PartitionLoss(cut, cells or cut, table, batch_dice=batch_dice) for cut in cuts
         )
         known = np.stack([rows_known_at(table, cut) for cut in cuts])
+        for i in range(1, len(cuts)):
+            known[i] |= rows_naming(table, set(cuts[i].groups) - set(cuts[i - 1].groups))
         known[-1] |= ~known.any(axis=0)
-        known |= marginal
         self.register_buffer("known", torch.tensor(known), persistent=False)
 
     def forward(self, logits: Sequence[Tensor], rows: Tensor) -> dict[str, Tensor]:

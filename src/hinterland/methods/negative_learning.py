@@ -90,6 +90,10 @@ class NegativeLearning(Method):
     def __post_init__(self) -> None:
         if self.form not in ("superclass", "classes"):
             raise HinterlandError(f"form={self.form!r}: expected superclass or classes.")
+        if not 0 < self.share <= 1:
+            raise HinterlandError(f"share={self.share}: expected a number above 0, at most 1.")
+        if self.weight < 0:
+            raise HinterlandError(f"weight={self.weight}: expected 0 or more.")
 
     @property
     def cells(self) -> Coarsening:
@@ -111,8 +115,10 @@ class NegativeLearning(Method):
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         del progress
         (logits, *_), features = forward_with_taps(networks["network"], batch.image)
-        terms = networks["losses"]([logits], batch.annotation)
-        terms["negative"] = networks["negative"](logits, batch.annotation)
+        rows, negative = batch.annotation.long(), cast(NegativeLoss, networks["negative"])
+        fine = torch.where(negative.pattern[rows] < 0, rows, 0)
+        terms = networks["losses"]([logits], fine)
+        terms["negative"] = negative(logits, rows)
         view = View(batch.image, logits, batch.annotation, features=features, domain=batch.domain)
         return Losses(terms, {"negative": self.weight}, (view,))
 

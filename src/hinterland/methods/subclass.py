@@ -35,11 +35,12 @@ class Subclass(Method):
 
     pc, sn, hm: Prior Concatenation, Separate Normalization, HierarchicalMix. Without any of them it
     is the Modified U-Net, a head a cut. share: part of a batch that is fine-labelled. marginal: one
-    head over the leaves, which coarse annotations supervise through the marginal loss (ours; needs
-    pc and sn off). shared: one convolution block before plain heads, as released. tau_floor, tau:
-    the threshold of pseudo-labels and its schedule. alpha: lower end of the range of the mixing
-    weight (up to 1). hm_gradient: False is the released behaviour, no gradient through f(x_mix).
-    parts: "mixup" or "pseudo" leave out the other half of HierarchicalMix.
+    head over the cells instead of a head a cut, whose summed probabilities answer at the cuts, so
+    that coarse annotations supervise inner nodes (ours; needs pc and sn off). shared: one
+    convolution block before plain heads, as released. tau_floor, tau: the threshold of
+    pseudo-labels and its schedule. alpha: lower end of the range of the mixing weight (up to 1).
+    hm_gradient: False is the released behaviour, no gradient through f(x_mix). parts: "mixup" or
+    "pseudo" leave out the other half of HierarchicalMix.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("fine", "coarse")
@@ -60,11 +61,13 @@ class Subclass(Method):
     parts: Parts = "both"
 
     def __post_init__(self) -> None:
-        if self.marginal and (self.pc or self.sn or len(self.on) > 1):
+        if self.marginal and (self.pc or self.sn or self.shared):
             raise HinterlandError(
-                "marginal=true is a single head over the leaves: set pc=false and sn=false, and "
-                "give no --on but leaves."
+                "marginal=true is a single plain head: set pc=false and sn=false, and leave shared "
+                "away."
             )
+        if self.shared and self.sn:
+            raise HinterlandError("shared=true is a block before plain heads: set sn=false.")
         allowed = {"tau": ("linear", "released"), "parts": ("both", "mixup", "pseudo")}
         for option, values in allowed.items():
             if getattr(self, option) not in values:
@@ -81,15 +84,21 @@ class Subclass(Method):
     def cells(self) -> Coarsening:
         return self.on[-1]
 
+    @property
+    def heads(self) -> tuple[Coarsening, ...]:
+        """The cuts that have a head of their own."""
+        return self.on[-1:] if self.marginal else self.on
+
     def build(self, setting: Setting) -> nn.ModuleDict:
         plain = require_split(setting.create_network(len(self.cells)), self.name)
         head = make_cut_head(
-            self.on, plain.widths[0], plain.dims, pc=self.pc, sn=self.sn, shared=self.shared,
+            self.heads, plain.widths[0], plain.dims, pc=self.pc, sn=self.sn, shared=self.shared,
             seed=setting.seed + 1,
         )  # fmt: skip
         losses = CutLosses(
-            self.on, setting.table, marginal=self.marginal, batch_dice=setting.batch_dice
-        )
+            self.on, setting.table, cells=self.cells if self.marginal else None,
+            batch_dice=setting.batch_dice,
+        )  # fmt: skip
         return nn.ModuleDict(
             {
                 "network": CutNetwork(plain, head, len(self.cells)),
@@ -106,7 +115,8 @@ class Subclass(Method):
         features = network.encode(batch.image)
         decoded = network.decode(features)
         cuts = network.head.cuts(decoded)
-        terms: dict[str, Tensor] = networks["losses"](cuts, batch.annotation)
+        answers = cuts * len(self.on) if self.marginal else cuts
+        terms: dict[str, Tensor] = networks["losses"](answers, batch.annotation)
         weights: dict[str, float] = {}
         if self.hm:
             added = self._mix(networks, batch, cuts[-1], progress.fraction)
@@ -174,8 +184,7 @@ def fine_and_coarse(
 
 def make_subclass(spec: LabelSpec, on: tuple[Coarsening, ...], **options: Any) -> Subclass:
     """The method for the labels at hand; `on` defaults to every level of the tree."""
-    default = (spec.tree.leaves,) if options.get("marginal") else tree_cuts(spec.tree)
-    cuts = check_cuts(on) or default
+    cuts = check_cuts(on) or tree_cuts(spec.tree)
     fine, coarse = schemes_known_at(spec, cuts[-1])
     return Subclass(cuts, fine, coarse, **options)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, cat, nn
 
@@ -24,12 +25,25 @@ def block(dims: int, entering: int, leaving: int) -> nn.Sequential:
     return nn.Sequential(norm(entering), nn.ReLU(), _conv(dims, entering, leaving, 3), nn.ReLU())
 
 
+def _forget(layer: nn.Module, width: int) -> None:
+    """Zero the weights behind the first `width` input channels: those of the prior, if any."""
+    nn.init.zeros_(cast(Tensor, layer.weight)[:, width:])
+
+
 class CutHead(nn.Module, ABC):
     """From the decoder's maps to logits of the finest cut (`forward`) or of all cuts (`cuts`)."""
 
     @abstractmethod
     def cuts(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         """Logits (B, groups, *space) of every cut, coarsest first."""
+
+    @abstractmethod
+    def forget_prior(self) -> None:
+        """Zero the columns that read the logits of the cut before.
+
+        A random column is a bias of random sign that grows with the superclass's logit: it can
+        close a subclass before anything is learnt. From zero, Prior Concatenation begins as none.
+        """
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         return self.cuts(decoded)[-1:]
@@ -38,8 +52,8 @@ class CutHead(nn.Module, ABC):
 class PlainHead(CutHead):
     """One 1x1 convolution a cut, on the decoder's last map F: S_d = conv(F).
 
-    With `pc`, S_d = conv(concat(F, S_{d-1})). With `shared`, F passes one `block` first, as all
-    heads without Separate Normalization do in the released code.
+    With `pc`, S_d = conv(concat(F, S_{d-1})), prior columns 0 at first. With `shared`, F
+    passes one `block` first, as all heads without Separate Normalization do in the released code.
     """
 
     def __init__(
@@ -48,6 +62,7 @@ class PlainHead(CutHead):
         super().__init__()
         self.pc = pc
         self.shared = block(dims, width, width) if shared else nn.Identity()
+        self.width = width
         above = [0, *(len(c) if pc else 0 for c in cuts)]
         self.layers = nn.ModuleList(
             _conv(dims, width + above[i], len(cut), 1) for i, cut in enumerate(cuts)
@@ -61,43 +76,58 @@ class PlainHead(CutHead):
             found.append(layer(cat((features, *prior), dim=1)))
         return found
 
+    def forget_prior(self) -> None:
+        for layer in self.layers:
+            _forget(layer, self.width)
+
 
 class NodeHead(nn.Module):
     """Logits of a node's children, and of all nodes below them, from the features of the node.
 
     If a child is divided again, each child has a branch (`block`) and one logit of its own; a child
-    that is divided hands the features of its branch - with `pc`, its logit behind them - to the
-    head of its own children. Children that are all leaves share one 1x1 convolution.
+    that is divided hands the features of its branch to the head of its own children. Children that
+    are all leaves share one 1x1 convolution. With `prior`, the node's own logit stands behind the
+    features wherever a logit of a child is read (Prior Concatenation), its columns being 0 at
+    first; `pc` says so for the nodes below.
     """
 
-    def __init__(self, node: Node, entering: int, width: int, dims: int, pc: bool) -> None:
+    def __init__(self, node: Node, width: int, dims: int, pc: bool, *, prior: bool = False) -> None:
         super().__init__()
-        self.node, self.pc = node, pc
+        self.node, self.width, self.pc, self.prior = node, width, pc, prior
         self.branches = nn.ModuleList()
         self.logits = nn.ModuleList()
         self.below = nn.ModuleDict()
         if not any(child.children for child in node.children):
-            self.logits.append(_conv(dims, entering, len(node.children), 1))
+            self.logits.append(_conv(dims, width + prior, len(node.children), 1))
             return
         for i, child in enumerate(node.children):
-            self.branches.append(block(dims, entering, width))
-            self.logits.append(_conv(dims, width, 1, 1))
+            self.branches.append(block(dims, width, width))
+            self.logits.append(_conv(dims, width + prior, 1, 1))
             if child.children:
-                self.below[str(i)] = NodeHead(child, width + pc, width, dims, pc)
+                self.below[str(i)] = NodeHead(child, width, dims, pc, prior=pc)
 
-    def forward(self, features: Tensor) -> dict[frozenset[int], Tensor]:
-        """Group of leaves -> its logit (B, 1, *space)."""
+    def forward(
+        self, features: Tensor, prior: Sequence[Tensor] = ()
+    ) -> dict[frozenset[int], Tensor]:
+        """Group of leaves -> its logit (B, 1, *space); prior: none, or the node's logit."""
         children = self.node.children
         if not self.branches:
-            logits = self.logits[0](features).split(1, dim=1)
+            logits = self.logits[0](cat((features, *prior), dim=1)).split(1, dim=1)
             return {c.group: s for c, s in zip(children, logits, strict=True)}
         found: dict[frozenset[int], Tensor] = {}
         for i, child in enumerate(children):
             own = self.branches[i](features)
-            logit = found[child.group] = self.logits[i](own)
+            logit = found[child.group] = self.logits[i](cat((own, *prior), dim=1))
             if child.children:
-                found |= self.below[str(i)](cat((own, logit), dim=1) if self.pc else own)
+                found |= self.below[str(i)](own, [logit] if self.pc else [])
         return found
+
+    def forget_prior(self) -> None:
+        """Zero the columns that read the prior, here and below."""
+        for layer in self.logits:
+            _forget(layer, self.width)
+        for head in self.below.values():
+            cast(NodeHead, head).forget_prior()
 
 
 class SeparateHead(CutHead):
@@ -110,11 +140,14 @@ class SeparateHead(CutHead):
     def __init__(self, cuts: Sequence[Coarsening], width: int, dims: int, *, pc: bool) -> None:
         super().__init__()
         self.groups = [cut.groups for cut in cuts]
-        self.root = NodeHead(Node.of(cuts), width, width, dims, pc)
+        self.root = NodeHead(Node.of(cuts), width, dims, pc)
 
     def cuts(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         found = self.root(decoded[0])
         return [cat([found[g] for g in groups], dim=1) for groups in self.groups]
+
+    def forget_prior(self) -> None:
+        self.root.forget_prior()
 
 
 def make_cut_head(
@@ -135,6 +168,7 @@ def make_cut_head(
             else PlainHead(cuts, width, dims, pc=pc, shared=shared)
         )
         initialise(head)
+        head.forget_prior()
     return head
 
 
