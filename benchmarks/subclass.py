@@ -32,7 +32,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], Mapping[str, Any]]] = {
     OURS: ("subclass", (), {}),
     "marginal + HM": ("subclass", (), {**ONE_HEAD, "hm": True}),
     "negative learning": ("negative-learning", (), {}),
-    "marginal, uniform": ("supervised", ("leaves",), {}),
+    "marginal, uniform": ("supervised", ("top", "leaves"), {}),
     "CPS": ("cps", ("top", "leaves"), {"unlabelled": "coarse"}),
     "UA-MT": ("ua-mt", ("top", "leaves"), {"unlabelled": "coarse"}),
     "all fine (upper bound)": ("supervised", ("leaves",), {}),
