@@ -190,7 +190,7 @@ def test_hidden_labels_take_image_labels_along() -> None:
 
 def test_fine_subset() -> None:
     cases = patients([1, 1, 1], unlabelled=frozenset({1}))
-    subset = fine_subset(cases, "1", lambda name: SPEC.coarse_scheme(name).name)
+    subset = fine_subset(cases, "1", {"full": SPEC.coarse_scheme("full").name})
     assert [c.scheme for c in subset] == ["full", "none", "full@coarse"]
     assert subset[2].label == cases[2].label
 

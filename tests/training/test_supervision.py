@@ -13,7 +13,10 @@ from hinterland.types import Case, Dataset, HinterlandError
 SPEC = LabelSpec.from_dict(
     {
         "tree": {"rest": {}, "heart": {"LV": {}, "muscle": {"normal": {}, "scar": {}}}},
-        "schemes": {"full": {0: "rest", 1: "LV", 2: "normal", 3: "scar"}},
+        "schemes": {
+            "full": {0: "rest", 1: "LV", 2: "normal", 3: "scar"},
+            "heart": {0: "rest", 1: "heart"},
+        },
     }
 )
 
@@ -41,6 +44,18 @@ def test_fine_cases_keep_their_scheme_and_others_are_read_at_a_level(fine, names
     coarse = data.labels.scheme("full@coarse")
     assert {data.labels.tree.node_of(s) for s in coarse.meaning.values()} == set(names)
     assert all(c.scheme == "full" for c in split["test"])
+
+
+def test_only_fine_cases_are_counted_as_fine():
+    data = dataset()
+    mixed = tuple(c.with_scheme("heart") if i < 3 else c for i, c in enumerate(data.cases))
+    _, split = split_cases(data.replace(cases=mixed), "all", 0, fine="2:cases")
+    assert [c.scheme for c in split["train"]] == ["heart"] * 3 + ["full"] * 2 + ["full@coarse"]
+    coarse = tuple(c.with_scheme("heart") for c in data.cases)
+    with pytest.raises(HinterlandError, match="no training case is labelled more finely"):
+        split_cases(data.replace(cases=coarse), "all", 0, fine="2:cases")
+    with pytest.raises(HinterlandError, match="9 labelled cases were asked for"):
+        split_cases(data, "all", 0, fine="9:cases")
 
 
 def test_an_unknown_level_is_refused():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,14 +80,14 @@ def labelled_subset(
 
 
 def fine_subset(
-    cases: Sequence[Case], what: str | int | Path, coarse: Callable[[str], str]
+    cases: Sequence[Case], what: str | int | Path, coarse: Mapping[str, str]
 ) -> tuple[Case, ...]:
     """The same cases, of which only those that `select` finds keep their fine labels.
 
-    The other labelled ones are read by the scheme `coarse(name of their scheme)`, such as
-    `lambda name: spec.coarse_scheme(name).name` (which the caller adds to the specification).
+    coarse: names of the fine schemes -> what the others are read by, such as that of
+    `spec.coarse_scheme` (which the caller adds to the specification). Cases of other schemes are no
+    fine ones: they stay as they are, and are not counted.
     """
-    names = select(cases, what)
-    return tuple(
-        c if c.name in names or not c.labelled else c.with_scheme(coarse(c.scheme)) for c in cases
-    )
+    fine = {c.name for c in cases if c.labelled and c.scheme in coarse}
+    names = select([c for c in cases if c.name in fine], what)
+    return tuple(c.with_scheme(coarse[c.scheme]) if c.name in fine - names else c for c in cases)

@@ -178,12 +178,13 @@ def _content(
     elif "dice" in metrics:
         exhibits = _exhibits(arms, source)
         structures = source.false_positives()
-        confusion = source.confusion()
         absent = {
             "gallery": "No case differs in Dice.",
             "structures": "The reference tells no structures apart beside the target, or no "
             "method predicted outside of it.",
         }
+    if "dice" in metrics and not source.trouble:
+        confusion = source.confusion()
     units = {str(u) for arm in arms for u in arm.table.get("unit", ["mm"])}
     return Content(
         title=title or f"{', '.join(a.name for a in arms[1:])} against {arms[0].name}",

@@ -74,14 +74,15 @@ class Node:
 def rows_known_at(table: LeafSetTable, cut: Coarsening) -> np.ndarray:
     """(rows,) bool: the rows of the schemes that know the cut.
 
-    A scheme knows a cut if each of its values lies inside one group of it (or says nothing at all).
+    A scheme knows a cut if each of its values lies inside one group of it or says nothing at all,
+    but not all of them say nothing.
     """
     inside = np.asarray(table.member(cut).any(axis=1)) | np.asarray(table.matrix.all(axis=1))
     owners = np.array(table.schemes)
     known = np.zeros(len(table), dtype=bool)
     for scheme in set(table.schemes) - {""}:
         own = owners == scheme
-        known[own] = inside[own].all()
+        known[own] = inside[own].all() and not table.matrix[own].all()
     return known
 
 
