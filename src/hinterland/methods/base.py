@@ -65,8 +65,9 @@ class Phase:
     """A stretch of training: its share of the total steps, its batches, its optimisers.
 
     `start_from` is "last" (go on) or "best" (return to the best weights of the phase before, as
-    selected on validation cases). Each of `optimisers` steps once per step, in order, with
-    `Progress.optimiser` naming it.
+    selected on validation cases that are not reported; a run without such cases, trained on a fold
+    number or "all", goes on from the last ones). Each of `optimisers` steps once per step, in
+    order, with `Progress.optimiser` naming it.
     """
 
     name: str = "train"

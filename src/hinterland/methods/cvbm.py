@@ -46,7 +46,7 @@ class CVBM(Method):
     """A shared encoder, a foreground and a background decoder, and a layer that mixes the two.
 
     Pre-training on cut-mixed labelled pairs minimises L_fg + L_bg + L_M. Self-training, student and
-    teacher from the best weights so far, on cut-mixed labelled and unlabelled pairs:
+    teacher from the best weights so far (see `Phase`), on cut-mixed labelled and unlabelled pairs:
 
         L = L_fg^l + w L_bg^l + alpha (L_fg^u + w L_bg^u) + lambda(t) L_bcl
         L_bcl = mse(Q_M, Q_fg) + mse(1 - Q_bg, Q_fg),  lambda(t) = consistency exp(-5 (1 - t)^2)

@@ -26,8 +26,8 @@ class PseudoLabel(SemiSupervised):
     """L = L_seg(Q_l, Y) + alpha L_seg(Q_u, P), P the teacher's most probable cells.
 
     The first `pretrain` of the steps see labelled cases only; student and teacher go on from the
-    best weights. The teacher is the student's moving average (decay `ema`). component, threshold:
-    see `PseudoLabels`. It is BCP without its mixing.
+    best weights (see `Phase`). The teacher is the student's moving average (decay `ema`).
+    component, threshold: see `PseudoLabels`. It is BCP without its mixing.
     """
 
     choices: ClassVar[tuple[str, ...]] = UNLABELLED

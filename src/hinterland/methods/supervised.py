@@ -26,7 +26,7 @@ class Supervised(Method):
     the marginal loss.
 
     warm_start: share of the steps that is a phase of its own; the next one begins with its best
-    weights on validation cases, and with a fresh optimiser and schedule (paper 2's two phases). 0
+    weights (see `Phase`), and with a fresh optimiser and schedule (paper 2's two phases). 0
     is one phase.
     """
 

@@ -28,6 +28,7 @@ from hinterland.methods.regularisers import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.device import (
     data_workers,
+    process_rank,
     resolve_accelerator,
     resolve_precision,
     window_batch,
@@ -80,19 +81,20 @@ class Trainer:
         """Train from the last checkpoint (if there is one) to the end of the last phase."""
         if self.config.deterministic:
             torch.use_deterministic_algorithms(True, warn_only=True)
-        if (self.run / "checkpoints" / "last.ckpt").is_file():
-            self._restore(load_checkpoint(self.run / "checkpoints" / "last.ckpt"))
-        elif self.record.init_from:
-            self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
         phases = self.method.phases()
         lengths = phase_steps([p.share for p in phases], self.config.steps)
+        if (self.run / "checkpoints" / "last.ckpt").is_file():
+            self._restore(load_checkpoint(self.run / "checkpoints" / "last.ckpt"), lengths)
+        elif self.record.init_from:
+            self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
         while self.position.phase < len(phases):
             self._fit_phase(self.position.phase, lengths)
 
     def _fit_phase(self, index: int, lengths: list[int]) -> None:
         phase = self.method.phases()[index]
         offset = sum(lengths[:index])
-        if self.position.step == 0 and index > 0 and phase.start_from == "best":
+        returns = phase.start_from == "best" and self.record.selection == "val"
+        if self.position.step == 0 and index > 0 and returns:
             self._load_weights(load_checkpoint(self.run / "checkpoints" / "best.ckpt"))
         trainer = self._lightning(lengths[index])
         logbook = None
@@ -170,9 +172,11 @@ class Trainer:
             if logbook:
                 logbook.flush()
             content = self._content(engine)
+            # Last first: `_restore` mends a kill after it. Best first, a kill could leave best.ckpt a
+            # phase ahead, and the resumed run would begin that phase with weights from within it.
+            save_checkpoint(self.run / "checkpoints" / "last.ckpt", content)
             if improved:
                 save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
-            save_checkpoint(self.run / "checkpoints" / "last.ckpt", content)
         else:
             self.position = Position(engine.index, engine.step, best)
         engine.trainer.strategy.barrier()
@@ -221,11 +225,14 @@ class Trainer:
             "optimisers": engine.optimiser_state(),
         }
 
-    def _restore(self, content: dict[str, Any]) -> None:
+    def _restore(self, content: dict[str, Any], lengths: list[int]) -> None:
         self._load_weights(content)
         best = tuple(content["best"]) if content["best"] else None
         self.position = Position(content["phase"], content["step"], best)
         self._states = content["optimisers"]
+        at = sum(lengths[: content["phase"]]) + content["step"]
+        if best and best[1] == at and process_rank() == 0:  # perhaps killed before it was written
+            save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         log.info("resuming phase %d at step %d", content["phase"], content["step"])
 
     def _load_weights(self, content: dict[str, Any]) -> None:

@@ -57,7 +57,8 @@ def train(
     out: the run directory; refused if it exists, unless `overwrite`.
     fold: see `data.splits.fold`. With "fixed" the best checkpoint on the validation cases is
     reported on the test cases; with a fold number the last checkpoint is reported on the held-out
-    fold, so that nothing is selected on the cases that are reported.
+    fold, so that nothing is selected on the cases that are reported: methods of two phases then
+    begin the second with the last weights of the first, else with its best.
     labelled, fine, naive: see `split_cases`.
     noise: Dice of noisy support labels in the training cases; see `data.label_noise`.
     init_from: a run whose trained network this one begins with, grown to more classes if need be;
