@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from cvbm_phantoms import TWO, batch_of
+from cvbm_phantoms import setting_of as bigger
 from semi_phantoms import LEAVES, SPEC, batch, setting
 
 from hinterland.methods import make_method
-from hinterland.methods.pseudo_label import SELF_TRAIN, PseudoLabel
+from hinterland.methods.pseudo_label import PseudoLabel
+from hinterland.methods.self_training import SELF_TRAIN
 from hinterland.types import HinterlandError, Progress
 
 STEP = Progress(SELF_TRAIN, 0, 10)
@@ -43,6 +46,24 @@ def test_the_teacher_follows_the_student():
     method.after_step(networks, STEP)
     for old, new in zip(before, networks["teacher"].parameters(), strict=True):
         assert torch.allclose(new - old, torch.tensor(0.25), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pseudo-label", "bcp"])
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_teacher_predicts_in_the_mode_asked_for(name, mode):
+    place = bigger(TWO, network="unet-ssl4mis")  # batch norm and dropout
+    method = make_method(name, TWO, (), {"teacher": mode})
+    networks = method.build(place).train()
+    seen = []
+    networks["teacher"].register_forward_hook(lambda m, *_: seen.append(m.training))
+    before = {k: v.clone() for k, v in networks["teacher"].named_buffers()}
+    method.losses(networks, batch_of(place, 2, 2), STEP)
+    assert seen == [mode == "train"]
+    assert networks["teacher"].training
+    moved = any(not torch.equal(v, before[k]) for k, v in networks["teacher"].named_buffers())
+    assert moved == (mode == "train")
+    with pytest.raises(HinterlandError, match="teacher='asleep'; expected one of eval, train"):
+        make_method(name, TWO, (), {"teacher": "asleep"})
 
 
 def test_coarse_labels_and_two_coarsenings():

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, common_refinement
-from hinterland.methods.base import Losses, Method, Phase, Quota, Setting
+from hinterland.methods.base import Losses, Method, Phase, Setting
 from hinterland.methods.branches import Branch, Kind, make_branch
 from hinterland.methods.cross_view import ComplementNetwork, CrossView, Outputs
 from hinterland.methods.mixing import (
@@ -24,12 +23,12 @@ from hinterland.methods.mixing import (
 )
 from hinterland.methods.pseudo_labels import COMPONENTS, PseudoLabels
 from hinterland.methods.ramps import sigmoid_ramp
+from hinterland.methods.self_training import PRETRAIN, SELF_TRAIN, TEACHER, follow, two_phases
 from hinterland.methods.teaching import UNLABELLED, quiet, split_streams, two_streams
 from hinterland.networks.base import Network, require_split
-from hinterland.networks.ema import ema_copy, ema_update
+from hinterland.networks.ema import ema_copy
 from hinterland.types import Batch, HinterlandError, Progress, View
 
-PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
 CHOICES = {
     "views": ("cross", "foreground", "dual-foreground", "dual-background"),
     "complement": ("sigmoid", "softmax"),
@@ -37,7 +36,7 @@ CHOICES = {
     "component": COMPONENTS,
     "unlabelled": UNLABELLED,
     "output": ("foreground", "mix", "average"),
-    "teacher": ("eval", "train"),
+    "teacher": TEACHER,
 }
 
 
@@ -137,10 +136,7 @@ class CVBM(Method):
         )
 
     def phases(self) -> tuple[Phase, ...]:
-        labelled = (Quota("labelled", where={"labelled": True}),)
-        before = Phase(PRETRAIN, self.pretrain, labelled)
-        after = Phase(SELF_TRAIN, 1 - self.pretrain, two_streams(self.unlabelled), "best")
-        return tuple(phase for phase in (before, after) if phase.share > 0)
+        return two_phases(self.pretrain, two_streams(self.unlabelled))
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         branches = _branches(networks)
@@ -216,9 +212,7 @@ class CVBM(Method):
         self, networks: nn.ModuleDict, images: Arrangement, rows: list[Tensor], outputs: Outputs
     ) -> View:
         """For regularisers: ground truth where there is any, row 0 on pseudo-labelled voxels."""
-        first = cast(PseudoLabels, networks["pseudo"]).first
-        mixed = images.rows(rows)
-        given = torch.where(mixed < first, mixed, 0)
+        given = cast(PseudoLabels, networks["pseudo"]).hidden(images.rows(rows))
         return View(images.image, outputs.first[0], given, features=outputs.features)
 
     def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
@@ -251,9 +245,7 @@ class CVBM(Method):
         return networks["student"].parameters()
 
     def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
-        # While pre-training the teacher is the student, so that both start from the best weights.
-        decay = self.ema if progress.phase == SELF_TRAIN else 0.0
-        ema_update(networks["teacher"], networks["student"], decay)
+        follow(networks["teacher"], networks["student"], progress, self.ema)
 
 
 def _branches(networks: nn.ModuleDict) -> list[Branch]:

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Phase, Quota, Setting
+from hinterland.methods.base import Losses, Phase, Setting
 from hinterland.methods.mixing import Arrangement, side_by_side
 from hinterland.methods.pseudo_labels import PseudoLabels
+from hinterland.methods.self_training import SELF_TRAIN, TEACHER, follow, two_phases
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.methods.teaching import UNLABELLED, quiet, split_streams, two_streams
-from hinterland.networks.ema import ema_copy, ema_update
+from hinterland.networks.ema import ema_copy
 from hinterland.types import Batch, HinterlandError, Progress, View
-
-PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,8 @@ class PseudoLabel(SemiSupervised):
 
     The first `pretrain` of the steps see labelled cases only; student and teacher go on from the
     best weights (see `Phase`). The teacher is the student's moving average (decay `ema`).
-    component, threshold: see `PseudoLabels`. It is BCP without its mixing.
+    component, threshold: see `PseudoLabels`. teacher: the mode it predicts in ("train": with
+    dropout and batch statistics). It is BCP without its mixing.
     """
 
     choices: ClassVar[tuple[str, ...]] = UNLABELLED
@@ -38,12 +37,17 @@ class PseudoLabel(SemiSupervised):
     ema: float = 0.99
     component: str = "largest"
     threshold: float = 0.0
+    teacher: str = "eval"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_shares("pretrain", "ema", "threshold")
         if self.alpha < 0:
             raise HinterlandError(f"{self.name}: alpha={self.alpha}; expected 0 or more.")
+        if self.teacher not in TEACHER:
+            raise HinterlandError(
+                f"{self.name}: teacher={self.teacher!r}; expected one of {', '.join(TEACHER)}."
+            )
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         pseudo = PseudoLabels(self.cells, setting.table, self.component, self.threshold)
@@ -53,11 +57,7 @@ class PseudoLabel(SemiSupervised):
         return networks
 
     def phases(self) -> tuple[Phase, ...]:
-        labelled = (Quota("labelled", where={"labelled": True}),)
-        streams = two_streams(self.unlabelled, self.labelled_share)
-        before = Phase(PRETRAIN, self.pretrain, labelled)
-        after = Phase(SELF_TRAIN, 1 - self.pretrain, streams, "best")
-        return tuple(phase for phase in (before, after) if phase.share > 0)
+        return two_phases(self.pretrain, two_streams(self.unlabelled, self.labelled_share))
 
     def sources(self, batch: Batch, teaching: bool) -> Sequence[Batch]:
         """What is put together: labelled items, and when teaching also unlabelled ones."""
@@ -73,7 +73,7 @@ class PseudoLabel(SemiSupervised):
         rows = [source.annotation for source in sources]
         pseudo = cast(PseudoLabels, networks["pseudo"])
         if teaching:
-            with quiet(networks["teacher"]):
+            with quiet(networks["teacher"], batch_statistics=self.teacher == "train"):
                 seen = networks["teacher"](sources[1].image)
             rows[1] = pseudo(supervision(networks).estimate(seen))
         images = self.arrange([source.image for source in sources])
@@ -81,12 +81,9 @@ class PseudoLabel(SemiSupervised):
         values = images.losses(supervision(networks).loss, levels, rows)
         terms = dict(zip(("seg", "pseudo" if teaching else "other"), values, strict=False))
         weights = {"pseudo": self.alpha} if teaching else {}
-        mixed = images.rows(rows)
-        given = torch.where(mixed < pseudo.first, mixed, 0)  # regularisers read labels alone
+        given = pseudo.hidden(images.rows(rows))
         view = View(images.image, levels[0], given, features=features)
         return Losses(terms, weights, (view,))
 
     def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
-        # While pre-training the teacher is the student, so that both start from the best weights.
-        decay = self.ema if progress.phase == SELF_TRAIN else 0.0
-        ema_update(networks["teacher"], networks["network"], decay)
+        follow(networks["teacher"], networks["network"], progress, self.ema)

@@ -49,6 +49,10 @@ class PseudoLabels(nn.Module):
         rows = self.first + cells
         return rows if self.threshold <= 0 else torch.where(confidence >= self.threshold, rows, 0)
 
+    def hidden(self, rows: Int[Tensor, "batch *space"]) -> Int[Tensor, "batch *space"]:
+        """The rows that annotations gave, and 0 on pseudo-labels: what regularisers may read."""
+        return torch.where(rows < self.first, rows, 0)
+
 
 def keep_largest(
     classes: Int[Tensor, "batch *space"], background: int = 0

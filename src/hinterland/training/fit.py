@@ -172,8 +172,8 @@ class Trainer:
             if logbook:
                 logbook.flush()
             content = self._content(engine)
-            # Last first: `_restore` mends a kill after it. Best first, a kill could leave best.ckpt a
-            # phase ahead, and the resumed run would begin that phase with weights from within it.
+            # Last first: `_restore` mends a kill after it. Best first, a kill could leave best.ckpt
+            # a phase ahead, and the resumed run would begin that phase with weights from inside it.
             save_checkpoint(self.run / "checkpoints" / "last.ckpt", content)
             if improved:
                 save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
