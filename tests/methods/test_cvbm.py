@@ -16,6 +16,7 @@ from hinterland.methods import Supervised, make_method
 from hinterland.methods.branches import Complement, Foreground, SoftmaxComplement
 from hinterland.methods.cvbm import CVBM
 from hinterland.methods.mixing import box_mask, halves
+from hinterland.methods.teaching import DROPOUT
 from hinterland.networks import create
 from hinterland.types import HinterlandError, Progress
 
@@ -174,18 +175,23 @@ def test_code_schedules():
     assert losses.weights["bcl"] == 1.0
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-def test_without_all_that_is_its_own_it_is_supervised_training(dims):
+OFF = {"alpha": 0.0, "consistency": 0.0, "cutmix": False, "background_weight": 0.0,
+       "mixed_weight": 0.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("network", "dims"), [("unet", 2), ("unet", 3), ("unet-ssl4mis", 2)]
+)  # the last one has batch norms
+def test_without_all_that_is_its_own_it_is_supervised_training(network, dims):
     """alpha = lambda = 0, no mixing, background weight 0: the same losses, at every step."""
-    setting = setting_of(FOUR, dims)
-    on = ("leaves", "target")
-    own = {
-        "alpha": 0.0, "consistency": 0.0, "cutmix": False, "background_weight": 0.0,
-        "mixed_weight": 0.0,
-    }  # fmt: skip
+    setting = setting_of(FOUR, dims, network)
+    on, own = ("leaves", "target"), OFF
     method, plain = make_method("cvbm", FOUR, on, own), make_method("supervised", FOUR, on)
     assert isinstance(plain, Supervised)
     one, other = method.build(setting), plain.build(setting)
+    for module in (*one.modules(), *other.modules()):
+        if isinstance(module, DROPOUT):
+            module.p = 0.0
     optimisers = [
         torch.optim.SGD(m.parameters(n, "main"), 0.05) for m, n in ((method, one), (plain, other))
     ]
@@ -204,6 +210,16 @@ def test_without_all_that_is_its_own_it_is_supervised_training(dims):
     found, expected = method.deployed(one).state_dict(), plain.deployed(other).state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in found)
+
+
+def test_what_is_learnt_from_unlabelled_images():
+    """They are shown to the student only where a term or a mixture has a use for them."""
+    uses = {"alpha": 0.5, "consistency": 0.1, "cutmix": True}
+    for field, value in uses.items():
+        assert make_method("cvbm", FOUR, ("leaves",), {**OFF, field: value}).uses_unlabelled
+    for none in ({}, {"consistency": 0.1, "views": "foreground"},
+                 {"consistency": 0.1, "inverse": False, "mixing_layer": False}):  # fmt: skip
+        assert not make_method("cvbm", FOUR, ("leaves",), {**OFF, **none}).uses_unlabelled
 
 
 # ---------------------------------------------------------------------------- teacher
@@ -257,6 +273,7 @@ VARIANTS = {
     "dual foreground": {"views": "dual-foreground"},
     "dual background": {"views": "dual-background"},
     "softmax": {"complement": "softmax"},
+    "dual background softmax": {"views": "dual-background", "complement": "softmax"},
     "no mix loss": {"mixed_weight": 0.0},
     "no cut-mix": {"cutmix": False},
     "mix output": {"output": "mix"},

@@ -53,12 +53,17 @@ class CrossView(nn.Module):
 
 
 class ComplementNetwork(Network):
-    """A network of complement logits as one of class logits: log(1 - q_k), q = sigmoid(logit)."""
+    """A network of complement logits as one of class logits: log(1 - q_k), q = sigmoid(logit).
 
-    def __init__(self, network: Network) -> None:
+    With `softmax` the classes are softmax(1 - logits), as `SoftmaxComplement` estimates them.
+    """
+
+    def __init__(self, network: Network, *, softmax: bool = False) -> None:
         super().__init__(network.dims, network.in_channels, network.out_channels)
         self.network = network
         self.name = network.name
+        self.softmax = softmax
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.logsigmoid(-self.network(x))
+        logits = self.network(x)
+        return 1 - logits if self.softmax else nn.functional.logsigmoid(-logits)

@@ -56,7 +56,8 @@ class CVBM(Method):
     views: "cross", or one foreground decoder, or two of one kind (ablations).
     complement: K sigmoids, or a softmax on multi-hot labels (the released code's).
     background_weight: w. mixed_weight: weight of L_M; 0 leaves psi to L_bcl (the released code).
-    mixing_layer, direct, inverse: whether there is a psi, and the two halves of L_bcl.
+    mixing_layer, direct, inverse: whether there is a psi, and the two halves of L_bcl. The direct
+    half compares with Q_M: without a mixing layer there is none, whatever `direct` says.
     consistency, ramp: lambda at the end, and whether it rises ("none": constant).
     beta, cutmix: side of the box as a share of the patch, and whether to mix at all.
     second_weight: in pre-training, of the pair's second image (0: eqs. 5 to 7 as printed).
@@ -115,6 +116,13 @@ class CVBM(Method):
         first: Kind = complement if self.views == "dual-background" else "foreground"
         second: Kind = "foreground" if self.views == "dual-foreground" else complement
         return (first,) if self.views == "foreground" else (first, second)
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether self-training has a use for unlabelled images. Where not, the student is not
+        shown them: its batch norms would learn from them."""
+        compares = len(self.kinds) > 1 and (self.inverse or (self.direct and self.mixing_layer))
+        return self.cutmix or self.alpha > 0 or (compares and self.consistency > 0)
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         network = require_split(setting.create_network(len(self.cells)), self.name)
@@ -180,6 +188,8 @@ class CVBM(Method):
     ) -> tuple[Arrangement, list[list[Tensor]], float]:
         """Self-training: labelled and pseudo-labelled images, each decoder with its own rows."""
         labelled, unlabelled = split_streams(batch)
+        if not self.uses_unlabelled:
+            return side_by_side(labelled.image), [[labelled.annotation]] * len(self.kinds), 0.0
         if self.cutmix:
             labelled, unlabelled = pair(labelled, unlabelled)
         with quiet(networks["teacher"], batch_statistics=self.teacher == "train"):
@@ -238,7 +248,9 @@ class CVBM(Method):
 
     def deployed(self, networks: nn.ModuleDict) -> Network:
         network = cast(CrossView, networks["student"]).network
-        return ComplementNetwork(network) if self.views == "dual-background" else network
+        if self.views != "dual-background":
+            return network
+        return ComplementNetwork(network, softmax=self.complement == "softmax")
 
     def parameters(self, networks: nn.ModuleDict, optimiser: str) -> Iterator[nn.Parameter]:
         del optimiser
