@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hinterland.methods.mixing import Arrangement, box_mask, cut_mix, halves, pair
+from hinterland.methods.options import require_numbers
 from hinterland.methods.pseudo_label import PseudoLabel
 from hinterland.methods.teaching import split_streams
 from hinterland.types import Batch
@@ -29,7 +30,7 @@ class BidirectionalCopyPaste(PseudoLabel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_shares("beta")
+        require_numbers(self.name, self, "beta", high=1.0)
 
     def sources(self, batch: Batch, teaching: bool) -> Sequence[Batch]:
         return pair(*split_streams(batch)) if teaching else halves(batch)

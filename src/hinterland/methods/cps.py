@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Setting
+from hinterland.methods.options import require_numbers
 from hinterland.methods.pseudo_labels import PseudoLabels
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
@@ -24,6 +25,10 @@ class CrossPseudoSupervision(SemiSupervised):
 
     name: str = "cps"
     consistency: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_numbers(self.name, self, "consistency")
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         pseudo = PseudoLabels(self.cells, setting.table, component="all")

@@ -21,6 +21,7 @@ from hinterland.methods.mixing import (
     pair,
     side_by_side,
 )
+from hinterland.methods.options import require_numbers
 from hinterland.methods.pseudo_labels import COMPONENTS, PseudoLabels
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.self_training import PRETRAIN, SELF_TRAIN, TEACHER, follow, two_phases
@@ -95,11 +96,16 @@ class CVBM(Method):
                 raise HinterlandError(
                     f"cvbm: {field}={getattr(self, field)!r}; expected one of {', '.join(allowed)}."
                 )
-        for field in ("beta", "pretrain", "ema"):
-            if not 0 <= getattr(self, field) <= 1:
+        for field in ("mixing_layer", "direct", "inverse", "cutmix"):
+            if getattr(self, field) not in (True, False):
                 raise HinterlandError(
-                    f"cvbm: {field}={getattr(self, field)}; expected a number from 0 to 1."
+                    f"cvbm: {field}={getattr(self, field)!r}; expected true or false."
                 )
+        require_numbers("cvbm", self, "beta", "pretrain", "ema", high=1.0)
+        require_numbers(
+            "cvbm", self, "background_weight", "mixed_weight", "second_weight", "alpha",
+            "consistency",
+        )  # fmt: skip
         if self.output != "foreground" and self.views == "foreground":
             raise HinterlandError(f"cvbm: output={self.output!r} needs a second decoder (views).")
         if self.output == "mix" and not self.mixing_layer:

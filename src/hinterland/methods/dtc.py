@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.level_sets import LevelSets, level_set_loss
 from hinterland.methods.map_heads import map_head
+from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import Joined, SemiSupervised, supervision
 from hinterland.networks.base import SplitNetwork, require_split
-from hinterland.types import Batch, HinterlandError, Progress
+from hinterland.types import Batch, Progress
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class LevelSetMethod(SemiSupervised):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.regression < 0:
-            raise HinterlandError(f"{self.name}: regression={self.regression}; expected 0 or more.")
+        require_numbers(self.name, self, "regression")
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(setting)
@@ -71,6 +71,11 @@ class DualTaskConsistency(LevelSetMethod):
     name: str = "dtc"
     consistency: float = 1.0
     steepness: float = 1500.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_numbers(self.name, self, "consistency")
+        require_numbers(self.name, self, "steepness", above=True)
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         both = self.join(batch)

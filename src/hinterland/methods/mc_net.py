@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.cross_view import CrossView, Outputs
+from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.networks.base import Network, require_split
-from hinterland.types import Batch, HinterlandError, Progress
+from hinterland.types import Batch, Progress
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,8 @@ class MutualConsistency(SemiSupervised):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.temperature <= 0:
-            raise HinterlandError(
-                f"{self.name}: temperature={self.temperature}; expected a number above 0."
-            )
+        require_numbers(self.name, self, "consistency")
+        require_numbers(self.name, self, "temperature", above=True)
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(setting)

@@ -8,12 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Setting
+from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.methods.teaching import noisy, quiet
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
-from hinterland.types import Batch, HinterlandError, Progress
+from hinterland.types import Batch, Progress
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,8 @@ class MeanTeacher(SemiSupervised):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_shares("ema")
-        if self.noise < 0:
-            raise HinterlandError(f"{self.name}: noise={self.noise}; expected 0 or more.")
+        require_numbers(self.name, self, "ema", high=1.0)
+        require_numbers(self.name, self, "consistency", "noise")
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(setting)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Phase, Setting
 from hinterland.methods.mixing import Arrangement, side_by_side
+from hinterland.methods.options import require_numbers
 from hinterland.methods.pseudo_labels import PseudoLabels
 from hinterland.methods.self_training import SELF_TRAIN, TEACHER, follow, two_phases
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
@@ -41,9 +42,8 @@ class PseudoLabel(SemiSupervised):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_shares("pretrain", "ema", "threshold")
-        if self.alpha < 0:
-            raise HinterlandError(f"{self.name}: alpha={self.alpha}; expected 0 or more.")
+        require_numbers(self.name, self, "pretrain", "ema", "threshold", high=1.0)
+        require_numbers(self.name, self, "alpha")
         if self.teacher not in TEACHER:
             raise HinterlandError(
                 f"{self.name}: teacher={self.teacher!r}; expected one of {', '.join(TEACHER)}."

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Phase, Setting
 from hinterland.methods.dtc import LevelSetMethod
+from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import Joined
 from hinterland.methods.teaching import quiet
@@ -33,6 +34,10 @@ class ShapeAware(LevelSetMethod):
 
     name: str = "sassnet"
     adversarial: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_numbers(self.name, self, "adversarial")
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(setting)

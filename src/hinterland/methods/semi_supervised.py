@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.methods.base import Method, Phase, Setting
 from hinterland.methods.branches import Foreground
+from hinterland.methods.options import require_numbers
 from hinterland.methods.teaching import UNLABELLED, split_streams, two_streams
 from hinterland.networks.base import Network
 from hinterland.types import Batch, HinterlandError, View
@@ -48,15 +49,7 @@ class SemiSupervised(Method):
                 f"{self.name}: unlabelled='coarse' needs an annotation scheme that tells all of "
                 f"({self.cells}) apart, and labels.yaml has none."
             )
-        self.require_shares("labelled_share")
-
-    def require_shares(self, *fields: str) -> None:
-        """HinterlandError unless each of these options is a number from 0 to 1."""
-        for field in fields:
-            if not 0 <= getattr(self, field) <= 1:
-                raise HinterlandError(
-                    f"{self.name}: {field}={getattr(self, field)}; expected a number from 0 to 1."
-                )
+        require_numbers(self.name, self, "labelled_share", high=1.0)
 
     @property
     def cells(self) -> Coarsening:

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.class_memory import ClassMemory
+from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.networks.base import Network, SplitNetwork, require_split
-from hinterland.types import Batch, HinterlandError, Progress
+from hinterland.types import Batch, Progress
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,9 @@ class SmoothAndSeparated(SemiSupervised):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("magnitude", "probe", "dimensions", "size", "samples"):
-            if getattr(self, field) <= 0:
-                raise HinterlandError(
-                    f"{self.name}: {field}={getattr(self, field)}; expected a number above 0."
-                )
+        require_numbers(self.name, self, "consistency", "separation")
+        require_numbers(self.name, self, "magnitude", "probe", above=True)
+        require_numbers(self.name, self, "dimensions", "size", "samples", low=1.0, whole=True)
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(setting)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.methods.mean_teacher import MeanTeacher
+from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.types import HinterlandError
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ class UncertaintyAwareMeanTeacher(MeanTeacher):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_shares("floor")
-        if self.passes < 1:
-            raise HinterlandError(f"{self.name}: passes={self.passes}; expected 1 or more.")
+        require_numbers(self.name, self, "floor", high=1.0)
+        require_numbers(self.name, self, "passes", low=1.0, whole=True)
 
     def disagreement(self, teacher: nn.Module, image: Tensor, p: Tensor, t: float) -> Tensor:
         target = self.teach(teacher, image)

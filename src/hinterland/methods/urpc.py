@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.map_heads import map_head
+from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.networks.base import Network, SplitNetwork, require_split
@@ -26,7 +27,8 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
 
     Q_s are logits of the `scales` finest maps of the decoder (or as many as it has), interpolated
     to full resolution; lambda(t) = consistency exp(-5 (1 - t)^2). The pyramid takes the place of
-    deep supervision. The finest prediction is deployed.
+    deep supervision. The finest prediction is deployed. A network of fewer than three levels, which
+    has one map only, is refused.
     """
 
     name: str = "urpc"
@@ -35,12 +37,18 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scales < 2:
-            raise HinterlandError(f"{self.name}: scales={self.scales}; expected 2 or more.")
+        require_numbers(self.name, self, "consistency")
+        require_numbers(self.name, self, "scales", low=2.0, whole=True)
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(replace(setting, deep_supervision=False))
         network = require_split(self.deployed(networks), self.name)
+        if len(network.widths) < 3:
+            raise HinterlandError(
+                f"{self.name}: a network of {len(network.widths)} levels has a single decoder map, "
+                "and a pyramid needs two. Give a larger patch_size, or network_options with three "
+                "features or more."
+            )
         networks["heads"] = nn.ModuleList(
             map_head(network, level, len(self.cells), seed=setting.seed + 1001 + level)
             for level in range(1, min(self.scales, len(network.widths) - 1))

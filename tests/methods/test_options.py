@@ -1,0 +1,71 @@
+"""Options that cannot be meant are refused when a method is made, in one message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from semi_phantoms import SPEC, setting
+
+from hinterland.methods import make_method
+from hinterland.methods.options import require_numbers
+from hinterland.types import HinterlandError, NetworkPlan
+
+FIELD = ("mean-teacher", "ua-mt", "cps", "mc-net", "urpc", "dtc", "ss-net", "cvbm")
+NEGATIVE = [
+    *((name, "consistency") for name in FIELD),
+    *(("cvbm", f"{n}_weight") for n in ("background", "mixed", "second")),
+    *((name, "alpha") for name in ("cvbm", "pseudo-label", "bcp")),
+    ("ss-net", "separation"), ("sassnet", "adversarial"), ("sassnet", "regression"),
+    ("mean-teacher", "noise"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "field"), NEGATIVE)
+def test_weights_are_not_negative(name, field):
+    with pytest.raises(HinterlandError, match=f"{name}: {field}=-0.1; expected a number of 0 or"):
+        make_method(name, SPEC, (), {field: -0.1})
+    make_method(name, SPEC, (), {field: 0.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "words"),
+    [
+        ("ua-mt", "passes", 0, "a whole number of 1 or more"),
+        ("ss-net", "size", 0, "a whole number of 1 or more"),
+        ("ss-net", "magnitude", 0.0, "a number above 0"),
+        ("urpc", "scales", 1, "a whole number of 2 or more"),
+        ("dtc", "steepness", -1.0, "a number above 0"),
+        ("mc-net", "temperature", 0.0, "a number above 0"),
+        ("bcp", "beta", 1.5, "a number from 0 to 1"),
+        ("cps", "labelled_share", -0.5, "a number from 0 to 1"),
+    ],
+)
+def test_other_ranges(name, field, value, words):
+    with pytest.raises(HinterlandError, match=f"{name}: {field}={value!r}; expected {words}"):
+        make_method(name, SPEC, (), {field: value})
+
+
+@pytest.mark.parametrize("value", ["high", True, None, float("nan"), float("inf"), [1.0], 1j])
+def test_what_is_no_number_is_refused(value):
+    """Of a method itself the tests' type checker says so first; users have none."""
+    with pytest.raises(HinterlandError, match=r"m: alpha=.*; expected a number of 0 or more\."):
+        require_numbers("m", SimpleNamespace(alpha=value), "alpha")
+
+
+def test_whole_numbers():
+    for value in (2.5, 2.0, True, 0):
+        with pytest.raises(HinterlandError, match=f"m: n={value}; expected a whole number of 1"):
+            require_numbers("m", SimpleNamespace(n=value), "n", low=1.0, whole=True)
+    for value in (1, np.int64(3)):
+        require_numbers("m", SimpleNamespace(n=value), "n", low=1.0, whole=True)
+    require_numbers("m", SimpleNamespace(a=0, b=np.float32(0.5), c=1), "a", "b", "c", high=1.0)
+
+
+def test_a_pyramid_of_one_map_is_refused():
+    two = NetworkPlan((4, 6), ((1, 1), (2, 2)), ((3, 3),) * 2)
+    small = replace(setting(), plan=replace(setting().plan, network=two))
+    with pytest.raises(HinterlandError, match=r"urpc: a network of 2 levels.*needs two"):
+        make_method("urpc", SPEC).build(small)
