@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from semi_phantoms import LEAVES, SPEC, batch, setting
@@ -81,6 +84,23 @@ def test_the_rough_direction_is_the_one_that_changes_the_prediction():
         overlap = 2 * (p * q).sum((0, 2, 3)) / (p**2 + q**2).sum((0, 2, 3))
         one_voxel.append((1 - overlap).mean().item())
     assert min(abs(found - value) for value in one_voxel) < 1e-4
+
+
+def test_adversarial_images_do_not_enter_running_statistics():
+    """Three passes a step, of which only the one over the images themselves is counted."""
+    place = replace(setting(), network_options={"norm": "batch"})
+    method = make_method("ss-net", SPEC)
+    networks = method.build(place).train()
+    norms = [m for m in networks.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms
+    plain = copy.deepcopy(networks["network"])
+    for step in range(2):
+        method.losses(networks, batch(), Progress("train", step, 9)).total.backward()
+        plain(batch().image)
+        assert {int(m.num_batches_tracked) for m in norms} == {step + 1}
+        assert all(m.track_running_stats for m in norms)
+    for one, other in zip(networks["network"].buffers(), plain.buffers(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_ss_net_works_on_coarse_labels_and_refuses_no_magnitude():

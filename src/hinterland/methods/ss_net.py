@@ -13,6 +13,7 @@ from hinterland.methods.class_memory import ClassMemory
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
+from hinterland.methods.teaching import untracked
 from hinterland.networks.base import Network, SplitNetwork, require_split
 from hinterland.types import Batch, Progress
 
@@ -80,8 +81,9 @@ class SmoothAndSeparated(SemiSupervised):
     def roughness(self, network: nn.Module, image: Tensor, p: Tensor) -> Tensor:
         """L_smooth of an image whose probabilities are p."""
         d = _unit(torch.rand_like(image) - 0.5).requires_grad_()
-        (g,) = torch.autograd.grad(_apart(network(image + self.probe * d), p), d)
-        return _apart(network(image + self.magnitude * _unit(g)), p)
+        with untracked(network):
+            (g,) = torch.autograd.grad(_apart(network(image + self.probe * d), p), d)
+            return _apart(network(image + self.magnitude * _unit(g)), p)
 
 
 def _apart(logits: Tensor, p: Tensor) -> Tensor:

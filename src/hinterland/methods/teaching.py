@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hinterland.labels.scheme import UNLABELLED as NO_LABEL
 from hinterland.methods.base import Quota
@@ -70,3 +71,17 @@ def quiet(
             yield
     finally:
         teacher.train(training)
+
+
+@contextmanager
+def untracked(network: nn.Module) -> Iterator[None]:
+    """Inside, batch norms normalise as they would, but keep no running statistics of what they see:
+    a pass over images that are not from the data must not enter them."""
+    tracking = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True
