@@ -85,6 +85,24 @@ def test_a_fine_tuned_run_resumes_without_its_source(binary, phantoms, plan, tmp
         assert torch.equal(one, other)
 
 
+def test_a_teacher_without_pre_training_begins_with_the_trained_weights_too(
+    binary, phantoms, plan, tmp_path
+):
+    """CVBM's teacher is a whole network of two decoders, not the one that is deployed."""
+    method = make_method("cvbm", phantoms.labels, ["target"], {"pretrain": 0.0})
+    run = train(
+        phantoms, plan, method, out=tmp_path / "run", fold="fixed", labelled="2:cases",
+        config=quick(steps=1, batch_size=2), init_from=binary.path, finish=False,
+    )  # fmt: skip
+    networks = method.build(_setting(run))
+    networks.load_state_dict(load_checkpoint(run.path / "checkpoints" / "initial.ckpt")["networks"])
+    trained = binary.method.deployed(binary.networks()).state_dict()
+    student, teacher = networks["student"].state_dict(), networks["teacher"].state_dict()
+    assert student.keys() == teacher.keys()
+    assert all(torch.equal(student[name], teacher[name]) for name in student)
+    assert all(torch.equal(teacher[f"network.{name}"], trained[name]) for name in trained)
+
+
 def test_what_cannot_be_grown_is_refused_before_anything_is_written(
     binary, phantoms, plan, tmp_path
 ):

@@ -54,20 +54,21 @@ def follow(source: Run, config: TrainConfig, plan: Plan) -> tuple[TrainConfig, P
 def start_from(source: Run, networks: nn.ModuleDict, method: Method) -> None:
     """Give the network that `method` deploys the weights of `source`'s, grown to its cells.
 
-    Other modules that equal it (moving averages of it) get them too. Raises HinterlandError or
-    LabelError where the networks differ in more than their classes, or a class has no parent.
+    Modules that equal the one it is part of (a teacher, its moving average) follow it. Raises
+    HinterlandError or LabelError where the networks differ in more than their classes, or a class
+    has no parent.
     """
     old = source.method
     origin = parents(method.cells, old.cells)
     trained = old.deployed(source.networks()).state_dict()
-    network = method.deployed(networks)
-    before = {k: v.clone() for k, v in network.state_dict().items()}
-    twins = [m for m in networks.values() if m is not network and _equal(m.state_dict(), before)]
-    for each in (network, *twins):
-        grow(each, trained, origin)
+    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.values()]
+    grow(method.deployed(networks), trained, origin)
+    for module, old_state in zip(networks.values(), before, strict=True):
+        if not _equal(module.state_dict(), old_state):  # it holds the network that has grown
+            for other, state in zip(networks.values(), before, strict=True):
+                if other is not module and _equal(state, old_state):
+                    other.load_state_dict(module.state_dict())
 
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return (
-        bool(one) and one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
-    )
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
