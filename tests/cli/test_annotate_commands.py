@@ -71,6 +71,21 @@ def test_one_opinion_has_no_disagreement(hinterland, runs, phantoms, tmp_path):
     assert len(maps_in(out)) == 3
 
 
+def test_cvbm_of_one_view_has_one_opinion_too(hinterland, phantoms, tmp_path):
+    run, images, out = tmp_path / "run", phantoms / "imagesTs", tmp_path / "out"
+    hinterland(
+        "train", phantoms, "--method", "cvbm", "--fold", "fixed", "--steps", 2, "--labelled",
+        "2:cases", "--set", "method.pretrain=0.5", "--set", "method.views=foreground",
+        "--out", run, *FAST,
+    )  # fmt: skip
+    result = hinterland("predict", run, images, out, "--disagreement", code=1)
+    assert "one opinion" in result.stderr
+    assert not out.exists()
+    hinterland("advise", "annotate", run, images, "--maps", out)
+    assert {p.parent.name for p in maps_in(out)} == {"uncertainty"}
+    assert len(maps_in(out)) == 3
+
+
 def test_uncertainty_is_the_entropy_of_the_written_probabilities(
     hinterland, runs, phantoms, tmp_path
 ):

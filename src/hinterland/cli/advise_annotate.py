@@ -34,7 +34,7 @@ def advise_annotate(
     """Rank cases by how far the opinions of a model differ about them, the most telling first.
 
     cvbm, mc-net and cps have several opinions; for a method with one, the entropy of its prediction
-    over its volume ranks.
+    per voxel of expected foreground ranks, and --maps writes no disagreement.
     """
     from hinterland.cli.predict import find_cases
     from hinterland.studies.annotate import rank_cases

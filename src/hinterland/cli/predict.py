@@ -97,7 +97,7 @@ def predict(
     if not overwrite:
         refuse_existing(out, cases, maps)
     if disagreement:
-        _refuse_single_opinion(model)
+        _refuse_single_opinion(model, checkpoint)
     predictor = model.predictor(
         checkpoint,  # type: ignore[arg-type]
         accelerator=accelerator,
@@ -131,15 +131,15 @@ def predict(
     screen.result({**content, "maps": [str(out / kind) for kind in maps]})
 
 
-def _refuse_single_opinion(run: Run) -> None:
-    from hinterland.methods import Method
+def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:
+    from hinterland.studies.annotate import count_opinions
     from hinterland.types import HinterlandError
 
-    if type(run.method).estimates is Method.estimates:
+    if count_opinions(run, checkpoint) < 2:  # type: ignore[arg-type]
         raise HinterlandError(
-            f"--disagreement: {run.record.method} has one opinion of an image, so there is nothing "
-            "to disagree. Take --uncertainty, or train a method with several decoders or networks "
-            "(cvbm, mc-net, cps)."
+            f"--disagreement: {run.record.method}, as it was trained, has one opinion of an image, "
+            "so there is nothing to disagree. Take --uncertainty, or train a method with several "
+            "decoders or networks (cvbm with two views, mc-net, cps)."
         )
 
 

@@ -78,7 +78,7 @@ def rank_cases(
     Columns: rank (from 1), case, group, score, uncertainty, and one a foreground cell. With several
     opinions the score is the mean over foreground cells of `soft_jaccard_distance`; with one it is
     the `uncertainty` column: entropy summed over voxels, over the expected foreground in voxels.
-    maps: a folder for the maps of `write_maps`.
+    maps: a folder for the maps of `write_maps`; of disagreement only with several opinions.
 
     Raises HinterlandError: no cases, or maps exist and may not be overwritten.
     """
@@ -92,7 +92,7 @@ def rank_cases(
     rows = []
     for done, (case, volume, geometry, estimates) in enumerate(opinions(run, cases), start=1):
         mean = np.mean(estimates, axis=0)
-        found = _maps(estimates, MAPS)
+        found = _maps(estimates, MAPS if len(estimates) > 1 else MAPS[:1])
         expected = mean[list(cells.foreground)].sum() + 1
         row: dict[str, object] = {"case": case.name, "group": case.group}
         row["uncertainty"] = float(found["uncertainty"].sum() / expected)
@@ -156,19 +156,15 @@ def opinions(
     """Each case with the probabilities (cells, z, y, x) of every opinion, preprocessed geometry."""
     from dataclasses import replace
 
-    import torch
-
     from hinterland.data.preprocessing import preprocess
     from hinterland.data.volume import read_volume
 
     predictor = predictor or run.predictor(which)
     networks = run.networks(which).to(predictor.options.device)
     method, plan = run.method, run.record.plan
-    probe = torch.zeros(1, len(plan.channels), *plan.patch_size, device=predictor.options.device)
-    with torch.inference_mode():
-        count = len(method.estimates(networks, probe))
     single = [
-        replace(predictor, model=partial(_opinion, method, networks, i)) for i in range(count)
+        replace(predictor, model=partial(_opinion, method, networks, i))
+        for i in range(_count(run, networks))
     ]
     for case in cases:
         volume = read_volume(case.images)
@@ -177,6 +173,20 @@ def opinions(
             case, volume, geometry,
             [np.exp(p.log_probabilities(image, method.cells)) for p in single],
         )  # fmt: skip
+
+
+def count_opinions(run: Run, which: Which | None = None) -> int:
+    """How many opinions the method of a run, with its options, has of an image."""
+    return _count(run, run.networks(which))
+
+
+def _count(run: Run, networks: ModuleDict) -> int:
+    import torch
+
+    plan, device = run.record.plan, next(networks.parameters()).device
+    probe = torch.zeros(1, len(plan.channels), *plan.patch_size, device=device)
+    with torch.inference_mode():
+        return len(run.method.estimates(networks, probe))
 
 
 def _opinion(method: Method, networks: ModuleDict, index: int, image: Tensor) -> Tensor:
