@@ -16,6 +16,7 @@ from hinterland.methods import Supervised, make_method
 from hinterland.methods.branches import Complement, Foreground, SoftmaxComplement
 from hinterland.methods.cvbm import CVBM
 from hinterland.methods.mixing import box_mask, halves
+from hinterland.methods.pseudo_labels import keep_largest
 from hinterland.methods.teaching import DROPOUT
 from hinterland.networks import create
 from hinterland.types import HinterlandError, Progress
@@ -136,6 +137,10 @@ def test_self_training_is_equations_17_to_20():
     method = make_method("cvbm", FOUR, ("leaves",), {"alpha": 0.3})
     networks = method.build(setting)
     batch = batch_of(setting, labelled=2, unlabelled=2)
+    # A teacher whose decoders differ from the student's, and from each other.
+    networks["teacher"].load_state_dict(
+        method.build(replace(setting, seed=2))["student"].state_dict()
+    )
     torch.manual_seed(7)
     found = method.losses(networks, batch, SELF)
     assert set(found.terms) == {"fg", "fg_u", "bg", "bg_u", "bcl"}
@@ -153,6 +158,23 @@ def test_self_training_is_equations_17_to_20():
         for i in (slice(0, 2), slice(2, 4))
     )
     assert torch.allclose(found.terms["bcl"], bcl, rtol=1e-5)
+
+    taught = networks["teacher"].eval()(x_u)
+    guesses = {"fg": taught.first[0].softmax(1), "bg": 1 - taught.second[0].sigmoid()}
+    cells = {name: guess.argmax(1) for name, guess in guesses.items()}
+    kept = {name: keep_largest(c, FOUR.tree.leaves.background) for name, c in cells.items()}
+    assert (kept["fg"] != kept["bg"]).float().mean() > 0.1
+    assert all((kept[name] != cells[name]).any() for name in cells)
+    leaves, table = FOUR.tree.leaves, networks["pseudo"].table
+    branches = {"fg": Foreground((leaves,), leaves, table), "bg": Complement(leaves, table)}
+    y_l, inside, outside = batch.annotation[:2], m.long(), (1 - m).long()
+    for name, levels in (("fg", first), ("bg", second)):
+        branch, y_u = branches[name], networks["pseudo"].first + kept[name]
+        one, two = levels[0][:2], levels[0][2:]
+        own = branch.loss([one], y_l * inside) + branch.loss([two], y_l * outside)
+        other = branch.loss([one], y_u * outside) + branch.loss([two], y_u * inside)
+        assert torch.allclose(found.terms[name], own, rtol=1e-5)
+        assert torch.allclose(found.terms[f"{name}_u"], other, rtol=1e-5)
     expected = sum(found.weights[n] * t for n, t in found.terms.items())
     assert torch.allclose(found.total, expected)
     # The pseudo-labels are the teacher's: with another teacher only their terms change.

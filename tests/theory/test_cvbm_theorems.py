@@ -61,6 +61,18 @@ def test_eq_34_is_needed_as_well(draws):
     assert (binary_entropy(after) > binary_entropy(mu))[weaker].all()
 
 
+def test_at_two_points_no_small_step_raises_it():
+    """mu = 0.5, the maximum of H, from where every step falls; mu + q = 1, where nothing moves."""
+    at_half = conditions(0.5, 0.1, -0.01)
+    assert at_half.printed
+    assert not at_half.opposite
+    assert binary_entropy(descend(0.5, 0.1, -0.01, 1e-3)) < binary_entropy(0.5)
+    still = conditions(0.4, 0.6, 0.0)
+    assert still.agree
+    assert not still.surer
+    assert descend(0.4, 0.6, 0.0, 1e-3) == pytest.approx(0.4)
+
+
 @pytest.mark.parametrize("mu", [0.05, 0.3, 0.45, 0.8])
 @pytest.mark.parametrize("epsilon", [1e-6, 1e-4, 1e-2])
 def test_printed_lemmas_exclude_the_point_without_deviation(mu, epsilon):
