@@ -14,7 +14,9 @@ from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.methods.teaching import noisy, quiet
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
-from hinterland.types import Batch, Progress
+from hinterland.types import Batch, HinterlandError, Progress
+
+PERTURBATIONS = ("noise", "strong")
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,26 @@ class MeanTeacher(SemiSupervised):
 
     p are the student's probabilities; p' those of its moving average (decay `ema`) on the image
     with noise of standard deviation `noise`, clipped at twice that, its dropout on.
+
+    perturbation: "noise", as above; with "strong" the student sees strong views of the images of
+    the unlabelled stream (`strong_views`), and the teacher weak ones, as above.
     """
 
     name: str = "mean-teacher"
     consistency: float = 0.1
     noise: float = 0.1
     ema: float = 0.99
+    perturbation: str = "noise"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_numbers(self.name, self, "ema", high=1.0)
         require_numbers(self.name, self, "consistency", "noise")
+        if self.perturbation not in PERTURBATIONS:
+            raise HinterlandError(
+                f"{self.name}: perturbation={self.perturbation!r}; expected one of "
+                f"{', '.join(PERTURBATIONS)}."
+            )
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(setting)
@@ -42,14 +53,15 @@ class MeanTeacher(SemiSupervised):
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         both = self.join(batch)
-        levels, features = forward_with_taps(networks["network"], both.image)
+        seen = both.with_strong_views() if self.perturbation == "strong" else both
+        levels, features = forward_with_taps(networks["network"], seen.image)
         p = supervision(networks).estimate(levels[0])
         terms = {
             "seg": supervision(networks).loss(both.labelled(levels), both.rows),
             "consistency": self.disagreement(networks["teacher"], both.image, p, progress.fraction),
         }
         weights = {"consistency": self.consistency * sigmoid_ramp(progress.fraction)}
-        return Losses(terms, weights, (both.view(levels[0], features),))
+        return Losses(terms, weights, (seen.view(levels[0], features),))
 
     def disagreement(self, teacher: nn.Module, image: Tensor, p: Tensor, t: float) -> Tensor:
         """mse(p, p'); `t` is the share of training that is done."""

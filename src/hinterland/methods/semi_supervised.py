@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
 import torch
@@ -13,6 +13,7 @@ from hinterland.labels import Coarsening, common_refinement
 from hinterland.methods.base import Method, Phase, Setting
 from hinterland.methods.branches import Foreground
 from hinterland.methods.options import require_numbers
+from hinterland.methods.strong_views import strong
 from hinterland.methods.teaching import UNLABELLED, split_streams, two_streams
 from hinterland.networks.base import Network
 from hinterland.types import Batch, HinterlandError, View
@@ -102,6 +103,11 @@ class Joined:
     def unlabelled(self, values: Tensor) -> Tensor:
         """The items of the unlabelled stream."""
         return values[self.first :]
+
+    def with_strong_views(self) -> Joined:
+        """The same, the images of the unlabelled stream as strong views of themselves."""
+        changed = strong(self.unlabelled(self.image))
+        return replace(self, image=torch.cat([self.image[: self.first], changed]))
 
     def view(self, logits: Tensor, features: Mapping[str, Tensor]) -> View:
         """For regularisers: row 0 ("any leaf") on what has no label."""
