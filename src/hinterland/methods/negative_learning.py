@@ -16,6 +16,7 @@ from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
 from hinterland.losses import all_sum, marginalise
 from hinterland.methods.base import Losses, Method, Phase, Setting
 from hinterland.methods.cuts import CutLosses, rows_known_at, schemes_known_at
+from hinterland.methods.options import require_numbers
 from hinterland.methods.subclass import fine_and_coarse
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.networks.base import Network
@@ -90,10 +91,8 @@ class NegativeLearning(Method):
     def __post_init__(self) -> None:
         if self.form not in ("superclass", "classes"):
             raise HinterlandError(f"form={self.form!r}: expected superclass or classes.")
-        if not 0 < self.share <= 1:
-            raise HinterlandError(f"share={self.share}: expected a number above 0, at most 1.")
-        if self.weight < 0:
-            raise HinterlandError(f"weight={self.weight}: expected 0 or more.")
+        require_numbers(self.name, self, "share", high=1.0, above=True)
+        require_numbers(self.name, self, "weight")
 
     @property
     def cells(self) -> Coarsening:

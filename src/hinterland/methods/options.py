@@ -35,5 +35,5 @@ def require_numbers(
 
 def _range(low: float, high: float, above: bool) -> str:
     if above:
-        return f"above {low:g}"
+        return f"above {low:g}" + (f", at most {high:g}" if math.isfinite(high) else "")
     return f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"

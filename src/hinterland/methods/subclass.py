@@ -19,6 +19,7 @@ from hinterland.methods.hierarchical_mix import (
     ramp,
     threshold,
 )
+from hinterland.methods.options import require_numbers
 from hinterland.methods.subclass_heads import CutNetwork, make_cut_head
 from hinterland.networks.base import Network, require_split
 from hinterland.types import Batch, HinterlandError, Progress, View
@@ -74,11 +75,8 @@ class Subclass(Method):
                 raise HinterlandError(
                     f"{option}={getattr(self, option)!r}: expected one of {', '.join(values)}."
                 )
-        for option in ("share", "alpha", "tau_floor"):
-            if not 0 < getattr(self, option) <= 1:
-                raise HinterlandError(
-                    f"{option}={getattr(self, option)}: expected a number above 0, at most 1."
-                )
+        require_numbers(self.name, self, "alpha", "tau_floor", high=1.0)
+        require_numbers(self.name, self, "share", high=1.0, above=True)
 
     @property
     def cells(self) -> Coarsening:
