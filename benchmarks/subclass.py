@@ -170,7 +170,8 @@ def tables(size: str) -> list[Table]:
 
     found = [
         Table(f"ACDC, {n} fine scans of 140 (mean of RV, MYO, LV; HD95 in voxels)", f"ACDC {n}",
-              columns("target", acdc), TWO_HEAD, PUBLISHED[f"ACDC {n}"])
+              columns("target", acdc), TWO_HEAD, PUBLISHED[f"ACDC {n}"],
+              shared={NO_PRIOR: ("ablations", NO_PRIOR)} if n == 3 else {})
         for n in (3, 6, 9)
     ]  # fmt: skip
     found += [
