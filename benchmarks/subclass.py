@@ -47,7 +47,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "SN": {"pc": False, "hm": False},
     "PC + SN": {"hm": False},
     "HM + PC": {"sn": False},
-    "HM + SN": {"pc": False},
+    NO_PRIOR: {"pc": False},
     "HM without gradient (released) + PC + SN": {"hm_gradient": False},
     "mixup only + PC + SN": {"parts": "mixup"},
     "pseudo only + PC + SN": {"parts": "pseudo"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +79,11 @@ def labelled_subset(
     return tuple(c if c.name in names or not c.labelled else hidden(c) for c in cases)
 
 
+def labelled_by(cases: Sequence[Case], schemes: Collection[str]) -> tuple[Case, ...]:
+    """The labelled cases of these annotation schemes."""
+    return tuple(c for c in cases if c.labelled and c.scheme in schemes)
+
+
 def fine_subset(
     cases: Sequence[Case], what: str | int | Path, coarse: Mapping[str, str]
 ) -> tuple[Case, ...]:
@@ -88,6 +93,6 @@ def fine_subset(
     `spec.coarse_scheme` (which the caller adds to the specification). Cases of other schemes are no
     fine ones: they stay as they are, and are not counted.
     """
-    fine = {c.name for c in cases if c.labelled and c.scheme in coarse}
-    names = select([c for c in cases if c.name in fine], what)
-    return tuple(c.with_scheme(coarse[c.scheme]) if c.name in fine - names else c for c in cases)
+    fine = labelled_by(cases, coarse)
+    others = {c.name for c in fine} - select(fine, what)
+    return tuple(c.with_scheme(coarse[c.scheme]) if c.name in others else c for c in cases)

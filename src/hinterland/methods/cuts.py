@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -93,14 +93,9 @@ def schemes_known_at(spec: LabelSpec, cut: Coarsening) -> tuple[tuple[str, ...],
     return tuple(n for n in names if names[n]), tuple(n for n in names if not names[n])
 
 
-def rows_naming(table: LeafSetTable, groups: Iterable[frozenset[int]]) -> np.ndarray:
+def rows_naming(table: LeafSetTable, groups: Set[frozenset[int]]) -> np.ndarray:
     """(rows,) bool: the rows of the schemes with a value that is exactly one of the groups."""
-    members = [np.isin(np.arange(table.matrix.shape[1]), list(g)) for g in groups]
-    named = {
-        scheme
-        for scheme, row in zip(table.schemes, np.asarray(table.matrix), strict=True)
-        if any((row == m).all() for m in members)
-    }
+    named = {s for s, leaves in zip(table.schemes, table.sets, strict=True) if leaves in groups}
     return np.isin(np.array(table.schemes), list(named - {""}))
 
 

@@ -21,7 +21,7 @@ from hinterland.methods.mixing import (
     pair,
     side_by_side,
 )
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.pseudo_labels import COMPONENTS, PseudoLabels
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.self_training import PRETRAIN, SELF_TRAIN, TEACHER, follow, two_phases
@@ -91,11 +91,7 @@ class CVBM(Method):
     output: str = "foreground"
 
     def __post_init__(self) -> None:
-        for field, allowed in CHOICES.items():
-            if getattr(self, field) not in allowed:
-                raise HinterlandError(
-                    f"cvbm: {field}={getattr(self, field)!r}; expected one of {', '.join(allowed)}."
-                )
+        require_one_of("cvbm", self, **CHOICES)
         for field in ("mixing_layer", "direct", "inverse", "cutmix"):
             if getattr(self, field) not in (True, False):
                 raise HinterlandError(

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Setting
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.methods.teaching import noisy, quiet
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
-from hinterland.types import Batch, HinterlandError, Progress
+from hinterland.types import Batch, Progress
 
 PERTURBATIONS = ("noise", "strong")
 
@@ -40,11 +40,7 @@ class MeanTeacher(SemiSupervised):
         super().__post_init__()
         require_numbers(self.name, self, "ema", high=1.0)
         require_numbers(self.name, self, "consistency", "noise")
-        if self.perturbation not in PERTURBATIONS:
-            raise HinterlandError(
-                f"{self.name}: perturbation={self.perturbation!r}; expected one of "
-                f"{', '.join(PERTURBATIONS)}."
-            )
+        require_one_of(self.name, self, perturbation=PERTURBATIONS)
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         networks = super().build(setting)

@@ -1,11 +1,23 @@
-"""Options of methods, checked: one message for a number that cannot be meant."""
+"""Options of methods, checked: one message for a value that cannot be meant."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 from hinterland.types import HinterlandError
+
+
+def require_one_of(name: str, options: object, **allowed: Sequence[str]) -> None:
+    """HinterlandError unless each of these attributes of `options` is one of the words allowed.
+
+    name: of the method, for the message.
+    """
+    for field, words in allowed.items():
+        value = getattr(options, field)
+        if value not in words:
+            raise HinterlandError(f"{name}: {field}={value!r}; expected one of {', '.join(words)}.")
 
 
 def require_numbers(

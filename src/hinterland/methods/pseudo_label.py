@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Losses, Phase, Setting
 from hinterland.methods.mixing import Arrangement, side_by_side
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.pseudo_labels import PseudoLabels
 from hinterland.methods.self_training import SELF_TRAIN, TEACHER, follow, two_phases
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
 from hinterland.methods.supervised import forward_with_taps
 from hinterland.methods.teaching import UNLABELLED, quiet, split_streams, two_streams
 from hinterland.networks.ema import ema_copy
-from hinterland.types import Batch, HinterlandError, Progress, View
+from hinterland.types import Batch, Progress, View
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,7 @@ class PseudoLabel(SemiSupervised):
         super().__post_init__()
         require_numbers(self.name, self, "pretrain", "ema", "threshold", high=1.0)
         require_numbers(self.name, self, "alpha")
-        if self.teacher not in TEACHER:
-            raise HinterlandError(
-                f"{self.name}: teacher={self.teacher!r}; expected one of {', '.join(TEACHER)}."
-            )
+        require_one_of(self.name, self, teacher=TEACHER)
 
     def build(self, setting: Setting) -> nn.ModuleDict:
         pseudo = PseudoLabels(self.cells, setting.table, self.component, self.threshold)

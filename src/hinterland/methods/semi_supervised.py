@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.methods.base import Method, Phase, Setting
 from hinterland.methods.branches import Foreground
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.strong_views import strong
 from hinterland.methods.teaching import UNLABELLED, split_streams, two_streams
 from hinterland.networks.base import Network
@@ -40,11 +40,7 @@ class SemiSupervised(Method):
     coarse: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.unlabelled not in self.choices:
-            raise HinterlandError(
-                f"{self.name}: unlabelled={self.unlabelled!r}; expected one of "
-                f"{', '.join(self.choices)}."
-            )
+        require_one_of(self.name, self, unlabelled=self.choices)
         if self.unlabelled == "coarse" and not self.fine:
             raise HinterlandError(
                 f"{self.name}: unlabelled='coarse' needs an annotation scheme that tells all of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from hinterland.methods.hierarchical_mix import (
     ramp,
     threshold,
 )
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.subclass_heads import CutNetwork, make_cut_head
 from hinterland.networks.base import Network, require_split
 from hinterland.types import Batch, HinterlandError, Progress, View
@@ -69,14 +69,8 @@ class Subclass(Method):
             )
         if self.shared and self.sn:
             raise HinterlandError("shared=true is a block before plain heads: set sn=false.")
-        allowed = {"tau": ("linear", "released"), "parts": ("both", "mixup", "pseudo")}
-        for option, values in allowed.items():
-            if getattr(self, option) not in values:
-                raise HinterlandError(
-                    f"{option}={getattr(self, option)!r}: expected one of {', '.join(values)}."
-                )
-        require_numbers(self.name, self, "alpha", "tau_floor", high=1.0)
-        require_numbers(self.name, self, "share", high=1.0, above=True)
+        require_one_of(self.name, self, tau=get_args(Schedule), parts=get_args(Parts))
+        require_numbers(self.name, self, "share", "alpha", "tau_floor", high=1.0, above=True)
 
     @property
     def cells(self) -> Coarsening:

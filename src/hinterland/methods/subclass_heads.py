@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import cast
 
 from torch import Tensor, cat, nn
 
 from hinterland.labels import Coarsening
 from hinterland.methods.cuts import Node
 from hinterland.networks.base import SplitNetwork
-from hinterland.networks.initialise import initialise, seeded
+from hinterland.networks.initialise import CONVOLUTIONS, initialise, seeded
 
 
 def _conv(dims: int, entering: int, leaving: int, kernel: int) -> nn.Module:
@@ -25,25 +24,12 @@ def block(dims: int, entering: int, leaving: int) -> nn.Sequential:
     return nn.Sequential(norm(entering), nn.ReLU(), _conv(dims, entering, leaving, 3), nn.ReLU())
 
 
-def _forget(layer: nn.Module, width: int) -> None:
-    """Zero the weights behind the first `width` input channels: those of the prior, if any."""
-    nn.init.zeros_(cast(Tensor, layer.weight)[:, width:])
-
-
 class CutHead(nn.Module, ABC):
     """From the decoder's maps to logits of the finest cut (`forward`) or of all cuts (`cuts`)."""
 
     @abstractmethod
     def cuts(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         """Logits (B, groups, *space) of every cut, coarsest first."""
-
-    @abstractmethod
-    def forget_prior(self) -> None:
-        """Zero the columns that read the logits of the cut before.
-
-        A random column is a bias of random sign that grows with the superclass's logit: it can
-        close a subclass before anything is learnt. From zero, Prior Concatenation begins as none.
-        """
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         return self.cuts(decoded)[-1:]
@@ -62,7 +48,6 @@ class PlainHead(CutHead):
         super().__init__()
         self.pc = pc
         self.shared = block(dims, width, width) if shared else nn.Identity()
-        self.width = width
         above = [0, *(len(c) if pc else 0 for c in cuts)]
         self.layers = nn.ModuleList(
             _conv(dims, width + above[i], len(cut), 1) for i, cut in enumerate(cuts)
@@ -75,10 +60,6 @@ class PlainHead(CutHead):
             prior = found[-1:] if self.pc else []
             found.append(layer(cat((features, *prior), dim=1)))
         return found
-
-    def forget_prior(self) -> None:
-        for layer in self.layers:
-            _forget(layer, self.width)
 
 
 class NodeHead(nn.Module):
@@ -93,7 +74,7 @@ class NodeHead(nn.Module):
 
     def __init__(self, node: Node, width: int, dims: int, pc: bool, *, prior: bool = False) -> None:
         super().__init__()
-        self.node, self.width, self.pc, self.prior = node, width, pc, prior
+        self.node, self.pc, self.prior = node, pc, prior
         self.branches = nn.ModuleList()
         self.logits = nn.ModuleList()
         self.below = nn.ModuleDict()
@@ -122,13 +103,6 @@ class NodeHead(nn.Module):
                 found |= self.below[str(i)](own, [logit] if self.pc else [])
         return found
 
-    def forget_prior(self) -> None:
-        """Zero the columns that read the prior, here and below."""
-        for layer in self.logits:
-            _forget(layer, self.width)
-        for head in self.below.values():
-            cast(NodeHead, head).forget_prior()
-
 
 class SeparateHead(CutHead):
     """Separate Normalization: a branch of its own for each superclass, recursively.
@@ -145,9 +119,6 @@ class SeparateHead(CutHead):
     def cuts(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         found = self.root(decoded[0])
         return [cat([found[g] for g in groups], dim=1) for groups in self.groups]
-
-    def forget_prior(self) -> None:
-        self.root.forget_prior()
 
 
 def make_cut_head(
@@ -168,7 +139,11 @@ def make_cut_head(
             else PlainHead(cuts, width, dims, pc=pc, shared=shared)
         )
         initialise(head)
-        head.forget_prior()
+    # Behind the features stands the prior. A random column would be a bias of random sign that
+    # grows with the superclass's logit and could close a subclass; from zero, PC begins as none.
+    for layer in head.modules():
+        if isinstance(layer, CONVOLUTIONS):
+            nn.init.zeros_(layer.weight[:, width:])
     return head
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from hinterland.data.image_schemes import with_absent
 from hinterland.data.splits import fold as make_fold
-from hinterland.data.supervision import fine_subset, labelled_subset, select
+from hinterland.data.supervision import fine_subset, labelled_by, labelled_subset, select
 from hinterland.labels import Scheme
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -41,11 +41,11 @@ def split_cases(
     coarse = _coarse_schemes(dataset, level, naive) if finest else {}
     keep = select(pool, few) if few and pool else frozenset()
     if finest and pool:
-        keep |= select([c for c in pool if c.scheme in coarse], finest)
+        keep |= select(labelled_by(pool, coarse), finest)
     split = make_fold(dataset, fold, seed, keep=keep)
     train = labelled_subset(split.train, few, image_labels=kept) if few else split.train
     if finest:
-        if not any(c.labelled and c.scheme in coarse for c in train):
+        if not labelled_by(train, coarse):
             raise HinterlandError(
                 f"fine={fine!r}: no training case is labelled more finely than "
                 f"{level or 'the children of the root'}. Leave --fine away, or name a coarser "
