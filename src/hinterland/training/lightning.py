@@ -7,6 +7,7 @@ import logging
 import lightning as L
 
 from hinterland.training.config import TrainConfig
+from hinterland.training.cpu_precision import CpuMixedPrecision
 
 
 def lightning_trainer(
@@ -16,13 +17,15 @@ def lightning_trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     many = config.devices * config.nodes > 1
+    own = precision == "bf16" and accelerator == "cpu"
     return L.Trainer(
         max_epochs=-(-steps // config.interval),
         accelerator="gpu" if accelerator == "cuda" else accelerator,
         devices=config.devices,
         num_nodes=config.nodes,
         strategy="ddp_find_unused_parameters_true" if many else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        precision=None if own else "bf16-mixed" if precision == "bf16" else "32-true",
+        plugins=[CpuMixedPrecision()] if own else None,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
