@@ -23,7 +23,7 @@ ACDC and hippocampus report the best checkpoint on validation cases, MyoPS (five
 out-of-fold) the last.
 """
 TWO_HEAD, MARGINAL, OURS = "Modified U-Net (two heads)", "marginal", "PC + SN + HM (paper 4)"
-NO_PRIOR = "HM + SN"
+NO_PRIOR, PC_AND_SN = "HM + SN", "PC + SN"
 PLAIN = {"pc": False, "sn": False}
 ONE_HEAD = {**PLAIN, "marginal": True}
 METHODS: dict[str, tuple[str, tuple[str, ...], Mapping[str, Any]]] = {
@@ -45,7 +45,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "HM": {**PLAIN},
     "PC": {"sn": False, "hm": False},
     "SN": {"pc": False, "hm": False},
-    "PC + SN": {"hm": False},
+    PC_AND_SN: {"hm": False},
     "HM + PC": {"sn": False},
     "HM without gradient (released) + PC + SN": {"hm_gradient": False},
     "mixup only + PC + SN": {"parts": "mixup"},
@@ -128,9 +128,9 @@ def _cell(
 
 
 def _ablations(size: str, seeds: int) -> list[Cell]:
-    """ACDC with three fine scans; all seeds for the gradient."""
+    """ACDC with three fine scans; all seeds for the gradient and for the prior behind SN."""
     chosen = [(a, 0) for a in ABLATIONS]
-    chosen += [(WITHOUT_GRADIENT, seed) for seed in range(1, seeds)]
+    chosen += [(a, seed) for seed in range(1, seeds) for a in (WITHOUT_GRADIENT, PC_AND_SN)]
     return [
         ResampledCell(
             arm=arm, seed=seed, group="ablations", method="subclass", options=ABLATIONS[arm],
