@@ -33,6 +33,22 @@ def test_the_other_stream_keeps_its_coarse_labels(name):
     assert seg[0] != pytest.approx(seg[1], abs=1e-3)
 
 
+def test_the_discriminator_holds_no_coarse_image_for_a_labelled_one():
+    method = make_method("sassnet", SPEC, ("top", "leaves"), COARSE)
+    networks = method.build(setting())
+    networks["discriminator"] = torch.nn.Sequential(torch.nn.Flatten(), Signs())
+    found = method.losses(networks, coarse_batch(1), Progress("train", 5, 10, "discriminator"))
+    right = torch.tensor(-40.0).exp().log1p()  # sure of both, and right: next to no loss
+    assert found.total.item() == pytest.approx(2 * right.item(), abs=1e-6)
+
+
+class Signs(torch.nn.Module):
+    """Judges the first two images of a batch as labelled, the others as not."""
+
+    def forward(self, x):
+        return torch.tensor([[40.0], [40.0]] + [[-40.0]] * (len(x) - 2))
+
+
 def test_hidden_labels_teach_nothing():
     method = make_method("cps", SPEC, ("top", "leaves"))
     networks = method.build(setting())

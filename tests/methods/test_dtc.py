@@ -46,11 +46,42 @@ def test_a_signed_distance_is_the_definition(shape, touches):
 def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():
     level_sets = LevelSets(LEAVES, SPEC.table)
     full, coarse = (batch(1, 1, scheme).annotation for scheme in ("full", "coarse"))
-    assert level_sets(full)[1].tolist() == [[True] * len(LEAVES.foreground), [False] * 2]
+    known = level_sets(full)[1]
+    assert known[0].all() and not known[1].any()
     assert not level_sets(coarse)[1].any(), "ventricle and muscle are not told apart"
+
+
+def test_what_lies_around_the_image_is_outside_and_costs_nothing():
+    """Row 0, as padding has it, next to background: the distances of the patch without it."""
+    level_sets = LevelSets(LEAVES, SPEC.table)
+    background, ventricle, _ = (SPEC.table.rows(SPEC.scheme("full"))[v] for v in range(3))
+    rows = torch.full((1, 6, 6), background)
+    rows[0, 2:4, 2:4] = ventricle
+    target, known = level_sets(rows)
+    assert known.all()
+    padded = torch.nn.functional.pad(rows, (0, 2))
+    wider, scored = level_sets(padded)
+    assert scored[..., :6].all() and not scored[..., 6:].any()
+    near = target[0, 0] <= 0
+    assert torch.equal(wider[0, 0, :, :6][near], target[0, 0][near])
+    assert (wider[0, 1] == 1).all(), "no muscle"
+    z = torch.rand(1, 2, 6, 8)
+    cost = ((z - wider).square()[..., :6]).mean()
+    assert level_set_loss(z, wider, scored).item() == pytest.approx(cost.item(), abs=1e-6)
+    padded[0, 2, 4] = 0
+    assert not level_sets(padded)[1][0, 0].any(), "the ventricle may go on where nothing is said"
+    assert level_sets(padded)[1][0, 1].any()
+
+
+def test_the_level_set_loss_is_over_known_voxels_object_by_object():
     z = torch.zeros(1, 2, 2, 2)
     target = torch.stack([torch.ones(2, 2), torch.full((2, 2), 0.5)])[None]
-    assert level_set_loss(z, target, torch.tensor([[False, True]])).item() == pytest.approx(0.25)
+    known = torch.zeros(1, 2, 2, 2, dtype=torch.bool)
+    assert level_set_loss(z, target, known).item() == 0
+    known[0, 1] = True
+    assert level_set_loss(z, target, known).item() == pytest.approx(0.25)
+    known[0, 0, 0, 0] = True
+    assert level_set_loss(z, target, known).item() == pytest.approx((0.25 + 1) / 2)
 
 
 def test_the_dual_term_compares_probabilities_with_the_smooth_step():

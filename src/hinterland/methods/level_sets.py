@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor, nn
@@ -39,7 +40,12 @@ def _maurer(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
 
 
 class LevelSets(nn.Module):
-    """Annotation rows to the level set of each foreground cell. Lookup tables only."""
+    """Annotation rows to the level set of each foreground cell. Lookup tables only.
+
+    Voxels of which nothing is said (row 0: around the image, or not annotated) count as outside of
+    every object. A level set is known where all other voxels decide about the object, and it
+    touches none of which nothing is said, where it might go on.
+    """
 
     def __init__(self, cells: Coarsening, table: LeafSetTable) -> None:
         super().__init__()
@@ -48,20 +54,29 @@ class LevelSets(nn.Module):
 
     def forward(
         self, rows: Int[Tensor, "batch *space"]
-    ) -> tuple[Float[Tensor, "batch objects *space"], Bool[Tensor, "batch objects"]]:
-        """The level sets, and which are known: a distance needs the whole of the patch."""
+    ) -> tuple[Float[Tensor, "batch objects *space"], Bool[Tensor, "batch objects *space"]]:
+        """The level sets, and the annotated voxels of those that are known."""
         outside, decided = (t[:, self.cells] for t in self.labels.targets(rows.long()))
-        known = decided.flatten(2).all(dim=2)
-        inside = (outside == 0).cpu().numpy()
-        found = np.stack([[signed_distance(one) for one in item] for item in inside])
-        return torch.from_numpy(found).to(outside), known
+        inside, silent = outside == 0, (rows == 0)[:, None]
+        known = (decided.bool() | silent) & ~(inside & _grown(silent))
+        known = known.flatten(2).all(dim=2)[(...,) + (None,) * (rows.ndim - 1)]
+        masks = inside.cpu().numpy()
+        found = np.stack([[signed_distance(one) for one in item] for item in masks])
+        return torch.from_numpy(found).to(outside), known & ~silent
+
+
+def _grown(mask: Bool[Tensor, "batch 1 *space"]) -> Bool[Tensor, "batch 1 *space"]:
+    """The mask and all voxels next to it."""
+    pool = F.max_pool2d if mask.ndim == 4 else F.max_pool3d
+    return pool(mask.float(), 3, stride=1, padding=1) > 0
 
 
 def level_set_loss(
     z: Float[Tensor, "batch objects *space"],
     target: Float[Tensor, "batch objects *space"],
-    known: Bool[Tensor, "batch objects"],
+    known: Bool[Tensor, "batch objects *space"],
 ) -> Float[Tensor, ""]:
-    """The mean squared error over the known level sets; 0 where there is none."""
-    error = (z - target).square().flatten(2).mean(dim=2)
-    return (error * known).sum() / known.sum().clamp(min=1)
+    """The mean over objects of the mean squared error over their known voxels; 0 without any."""
+    voxels = known.flatten(2).sum(dim=2)
+    error = ((z - target).square() * known).flatten(2).sum(dim=2) / voxels.clamp(min=1)
+    return error.sum() / (voxels > 0).sum().clamp(min=1)

@@ -85,6 +85,5 @@ def discriminator(dims: int, in_channels: int) -> nn.Module:
 
 
 def _guess(verdicts: Tensor, both: Joined) -> Tensor:
-    """-log D on the labelled images, -log(1 - D) on the others; D = sigmoid(verdict)."""
-    real = both.labelled([verdicts])[0]
-    return F.softplus(-real).mean() + F.softplus(both.unlabelled(verdicts)).mean()
+    """-log D on the labelled stream, -log(1 - D) on the other; D = sigmoid(verdict)."""
+    return F.softplus(-verdicts[: both.first]).mean() + F.softplus(both.unlabelled(verdicts)).mean()

@@ -14,7 +14,7 @@ from hinterland.methods.map_heads import map_head
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi_supervised import SemiSupervised, supervision
-from hinterland.networks.base import Network, SplitNetwork, require_split
+from hinterland.networks.base import SplitNetwork, require_split
 from hinterland.types import Batch, HinterlandError, Progress
 
 
@@ -68,9 +68,6 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
         weights = {"pyramid": self.consistency * sigmoid_ramp(progress.fraction)}
         view = both.view(pyramid[0], network.taps(features, decoded))
         return Losses({"seg": seg, "pyramid": rectified(p)}, weights, (view,))
-
-    def deployed(self, networks: nn.ModuleDict) -> Network:
-        return cast(Network, networks["network"])
 
 
 def rectified(p: Tensor) -> Tensor:
