@@ -47,7 +47,8 @@ def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():
     level_sets = LevelSets(LEAVES, SPEC.table)
     full, coarse = (batch(1, 1, scheme).annotation for scheme in ("full", "coarse"))
     known = level_sets(full)[1]
-    assert known[0].all() and not known[1].any()
+    assert known[0].all()
+    assert not known[1].any()
     assert not level_sets(coarse)[1].any(), "ventricle and muscle are not told apart"
 
 
@@ -61,7 +62,8 @@ def test_what_lies_around_the_image_is_outside_and_costs_nothing():
     assert known.all()
     padded = torch.nn.functional.pad(rows, (0, 2))
     wider, scored = level_sets(padded)
-    assert scored[..., :6].all() and not scored[..., 6:].any()
+    assert scored[..., :6].all()
+    assert not scored[..., 6:].any()
     near = target[0, 0] <= 0
     assert torch.equal(wider[0, 0, :, :6][near], target[0, 0][near])
     assert (wider[0, 1] == 1).all(), "no muscle"
