@@ -14,12 +14,13 @@ from benchmarks.tables import Table
 TITLE = "CVBM and semi-supervised methods"
 TEXT = """
 Every arm of a table has the same network, patches, batch, steps,
-optimiser and labelled patients; the best checkpoint on validation patients is reported, the last
-beside it. ACDC: the first 3 or 7 patients of the 70 are labelled (splits.json); its spacing is a
-placeholder of 1 mm, so distances are in voxels. Left atrium: the first 4 or 8 of the 80 training
-scans; the data set has no validation split, so a fifth of the others is drawn for it and does not
-train. Its scans are at half resolution here, so published figures are no yardstick. CVBM, BCP and
-pseudo-label divide the steps that other arms have in one phase into two.
+optimiser and labelled patients; the best checkpoint on validation patients (after pre-training,
+where there is one) is reported, the last beside it. ACDC: the first 3 or 7 patients of the 70 are
+labelled (splits.json); its spacing is a placeholder of 1 mm, so distances are in voxels. Left
+atrium: the first 4 or 8 of the 80 training scans; the data set has no validation split, so a fifth
+of the others is drawn for it and does not train. Its scans are at half resolution here, so
+published figures are no yardstick. CVBM, BCP and pseudo-label divide the steps that other arms have
+in one phase into two.
 
 CPU size: ACDC resampled to every second pixel, patches of 96x96, the SSL4MIS U-Net with half the
 filters, 2000 steps of 8 (500 + 1500); V-Net with half the filters, 400 steps of 4 (47 + 353).

@@ -130,6 +130,18 @@ def test_oversampled_share(count, share, expected):
     assert oversampled(count, share) == expected
 
 
+def test_a_hidden_stream_shows_no_label_not_even_by_where_it_cuts():
+    """Its items are those of cases that never had one."""
+    never = [replace(c, label=None) for c in cases()]
+    names = ("c0", "c1", "c2", "c3")
+    hidden = dataset(streams=(Stream("unlabelled", names, 4, hidden=True),))
+    without = dataset(streams=(Stream("unlabelled", names, 4),), known=never)
+    for one, other in zip(loader(hidden), loader(without), strict=True):
+        assert_equal(one, other)
+        assert not one.annotation.any()
+        assert not one.labelled.any()
+
+
 def test_sampler_starts_where_it_was_left():
     streams = (Stream("a", ("x",), 2),)
     assert list(StepSampler(streams, 6))[4:] == list(StepSampler(streams, 6, start=4))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hinterland.labels import LabelSpec
 from hinterland.methods import Method, Phase, Setting, make_method, method_names
 from hinterland.networks import recipe
-from hinterland.types import Batch, NetworkPlan, Normalisation, Plan, Progress
+from hinterland.types import Batch, HinterlandError, NetworkPlan, Normalisation, Plan, Progress
 
 SPEC = LabelSpec.from_dict(
     {
@@ -193,3 +193,12 @@ def test_the_deployed_network_alone_gives_an_answer(built):
     image = torch.randn(1, 1, *setting.plan.patch_size)
     logits = method.deployed(networks).eval()(image)
     assert logits.shape == (1, len(method.cells), *setting.plan.patch_size)
+
+
+@pytest.mark.parametrize("option", ["speed", "name", "fine", "on"])
+@pytest.mark.parametrize("name", ["bcp", "cvbm", "subclass", "supervised"])
+def test_an_option_that_a_method_has_not_is_refused_with_those_it_has(name, option):
+    known = sorted(make_method(name, SPEC).options)
+    message = f"method '{name}' has no option {option}; expected .*{', '.join(known)}"
+    with pytest.raises(HinterlandError, match=message):
+        make_method(name, SPEC, (), {option: 1})

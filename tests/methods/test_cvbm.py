@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from cvbm_phantoms import FOUR, PRE, SELF, TWO, batch_of, setting_of
 from torch.utils.flop_counter import FlopCounterMode
 
+from hinterland.inference.export_weights import shape_of
 from hinterland.methods import Supervised, make_method
 from hinterland.methods.branches import Complement, Foreground, SoftmaxComplement
 from hinterland.methods.cvbm import CVBM
@@ -19,6 +20,7 @@ from hinterland.methods.mixing import box_mask, halves
 from hinterland.methods.pseudo_labels import keep_largest
 from hinterland.methods.teaching import DROPOUT
 from hinterland.networks import create
+from hinterland.networks.base import require_split
 from hinterland.types import HinterlandError, Progress
 
 # ---------------------------------------------------------------------------- complement labels
@@ -326,8 +328,19 @@ def test_every_variant_learns_and_predicts(variant):
     assert p.shape == (4, 4, 16, 16)
     assert torch.allclose(p.sum(dim=1), torch.ones(4, 16, 16), atol=1e-5)
     if method.output == "foreground":
-        logits = method.deployed(networks)(batch.image)
-        assert torch.allclose(logits.softmax(dim=1), p, atol=1e-5)
+        deployed = require_split(method.deployed(networks), "a test")
+        assert torch.allclose(deployed(batch.image).softmax(dim=1), p, atol=1e-5)
+        taps = deployed.taps(features := deployed.encode(batch.image), deployed.decode(features))
+        assert taps.keys() == networks["student"](batch.image).features.keys()
+
+
+@pytest.mark.parametrize("complement", ["sigmoid", "softmax"])
+def test_what_is_no_plain_network_is_not_exported_as_one(complement):
+    options = {"views": "dual-background", "complement": complement}
+    method = make_method("cvbm", FOUR, ("leaves",), options)
+    weights = method.deployed(method.build(setting_of(FOUR))).state_dict()
+    with pytest.raises(HinterlandError, match="complement classes"):
+        shape_of(weights)
 
 
 def test_regularisers_see_the_ground_truth_and_no_pseudo_label():

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hinterland.data.sampling import Stream, step_keys
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.losses import PartitionLoss
 from hinterland.methods.mixing import (
@@ -134,11 +135,22 @@ def test_side_by_side_changes_nothing():
 def test_pairs_and_halves_have_one_length():
     items = batch_of(("x",) * 5)
     one, other = halves(items)
-    assert (one.case, other.case) == (("case0", "case1", "case2"), ("case3", "case4", "case3"))
+    assert (one.case, other.case) == (("case0", "case2", "case4"), ("case1", "case3", "case1"))
+    one, other = halves(items.take([0, 1, 2, 3]))
+    assert (one.case, other.case) == (("case1", "case3"), ("case0", "case2"))
     one, other = halves(batch_of(("x",)))
     assert one.case == other.case == ("case0",)
     one, other = pair(items.take([0]), items.take([1, 2]))
     assert (one.case, other.case) == (("case0", "case0"), ("case1", "case2"))
+
+
+@pytest.mark.parametrize("count", [2, 4, 5, 8, 12, 24])
+def test_the_first_half_has_items_centred_on_foreground(count):
+    keys = step_keys(0, [Stream("labelled", ("case",), count)], 0, 1, 0.33)
+    centred = {f"case{i}" for i, key in enumerate(keys) if key.foreground}
+    one, other = (centred & set(half.case) for half in halves(batch_of(("x",) * count)))
+    assert one
+    assert abs(len(one) - len(other)) <= 1
 
 
 def test_ramps():

@@ -123,9 +123,9 @@ def test_another_version_of_an_image_keeps_its_places():
 
 
 def test_place_contrast_needs_a_second_look():
-    _, views, progress = views_of("cvbm")
-    with pytest.raises(HinterlandError, match=r"no second look.*positives=class"):
-        build("contrastive", method="cvbm")(views, progress)
+    for method in ("cvbm", "mc-net"):
+        with pytest.raises(HinterlandError, match=r"no second look.*positives=class"):
+            build("contrastive", method=method, warm_start=0.5)
     _, views, progress = views_of()
     with pytest.raises(HinterlandError, match="too small for two"):
         build("contrastive", layer="bottleneck")(views, progress)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hinterland.data.fingerprint import fingerprint
 from hinterland.data.phantoms import make_phantoms
 from hinterland.data.planning import make_plan
+from hinterland.data.preprocessing import preprocess
 from hinterland.data.read import read_dataset
 from hinterland.data.volume import read_volume
 from hinterland.methods import make_method
+from hinterland.methods.cvbm import CVBM
 from hinterland.studies.annotate import (
     disagreement,
     map_path,
+    opinions,
     rank_cases,
     soft_jaccard_distance,
     uncertainty,
+    unseen,
 )
 from hinterland.training.config import make_config
 from hinterland.training.train import train
@@ -68,7 +74,7 @@ def run(tmp_path_factory):
 
 
 def test_cases_are_ranked_and_maps_written(run, tmp_path):
-    cases = [c for c in run.dataset.cases if c.split == "train"][:3]
+    cases = run.dataset.train[:3]
     table = rank_cases(run, cases, maps=tmp_path)
     assert sorted(table["case"]) == sorted(c.name for c in cases)
     assert table["rank"].tolist() == [1, 2, 3]
@@ -86,3 +92,39 @@ def test_cases_are_ranked_and_maps_written(run, tmp_path):
         rank_cases(run, cases, maps=tmp_path)
     with pytest.raises(HinterlandError, match="no cases to rank"):
         rank_cases(run, [])
+
+
+def test_all_opinions_come_from_one_pass_and_are_what_each_gives_alone(run, monkeypatch):
+    method, predictor, networks = run.method, run.predictor(), run.networks()
+    case = run.dataset.test[0]
+    image, _, _ = preprocess(read_volume(case.images), run.record.plan)
+    alone = [
+        np.exp(
+            replace(predictor, model=lambda x, i=i: method.estimates(networks, x)[i])
+            .log_probabilities(image, method.cells)
+        )
+        for i in range(3)
+    ]  # fmt: skip
+    passes = []
+    forward = CVBM.estimates
+    monkeypatch.setattr(CVBM, "estimates", lambda *a: passes.append(1) or forward(*a))
+    ((_, _, _, found),) = opinions(run, [case], predictor=predictor)
+    assert len(found) == 3
+    for one, other in zip(found, alone, strict=True):
+        assert np.abs(one - other).max() < 1e-5
+    together = len(passes)
+    passes.clear()
+    predictor = replace(predictor, model=lambda x: method.estimates(networks, x)[0])
+    predictor.log_probabilities(image, method.cells)
+    assert together == len(passes)
+
+
+def test_cases_whose_labels_the_run_has_seen_are_left_out(run, tmp_path):
+    found = unseen(run, run.dataset.cases)
+    kept = {c.name for c in found}
+    labelled = [n for n in run.record.split["train"] if run.record.schemes[n] != "none"]
+    assert len(labelled) == 2
+    assert kept == {c.name for c in run.dataset.cases} - {*labelled, *run.record.split["val"]}
+    assert all(c.group == run.record.groups[c.name] for c in found)
+    elsewhere = replace(run.dataset[labelled[0]], images=(tmp_path / "same-name.nii.gz",))
+    assert unseen(run, [elsewhere]) == (elsewhere,)

@@ -36,11 +36,14 @@ def assert_equal_runs(a: Path, b: Path) -> None:
     assert one["networks"].keys() == two["networks"].keys()
     for name, value in one["networks"].items():
         assert torch.equal(value, two["networks"][name]), name
-    for state_one, state_two in zip(
-        one["optimisers"]["main"]["state"].values(), two["optimisers"]["main"]["state"].values(),
-        strict=True,
-    ):  # fmt: skip
-        assert torch.equal(state_one["momentum_buffer"], state_two["momentum_buffer"])
+    assert one["optimisers"].keys() == two["optimisers"].keys()
+    for name, optimiser in one["optimisers"].items():
+        other = two["optimisers"][name]["state"]
+        assert optimiser["state"].keys() == other.keys()
+        for key, state in optimiser["state"].items():
+            for what, value in state.items():
+                same = torch.as_tensor(value), torch.as_tensor(other[key][what])
+                assert torch.equal(*same), (name, what)
     assert (one["step"], one["best"]) == (two["step"], two["best"])
     assert (a / "log.csv").read_text() == (b / "log.csv").read_text()
 
@@ -56,6 +59,22 @@ def test_stopped_and_resumed_equals_uninterrupted(phantoms, plan, tmp_path, step
             phantoms, plan, method, out=tmp_path / "cut", fold="fixed", config=quick(),
             report=stop_at(step),
         )  # fmt: skip
+    resume(tmp_path / "cut", finish=False)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("name", ["sassnet", "ss-net", "ua-mt"])
+def test_two_optimisers_a_memory_and_a_dropping_teacher_are_resumed(phantoms, plan, tmp_path, name):
+    """With batch norm and dropout: all that a method keeps, and all that it draws."""
+    method = make_method(name, phantoms.labels)
+    config = quick(
+        steps=5, network="unet-ssl4mis", batch_size=2, patch_size=(16, 16, 32),
+        validation={"interval": 2},
+    )  # fmt: skip
+    rest = {"fold": "fixed", "labelled": "2:cases", "config": config, "finish": False}
+    train(phantoms, plan, method, out=tmp_path / "whole", **rest)
+    with pytest.raises(Stopped):
+        train(phantoms, plan, method, out=tmp_path / "cut", report=stop_at(3), **rest)
     resume(tmp_path / "cut", finish=False)
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 

@@ -63,6 +63,27 @@ def test_the_second_phase_begins_with_the_best_weights_only_if_they_are_selected
     assert not equal(begun[1], last if fold == "fixed" else best)
 
 
+@pytest.mark.parametrize(
+    ("shares", "steps", "expected"),
+    [([0.25, 0.75], 8, [2, 6]), ([0.0001, 1], 4, [1, 3]), ([1, 0.0001], 4, [3, 1]),
+     ([0.3, 0.3, 0.4], 2, [1, 1, 1]), ([1], 5, [5])],
+)  # fmt: skip
+def test_steps_of_phases(shares, steps, expected):
+    assert fit.phase_steps(shares, steps) == expected
+
+
+def test_each_phase_has_a_best_of_its_own(phantoms, plan, tmp_path, monkeypatch):
+    """Pre-training may score higher: its weights are not the method's."""
+    falling = {2: 0.3, 4: 0.9, 6: 0.2, 8: 0.1}
+    monkeypatch.setattr(
+        fit.Trainer, "_validate",
+        lambda _, e: ({"case": {"lesion": falling[e.offset + e.step]}}, {}),
+    )  # fmt: skip
+    run = start(phantoms, plan, tmp_path / "run")
+    best = load_checkpoint(run.path / "checkpoints" / "best.ckpt")
+    assert (best["phase"], best["step"], best["best"]) == (1, 2, [0.2, 6])
+
+
 SCORES = {2: 0.1, 4: 0.2, 6: 0.05, 8: 0.3}  # by step: each phase's last interval is its best
 
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from hinterland.cli.options import JsonOption, OverwriteOption, RunArgument
+from hinterland.cli.options import (
+    AcceleratorOption,
+    CheckpointOption,
+    JsonOption,
+    MirrorOption,
+    OverwriteOption,
+    PrecisionOption,
+    RunArgument,
+    refuse_unknown_words,
+)
 from hinterland.cli.screen import Screen, guarded
 from hinterland.cli.tables import plain_table
 
@@ -28,26 +37,49 @@ def advise_annotate(
         Path | None,
         typer.Option("--maps", metavar="DIR", help="Write uncertainty and disagreement maps."),
     ] = None,
+    checkpoint: CheckpointOption = None,
+    mirror: MirrorOption = None,
+    precision: PrecisionOption = None,
+    accelerator: AcceleratorOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Rank cases by how far the opinions of a model differ about them, the most telling first.
 
     cvbm, mc-net and cps have several opinions; for a method with one, the entropy of its prediction
-    per voxel of expected foreground ranks, and --maps writes no disagreement.
+    per voxel of expected foreground ranks, and --maps writes no disagreement. Cases whose labels
+    the run has trained or validated on are left out.
     """
     from hinterland.cli.predict import find_cases
-    from hinterland.studies.annotate import rank_cases
+    from hinterland.studies.annotate import rank_cases, unseen
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
     if out is not None and out.exists() and not overwrite:
         raise HinterlandError(f"{out} exists already. Give --overwrite, or another --out.")
+    refuse_unknown_words(checkpoint, precision)
     model = Run(run)
-    cases = find_cases(images, len(model.record.plan.channels))
+    given = find_cases(images, len(model.record.plan.channels))
+    cases = unseen(model, given)
+    if not cases:
+        raise HinterlandError(
+            f"{run} has trained or validated on the labels of all {len(given)} cases; there is "
+            "nothing to annotate. Give images without labels."
+        )
+    if len(cases) < len(given):
+        screen.note(f"{len(given) - len(cases)} cases left out: the run has seen their labels")
+    predictor = model.predictor(
+        checkpoint,  # type: ignore[arg-type]
+        accelerator=accelerator,
+        precision=precision,
+        mirror=mirror,
+    )
     with screen.progress("ranking") as tick:
-        table = rank_cases(model, cases, maps=maps, overwrite=overwrite, tick=tick)
+        table = rank_cases(
+            model, cases, maps=maps, which=checkpoint,  # type: ignore[arg-type]
+            predictor=predictor, overwrite=overwrite, tick=tick,
+        )  # fmt: skip
     if out is not None:
         from hinterland.data.stamps import write_text
 

@@ -45,6 +45,20 @@ PlannerOption = Annotated[
     str,
     typer.Option("--planner", help="`hinterland`, or `nnunet` (needs nnU-Net, best elsewhere)."),
 ]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option("--checkpoint", help="`best` or `last`. Default: the one the run reports."),
+]
+MirrorOption = Annotated[
+    bool | None,
+    typer.Option("--mirror/--no-mirror", help="Average over mirrored copies, or be faster."),
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's.")
+]
+AcceleratorOption = Annotated[
+    str | None, typer.Option("--accelerator", help="auto, cpu, cuda, mps. Default: the run's.")
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there already.")
 ]
@@ -79,6 +93,16 @@ def size_of(text: str | None) -> tuple[int, int] | None:
     if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
         raise HinterlandError(f"--resize {text}: expected ROWSxCOLUMNS, such as 256x256.")
     return int(rows), int(columns)
+
+
+def refuse_unknown_words(checkpoint: str | None, precision: str | None) -> None:
+    """HinterlandError for a --checkpoint or a --precision that there is not."""
+    from hinterland.types import HinterlandError
+
+    if checkpoint not in (None, "best", "last"):
+        raise HinterlandError(f"--checkpoint {checkpoint}: expected best or last.")
+    if precision not in (None, "auto", "fp32", "bf16"):
+        raise HinterlandError(f"--precision {precision}: expected auto, fp32 or bf16.")
 
 
 def plan_for(

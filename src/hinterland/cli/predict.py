@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hinterland.cli.options import JsonOption, OverwriteOption, RunArgument
+from hinterland.cli.options import (
+    AcceleratorOption,
+    CheckpointOption,
+    JsonOption,
+    MirrorOption,
+    OverwriteOption,
+    PrecisionOption,
+    RunArgument,
+    refuse_unknown_words,
+)
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
@@ -55,20 +64,10 @@ def predict(
             "the foreground and background views of cvbm.",
         ),
     ] = False,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option("--checkpoint", help="`best` or `last`. Default: the one the run reports."),
-    ] = None,
-    mirror: Annotated[
-        bool | None,
-        typer.Option("--mirror/--no-mirror", help="Average over mirrored copies, or be faster."),
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's.")
-    ] = None,
-    accelerator: Annotated[
-        str | None, typer.Option("--accelerator", help="auto, cpu, cuda, mps. Default: the run's.")
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    mirror: MirrorOption = None,
+    precision: PrecisionOption = None,
+    accelerator: AcceleratorOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,15 +79,11 @@ def predict(
     from hinterland.labels import group_values
     from hinterland.studies.annotate import refuse_existing, write_maps
     from hinterland.training.run import Run
-    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
     model = Run(run)
     record = model.record
-    if checkpoint not in (None, "best", "last"):
-        raise HinterlandError(f"--checkpoint {checkpoint}: expected best or last.")
-    if precision not in (None, "auto", "fp32", "bf16"):
-        raise HinterlandError(f"--precision {precision}: expected auto, fp32 or bf16.")
+    refuse_unknown_words(checkpoint, precision)
     question = record.spec.question(at) if at else model.method.cells
     question.over(model.method.cells)  # refuse before anything is read
     cases = find_cases(images, len(record.plan.channels))

@@ -67,7 +67,7 @@ class PatchDataset(TorchDataset[Item]):
     Parameters
     ----------
     cases: the cases that the streams name. A case whose `label` is None or whose scheme is `none`
-        is unlabelled, whatever lies prepared for it.
+        is unlabelled, whatever lies prepared for it; so is any case of a hidden stream.
     prepared: name -> preprocessed arrays, asked anew for each item so that memory maps are opened
         in the worker that reads them.
     table, schemes: the data set's table of leaf sets, and its schemes by name.
@@ -105,7 +105,7 @@ class PatchDataset(TorchDataset[Item]):
         rng = sample_generator(self.seed, self.phase, key.step, key.slot)
         stream = self.streams[key.stream]
         case = self.cases[stream.cases[int(rng.integers(len(stream.cases)))]]
-        image, rows, covers = self._draw(rng, case, key.foreground)
+        image, rows, covers = self._draw(rng, case, key.foreground, stream.hidden)
         pixels, annotation = self.augmentation(image, rows, rng)
         return Item(
             image=pixels,
@@ -123,13 +123,14 @@ class PatchDataset(TorchDataset[Item]):
         return torch.bincount(annotation.flatten(), minlength=len(self._says)) > 0
 
     def _draw(
-        self, rng: np.random.Generator, case: Case, foreground: bool
+        self, rng: np.random.Generator, case: Case, foreground: bool, hidden: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.int16], bool]:
         """The patch before augmentation, of the size that it asks for, and whether the final patch
         shows the whole image."""
         stored = self.prepared[case.name]
         image = stored.image
-        label = stored.label if case.labelled and case.label is not None else None
+        shown = case.labelled and case.label is not None and not hidden
+        label = stored.label if shown else None
         lookup = self._lookups.get(case.scheme)
         centre: NDArray | None = None
         if foreground and label is not None:

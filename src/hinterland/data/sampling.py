@@ -25,12 +25,13 @@ class Stream:
     """A quota of a batch: `count` items per process and step, drawn from `cases` by name.
 
     A case is drawn uniformly among the stream's cases, with replacement, for each item; so large
-    and small volumes are seen equally often, as in nnU-Net.
+    and small volumes are seen equally often, as in nnU-Net. `hidden`: as if no case had a label.
     """
 
     name: str
     cases: tuple[str, ...]
     count: int
+    hidden: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 0 or (self.count and not self.cases):

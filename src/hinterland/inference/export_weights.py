@@ -42,7 +42,8 @@ def shape_of(weights: Mapping[str, Tensor]) -> Shape:
     """Read the shape of a `hinterland.networks.UNet` off its state.
 
     Raises:
-        HinterlandError: these are not the weights of one with transposed convolutions.
+        HinterlandError: these are not the weights of one with transposed convolutions, whose head
+            gives logits.
     """
     residual = any(_BLOCK.match(k) for k in weights)
     depths = _counts(weights, _BLOCK if residual else _PLAIN_STAGE)
@@ -53,6 +54,11 @@ def shape_of(weights: Mapping[str, Tensor]) -> Shape:
         raise HinterlandError(
             "these weights are not those of a U-Net of ours with transposed convolutions, which is "
             "all that nnU-Net can load. Use --to onnx."
+        )
+    if "head.layers.0.weight" not in weights:
+        raise HinterlandError(
+            "the output of this network is computed from its head's logits (complement classes), "
+            "which nnU-Net has no place for. Use --to onnx."
         )
     last = "conv1.adn.N.weight" if residual else "adn.N.weight"
     batch = any(k.endswith("running_mean") for k in weights)

@@ -52,12 +52,14 @@ class Quota:
     """A share of every batch, drawn from the cases with these attributes.
 
     `where` may ask for `labelled` (bool), `scheme`, `domain` or `group` (text, or a tuple of
-    texts). Shares are of the batch size; each stream has at least one item.
+    texts). Shares are of the batch size; each stream has at least one item. With `hidden` its
+    cases are drawn as if they had no label.
     """
 
     name: str
     share: float = 1.0
     where: Mapping[str, object] = field(default_factory=dict)
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class Method(Recipe):
     """The coarsenings its losses see."""
     derived: ClassVar[tuple[str, ...]] = ()
     """Fields that `make_method` works out from the labels."""
+    looks_again: ClassVar[bool] = False
+    """Whether its views have `again`."""
 
     @property
     def options(self) -> dict[str, Any]:

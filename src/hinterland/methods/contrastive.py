@@ -77,11 +77,7 @@ class LocalContrast(Regulariser):
         return Losses({"loss": loss}, {"loss": strength})
 
     def _places(self, view: View) -> Tensor:
-        if view.again is None:
-            raise HinterlandError(
-                "contrastive: this method offers no second look at an image, which positives=place "
-                "needs. Set regularisers.contrastive.positives=class, or take another method."
-            )
+        assert view.again is not None
         maps = [tap(view, self.layer, self.name)]
         maps.append(view.again(other_version(view.image))[self.layer])
         count = region_count(tuple(maps[0].shape[2:]), self.region)
@@ -151,6 +147,11 @@ def make_contrastive(
     Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
     """
     check_option("contrastive", "positives", positives, get_args(Positives))
+    if positives == "place" and not method.looks_again:
+        raise HinterlandError(
+            f"contrastive: {method.name} offers no second look at an image, which positives=place "
+            "needs. Set regularisers.contrastive.positives=class, or take another method."
+        )
     widths = tap_widths(setting, "contrastive")
     decoders = [name for name in widths if name.startswith("decoder")]
     chosen = layer or decoders[min(2, len(decoders) - 1)]

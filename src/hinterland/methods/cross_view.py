@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, cat, nn
 
-from hinterland.networks.base import Network, SplitNetwork
+from hinterland.networks.base import SplitNetwork
 from hinterland.networks.decoder import UPSAMPLING
 from hinterland.networks.initialise import initialise, seeded
 
@@ -52,18 +52,32 @@ class CrossView(nn.Module):
         return Outputs(first, second, mixed, self.network.taps(features, decoded))
 
 
-class ComplementNetwork(Network):
+class ComplementNetwork(SplitNetwork):
     """A network of complement logits as one of class logits: log(1 - q_k), q = sigmoid(logit).
 
     With `softmax` the classes are softmax(1 - logits), as `SoftmaxComplement` estimates them.
+    Encoder and decoder are the network's own.
     """
 
-    def __init__(self, network: Network, *, softmax: bool = False) -> None:
+    def __init__(self, network: SplitNetwork, *, softmax: bool = False) -> None:
         super().__init__(network.dims, network.in_channels, network.out_channels)
-        self.network = network
-        self.name = network.name
-        self.softmax = softmax
+        self.name, self.widths, self.upsampling = network.name, network.widths, network.upsampling
+        self.encoder, self.decoder = network.encoder, network.decoder
+        self.head: _ComplementHead = _ComplementHead(network.head, softmax)
+        self._makers = network.make_decoder, network.make_head
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits = self.network(x)
-        return 1 - logits if self.softmax else nn.functional.logsigmoid(-logits)
+    def make_decoder(self, upsampling: str = "transposed", *, seed: int) -> nn.Module:
+        return self._makers[0](upsampling, seed=seed)
+
+    def make_head(self, out_channels: int, *, seed: int) -> nn.Module:
+        return _ComplementHead(self._makers[1](out_channels, seed=seed), self.head.softmax)
+
+
+class _ComplementHead(nn.Module):
+    def __init__(self, head: nn.Module, softmax: bool) -> None:
+        super().__init__()
+        self.inner, self.softmax = head, softmax
+
+    def forward(self, decoded: list[Tensor]) -> list[Tensor]:
+        logits = self.inner(decoded)
+        return [1 - z if self.softmax else nn.functional.logsigmoid(-z) for z in logits]

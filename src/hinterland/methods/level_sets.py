@@ -10,6 +10,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.losses import all_sum
 from hinterland.methods.branches import Complement
 
 
@@ -79,4 +80,4 @@ def level_set_loss(
     """The mean over objects of the mean squared error over their known voxels; 0 without any."""
     voxels = known.flatten(2).sum(dim=2)
     error = ((z - target).square() * known).flatten(2).sum(dim=2) / voxels.clamp(min=1)
-    return error.sum() / (voxels > 0).sum().clamp(min=1)
+    return all_sum(error.sum()) / all_sum((voxels > 0).sum()).clamp(min=1)

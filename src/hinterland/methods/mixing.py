@@ -53,10 +53,15 @@ def pair(one: Batch, other: Batch) -> tuple[Batch, Batch]:
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:
-    """The first and the second half of a batch as pairs; a single item is paired with itself."""
-    middle = (len(batch) + 1) // 2
-    first = batch.take(list(range(middle)))
-    second = batch.take(list(range(middle, len(batch))))
+    """Every other item, the last one among them, and the rest, as pairs; a single item is paired
+    with itself.
+
+    A batch ends with its foreground-centred items (`step_keys`): so both have some, the first at
+    least one.
+    """
+    n = len(batch)
+    first = batch.take(list(range((n + 1) % 2, n, 2)))
+    second = batch.take(list(range(n % 2, n, 2)))
     return pair(first, second if len(second) else first)
 
 

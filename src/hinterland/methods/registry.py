@@ -94,12 +94,20 @@ def make_method(
 
     on: coarsenings, or questions by text (see `LabelSpec.question`); empty is the method's default.
     options: fields of the method, such as `ce_weight`.
-    Raises HinterlandError for an unknown name or option.
+    Raises HinterlandError for an unknown name, question or option.
     """
     if name not in _METHODS:
         raise HinterlandError(f"method {name!r}: expected one of {', '.join(_METHODS)}")
+    asked = [spec.question(q) if isinstance(q, str) else q for q in on]
+    if options:
+        known = _METHODS[name](spec, asked, {}).options
+        strange = [option for option in options if option not in known]
+        if strange:
+            raise HinterlandError(
+                f"method {name!r} has no option {', '.join(strange)}; expected method.* settings "
+                f"among {', '.join(sorted(known))}."
+            )
     try:
-        asked = [spec.question(q) if isinstance(q, str) else q for q in on]
         return _METHODS[name](spec, asked, options or {})
     except TypeError as error:
         raise HinterlandError(f"method {name!r}: {error}. Check the `method.*` settings.") from None

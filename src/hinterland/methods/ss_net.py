@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from hinterland.losses import all_sum
 from hinterland.methods.base import Losses, Setting
 from hinterland.methods.class_memory import ClassMemory
 from hinterland.methods.options import require_numbers
@@ -90,7 +91,8 @@ def _apart(logits: Tensor, p: Tensor) -> Tensor:
     """1 - mean_c 2 sum p q / sum (p^2 + q^2): 0 where q is p, however soft."""
     q = logits.float().softmax(dim=1)
     space = (0, *range(2, p.ndim))
-    overlap, size = (p * q).sum(space), (p.square() + q.square()).sum(space)
+    overlap = all_sum((p * q).sum(space))
+    size = all_sum((p.square() + q.square()).sum(space))
     return 1 - (2 * overlap / size.clamp(min=1e-8)).mean()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -29,6 +29,8 @@ class Supervised(Method):
     weights (see `Phase`), and with a fresh optimiser and schedule (paper 2's two phases). 0
     is one phase.
     """
+
+    looks_again: ClassVar[bool] = True
 
     on: tuple[Coarsening, ...]
     name: str = "supervised"

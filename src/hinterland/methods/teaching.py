@@ -39,7 +39,8 @@ def two_streams(
     if unlabelled not in where:
         raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all' (or 'coarse').")
     first, second = where[unlabelled]
-    return Quota("labelled", share, first), Quota("unlabelled", 1 - share, second)
+    hidden = unlabelled != "coarse"
+    return Quota("labelled", share, first), Quota("unlabelled", 1 - share, second, hidden)
 
 
 def split_streams(batch: Batch) -> tuple[Batch, Batch]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hinterland.losses import all_sum
 from hinterland.methods.mean_teacher import MeanTeacher
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
@@ -45,4 +46,5 @@ def threshold(t: float, cells: int, floor: float = 0.75) -> float:
 def certain_mse(p: Tensor, target: Tensor, mean: Tensor, limit: float) -> Tensor:
     """Squared difference over the voxels where the entropy of `mean` is below `limit`, or 0."""
     certain = torch.special.entr(mean).sum(dim=1) < limit
-    return ((p - target).square().mean(dim=1) * certain).sum() / certain.sum().clamp(min=1)
+    apart = all_sum(((p - target).square().mean(dim=1) * certain).sum())
+    return apart / all_sum(certain.sum()).clamp(min=1)

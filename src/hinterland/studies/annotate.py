@@ -6,7 +6,6 @@ CVBM's outlook on active learning, for any method that has several opinions (`Me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,10 @@ from hinterland.types import Case, HinterlandError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
-    from torch.nn import ModuleDict
 
     from hinterland.data.geometry import Geometry
     from hinterland.data.volume import Volume
     from hinterland.inference.volumes import Predictor
-    from hinterland.methods import Method
     from hinterland.training.run import Run, Which
 
 MAPS = ("uncertainty", "disagreement")
@@ -70,6 +66,8 @@ def rank_cases(
     cases: Sequence[Case],
     *,
     maps: Path | None = None,
+    which: Which | None = None,
+    predictor: Predictor | None = None,
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -79,6 +77,7 @@ def rank_cases(
     opinions the score is the mean over foreground cells of `soft_jaccard_distance`; with one it is
     the `uncertainty` column: entropy summed over voxels, over the expected foreground in voxels.
     maps: a folder for the maps of `write_maps`; of disagreement only with several opinions.
+    predictor: of `which` checkpoint.
 
     Raises HinterlandError: no cases, or maps exist and may not be overwritten.
     """
@@ -90,12 +89,13 @@ def rank_cases(
         refuse_existing(maps, cases)
     cells = run.method.cells
     rows = []
-    for done, (case, volume, geometry, estimates) in enumerate(opinions(run, cases), start=1):
+    found = opinions(run, cases, which, predictor)
+    for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
         mean = np.mean(estimates, axis=0)
-        found = _maps(estimates, MAPS if len(estimates) > 1 else MAPS[:1])
+        drawn = _maps(estimates, MAPS if len(estimates) > 1 else MAPS[:1])
         expected = mean[list(cells.foreground)].sum() + 1
         row: dict[str, object] = {"case": case.name, "group": case.group}
-        row["uncertainty"] = float(found["uncertainty"].sum() / expected)
+        row["uncertainty"] = float(drawn["uncertainty"].sum() / expected)
         row["score"] = row["uncertainty"]
         if len(estimates) > 1:
             distances = soft_jaccard_distance(estimates, cells.foreground)
@@ -103,7 +103,7 @@ def rank_cases(
             row |= {cells.names[cell]: value for cell, value in distances.items()}
         rows.append(row)
         if maps is not None:
-            _write(maps, case, volume, geometry, found, overwrite)
+            _write(maps, case, volume, geometry, drawn, overwrite)
         if tick:
             tick(done, len(cases))
     table = pd.DataFrame(rows).sort_values("score", ascending=False, kind="stable")
@@ -153,44 +153,64 @@ def opinions(
     which: Which | None = None,
     predictor: Predictor | None = None,
 ) -> Iterator[tuple[Case, Volume, Geometry, list[np.ndarray]]]:
-    """Each case with the probabilities (cells, z, y, x) of every opinion, preprocessed geometry."""
-    from dataclasses import replace
+    """Each case with the probabilities (cells, z, y, x) of every opinion, preprocessed geometry.
+
+    All opinions come from one pass over the tiles: their channels lie one after the other, and the
+    constant a voxel that a logarithm is known up to falls out when each is normalised by itself.
+    """
+    import torch
+    from scipy.special import softmax
 
     from hinterland.data.preprocessing import preprocess
     from hinterland.data.volume import read_volume
+    from hinterland.inference.window import sliding_window
 
     predictor = predictor or run.predictor(which)
     networks = run.networks(which).to(predictor.options.device)
     method, plan = run.method, run.record.plan
-    single = [
-        replace(predictor, model=partial(_opinion, method, networks, i))
-        for i in range(_count(run, networks))
-    ]
     for case in cases:
         volume = read_volume(case.images)
         image, _, geometry = preprocess(volume, plan)
-        yield (
-            case, volume, geometry,
-            [np.exp(p.log_probabilities(image, method.cells)) for p in single],
+        logs = sliding_window(
+            lambda x: torch.cat([p.float() for p in method.estimates(networks, x)], dim=1),
+            image, plan.patch_size, **vars(predictor.options),
         )  # fmt: skip
+        apart = np.split(logs, len(logs) // len(method.cells))
+        yield case, volume, geometry, [softmax(one, axis=0) for one in apart]
+
+
+def unseen(run: Run, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Without the files of the run's own data set whose labels it has trained or validated on.
+
+    The others of that data set are in the group (patient) that the run knows them by.
+    """
+    from dataclasses import replace
+
+    record = run.record
+    root = Path(record.dataset["path"])
+    used = {
+        name
+        for part in ("train", "val")
+        for name in record.split[part]
+        if record.schemes[name] != "none"
+    }
+    kept = []
+    for case in cases:
+        if not case.images[0].resolve().is_relative_to(root):
+            kept.append(case)
+        elif case.name not in used:
+            kept.append(replace(case, group=record.groups.get(case.name, case.group)))
+    return tuple(kept)
 
 
 def count_opinions(run: Run, which: Which | None = None) -> int:
     """How many opinions the method of a run, with its options, has of an image."""
-    return _count(run, run.networks(which))
-
-
-def _count(run: Run, networks: ModuleDict) -> int:
     import torch
 
-    plan, device = run.record.plan, next(networks.parameters()).device
-    probe = torch.zeros(1, len(plan.channels), *plan.patch_size, device=device)
+    plan = run.record.plan
+    probe = torch.zeros(1, len(plan.channels), *plan.patch_size)
     with torch.inference_mode():
-        return len(run.method.estimates(networks, probe))
-
-
-def _opinion(method: Method, networks: ModuleDict, index: int, image: Tensor) -> Tensor:
-    return method.estimates(networks, image)[index]
+        return len(run.method.estimates(run.networks(which), probe))
 
 
 def map_path(folder: Path, case: Case, kind: str) -> Path:

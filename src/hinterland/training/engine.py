@@ -122,6 +122,8 @@ class Engine(L.LightningModule):
 
     def _losses(self, batch: Batch, progress: Progress) -> Losses:
         losses = self.method.losses(self.networks, batch, progress)
+        if progress.optimiser != self.phase.optimisers[0]:
+            return losses  # additions belong to the network that segments
         terms, weights = dict(losses.terms), dict(losses.weights)
         for name, regulariser in self.regularisers.items():
             assert isinstance(regulariser, Regulariser)

@@ -20,7 +20,7 @@ from hinterland.data.image_schemes import present_nodes
 from hinterland.data.patches import PatchDataset
 from hinterland.data.prepared import Prepared
 from hinterland.data.rows import foreground_values
-from hinterland.data.sampling import StepSampler
+from hinterland.data.sampling import StepSampler, Stream
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.methods import Method, Setting
 from hinterland.methods.bag import BagTerm
@@ -50,7 +50,11 @@ INITIAL = Path("checkpoints") / "initial.ckpt"
 
 @dataclass
 class Position:
-    """Where training stands. `best` is (score, global step) of the phase's best validation."""
+    """Where training stands. `best` is (score, global step) of the phase's best validation.
+
+    Each phase has a best of its own: what is reported is the method's last phase, and weights of
+    pre-training are not.
+    """
 
     phase: int = 0
     step: int = 0
@@ -133,26 +137,12 @@ class Trainer:
         wanted = positive and self.config.bag_weight > 0
         return BagTerm(self.method.cells, self.setting.table) if wanted else None
 
-    def bags(self, cases: Sequence[Case]) -> frozenset[str]:
-        """Unlabelled cases with a positive image label whose whole image fits into a patch."""
-        if not self.config.bag_weight:
-            return frozenset()
-        nodes, patch = self.spec.tree.nodes, self.record.plan.patch_size
-        full = (1,) * (3 - len(patch)) + tuple(patch)
-        return frozenset(
-            c.name
-            for c in cases
-            if not c.labelled
-            and present_nodes(c, nodes)
-            and np.less_equal(self.prepared[c.name].image.shape[1:], full).all()
-        )
-
     def _lightning(self, steps: int) -> L.Trainer:
         left = max(steps - self.position.step, 0)
         return lightning_trainer(self.config, self.accelerator, self.precision, left)
 
     def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
-        """Validate, log, and save: last always, best where the mean Dice is the highest so far."""
+        """Validate, log, and save: last always, best where the mean Dice is the phase's highest."""
         scores, sure = self._validate(engine)
         best = self.position.best
         if engine.trainer.global_rank == 0:
@@ -252,12 +242,8 @@ class _Loaders(L.LightningDataModule):
         assert self.trainer is not None
         owner, config, record = self._owner, self._owner.config, self._owner.record
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        phase = owner.method.phases()[self._index]
         cases = record.cases(owner.dataset, "train")
-        streams = streams_for(
-            phase, cases, record.plan.batch_size, by_domain=config.data.by_domain,
-            bags=owner.bags(cases),
-        )  # fmt: skip
+        streams = streams_of_run(record, cases, owner.prepared)[self._index]
         on = (owner.spec.target,) if config.data.foreground_on == "target" else owner.method.on
         schemes = dict(owner.spec.schemes)
         patches = PatchDataset(
@@ -288,6 +274,37 @@ class _Loaders(L.LightningDataModule):
         )
 
 
+def streams_of_run(
+    record: RunRecord, cases: Sequence[Case], prepared: Prepared
+) -> list[tuple[Stream, ...]]:
+    """What the batches of each phase are drawn from. cases: those that train.
+
+    Raises HinterlandError where a phase cannot be trained with these cases; see `streams_for`.
+    """
+    config, bags = record.train, _bags(record, cases, prepared)
+    return [
+        streams_for(
+            phase, cases, record.plan.batch_size, by_domain=config.data.by_domain, bags=bags
+        )
+        for phase in record.make_method().phases()
+    ]
+
+
+def _bags(record: RunRecord, cases: Sequence[Case], prepared: Prepared) -> frozenset[str]:
+    """Unlabelled cases with a positive image label whose whole image fits into a patch."""
+    if not record.train.bag_weight:
+        return frozenset()
+    nodes, patch = record.spec.tree.nodes, record.plan.patch_size
+    full = (1,) * (3 - len(patch)) + tuple(patch)
+    return frozenset(
+        c.name
+        for c in cases
+        if not c.labelled
+        and present_nodes(c, nodes)
+        and np.less_equal(prepared[c.name].image.shape[1:], full).all()
+    )
+
+
 def setting_of(record: RunRecord) -> Setting:
     """What the method of a run is built for."""
     config = record.train
@@ -307,7 +324,12 @@ def setting_of(record: RunRecord) -> Setting:
 
 
 def phase_steps(shares: list[float], steps: int) -> list[int]:
-    """Steps of each phase, in proportion to the shares, summing to `steps`, each at least one."""
+    """Steps of each phase, in proportion to the shares, each at least one, summing to `steps`.
+
+    Fewer steps than phases are one step a phase.
+    """
     ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
-    lengths = [b - a for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-    return [max(1, n) for n in lengths]
+    lengths = [max(1, b - a) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    while sum(lengths) > max(steps, len(lengths)):
+        lengths[lengths.index(max(lengths))] -= 1
+    return lengths

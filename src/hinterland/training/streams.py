@@ -49,9 +49,10 @@ def streams_for(
             )
         if by_domain:
             domain = {c.name: c.domain for c in cases}
-            streams += _by_domain(Stream(quota.name, names, count), domain, phase.name)
+            whole = Stream(quota.name, names, count, quota.hidden)
+            streams += _by_domain(whole, domain, phase.name)
         else:
-            streams.append(Stream(quota.name, names, count))
+            streams.append(Stream(quota.name, names, count, quota.hidden))
     return tuple(streams)
 
 
@@ -68,7 +69,7 @@ def _by_domain(stream: Stream, domain: Mapping[str, str], phase: str) -> list[St
         )
     counts = share_out([1.0] * len(parts), stream.count)
     return [
-        Stream(stream.name, tuple(names), count)
+        Stream(stream.name, tuple(names), count, stream.hidden)
         for names, count in zip(parts.values(), counts, strict=True)
     ]
 

@@ -22,7 +22,7 @@ from hinterland.methods.regularisers import build_regularisers
 from hinterland.training.checkpoint import save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import hardware, process_rank, versions
-from hinterland.training.fit import INITIAL, Report, Trainer, setting_of
+from hinterland.training.fit import INITIAL, Report, Trainer, setting_of, streams_of_run
 from hinterland.training.initial import follow, start_from
 from hinterland.training.optimise import refuse_unknown_optimisers
 from hinterland.training.record import RunRecord, record_of
@@ -55,10 +55,11 @@ def train(
     """Train a method on a data set, then predict and evaluate the cases it has not seen.
 
     out: the run directory; refused if it exists, unless `overwrite`.
-    fold: see `data.splits.fold`. With "fixed" the best checkpoint on the validation cases is
-    reported on the test cases; with a fold number the last checkpoint is reported on the held-out
-    fold, so that nothing is selected on the cases that are reported: methods of two phases then
-    begin the second with the last weights of the first, else with its best.
+    fold: see `data.splits.fold`. With "fixed" the best checkpoint on the validation cases (of the
+    last phase, where a method has several) is reported on the test cases; with a fold number the
+    last checkpoint is reported on the held-out fold, so that nothing is selected on the cases that
+    are reported: methods of two phases then begin the second with the last weights of the first,
+    else with its best.
     labelled, fine, naive: see `split_cases`.
     noise: Dice of noisy support labels in the training cases; see `data.label_noise`.
     init_from: a run whose trained network this one begins with, grown to more classes if need be;
@@ -80,6 +81,10 @@ def train(
             dataset = record.present(dataset)
             record = replace(record, plan=_stamped(record.plan, dataset))
         initial = _built(record, source)
+        (stage or log.info)("preprocessing")
+        record_cases = {c.name for part in splits.values() for c in part}
+        cases = [c for c in dataset.cases if c.name in record_cases]
+        streams_of_run(record, splits["train"], prepare(dataset, record.plan, cases=cases))
         _make_room(path)
         if source:
             save_checkpoint(path / INITIAL, {"networks": initial.state_dict()})
@@ -94,9 +99,6 @@ def train(
             hardware=hardware(),
             git=_git_state(),
         )
-        (stage or log.info)("preprocessing")
-        record_cases = {c.name for part in splits.values() for c in part}
-        prepare(dataset, record.plan, cases=[c for c in dataset.cases if c.name in record_cases])
         record.write(path)
     else:
         _wait_for(path / "config.yaml")
@@ -185,7 +187,7 @@ def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
     refuse_unknown_optimisers(record.train, method.phases())
     try:
         networks = method.build(setting)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise HinterlandError(
             f"network_options {dict(setting.network_options)}: {error}. Expected options of "
             f"{setting.network}, such as features and norm."
