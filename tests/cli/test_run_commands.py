@@ -71,7 +71,10 @@ def test_train_with_everything_said(hinterland, phantoms, tmp_path):
         (["--method", "supervised", "--fold", "9"], "there is no fold 9"),
         (["--method", "supervised", "--labelled", "99"], "99 labelled groups were asked for"),
         (["--method", "supervised", "--set", "optimiser.lr=-1"], "optimiser.lr"),
-        (["--method", "supervised", "--set", "speed=high"], "speed"),
+        (["--method", "supervised", "--set", "speed=high"], "expected one of accelerator,"),
+        (["--method", "supervised", "--set", "optimiser.rl=1"], "lr, momentum"),
+        (["--method", "supervised", "--set", "steps.of=1"], "steps"),
+        (["--method", "cvbm"], "wants training cases without a label"),
         (["--method", "supervised", "--set", "method.magic=1"], "method 'supervised'"),
         (["--method", "supervised", "--set", "network=alexnet"], "network 'alexnet'"),
         (["--method", "supervised", "--set", "network_options.magic=1"], "network_options"),
@@ -275,3 +278,64 @@ def test_export_to_others(hinterland, runs, tmp_path, to, out, file):
     assert found["labels"]["lesion"] == 5
     assert (tmp_path / out / file).exists()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_runs_in_folders_of_one_name_are_compared_and_one_run_is_not_with_itself(
+    hinterland, runs, tmp_path
+):
+    shutil.copytree(runs / "binary", tmp_path / "a" / "cvbm")
+    shutil.copytree(runs / "binary", tmp_path / "b" / "cvbm")
+    both = (tmp_path / "a" / "cvbm", tmp_path / "b" / "cvbm")
+    found = as_json(hinterland("compare", *both, "--out", tmp_path / "out", "--json"))
+    assert found["methods"] == ["a/cvbm", "b/cvbm"]
+    result = hinterland("compare", both[0], both[0], "--out", tmp_path / "no", code=1)
+    assert "is given twice" in result.stderr
+
+
+def test_different_labels_are_remarked_upon(hinterland, runs, phantoms, tmp_path):
+    run = tmp_path / "few"
+    hinterland("train", phantoms, "--method", "supervised", "--fold", "fixed", "--steps", 3,
+               "--labelled", "2:cases", "--out", run, *FAST)  # fmt: skip
+    result = hinterland("compare", runs / "binary", run, "--out", tmp_path / "out")
+    assert "all labelled" in result.stdout
+    assert "2 of 5 labelled" in result.stdout
+    assert "Training labels" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_two_inputs_of_one_name_are_refused_before_any_is_predicted(
+    hinterland, runs, phantoms, tmp_path
+):
+    image = next(iter(sorted((phantoms / "imagesTs").iterdir())))
+    copy = tmp_path / "other" / image.name
+    copy.parent.mkdir()
+    shutil.copy(image, copy)
+    out = tmp_path / "out"
+    result = hinterland("predict", runs / "binary", image, copy, out, "--overwrite", code=1)
+    assert "several inputs are the same case" in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_place_that_cannot_be_written_is_said_in_one_line(
+    hinterland, runs, phantoms, tmp_path, out
+):
+    (tmp_path / "file").write_text("not a folder")
+    images = phantoms / "imagesTs"
+    result = hinterland("predict", runs / "binary", images, tmp_path / out, code=1)
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_an_unfinished_run_says_so(hinterland, runs, phantoms, tmp_path):
+    run = tmp_path / "stopped"
+    shutil.copytree(runs / "binary", run)
+    for name in ("summary.json", "metrics.csv"):
+        (run / name).unlink()
+    result = hinterland("predict", run, phantoms / "imagesTs", tmp_path / "out")
+    assert f"hinterland resume {run}" in result.stderr.replace("\n", " ")
+    result = hinterland("compare", runs / "binary", run, "--out", tmp_path / "no", code=1)
+    assert f"hinterland resume {run}" in result.stderr
+    shutil.rmtree(run / "checkpoints")
+    result = hinterland("predict", run, phantoms / "imagesTs", tmp_path / "out2", code=1)
+    assert f"hinterland resume {run}" in result.stderr

@@ -16,6 +16,7 @@ TEST = tuple(f"te{i}" for i in range(25))
 CLEAN = Protocol(
     run="a", method="supervised", network="unet", dims=3, steps=300, seed=0, fold="fixed",
     selection="val", empty="penalty", convention="hd95=directed_max", question="target", unit="mm",
+    labels="all labelled",
     train=TRAIN, val=VAL, test=TEST, evaluated=TEST, fingerprint="f00d",
 )  # fmt: skip
 OTHER = replace(CLEAN, run="b", method="backsplit")
@@ -68,6 +69,7 @@ def test_refused(code: str, change: dict[str, object]) -> None:
         ("settings", {"steps": 600}),
         ("settings", {"network": "segresnet"}),
         ("settings", {"dims": 2}),
+        ("labels", {"labels": "3 of 30 labelled"}),
         ("training-cases", {"train": TRAIN[:10]}),
     ],
 )
@@ -85,6 +87,10 @@ def test_underpowered_counts_patients_not_cases() -> None:
     found = [f for f in check_protocol([(p,) for p in few]) if f.code == "underpowered"]
     assert "5 test patients" in found[0].message
     assert "0.062" in found[0].message  # 2^(1 - 5), the spec's .0625
+    groups = {c: f"p{i // 2}" for i, c in enumerate(TEST)}
+    some = [replace(p, groups=groups) for p in (CLEAN, OTHER)]
+    found = [f for f in check_protocol([(p,) for p in some]) if f.code == "underpowered"]
+    assert "finds large differences only" in found[0].message
 
 
 def test_folds_pool_to_one_case_set() -> None:

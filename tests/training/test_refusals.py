@@ -30,8 +30,8 @@ def test_nothing_is_written(phantoms, plan, tmp_path, settings, message):
 @pytest.mark.parametrize(
     ("labelled", "settings", "message"),
     [
-        (None, {}, "wants training cases with {'labelled': False}"),
-        ("0", {}, "wants training cases with {'labelled': True}"),
+        (None, {}, "wants training cases without a label, and none of the 4"),
+        ("0", {}, "wants training cases with a label"),
         ("2:cases", {"batch_size": 1}, "batch size 1 cannot hold the 2 streams"),
     ],
 )

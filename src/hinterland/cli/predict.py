@@ -99,6 +99,11 @@ def predict(
         precision=precision,
         mirror=mirror,
     )
+    if not (run / "summary.json").is_file():
+        screen.note(
+            f"{run} is not finished; this is its {checkpoint or model.reported} checkpoint so far. "
+            f"Finish it: hinterland resume {run}"
+        )
     with screen.progress("predicting") as tick:
         model.predict(
             cases,

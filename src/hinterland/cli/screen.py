@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _QUIET = 10.0  # seconds between two lines where there is no terminal
-_USERS = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG)
+_USERS = (
+    errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG,
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EIO,
+)  # fmt: skip
 
 
 class Screen:
@@ -43,7 +46,9 @@ class Screen:
     def note(self, text: str) -> None:
         """What is going on, on stderr."""
         if not self.silent:
-            console(stderr=True).print(text, style="dim", markup=False, highlight=False)
+            console(stderr=True).print(
+                text, style="dim", markup=False, highlight=False, soft_wrap=True
+            )
 
     def result(self, content: dict[str, Any]) -> None:
         """The command's outcome as one JSON object, if a machine asked."""

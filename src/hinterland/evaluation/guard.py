@@ -184,12 +184,16 @@ def _power(runs: Sequence[Protocol]) -> Iterator[Finding]:
     if len(patients) < UNDERPOWERED:
         n = len(patients)
         least = 2.0 ** (1 - n)
-        reach = f" (the smallest two-sided Wilcoxon p is {least:.2g})"
+        reach = (
+            f"cannot reach significance (the smallest two-sided Wilcoxon p is {least:.2g})"
+            if least > 0.05
+            else "finds large differences only"
+        )
         yield Finding(
             "underpowered",
             "flag",
             f"{n} test {'patient' if n == 1 else 'patients'}, fewer than {UNDERPOWERED}: a paired "
-            f"test can hardly reach significance{reach if n < 10 else ''}. Pool the out-of-fold "
+            f"test {reach}. Pool the out-of-fold "
             "predictions of a patient-wise cross-validation.",
         )
 
@@ -237,6 +241,10 @@ def _differences(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
         sizes = {_arm_name(arm): sorted({len(p.train) for p in arm}) for arm in arms}
         listing = ", ".join(f"{n} {'/'.join(map(str, s))}" for n, s in sizes.items())
         yield Finding("training-cases", "flag", f"the training cases differ: {listing} cases.")
+    labels = {_arm_name(arm): sorted({p.labels for p in arm if p.labels}) for arm in arms}
+    if len({tuple(said) for said in labels.values() if said}) > 1:
+        listing = "; ".join(f"{n}: {' / '.join(said) or 'unknown'}" for n, said in labels.items())
+        yield Finding("labels", "flag", f"the training cases had different labels: {listing}.")
 
 
 def _arm_name(arm: Sequence[Protocol]) -> str:

@@ -97,7 +97,7 @@ def plot_volume(
 
     values: method -> table with the columns `volume` and `value`, indexed by case.
     """
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     with panel() as p:
         for i, (name, frame) in enumerate(values.items()):
@@ -112,7 +112,9 @@ def plot_volume(
                 smooth = shown["value"].rolling(window, center=True, min_periods=window // 2)
                 p.axes.plot(shown["volume"], smooth.median(), color=colour(i), zorder=4)
         p.axes.set_xscale("log")
+        p.axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
         p.axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        p.axes.xaxis.set_minor_formatter(NullFormatter())
         p.axes.set(title=title, xlabel=f"reference volume ({unit})", ylabel=axis)
         return p.svg(key, f"{title}: {axis} against reference volume, for {', '.join(values)}.")
 

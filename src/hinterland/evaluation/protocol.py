@@ -13,7 +13,8 @@ class Protocol:
 
     `evaluated` are the cases of the run's metric table, `train`, `val` and `test` the split that it
     was trained with, `groups` maps a case to its patient. `empty` is the policy for empty masks,
-    `question` the coarsening that was asked, `selection` the split that chose the checkpoint.
+    `question` the coarsening that was asked, `selection` the split that chose the checkpoint,
+    `labels` how many of the training cases had which.
     """
 
     run: str
@@ -33,6 +34,7 @@ class Protocol:
     fingerprint: str | None = None
     command: str | None = None
     git: str | None = None
+    labels: str | None = None
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ class Protocol:
             fingerprint=_text(data.get("fingerprint") or find("fingerprint")),
             command=_text(find("command")),
             git=_text(find("git")),
+            labels=_labels_text(*label_counts(config)),
             train=_names(split.get("train")),
             val=_names(split.get("val")),
             test=_names(split.get("test")),
@@ -101,6 +104,21 @@ class Protocol:
             versions={str(k): str(v) for k, v in _mapping(find("versions")).items()},
             recorded=bool(config),
         )
+
+
+def label_counts(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Training cases of a run, those with a label, and those with a fine one (not `@coarse`)."""
+    schemes = _mapping(config.get("schemes"))
+    train = [str(schemes.get(c, "")) for c in _names(_mapping(config.get("split")).get("train"))]
+    known = [s for s in train if s != "none"]
+    return len(train), len(known), sum(not s.endswith("@coarse") for s in known)
+
+
+def _labels_text(train: int, labelled: int, fine: int) -> str | None:
+    if not train:
+        return None
+    some = "all labelled" if labelled == train else f"{labelled} of {train} labelled"
+    return some if fine == labelled else f"{some}, {fine} of them fine"
 
 
 def coarsenings_text(on: Any) -> str | None:

@@ -164,9 +164,9 @@ def _lede(content: Content) -> str:
 def _notes() -> list[str]:
     return [
         "Intervals: 95 % bootstrap over patients, 10,000 resamples. p: two-sided paired Wilcoxon "
-        "signed-rank test over patients, Holm-corrected over the classes and metrics of the "
-        "table. Effect: matched-pairs rank-biserial correlation, −1 to +1. n: pairs of cases "
-        "(patients in brackets where they are fewer).",
+        "signed-rank test over patients, Holm-corrected over the metrics and classes of each "
+        "comparison (means over classes among themselves). Effect: matched-pairs rank-biserial "
+        "correlation, −1 to +1. n: pairs of cases (patients in brackets where they are fewer).",
     ]
 
 

@@ -42,6 +42,7 @@ _LINES: tuple[_Line, ...] = (
     ("Seed", lambda p: None if p.seed is None else str(p.seed), False),
     ("Fold", lambda p: p.fold, False),
     ("Split (train / val / test)", lambda p: _sizes(p), False),
+    ("Training labels", lambda p: p.labels, False),
     ("Evaluated", lambda p: _count(p, p.evaluated), False),
     ("Checkpoint selected on", lambda p: _SELECTION.get(p.selection or "", p.selection), False),
     ("Question", lambda p: p.question, False),

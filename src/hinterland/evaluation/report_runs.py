@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from hinterland.evaluation.protocol import Protocol, coarsenings_text
+from hinterland.evaluation.protocol import Protocol, coarsenings_text, label_counts
 from hinterland.types import HinterlandError
 
 _TABLES = ("metrics.csv", "metrics.parquet")
@@ -45,17 +45,14 @@ class Run:
     def settings(self) -> dict[str, str]:
         """What makes two runs of one method different methods, in the order of its weight."""
         config = self.config
-        schemes = _dict(config.get("schemes"))
-        train = [str(schemes.get(c, "")) for c in _dict(config.get("split")).get("train") or ()]
-        known = [s for s in train if s != "none"]
-        fine = [s for s in known if not s.endswith("@coarse")]
+        train, known, fine = label_counts(config)
         rest = {k: v for k, v in _dict(config.get("train")).items()
                 if k not in ("seed", "network", "steps")}  # fmt: skip
         return {
             "on": coarsenings_text(config.get("on")) or "",
             "with": _plain(config.get("method_options") or ""),
-            "labelled": str(len(known)) if len(known) < len(train) else "",
-            "fine": str(len(fine)) if len(fine) < len(known) else "",
+            "labelled": str(known) if known < train else "",
+            "fine": str(fine) if fine < known else "",
             "network": str(config.get("network", "")),
             "dims": str(config.get("dims", "")),
             "steps": str(config.get("steps", "")),
@@ -113,6 +110,10 @@ def read_runs(path: Path) -> list[Run]:
         )
     folders = [path] if _table_of(path) else sorted(d for d in path.iterdir() if d.is_dir())
     runs = [_read_run(d, found) for d in folders if (found := _table_of(d))]
+    if not runs and (path / "config.yaml").is_file():
+        raise HinterlandError(
+            f"{path} is a run that is not finished. Finish it: hinterland resume {path}"
+        )
     if not runs:
         raise HinterlandError(
             f"{path} has no {_TABLES[0]}, nor has a folder below it. Evaluate the run first: "
@@ -129,7 +130,12 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
     and runs with one label are one method.
     """
     grouped: dict[tuple[str, ...], list[Run]] = {}
+    seen: set[tuple[Path, str]] = set()
     for run in runs:
+        what = (run.path.resolve(), run.label or run.method)
+        if what in seen:
+            raise HinterlandError(f"{run.path} is given twice. Leave it out once.")
+        seen.add(what)
         key = run.key
         if any(run.place == other.place for other in grouped.get(key, [])):
             if run.label:
@@ -140,7 +146,16 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
             key = (*key, str(run.path))
         grouped.setdefault(key, []).append(run)
     keys = list(grouped)
-    return [Arm(_name(k, keys, grouped[k]), tuple(grouped[k])) for k in keys]
+    names = _told_apart([(_name(k, keys, grouped[k]), grouped[k][0].path) for k in keys])
+    return [Arm(name, tuple(grouped[k])) for name, k in zip(names, keys, strict=True)]
+
+
+def _told_apart(named: Sequence[tuple[str, Path]]) -> list[str]:
+    """The names; where several are the same, with the folder above, or the whole path."""
+    names = [name for name, _ in named]
+    above = [f"{path.resolve().parent.name}/{name}" for name, path in named]
+    longer = [a if above.count(a) == 1 else str(p) for a, (_, p) in zip(above, named, strict=True)]
+    return [n if names.count(n) == 1 else a for n, a in zip(names, longer, strict=True)]
 
 
 def _name(key: tuple[str, ...], keys: Sequence[tuple[str, ...]], runs: Sequence[Run]) -> str:

@@ -57,8 +57,8 @@ def shape_of(weights: Mapping[str, Tensor]) -> Shape:
         )
     if "head.layers.0.weight" not in weights:
         raise HinterlandError(
-            "the output of this network is computed from its head's logits (complement classes), "
-            "which nnU-Net has no place for. Use --to onnx."
+            "the head of this network is more than a convolution (complement classes, or branches "
+            "for subclasses), and nnU-Net has no place for that. Use --to onnx."
         )
     last = "conv1.adn.N.weight" if residual else "adn.N.weight"
     batch = any(k.endswith("running_mean") for k in weights)

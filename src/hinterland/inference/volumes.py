@@ -97,16 +97,22 @@ def predict_files(
     (`group_values`). A dataset.json beside the files says the same to whoever reads them.
     While one volume is predicted the next `workers` are read and preprocessed, no more: memory is
     bounded by the largest cases. Raises HinterlandError if a result exists and may not be
-    overwritten, before anything is computed.
+    overwritten, or two jobs have one name, before anything is computed.
     """
-    out.mkdir(parents=True, exist_ok=True)
     targets = [_target(out, name, files) for name, files in jobs]
+    twice = [t.name for t in dict.fromkeys(targets) if targets.count(t) > 1]
+    if twice:
+        raise HinterlandError(
+            f"several inputs are the same case, whose result is {twice[0]}. Rename them, or "
+            "predict them into different folders."
+        )
     existing = [t for t in targets if t.exists()]
     if existing and not overwrite:
         raise HinterlandError(
             f"{len(existing)} of {len(targets)} predictions exist already, the first is "
             f"{existing[0]}. Give --overwrite to replace them, or another folder."
         )
+    out.mkdir(parents=True, exist_ok=True)
     _write_dataset_json(out, values, targets)
     lut = np.array([values[name] for name in at.names], dtype=np.uint8)
     loaded = _prefetch(lambda job: _load(job, predictor.plan), jobs, workers)

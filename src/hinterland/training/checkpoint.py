@@ -27,7 +27,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote, onto the CPU. HinterlandError if it cannot be read."""
     if not path.is_file():
         raise HinterlandError(
-            f"there is no checkpoint {path}; was the run stopped before its first?"
+            f"there is no checkpoint {path}: the run was stopped before its first. Go on with it: "
+            f"hinterland resume {path.parent.parent}"
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -101,10 +101,23 @@ def make_config(settings: Mapping[str, Any]) -> TrainConfig:
         return TrainConfig.model_validate(dict(settings))
     except ValidationError as error:
         lines = [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})"
+            f"{'.'.join(map(str, e['loc']))}: {_reason(e['type'], e['loc'], e['msg'])} "
+            f"(got {e['input']!r})"
             for e in error.errors()
         ]
         raise HinterlandError("settings that cannot be meant:\n  " + "\n  ".join(lines)) from None
+
+
+def _reason(kind: str, place: tuple[int | str, ...], message: str) -> str:
+    """pydantic's reason; of a name that there is not, those that there are."""
+    if kind != "extra_forbidden":
+        return message
+    model: Any = TrainConfig
+    for name in place[:-1]:
+        model = getattr(model.model_fields.get(name), "annotation", None)
+        if not hasattr(model, "model_fields"):
+            return "there is no such setting"
+    return f"there is no such setting; expected one of {', '.join(sorted(model.model_fields))}"
 
 
 def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:

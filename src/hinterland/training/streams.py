@@ -43,8 +43,8 @@ def streams_for(
         )
         if not names:
             raise HinterlandError(
-                f"phase {phase.name!r} wants training cases with {dict(quota.where)}, and none of "
-                f"the {len(cases)} has that. Check the schemes in labels.yaml, --labelled and "
+                f"phase {phase.name!r} wants training cases {_words(quota.where)}, and none of the "
+                f"{len(cases)} is that. Check the schemes in labels.yaml, --labelled and "
                 f"--fine.{_HINT if quota.where == {'labelled': False} else ''}"
             )
         if by_domain:
@@ -84,6 +84,19 @@ def share_out(shares: Sequence[float], total: int) -> list[int]:
         largest = max(range(len(exact)), key=lambda i: (counts[i] > 1, counts[i] - exact[i]))
         counts[largest] -= 1
     return counts
+
+
+def _words(where: Mapping[str, object]) -> str:
+    """What a quota asks for, in words."""
+    known: dict[tuple[str, object], str] = {
+        ("labelled", True): "with a label",
+        ("labelled", False): "without a label",
+    }
+    words = []
+    for attribute, wanted in where.items():
+        listed = " or ".join(map(str, wanted)) if isinstance(wanted, tuple) else str(wanted)
+        words.append(known.get((attribute, wanted), f"of the {attribute} {listed}"))
+    return " and ".join(words)
 
 
 def _matches(case: Case, where: Mapping[str, object]) -> bool:
