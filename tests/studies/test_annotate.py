@@ -108,7 +108,7 @@ def test_all_opinions_come_from_one_pass_and_are_what_each_gives_alone(run, monk
     passes = []
     forward = CVBM.estimates
     monkeypatch.setattr(CVBM, "estimates", lambda *a: passes.append(1) or forward(*a))
-    ((_, _, _, found),) = opinions(run, [case], predictor=predictor)
+    ((_, _, _, found),) = opinions(run, [case], options=predictor.options)
     assert len(found) == 3
     for one, other in zip(found, alone, strict=True):
         assert np.abs(one - other).max() < 1e-5

@@ -69,16 +69,11 @@ def advise_annotate(
         )
     if len(cases) < len(given):
         screen.note(f"{len(given) - len(cases)} cases left out: the run has seen their labels")
-    predictor = model.predictor(
-        checkpoint,  # type: ignore[arg-type]
-        accelerator=accelerator,
-        precision=precision,
-        mirror=mirror,
-    )
+    options = model.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
     with screen.progress("ranking") as tick:
         table = rank_cases(
             model, cases, maps=maps, which=checkpoint,  # type: ignore[arg-type]
-            predictor=predictor, overwrite=overwrite, tick=tick,
+            options=options, overwrite=overwrite, tick=tick,
         )  # fmt: skip
     if out is not None:
         from hinterland.data.stamps import write_text

@@ -99,7 +99,7 @@ def predict(
         precision=precision,
         mirror=mirror,
     )
-    if not (run / "summary.json").is_file():
+    if not model.finished:
         screen.note(
             f"{run} is not finished; this is its {checkpoint or model.reported} checkpoint so far. "
             f"Finish it: hinterland resume {run}"
@@ -118,7 +118,7 @@ def predict(
             tick.stage("maps")
             write_maps(
                 model, cases, out, maps, which=checkpoint,  # type: ignore[arg-type]
-                predictor=predictor, overwrite=overwrite, tick=tick,
+                options=predictor.options, overwrite=overwrite, tick=tick,
             )  # fmt: skip
     values = group_values(question, record.spec.default_scheme)
     screen.say(

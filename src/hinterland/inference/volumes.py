@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ def predict_files(
     overwritten, or two jobs have one name, before anything is computed.
     """
     targets = [_target(out, name, files) for name, files in jobs]
-    twice = [t.name for t in dict.fromkeys(targets) if targets.count(t) > 1]
+    twice = [t.name for t, n in Counter(targets).items() if n > 1]
     if twice:
         raise HinterlandError(
             f"several inputs are the same case, whose result is {twice[0]}. Rename them, or "

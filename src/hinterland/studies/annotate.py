@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hinterland.data.geometry import Geometry
     from hinterland.data.volume import Volume
-    from hinterland.inference.volumes import Predictor
+    from hinterland.inference.volumes import WindowOptions
     from hinterland.training.run import Run, Which
 
 MAPS = ("uncertainty", "disagreement")
@@ -67,7 +67,7 @@ def rank_cases(
     *,
     maps: Path | None = None,
     which: Which | None = None,
-    predictor: Predictor | None = None,
+    options: WindowOptions | None = None,
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def rank_cases(
     opinions the score is the mean over foreground cells of `soft_jaccard_distance`; with one it is
     the `uncertainty` column: entropy summed over voxels, over the expected foreground in voxels.
     maps: a folder for the maps of `write_maps`; of disagreement only with several opinions.
-    predictor: of `which` checkpoint.
+    which, options: the checkpoint, and how it predicts; default, as the run does.
 
     Raises HinterlandError: no cases, or maps exist and may not be overwritten.
     """
@@ -89,7 +89,7 @@ def rank_cases(
         refuse_existing(maps, cases)
     cells = run.method.cells
     rows = []
-    found = opinions(run, cases, which, predictor)
+    found = opinions(run, cases, which, options)
     for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
         mean = np.mean(estimates, axis=0)
         drawn = _maps(estimates, MAPS if len(estimates) > 1 else MAPS[:1])
@@ -119,20 +119,20 @@ def write_maps(
     kinds: Sequence[str] = MAPS,
     *,
     which: Which | None = None,
-    predictor: Predictor | None = None,
+    options: WindowOptions | None = None,
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write OUT/KIND/CASE of each kind, floats from 0 to 1 in the geometry of the images.
 
     kinds: "uncertainty", the entropy of the mean of the run's opinions, and "disagreement" between
-    them, which is 0 where a method has one opinion only. predictor: of `which` checkpoint.
+    them, which is 0 where a method has one opinion only. which, options: as for `rank_cases`.
 
     Raises HinterlandError if a map exists and may not be overwritten, before anything is computed.
     """
     if not overwrite:
         refuse_existing(out, cases, kinds)
-    found = opinions(run, cases, which, predictor)
+    found = opinions(run, cases, which, options)
     for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
         _write(out, case, volume, geometry, _maps(estimates, kinds), overwrite)
         if tick:
@@ -151,7 +151,7 @@ def opinions(
     run: Run,
     cases: Sequence[Case],
     which: Which | None = None,
-    predictor: Predictor | None = None,
+    options: WindowOptions | None = None,
 ) -> Iterator[tuple[Case, Volume, Geometry, list[np.ndarray]]]:
     """Each case with the probabilities (cells, z, y, x) of every opinion, preprocessed geometry.
 
@@ -165,15 +165,15 @@ def opinions(
     from hinterland.data.volume import read_volume
     from hinterland.inference.window import sliding_window
 
-    predictor = predictor or run.predictor(which)
-    networks = run.networks(which).to(predictor.options.device)
+    options = options or run.window_options()
+    networks = run.networks(which).to(options.device)
     method, plan = run.method, run.record.plan
     for case in cases:
         volume = read_volume(case.images)
         image, _, geometry = preprocess(volume, plan)
         logs = sliding_window(
             lambda x: torch.cat([p.float() for p in method.estimates(networks, x)], dim=1),
-            image, plan.patch_size, **vars(predictor.options),
+            image, plan.patch_size, **vars(options),
         )  # fmt: skip
         apart = np.split(logs, len(logs) // len(method.cells))
         yield case, volume, geometry, [softmax(one, axis=0) for one in apart]

@@ -72,6 +72,8 @@ def run_demo(
     is not trained again. Raises HinterlandError if `out` holds a demo with other settings (and not
     `overwrite`), or something that is no demo.
     """
+    from hinterland.training.run import Run
+
     out, arms = Path(out), tuple(arms)
     tell, say = report or (lambda *_: None), stage or log.info
     _check_arms(arms)
@@ -88,7 +90,7 @@ def run_demo(
             say(f"{arm}: {what}")
 
         run = out / "runs" / arm
-        if (run / "summary.json").is_file():
+        if Run(run).finished:
             begin("trained already")
         else:
             _train(dataset, plan, arm, run, asked, tell, begin)

@@ -89,7 +89,7 @@ def train_one(path: Path, job: Job, report: Report | None = None) -> Run:
     from hinterland.training.run import Run
     from hinterland.training.train import resume, train
 
-    if (path / "summary.json").is_file():
+    if Run(path).finished:
         return Run(path)
     if (path / "config.yaml").is_file():
         return resume(path, report=report)

@@ -77,6 +77,7 @@ class Trainer:
         self.setting = setting_of(record)
         self.networks = self.method.build(self.setting)
         self.regularisers = build_regularisers(self.config.regularisers, self.setting, self.method)
+        self.streams = streams_of_run(record, dataset, prepared)
         self.position = Position()
         self._states: dict[str, Any] | None = None
         self._message = ""
@@ -242,12 +243,11 @@ class _Loaders(L.LightningDataModule):
         assert self.trainer is not None
         owner, config, record = self._owner, self._owner.config, self._owner.record
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        cases = record.cases(owner.dataset, "train")
-        streams = streams_of_run(record, cases, owner.prepared)[self._index]
+        streams = owner.streams[self._index]
         on = (owner.spec.target,) if config.data.foreground_on == "target" else owner.method.on
         schemes = dict(owner.spec.schemes)
         patches = PatchDataset(
-            cases,
+            record.cases(owner.dataset, "train"),
             owner.prepared,
             owner.setting.table,
             schemes,
@@ -275,12 +275,14 @@ class _Loaders(L.LightningDataModule):
 
 
 def streams_of_run(
-    record: RunRecord, cases: Sequence[Case], prepared: Prepared
+    record: RunRecord, dataset: Dataset, prepared: Prepared
 ) -> list[tuple[Stream, ...]]:
-    """What the batches of each phase are drawn from. cases: those that train.
+    """What the batches of each phase are drawn from.
 
-    Raises HinterlandError where a phase cannot be trained with these cases; see `streams_for`.
+    Raises HinterlandError where a phase cannot be trained with the run's training cases; see
+    `streams_for`.
     """
+    cases = record.cases(dataset, "train")
     config, bags = record.train, _bags(record, cases, prepared)
     return [
         streams_for(

@@ -52,12 +52,16 @@ class Run:
         return self.record.make_method()
 
     @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end and evaluated."""
+        return (self.path / "summary.json").is_file()
+
+    @property
     def summary(self) -> dict[str, Any]:
         """summary.json. HinterlandError while the run is not finished."""
-        file = self.path / "summary.json"
-        if not file.is_file():
+        if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
 
     @property
     def reported(self) -> Which:
@@ -71,6 +75,25 @@ class Run:
         networks.load_state_dict(content["networks"])
         return networks.eval().requires_grad_(False)
 
+    def window_options(
+        self,
+        *,
+        accelerator: str | None = None,
+        precision: str | None = None,
+        mirror: bool | None = None,
+    ) -> WindowOptions:
+        """How volumes are predicted; what is unset is the run's own."""
+        config, plan = self.record.train, self.record.plan
+        device = resolve_accelerator(accelerator or config.accelerator)
+        flips = config.validation.mirror if mirror is None else mirror
+        return WindowOptions(
+            mirror=tuple(range(plan.dims)) if flips else (),
+            overlap=config.validation.overlap,
+            batch=window_batch(config, plan.patch_size, device),
+            device=device,
+            precision=resolve_precision(precision or config.precision, device),
+        )
+
     def predictor(
         self,
         which: Which | None = None,
@@ -80,17 +103,9 @@ class Run:
         mirror: bool | None = None,
     ) -> Predictor:
         """A predictor of volumes; unset options are the run's own."""
-        config, plan, method = self.record.train, self.record.plan, self.method
-        device = resolve_accelerator(accelerator or config.accelerator)
-        networks = self.networks(which).to(device)
-        flips = config.validation.mirror if mirror is None else mirror
-        options = WindowOptions(
-            mirror=tuple(range(plan.dims)) if flips else (),
-            overlap=config.validation.overlap,
-            batch=window_batch(config, plan.patch_size, device),
-            device=device,
-            precision=resolve_precision(precision or config.precision, device),
-        )
+        options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
+        plan, method, networks = self.record.plan, self.method, self.networks(which)
+        networks = networks.to(options.device)
         return Predictor(lambda x: method.probabilities(networks, x), plan, method.cells, options)
 
     def predict(

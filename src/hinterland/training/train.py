@@ -84,7 +84,7 @@ def train(
         (stage or log.info)("preprocessing")
         record_cases = {c.name for part in splits.values() for c in part}
         cases = [c for c in dataset.cases if c.name in record_cases]
-        streams_of_run(record, splits["train"], prepare(dataset, record.plan, cases=cases))
+        streams_of_run(record, dataset, prepare(dataset, record.plan, cases=cases))
         _make_room(path)
         if source:
             save_checkpoint(path / INITIAL, {"networks": initial.state_dict()})

@@ -143,7 +143,7 @@ def _train(
     from hinterland.training.train import resume, train
 
     path = out / "runs" / folder_of(arm, seed)
-    if (path / "summary.json").is_file():
+    if Run(path).finished:
         return Run(path)
     if (path / "config.yaml").is_file():
         return resume(path, report=report)
