@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from label_strategies import trees
 
-from hinterland.labels import LabelError, LabelTree, parse_leaves
+from hinterland.labels import LabelError, LabelTree
 
 COVID = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
 
@@ -103,19 +103,19 @@ def test_a_pickled_tree_is_found_again_in_another_process():
 
 @given(trees())
 def test_expressions_are_set_algebra(tree):
-    assert parse_leaves(tree, "any") == tree.every
+    assert tree.parse("any") == tree.every
     for node in tree.nodes:
-        assert parse_leaves(tree, node) == tree.below(node) == parse_leaves(tree, [node])
+        assert tree.parse(node) == tree.below(node) == tree.parse([node])
         if tree.below(node) != tree.every:
-            assert parse_leaves(tree, f"not {node}") == tree.every - tree.below(node)
-            assert parse_leaves(tree, f"not not {node}") == tree.below(node)
-            assert parse_leaves(tree, [node, f"not {node}"]) == tree.every
+            assert tree.parse(f"not {node}") == tree.every - tree.below(node)
+            assert tree.parse(f"not not {node}") == tree.below(node)
+            assert tree.parse([node, f"not {node}"]) == tree.every
         for other in tree.nodes:
             union = tree.below(node) | tree.below(other)
-            assert parse_leaves(tree, [node, other]) == union
-            assert parse_leaves(tree, ["any", other]) == tree.every
+            assert tree.parse([node, other]) == union
+            assert tree.parse(["any", other]) == tree.every
             if "+" not in node + other:
-                assert parse_leaves(tree, f" {node} + {other} ") == union
+                assert tree.parse(f" {node} + {other} ") == union
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_expressions_are_set_algebra(tree):
 )
 def test_expressions_that_denote_nothing_are_refused(expression, message):
     with pytest.raises(LabelError, match=message):
-        parse_leaves(COVID, expression)
+        COVID.parse(expression)
 
 
 @pytest.mark.parametrize(

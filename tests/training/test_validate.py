@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hinterland.data.prepared import prepare
+from hinterland.data.preprocessing.cache import prepare
 from hinterland.inference.volumes import Predictor
 from hinterland.training.validate import mean_score, sureness, validate
 

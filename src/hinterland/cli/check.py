@@ -21,8 +21,8 @@ def check(
 
     Errors exit with 1. Warnings (probably not meant) and notes (worth knowing) exit with 0.
     """
-    from hinterland.data.integrity import check_dataset
-    from hinterland.data.read import scan
+    from hinterland.data.dataset.read import scan
+    from hinterland.data.integrity.check import check_dataset
 
     screen = Screen(as_json)
     with screen.progress("checking") as tick:

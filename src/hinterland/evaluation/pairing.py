@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.volume import ENDINGS, file_ending, read_label, stem
-from hinterland.evaluation.meaning import Meaning, named_meaning
+from hinterland.data.io.volume import ENDINGS, file_ending, read_label, stem
+from hinterland.evaluation.masks import Meaning, named_meaning
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.volume import read_label
+from hinterland.data.io.volume import read_label
 from hinterland.evaluation.pairing import Pair
 from hinterland.labels import LabelSpec, LabelTree, Scheme, spec_from_dataset_json
 from hinterland.types import HinterlandError

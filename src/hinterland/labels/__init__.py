@@ -4,14 +4,14 @@ A `LabelTree` has mutually exclusive leaves. A `Coarsening` partitions them into
 says which set of leaves each integer of a label file means. `LabelSpec` is what labels.yaml holds.
 """
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening, common_refinement
 from hinterland.labels.decode import decode, group_values
-from hinterland.labels.expression import parse_leaves
 from hinterland.labels.parsing import CaseSettings
 from hinterland.labels.scheme import UNLABELLED, Scheme
 from hinterland.labels.spec import LabelSpec, spec_from_dataset_json
 from hinterland.labels.table import LeafSetTable
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.labels.tree import LabelTree
 
 __all__ = [
     "UNLABELLED",
@@ -25,6 +25,5 @@ __all__ = [
     "common_refinement",
     "decode",
     "group_values",
-    "parse_leaves",
     "spec_from_dataset_json",
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.labels.expression import parse_leaves
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.errors import LabelError
+
+if TYPE_CHECKING:
+    from hinterland.labels.tree import LabelTree
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Coarsening:
 
     @classmethod
     def of(cls, tree: LabelTree, expressions: Iterable[str | Sequence[str]]) -> Coarsening:
-        """Groups by expression (see `parse_leaves`), completed by the group of all other leaves."""
-        return cls.complete(tree, [(_name(e), parse_leaves(tree, e)) for e in expressions])
+        """Groups by expression (see `LabelTree.parse`), completed by the rest of the leaves."""
+        return cls.complete(tree, [(_name(e), tree.parse(e)) for e in expressions])
 
     @classmethod
     def complete(cls, tree: LabelTree, groups: Iterable[tuple[str, frozenset[int]]]) -> Coarsening:
@@ -165,7 +167,7 @@ class Coarsening:
                     f"{name!r} cannot name a group; expected non-empty text. (Quote names that "
                     "YAML reads as numbers or booleans.)"
                 )
-        return cls._background_first(tree, [(n, parse_leaves(tree, g)) for n, g in groups.items()])
+        return cls._background_first(tree, [(n, tree.parse(g)) for n, g in groups.items()])
 
 
 def _name(expression: Any) -> str:

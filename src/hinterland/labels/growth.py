@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
-from hinterland.labels.tree import LabelError
 
 
 def parents(cells: Coarsening, known: Coarsening) -> list[int]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.errors import LabelError
+from hinterland.labels.tree import LabelTree
 
 UNLABELLED = "none"
 

@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
-from hinterland.labels.expression import parse_leaves
 from hinterland.labels.parsing import (
     CaseSettings,
     check_keys,
@@ -25,7 +25,7 @@ from hinterland.labels.parsing import (
 from hinterland.labels.regions import tree_of_dataset_json
 from hinterland.labels.scheme import UNLABELLED, Scheme
 from hinterland.labels.table import LeafSetTable
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.labels.tree import LabelTree
 
 _KEYS = (
     "tree", "remainder", "target", "schemes", "cases", "group_pattern", "spacing", "image_labels",
@@ -113,7 +113,7 @@ class LabelSpec:
     def _groups(self, part: str) -> list[tuple[str, frozenset[int]]]:
         """The named groups that one part of a question's text stands for."""
         if part in self.tree or part not in {*self.questions, "target"}:
-            return [(part, parse_leaves(self.tree, part))]
+            return [(part, self.tree.parse(part))]
         asked = self.questions.get(part, self.target)
         return [(asked.names[i], asked.groups[i]) for i in asked.foreground]
 
@@ -264,6 +264,6 @@ def spec_from_dataset_json(content: Mapping[str, Any]) -> LabelSpec:
     if not isinstance(content, Mapping) or "labels" not in content:
         raise LabelError("the key `labels` is missing; expected a mapping, name -> integer.")
     tree, values, target = tree_of_dataset_json(content["labels"])
-    scheme = Scheme("full", tree, tuple((v, parse_leaves(tree, e)) for v, e in values.items()))
+    scheme = Scheme("full", tree, tuple((v, tree.parse(e)) for v, e in values.items()))
     questions = parse_questions(tree, target)
     return LabelSpec(tree=tree, schemes={"full": scheme}, questions=questions)

@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
 from hinterland.labels.scheme import Scheme
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.labels.tree import LabelTree
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.data.stamps import write_text
-from hinterland.studies.grid import write_table
+from hinterland.data.io.files import write_text
+from hinterland.studies.runner import write_table
 from hinterland.types import Case, HinterlandError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 
 def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
     """The labelled cases that every run was evaluated on, as the first one reads them."""
-    from hinterland.training.finish import evaluated_cases
+    from hinterland.training.outcome import evaluated_cases
 
     tested = [evaluated_cases(run, run.dataset)[0] for run in runs]
     shared = set.intersection(*({c.name for c in cases} for cases in tested))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hinterland.studies.features import Looking, tiles_of
-from hinterland.studies.grid import save_figure
+from hinterland.studies.runner import save_figure
 from hinterland.types import Case
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.data.stamps import write_text
+from hinterland.data.io.files import write_text
 from hinterland.inference.window import tile_starts
-from hinterland.studies.grid import target_scores, write_table
+from hinterland.studies.runner import target_scores, write_table
 from hinterland.types import Case, HinterlandError
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def tiles_of(run: Run, case: Case) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
     Images smaller than a tile are padded, with rows of "any leaf".
     """
-    from hinterland.data.preprocessing import preprocess
-    from hinterland.data.rows import RowLookup
-    from hinterland.data.volume import read_label, read_volume
+    from hinterland.data.io.volume import read_label, read_volume
+    from hinterland.data.preprocessing.preprocess import preprocess
+    from hinterland.data.sampling.label_sets import RowLookup
 
     assert case.label is not None
     plan, spec = run.record.plan, run.record.spec
@@ -135,10 +135,10 @@ def case_discrepancies(
 
 def layer_weights(run: Run) -> dict[str, float]:
     """The learned w_l of L_fd in the reported checkpoint; {} for a run without that loss."""
-    from hinterland.methods.discrepancy import FeatureDiscrepancy
-    from hinterland.methods.regularisers import build_regularisers
+    from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy
+    from hinterland.methods.regularisers.registry import build_regularisers
     from hinterland.training.checkpoint import load_checkpoint
-    from hinterland.training.fit import setting_of
+    from hinterland.training.trainer import setting_of
 
     asked = run.record.train.regularisers
     if "discrepancy" not in asked:
@@ -195,7 +195,7 @@ def analyse_features(
     Raises HinterlandError: no labelled test cases, a network without taps, `out` is not empty.
     """
     from hinterland.studies.feature_figures import draw_activations, draw_scatter
-    from hinterland.training.finish import evaluated_cases
+    from hinterland.training.outcome import evaluated_cases
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hinterland.data.rows import RowLookup
-from hinterland.data.volume import read_label, read_volume
+from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.sampling.label_sets import RowLookup
 from hinterland.labels import Coarsening
 from hinterland.types import Case, Dataset, HinterlandError
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hinterland import __version__
+from hinterland._version import __version__
 from hinterland.training.config import TrainConfig
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.methods import Losses, Method, Phase, Regulariser
-from hinterland.methods.bag import BagTerm
 from hinterland.methods.base import Recipe
+from hinterland.methods.regularisers.image_label import BagTerm
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
-from hinterland.training.optimise import learning_rate, make_optimiser, resolve_recipes
+from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipes
 from hinterland.types import Batch, HinterlandError, Progress
 
 LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator

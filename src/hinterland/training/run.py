@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import torch
 
-from hinterland.data.read import read_dataset
+from hinterland.data.dataset.read import read_dataset
 from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.device import resolve_accelerator, resolve_precision, window_batch
-from hinterland.training.fit import setting_of
 from hinterland.training.record import RunRecord
+from hinterland.training.trainer import setting_of
 from hinterland.types import Case, Dataset, HinterlandError
 
 Which = Literal["best", "last"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from hinterland.data.prepared import Prepared
-from hinterland.data.rows import RowLookup
-from hinterland.evaluation.metrics import dice
+from hinterland.data.preprocessing.cache import Prepared
+from hinterland.data.sampling.label_sets import RowLookup
+from hinterland.evaluation.metrics.metrics import dice
 from hinterland.inference.volumes import Predictor
 from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
 from hinterland.types import Case

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from hinterland.data.volume import read_label, read_volume
+from hinterland.data.io.volume import read_label, read_volume
 from hinterland.labels import LabelSpec
 from hinterland.theory.divergences import histogram_js, histogram_kl
 from hinterland.types import Case

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hinterland.data.stamps import write_text
+from hinterland.data.io.files import write_text
 from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.types import Case, Dataset, HinterlandError, Plan
@@ -140,13 +140,13 @@ def _probe(
     report: Callable[[int, int, str], None] | None,
 ) -> Run:  # fmt: skip
     """The probe at `path`, trained (or finished) if need be; it tells all candidates apart."""
-    from hinterland.data.fingerprint import fingerprint
-    from hinterland.data.planning import make_plan
-    from hinterland.data.prepared import cache_root
+    from hinterland.data.planning.fingerprint import fingerprint
+    from hinterland.data.planning.plan import make_plan
+    from hinterland.data.preprocessing.cache import cache_root
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
     from hinterland.training.run import Run
-    from hinterland.training.train import resume, train
+    from hinterland.training.run_training import resume, train
 
     on = ["/".join(["target", *supports])]
     if (path / "config.yaml").is_file():
@@ -180,7 +180,7 @@ class _Marks:
     """Support numbers and target masks of prepared cases."""
 
     def __init__(self, probe: Run, dataset: Dataset, supports: Sequence[str]) -> None:
-        from hinterland.data.prepared import prepare
+        from hinterland.data.preprocessing.cache import prepare
 
         self.supports = list(supports)
         self.spec, plan = probe.record.spec, probe.record.plan
@@ -191,7 +191,7 @@ class _Marks:
         self.places = [self.at.names.index(s) for s in supports]
 
     def _rows(self, case: Case) -> np.ndarray:
-        from hinterland.data.rows import RowLookup
+        from hinterland.data.sampling.label_sets import RowLookup
 
         label = self.prepared[case.name].label
         assert label is not None
@@ -219,9 +219,9 @@ class _Marks:
 
     def of_predictions(self, case: Case, run: Run) -> np.ndarray:
         """`false_positives` of a run, whose preprocessing may be its own."""
-        from hinterland.data.preprocessing import preprocess
-        from hinterland.data.rows import RowLookup
-        from hinterland.data.volume import read_label, read_volume
+        from hinterland.data.io.volume import read_label, read_volume
+        from hinterland.data.preprocessing.preprocess import preprocess
+        from hinterland.data.sampling.label_sets import RowLookup
 
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)

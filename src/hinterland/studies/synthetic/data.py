@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hinterland.data.synthetic import SyntheticImage, SyntheticParameters, SyntheticStream
-from hinterland.data.synthetic_grid import GridParameters, GridStream
 from hinterland.labels import LabelSpec
 from hinterland.losses import PartitionLoss
+from hinterland.studies.synthetic.grid import GridParameters, GridStream
+from hinterland.studies.synthetic.images import SyntheticImage, SyntheticParameters, SyntheticStream
 from hinterland.training.config import make_config
 from hinterland.training.device import data_workers
 
