@@ -157,7 +157,7 @@ class CostCell(Cell):
         import torch
 
         from hinterland.labels import LabelSpec
-        from hinterland.methods import Setting, make_method
+        from hinterland.methods import BuildContext, make_method
         from hinterland.networks.registry import create
 
         tree = {"background": {}, **{f"class {i}": {} for i in range(1, self.channels)}}
@@ -165,7 +165,7 @@ class CostCell(Cell):
         spec = LabelSpec.from_dict({"tree": tree, "schemes": {"full": full}})
         plan = _plan(self.dims, self.patch)
         method = make_method("cvbm", spec, ("leaves",))
-        setting = Setting(plan, spec, spec.table, self.network, deep_supervision=False)
+        setting = BuildContext(plan, spec, spec.label_sets, self.network, deep_supervision=False)
         networks = method.build(setting)
         models = {
             "plain network": create(self.network, plan, self.channels),

@@ -61,7 +61,7 @@ def _stepper(cell: OverheadCell, device: str) -> Callable[[bool], None]:
     import torch
 
     from hinterland.labels import LabelSpec
-    from hinterland.methods import Setting, make_method
+    from hinterland.methods import BuildContext, make_method
     from hinterland.methods.regularisers.registry import build_regularisers
     from hinterland.types import Batch, NetworkPlan, Normalisation, Plan, Progress
 
@@ -82,8 +82,13 @@ def _stepper(cell: OverheadCell, device: str) -> Callable[[bool], None]:
             (16,) * levels, ((1, 1), *((2, 2),) * (levels - 1)), ((3, 3),) * levels
         ),
     )  # fmt: skip
-    setting = Setting(
-        plan, spec, spec.table, cell.network, {"features": cell.features}, deep_supervision=False
+    setting = BuildContext(
+        plan,
+        spec,
+        spec.label_sets,
+        cell.network,
+        {"features": cell.features},
+        deep_supervision=False,
     )
     method = make_method("supervised", spec)
     networks = method.build(setting).to(device)

@@ -206,8 +206,8 @@ def organ_quality(truth: Any, made: Any, names: Sequence[str]) -> dict[str, floa
         for organ in ORGANS:
             masks = []
             for array, scheme, labels in pair:
-                leaf = labels.tree.below(organ)
-                values = [v for v, s in labels.scheme(scheme).meaning.items() if s == leaf]
+                leaf = labels.tree.leaves_under(organ)
+                values = [v for v, s in labels.scheme(scheme).label_values.items() if s == leaf]
                 masks.append(np.isin(array, values))
             size = masks[0].sum() + masks[1].sum()
             found[organ].append(float(2 * (masks[0] & masks[1]).sum() / size) if size else 1.0)

@@ -168,7 +168,7 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     from torch.utils.data import DataLoader
 
     from hinterland.labels import spec_from_dataset_json
-    from hinterland.methods import Setting, make_method
+    from hinterland.methods import BuildContext, make_method
     from hinterland.training.config import make_config
     from hinterland.training.engine import Engine
     from hinterland.training.optimisers import resolve_recipe
@@ -178,9 +178,9 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     spec = spec_from_dataset_json({"labels": {"background": 0, "organ": 1, "lesion": 2}})
     method = make_method("supervised", spec, ["leaves"])
     config = make_config({"steps": repeats, "precision": precision})
-    networks = method.build(Setting(plan, spec, spec.table))
+    networks = method.build(BuildContext(plan, spec, spec.label_sets))
     rows = torch.tensor(
-        [spec.table.rows(spec.schemes["full"])[v] for v in range(CLASSES)]
+        [spec.label_sets.rows(spec.schemes["full"])[v] for v in range(CLASSES)]
     )[torch.from_numpy(data["label"][:, 0].astype(np.int64))]  # fmt: skip
     n = len(rows)
     batch = Batch(

@@ -10,7 +10,7 @@ import torch
 from hinterland.classification.methods import (
     UNKNOWN,
     Classifier,
-    ClassifierSetting,
+    ClassifierContext,
     ClassTargets,
     ImageClassifier,
     YNet,
@@ -32,28 +32,28 @@ CASES = tuple("abcdef")
 LIGHT = ("small", "squeezenet", *SUMMARISERS)
 
 
-def setting_for(dims: int, edge: int = 16) -> ClassifierSetting:
+def context_for(dims: int, edge: int = 16) -> ClassifierContext:
     plan = Plan(
         dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
         spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(edge,) * 3,
         patch_size=(edge,) * dims, batch_size=4, batch_dice=True, fingerprint="",
         network=NetworkPlan((4, 8), ((1,) * dims, (2,) * dims), ((3,) * dims,) * 2),
     )  # fmt: skip
-    return ClassifierSetting(
-        plan, SPEC, SPEC.table, deep_supervision=False, channels=1,
+    return ClassifierContext(
+        plan, SPEC, SPEC.label_sets, deep_supervision=False, channels=1,
         classes=("no lesion", "small", "large"), targets={c: i % 3 for i, c in enumerate(CASES)},
     )  # fmt: skip
 
 
-def batch_for(setting: ClassifierSetting) -> Batch:
+def batch_for(context: ClassifierContext) -> Batch:
     """One image of every case: a bright square whose size is the class."""
-    size = setting.plan.patch_size
+    size = context.plan.patch_size
     image = 0.3 * torch.randn((len(CASES), 1, *size), generator=torch.Generator().manual_seed(0))
     truth = torch.zeros((len(CASES), *size), dtype=torch.long)
     for i in range(len(CASES)):
         width = (0, 4, 9)[i % 3]
         truth[(i, *(slice(2, 2 + width),) * len(size))] = 1
-    rows = torch.tensor([SPEC.table.rows(SPEC.scheme("full"))[v] for v in (0, 1)])[truth]
+    rows = torch.tensor([SPEC.label_sets.rows(SPEC.scheme("full"))[v] for v in (0, 1)])[truth]
     n = len(CASES)
     return Batch(
         image=image + 2 * truth[:, None].float(), annotation=rows,
@@ -72,14 +72,14 @@ def recipes() -> list[Classifier]:
     params=[(c, d) for c in recipes() for d in (2, 3)],
     ids=lambda p: f"{getattr(p[0], 'network', p[0].name)}-{p[1]}D",
 )
-def built(request: pytest.FixtureRequest) -> tuple[Classifier, ClassifierSetting]:
+def built(request: pytest.FixtureRequest) -> tuple[Classifier, ClassifierContext]:
     recipe, dims = request.param
-    return recipe, setting_for(dims)
+    return recipe, context_for(dims)
 
 
 def test_loss_falls_and_gradients_reach_everything(built):
-    recipe, setting = built
-    networks, batch = recipe.build(setting), batch_for(setting)
+    recipe, context = built
+    networks, batch = recipe.build(context), batch_for(context)
     optimiser = torch.optim.Adam(list(recipe.parameters(networks, "main")), 3e-3)
     losses, reached = [], {name: False for name, _ in networks.named_parameters()}
     for step in range(STEPS):
@@ -96,23 +96,23 @@ def test_loss_falls_and_gradients_reach_everything(built):
 
 
 def test_probabilities_sum_to_one_and_state_survives(built):
-    recipe, setting = built
-    networks, batch = recipe.build(setting), batch_for(setting)
+    recipe, context = built
+    networks, batch = recipe.build(context), batch_for(context)
     recipe.losses(networks, batch, Progress("train", 0, STEPS)).total.backward()
     networks.eval()
     p = recipe.probabilities(networks, batch.image)
     assert p.shape == (len(CASES), 3)
     assert p.dtype == torch.float32
     assert torch.allclose(p.sum(dim=1), torch.ones(len(CASES)), atol=1e-5)
-    other = recipe.build(replace(setting, seed=1)).eval()
+    other = recipe.build(replace(context, seed=1)).eval()
     assert not torch.equal(recipe.probabilities(other, batch.image), p)
     other.load_state_dict(networks.state_dict())
     assert torch.equal(recipe.probabilities(other, batch.image), p)
 
 
 def test_the_seed_decides_the_weights(built):
-    recipe, setting = built
-    one, two = (recipe.build(setting).state_dict() for _ in range(2))
+    recipe, context = built
+    one, two = (recipe.build(context).state_dict() for _ in range(2))
     assert all(torch.equal(one[k], two[k]) for k in one)
 
 
@@ -142,9 +142,9 @@ def test_cases_without_a_class_count_for_nothing():
 
 
 def test_y_net_learns_voxels_of_cases_without_a_class():
-    setting = replace(setting_for(2), targets={})
+    context = replace(context_for(2), targets={})
     recipe = YNet((SPEC.target,), segmentation_weight=0.5)
-    losses = recipe.losses(recipe.build(setting), batch_for(setting), Progress("train", 0, 1))
+    losses = recipe.losses(recipe.build(context), batch_for(context), Progress("train", 0, 1))
     assert losses.terms["ce"] == 0
     assert losses.terms["voxels"] > 0
     assert float(losses.total) == pytest.approx(0.5 * float(losses.terms["voxels"]))

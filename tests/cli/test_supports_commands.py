@@ -51,7 +51,7 @@ def test_an_organ_model_of_one_part_labels_the_other(hinterland, runs, rest, tmp
         assert (ours[lesion] == 5).all()
         names = data.labels.scheme(case.scheme)
         for node, value in {"host": 1, "decoy": 2, "bowel": 3, "spine": 4}.items():
-            (ours_value,) = (v for v, s in names.values if s == data.labels.tree.below(node))
+            (ours_value,) = (v for v, s in names.values if s == data.labels.tree.leaves_under(node))
             np.testing.assert_array_equal(ours == ours_value, (model == value) & ~lesion)
     checked = as_json(hinterland("check", out, "--json"))
     assert checked["ok"]

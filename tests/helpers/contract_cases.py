@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from hinterland.labels import LabelSpec
-from hinterland.methods import Phase, Setting
+from hinterland.methods import BuildContext, Phase
 from hinterland.networks import recipe
 from hinterland.types import Batch, NetworkPlan, Normalisation, Plan
 
@@ -22,17 +22,19 @@ EDGE = 16
 STEPS = 20
 
 
-def setting_for(dims: int) -> Setting:
+def context_for(dims: int) -> BuildContext:
     plan = Plan(
         dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
         spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(EDGE,) * 3,
         patch_size=(EDGE,) * dims, batch_size=4, batch_dice=True, fingerprint="",
         network=NetworkPlan((4, 8, 8), ((1,) * dims, (2,) * dims, (2,) * dims), ((3,) * dims,) * 3),
     )  # fmt: skip
-    return Setting(plan, SPEC, SPEC.table, "unet", deep_supervision=recipe("unet").deep_supervision)
+    return BuildContext(
+        plan, SPEC, SPEC.label_sets, "unet", deep_supervision=recipe("unet").deep_supervision
+    )
 
 
-def batch_for(phase: Phase, setting: Setting) -> Batch:
+def batch_for(phase: Phase, context: BuildContext) -> Batch:
     """Two items for each quota, annotated as the quota asks; images show their classes."""
     schemes, streams = [], []
     for quota in phase.quotas:
@@ -41,7 +43,7 @@ def batch_for(phase: Phase, setting: Setting) -> Batch:
         schemes += ["none" if quota.where.get("labelled") is False else scheme] * 2
         streams += [quota.name] * 2
     generator = torch.Generator().manual_seed(0)
-    dims, n = setting.plan.dims, len(schemes)
+    dims, n = context.plan.dims, len(schemes)
     coarse = torch.rand((n, 3, *(3,) * dims), generator=generator)
     coarse[:, 0] += 0.2
     mode = "bilinear" if dims == 2 else "trilinear"
@@ -49,7 +51,7 @@ def batch_for(phase: Phase, setting: Setting) -> Batch:
     rows = torch.zeros_like(truth)
     for i, name in enumerate(schemes):
         if name != "none":
-            lookup = SPEC.table.rows(SPEC.scheme(name))
+            lookup = SPEC.label_sets.rows(SPEC.scheme(name))
             rows[i] = torch.tensor([lookup[v] for v in range(3)])[truth[i]]
     noise = torch.randn(truth.shape, generator=generator)
     return Batch(

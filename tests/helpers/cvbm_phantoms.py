@@ -1,4 +1,4 @@
-"""What the tests of CVBM share: labels of two and four classes, a setting, a batch."""
+"""What the tests of CVBM share: labels of two and four classes, a context, a batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from hinterland.labels import LabelSpec
-from hinterland.methods import Setting
+from hinterland.methods import BuildContext
 from hinterland.types import Batch, NetworkPlan, Normalisation, Plan, Progress
 
 TWO = LabelSpec.from_dict(
@@ -24,7 +24,7 @@ FOUR = LabelSpec.from_dict(
 )
 
 
-def setting_of(spec: LabelSpec, dims: int = 2, network: str = "unet", **changes) -> Setting:
+def build_context(spec: LabelSpec, dims: int = 2, network: str = "unet", **changes) -> BuildContext:
     edge = 32 if network != "unet" else 16
     plan = Plan(
         dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
@@ -34,14 +34,14 @@ def setting_of(spec: LabelSpec, dims: int = 2, network: str = "unet", **changes)
     )  # fmt: skip
     options = {"features": (4, 16)} if network != "unet" else {}
     values = {"network_options": options, "deep_supervision": network == "unet", **changes}
-    return Setting(plan, spec, spec.table, network, **values)
+    return BuildContext(plan, spec, spec.label_sets, network, **values)
 
 
-def batch_of(setting: Setting, unlabelled: int = 0, labelled: int = 4, seed: int = 0) -> Batch:
+def batch_of(context: BuildContext, unlabelled: int = 0, labelled: int = 4, seed: int = 0) -> Batch:
     """Images that show their classes; rows of the scheme `full`, and row 0 where unlabelled."""
     generator = torch.Generator().manual_seed(seed)
-    n, space = labelled + unlabelled, setting.plan.patch_size
-    classes = len(setting.spec.tree)
+    n, space = labelled + unlabelled, context.plan.patch_size
+    classes = len(context.spec.tree)
     coarse = torch.rand((n, classes, *(4,) * len(space)), generator=generator)
     mode = "bilinear" if len(space) == 2 else "trilinear"
     truth = F.interpolate(coarse, size=space, mode=mode).argmax(dim=1)

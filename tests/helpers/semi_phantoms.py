@@ -1,11 +1,11 @@
-"""What the tests of the semi-supervised field share: labels, a setting, a batch."""
+"""What the tests of the semi-supervised field share: labels, a context, a batch."""
 
 from __future__ import annotations
 
 import torch
 
 from hinterland.labels import LabelSpec
-from hinterland.methods import Setting
+from hinterland.methods import BuildContext
 from hinterland.types import Batch, NetworkPlan, Normalisation, Plan
 
 SPEC = LabelSpec.from_dict(
@@ -21,7 +21,7 @@ LEAVES = SPEC.tree.leaves
 EDGE = 8
 
 
-def setting() -> Setting:
+def context() -> BuildContext:
     """A tiny 2D U-Net without deep supervision."""
     plan = Plan(
         dims=2, channels=("MRI",), normalisation=(Normalisation("zscore"),),
@@ -29,13 +29,13 @@ def setting() -> Setting:
         patch_size=(EDGE, EDGE), batch_size=4, batch_dice=True, fingerprint="",
         network=NetworkPlan((4, 6, 6), ((1, 1), (2, 2), (2, 2)), ((3, 3),) * 3),
     )  # fmt: skip
-    return Setting(plan, SPEC, SPEC.table, deep_supervision=False)
+    return BuildContext(plan, SPEC, SPEC.label_sets, deep_supervision=False)
 
 
 def batch(labelled: int = 2, unlabelled: int = 2, scheme: str = "full") -> Batch:
     """Noise, with random annotations of a scheme on the labelled items."""
     n, generator = labelled + unlabelled, torch.Generator().manual_seed(3)
-    lookup = SPEC.table.rows(SPEC.scheme(scheme))
+    lookup = SPEC.label_sets.rows(SPEC.scheme(scheme))
     names = torch.tensor([lookup[v] for v in sorted(lookup)])
     rows = names[torch.randint(len(names), (n, EDGE, EDGE), generator=generator)]
     rows[labelled:] = 0

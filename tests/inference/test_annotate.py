@@ -15,7 +15,6 @@ from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.inference.uncertainty import (
     disagreement,
     map_path,
-    opinions,
     rank_cases,
     soft_jaccard_distance,
     uncertainty,
@@ -100,7 +99,7 @@ def test_all_opinions_come_from_one_pass_and_are_what_each_gives_alone(run, monk
     image, _, _ = preprocess(read_volume(case.images), run.record.plan)
     alone = [
         np.exp(
-            replace(predictor, model=lambda x, i=i: method.estimates(networks, x)[i])
+            replace(predictor, model=lambda x, i=i: method.ensemble_predictions(networks, x)[i])
             .log_probabilities(image, method.cells)
         )
         for i in range(3)
@@ -108,13 +107,13 @@ def test_all_opinions_come_from_one_pass_and_are_what_each_gives_alone(run, monk
     passes = []
     forward = CVBM.estimates
     monkeypatch.setattr(CVBM, "estimates", lambda *a: passes.append(1) or forward(*a))
-    ((_, _, _, found),) = opinions(run, [case], options=predictor.options)
+    ((_, _, _, found),) = ensemble_predictions(run, [case], options=predictor.options)
     assert len(found) == 3
     for one, other in zip(found, alone, strict=True):
         assert np.abs(one - other).max() < 1e-5
     together = len(passes)
     passes.clear()
-    predictor = replace(predictor, model=lambda x: method.estimates(networks, x)[0])
+    predictor = replace(predictor, model=lambda x: method.ensemble_predictions(networks, x)[0])
     predictor.log_probabilities(image, method.cells)
     assert together == len(passes)
 

@@ -105,8 +105,8 @@ def test_labels_yaml_is_read_back(tmp_path):
     assert spec.default_scheme.name == "full"
     for scheme in spec.schemes.values():
         assert scheme.unknown(label) == ()
-    full = spec.scheme("full").meaning
-    assert {v: spec.tree.node_of(s) for v, s in full.items()} == dict(enumerate(LEAVES))
+    full = spec.scheme("full").label_values
+    assert {v: spec.tree.node_for(s) for v, s in full.items()} == dict(enumerate(LEAVES))
 
 
 def test_flat_phantoms_are_grey_png(tmp_path):

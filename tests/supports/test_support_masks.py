@@ -76,8 +76,8 @@ def test_the_result_says_what_it_is(lesions, organs, tmp_path):
     data = read_dataset(out)
     assert {c.scheme for c in data.train} == {"full"}
     assert {c.scheme for c in data.test} == {"full@before"}
-    before = data.labels.scheme("full@before").meaning[0]
-    assert before == data.labels.tree.below("background")
+    before = data.labels.scheme("full@before").label_values[0]
+    assert before == data.labels.tree.leaves_under("background")
     names = json.loads((out / "dataset.json").read_text())["labels"]
     assert names == {"background": 0, "organ": 1, "spine": 2, "lesion": 5}
     record = json.loads((out / "auxiliary" / "provenance.json").read_text())
@@ -126,10 +126,10 @@ def test_a_missing_mask_is_an_error_or_says_nothing(lesions, organs, tmp_path):
     add(lesions, folder, tmp_path / "out", ["host", "spine"], allow_missing=True)
     data = read_dataset(tmp_path / "out")
     tree = data.labels.tree
-    background = {c.name: data.labels.scheme(c.scheme).meaning[0] for c in data.cases}
-    assert background["phantom_000"] == tree.below("rest")
-    assert background["phantom_001"] == tree.below("rest") | tree.below("host")
-    assert background["phantom_002"] == tree.below("background")
+    background = {c.name: data.labels.scheme(c.scheme).label_values[0] for c in data.cases}
+    assert background["phantom_000"] == tree.leaves_under("rest")
+    assert background["phantom_001"] == tree.leaves_under("rest") | tree.leaves_under("host")
+    assert background["phantom_002"] == tree.leaves_under("background")
     clean(tmp_path / "out")
 
 
@@ -152,10 +152,10 @@ def test_other_grids_are_refused_or_resampled(lesions, organs, tmp_path):
         ours = read_label(case.label).array[0]
         other = read_label(tmp_path / "all" / "labelsTr" / case.label.name).array[0]
         np.testing.assert_array_equal(ours[:, :, 2:], other[:, :, 2:])
-        meaning = data.labels.scheme(case.scheme).meaning
+        meaning = data.labels.scheme(case.scheme).label_values
         outside = {meaning[v] for v in np.unique(ours[:, :, :2]).tolist()}
-        assert data.labels.tree.below("background") in outside  # nobody looked there
-        assert data.labels.tree.below("rest") not in outside
+        assert data.labels.tree.leaves_under("background") in outside  # nobody looked there
+        assert data.labels.tree.leaves_under("rest") not in outside
     clean(tmp_path / "out")
 
 
@@ -173,15 +173,15 @@ def test_unlabelled_cases_get_supports_only_when_asked(truth, lesions, organs, t
     add(folder, organs, tmp_path / "more", ["host"], unlabelled=True)
     data = read_dataset(tmp_path / "more")
     case, tree = data["phantom_001"], data.labels.tree
-    meaning = data.labels.scheme(case.scheme).meaning
+    meaning = data.labels.scheme(case.scheme).label_values
     array = read_label(case.label).array
     host = read_label(truth / "labelsTr" / "phantom_001.nii.gz").array
     inside = np.isin(host, [1, 5])
     assert {meaning[v] for v in np.unique(array[inside]).tolist()} == {
-        tree.below("host") | tree.below("lesion")
+        tree.leaves_under("host") | tree.leaves_under("lesion")
     }
     assert {meaning[v] for v in np.unique(array[~inside]).tolist()} == {
-        tree.every - tree.below("host")
+        tree.all_leaves - tree.leaves_under("host")
     }
     clean(tmp_path / "more")
 

@@ -44,8 +44,8 @@ def test_annotations_are_refined_never_contradicted(values, provided):
     for scheme in ("full", "some", "none"):
         integers = Integers(grown.spec, ["full", "some", "none"], nodes, lesions)
         merge = integers.merge(scheme, frozenset(provided), partly=True)
-        written = merge.scheme("new", grown.spec.tree).meaning
-        seen = frozenset().union(*(grown.spec.tree.below(n) for n in provided))
+        written = merge.scheme("new", grown.spec.tree).label_values
+        seen = frozenset().union(*(grown.spec.tree.leaves_under(n) for n in provided))
         for row, before in enumerate(integers.annotation(scheme).values()):
             for column, node in enumerate([None, *nodes, "unknown"]):
                 if node not in (None, "unknown", *provided):
@@ -57,10 +57,10 @@ def test_annotations_are_refined_never_contradicted(values, provided):
                     assert after == before
                 elif node is None:
                     assert after == absent(before, seen, lesions)
-                elif not before & grown.spec.tree.below(node):
+                elif not before & grown.spec.tree.leaves_under(node):
                     assert merge.kept[row, column]
                 else:
-                    assert after == present(before, grown.spec.tree.below(node), lesions)
+                    assert after == present(before, grown.spec.tree.leaves_under(node), lesions)
 
 
 def test_integers_are_the_same_in_every_case():
@@ -68,7 +68,7 @@ def test_integers_are_the_same_in_every_case():
     one = Integers(grown.spec, ["some", "full"], ["spleen"], grown.moved(frozenset({3, 4})))
     first = one.merge("some", frozenset({"spleen"}))
     second = one.merge("full", frozenset({"spleen"}))
-    spleen = grown.spec.tree.below("spleen")
+    spleen = grown.spec.tree.leaves_under("spleen")
     assert [v for v, s in first.sets.items() if s == spleen] == [
         v for v, s in second.sets.items() if s == spleen
     ]
@@ -77,13 +77,13 @@ def test_integers_are_the_same_in_every_case():
 def test_an_organ_inside_an_ignored_region_may_hide_a_lesion():
     grown = grow(spec([list(LEAVES)]), ["spleen"])
     tree = grown.spec.tree
-    lesions = tree.below("infection") | tree.below("scar")
+    lesions = tree.leaves_under("infection") | tree.leaves_under("scar")
     merge = Integers(grown.spec, ["some"], ["spleen"], lesions).merge("some", frozenset({"spleen"}))
     index = np.array([0, 1, UNKNOWN], np.uint16).reshape(1, 1, 3)
     array, _ = merge.apply(np.full((1, 1, 3), 10), index)
     nothing, organ, unknown = (merge.sets[int(v)] for v in array.ravel())
-    assert organ == tree.below("spleen") | lesions
-    assert nothing == tree.every - tree.below("spleen")
+    assert organ == tree.leaves_under("spleen") | lesions
+    assert nothing == tree.all_leaves - tree.leaves_under("spleen")
     assert unknown == nothing  # asked for without `partly`, nothing else is known
 
 

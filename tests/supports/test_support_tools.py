@@ -47,10 +47,10 @@ def same_as(truth: Path, out: Path, structures: dict[str, int]) -> None:
     """The structures are where the truth has them, and the lesion has kept its place."""
     data = read_dataset(out)
     for case in data.train:
-        ours, meaning = read_label(case.label).array, data.labels.scheme(case.scheme).meaning
+        ours, meaning = read_label(case.label).array, data.labels.scheme(case.scheme).label_values
         truly = read_label(truth / "labelsTr" / case.label.name).array
         for node, value in {**structures, "lesion": 5}.items():
-            integers = [v for v, s in meaning.items() if s == data.labels.tree.below(node)]
+            integers = [v for v, s in meaning.items() if s == data.labels.tree.leaves_under(node)]
             np.testing.assert_array_equal(np.isin(ours, integers), truly == value)
     report = check_dataset(out, workers=0)
     assert report.ok, str(report)
@@ -103,10 +103,12 @@ def test_nninteractive_takes_clicks_of_a_file(truth, tools, tmp_path):
     data = read_dataset(tmp_path / "out")
     tree = data.labels.tree
     array = read_label(data["phantom_001"].label).array[0]
-    meaning = data.labels.scheme(data["phantom_001"].scheme).meaning
-    assert meaning[int(array[z, y, x])] == tree.below("spine")
-    other = data.labels.scheme(data["phantom_000"].scheme).meaning  # no clicks: nothing is said
-    assert other[0] == tree.below("background")
+    meaning = data.labels.scheme(data["phantom_001"].scheme).label_values
+    assert meaning[int(array[z, y, x])] == tree.leaves_under("spine")
+    other = data.labels.scheme(
+        data["phantom_000"].scheme
+    ).label_values  # no clicks: nothing is said
+    assert other[0] == tree.leaves_under("background")
     for wrong, words in (("99,0,0,1", "outside of the image"), ("1,1,1,0", "no positive click")):
         table.write_text(f"case,structure,x,y,z,positive\nphantom_001,spine,{wrong}\n")
         with pytest.raises(HinterlandError, match=words):

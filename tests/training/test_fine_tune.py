@@ -53,9 +53,9 @@ def test_before_the_first_step_the_grown_model_predicts_what_the_old_one_did(
 
 
 def _setting(run: Run):
-    from hinterland.training.trainer import setting_of
+    from hinterland.training.trainer import build_context
 
-    return setting_of(run.record)
+    return build_context(run.record)
 
 
 def test_a_fine_tuned_run_resumes_without_its_source(binary, phantoms, plan, tmp_path):

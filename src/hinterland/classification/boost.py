@@ -53,5 +53,5 @@ def boosted(mask: np.ndarray, cells: Coarsening, known: Mapping[str, int]) -> np
 
 
 def _inside(cells: Coarsening, node: str) -> list[int]:
-    leaves = cells.tree.below(node)
+    leaves = cells.tree.leaves_under(node)
     return [i for i, group in enumerate(cells.groups) if group <= leaves]

@@ -70,9 +70,9 @@ class _Regions:
         target = spec.target
         wanted = (
             frozenset().union(*(target.groups[i] for i in target.foreground))
-            if node is None else spec.tree.below(node)
+            if node is None else spec.tree.leaves_under(node)
         )  # fmt: skip
-        meaning = spec.scheme(case.scheme).meaning
+        meaning = spec.scheme(case.scheme).label_values
         return np.isin(label, [v for v, leaves in meaning.items() if leaves <= wanted])
 
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from hinterland.classification.networks import create_classifier
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses import PartitionLoss
-from hinterland.methods.base import Losses, Recipe, Setting
-from hinterland.methods.supervised import forward_with_taps, supervised_terms
+from hinterland.methods.base import BuildContext, Losses, TrainableMethod
+from hinterland.methods.supervised import forward_with_features, supervised_terms
 from hinterland.networks.base import SplitNetwork, require_split
 from hinterland.networks.initialise import seeded
 from hinterland.types import Batch, Progress
@@ -30,7 +30,7 @@ UNKNOWN = -100
 
 
 @dataclass(frozen=True)
-class ClassifierSetting(Setting):
+class ClassifierContext(BuildContext):
     """What a classifier is built for. `plan.patch_size` is the canvas.
 
     channels: of the canvas, be it an image, a mask or an embedding. classes: their names.
@@ -42,7 +42,7 @@ class ClassifierSetting(Setting):
     targets: Mapping[str, int] = field(default_factory=dict)
 
 
-class Classifier(Recipe):
+class Classifier(TrainableMethod):
     """A recipe for image labels."""
 
     @abstractmethod
@@ -80,13 +80,13 @@ class ImageClassifier(Classifier):
     network: str = "resnet50"
     name: str = "classifier"
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        assert isinstance(setting, ClassifierSetting)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        assert isinstance(context, ClassifierContext)
         network = create_classifier(
-            self.network, setting.channels, len(setting.classes), setting.plan.patch_size,
-            seed=setting.seed,
+            self.network, context.channels, len(context.classes), context.plan.patch_size,
+            seed=context.seed,
         )  # fmt: skip
-        return nn.ModuleDict({"network": network, "targets": ClassTargets(setting.targets)})
+        return nn.ModuleDict({"network": network, "targets": ClassTargets(context.targets)})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         del progress
@@ -112,25 +112,25 @@ class YNet(Classifier):
     segmentation_weight: float = 1.0
     name: str = "y-net"
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        assert isinstance(setting, ClassifierSetting)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        assert isinstance(context, ClassifierContext)
         cells = common_refinement(self.on)
-        network = require_split(setting.create_network(len(cells)), self.name)
-        with seeded(setting.seed + 1):
-            head = nn.Linear(network.widths[-1], len(setting.classes))
-        losses = [PartitionLoss(at, cells, setting.table) for at in self.on]
+        network = require_split(context.create_network(len(cells)), self.name)
+        with seeded(context.seed + 1):
+            head = nn.Linear(network.widths[-1], len(context.classes))
+        losses = [PartitionLoss(at, cells, context.label_sets) for at in self.on]
         return nn.ModuleDict(
             {
                 "network": network,
                 "head": head,
                 "losses": nn.ModuleList(losses),
-                "targets": ClassTargets(setting.targets),
+                "targets": ClassTargets(context.targets),
             }
         )
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         del progress
-        levels, taps = forward_with_taps(networks["network"], batch.image)
+        levels, taps = forward_with_features(networks["network"], batch.image)
         logits = networks["head"](pooled(taps["bottleneck"]))
         parts = cast(nn.ModuleList, networks["losses"])
         voxels = [supervised_terms(loss, levels, batch.annotation)["ce"] for loss in parts]

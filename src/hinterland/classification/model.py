@@ -13,7 +13,7 @@ import numpy as np
 from hinterland.classification.canvas import CanvasCase, on_canvas
 from hinterland.classification.methods import (
     Classifier,
-    ClassifierSetting,
+    ClassifierContext,
     ImageClassifier,
     YNet,
 )
@@ -43,13 +43,13 @@ def recipe_of(record: ClassifierRecord) -> OptimiserRecipe:
     return classifier_recipe(record.by)
 
 
-def setting_of(record: ClassifierRecord, plan: Plan, channels: int) -> ClassifierSetting:
+def build_context(record: ClassifierRecord, plan: Plan, channels: int) -> ClassifierContext:
     """What the classifier is built for; `plan` is that of the canvas."""
     config = make_config(record.settings)
-    return ClassifierSetting(
+    return ClassifierContext(
         plan=plan,
         spec=record.spec,
-        table=record.spec.table,
+        label_sets=record.spec.label_sets,
         network=config.network,
         network_options=config.network_options,
         deep_supervision=False,
@@ -61,7 +61,7 @@ def setting_of(record: ClassifierRecord, plan: Plan, channels: int) -> Classifie
 
 
 @dataclass(frozen=True)
-class Looked:
+class ClassifierOutput:
     """What a classifier says of one image.
 
     scores (classes,): of each class against the rest, each in [0, 1]. masks: class index ->
@@ -105,19 +105,19 @@ class ClassifierModel:
         content = load_checkpoint(self.path / "checkpoints" / "best.ckpt")
         plan = self.canvas_plan
         classifier = make_classifier(self.record)
-        networks = classifier.build(setting_of(self.record, plan, len(plan.channels)))
+        networks = classifier.build(build_context(self.record, plan, len(plan.channels)))
         networks.load_state_dict(content["networks"])
         device = resolve_accelerator(make_config(self.record.settings).accelerator)
         return classifier, networks.eval().requires_grad_(False).to(device), device
 
-    def look(self, image: np.ndarray) -> Looked:
+    def look(self, image: np.ndarray) -> ClassifierOutput:
         """Preprocessed image (C, z, y, x) -> scores and masks."""
         record = self.record
         cells = None if self.frozen is None else self.frozen.masks(image)
         masks = {} if cells is None else self._by_class(cells)
         if record.by == RULE:
             counts = {i: MaskCounts.of(mask, (self.rules[i][0],)) for i, mask in masks.items()}
-            return Looked(self.by_rule(counts), masks)
+            return ClassifierOutput(self.by_rule(counts), masks)
         classifier, networks, device = self._trained
         seen = image if record.source == IMAGES else cells
         if record.source == EMBEDDINGS:
@@ -130,7 +130,7 @@ class ClassifierModel:
         )[""]
         if record.by == Y_NET:
             masks = self._y_net_masks(canvas, image.shape[1:])
-        return Looked(found, masks)
+        return ClassifierOutput(found, masks)
 
     def _canvas(self, array: np.ndarray) -> np.ndarray:
         size = self.canvas_plan.patch_size

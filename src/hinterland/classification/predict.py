@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hinterland.classification.model import ClassifierModel, Looked
+from hinterland.classification.model import ClassifierModel, ClassifierOutput
 from hinterland.classification.operating_point import OperatingPoint
 from hinterland.classification.record import ClassifierRun
 from hinterland.data.io.volume import file_ending, label_ending, read_volume, write_label
@@ -77,7 +77,9 @@ def predict_images(
     return pd.DataFrame(rows)
 
 
-def _mask(looked: Looked, index: int, model: ClassifierModel, geometry: Geometry) -> np.ndarray:
+def _mask(
+    looked: ClassifierOutput, index: int, model: ClassifierModel, geometry: Geometry
+) -> np.ndarray:
     """Where a class's probability reaches its threshold, bool (z, y, x) of the file."""
     map_ = looked.masks[index].astype(np.float32)
     return geometry.undo(np.stack([1 - map_, map_]))[1] >= model.threshold(index)

@@ -58,7 +58,7 @@ class Frozen:
         `conv_blocks_localization[4]` and `[2]`), or the last one there is.
         """
         network = self._network()
-        names = list(network.tap_widths())
+        names = list(network.feature_widths())
         if name in ("shallow", "deep"):
             last = len(network.widths) - 2
             return f"decoder.{max(0, last - (4 if name == 'shallow' else 2))}"
@@ -77,7 +77,7 @@ class Frozen:
 
         def encode(part: Any) -> Any:
             features = network.encode(part)
-            return network.taps(features, network.decode(features))[tap]
+            return network.feature_maps(features, network.decode(features))[tap]
 
         return stitched_features(
             encode, image, self.run.record.plan.patch_size, self.stride(tap),
@@ -94,12 +94,12 @@ class Frozen:
         )
         with torch.inference_mode():
             features = network.encode(blank)
-            shape = network.taps(features, network.decode(features))[tap].shape[2:]
+            shape = network.feature_maps(features, network.decode(features))[tap].shape[2:]
         return tuple(p // n for p, n in zip(patch, shape, strict=True))
 
     def width(self, tap: str) -> int:
         """Channels of a feature map."""
-        return self._network().tap_widths()[tap]
+        return self._network().feature_widths()[tap]
 
     def _network(self) -> Any:
         from hinterland.networks.base import require_split
@@ -112,7 +112,7 @@ class Frozen:
 
 def members_of(cells: Coarsening, node: str) -> np.ndarray:
     """Indices of the cells below a node. HinterlandError where the model does not tell it apart."""
-    leaves = cells.tree.below(node)
+    leaves = cells.tree.leaves_under(node)
     inside = [i for i, group in enumerate(cells.groups) if group <= leaves]
     if frozenset().union(*(cells.groups[i] for i in inside)) != leaves:
         raise LabelError(

@@ -79,8 +79,8 @@ def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> d
 
 def presence_in(scheme: Scheme, values: Iterable[int], node: str) -> int | None:
     """1 if a label value says `node`, 0 if each of them rules it out, None where that is open."""
-    leaves = scheme.tree.below(node)
-    sets = [scheme.meaning[v] for v in values if v in scheme.meaning]
+    leaves = scheme.tree.leaves_under(node)
+    sets = [scheme.label_values[v] for v in values if v in scheme.label_values]
     if any(s <= leaves for s in sets):
         return 1
     return None if any(s & leaves for s in sets) or not sets else 0

@@ -26,9 +26,9 @@ from hinterland.classification.model import (
     RULE,
     Y_NET,
     ClassifierModel,
+    build_context,
     make_classifier,
     recipe_of,
-    setting_of,
     showing,
 )
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS
@@ -251,9 +251,9 @@ def _train(
     by_name = {case.name: case for case in dataset.cases}
     cases = {part: _cases(record, by_name, part) for part in SPLITS[:2]}
     data = ClassifierData(cases["train"], cases["val"], canvases, record.balanced)
-    setting = setting_of(record, plan, len(channels))
+    context = build_context(record, plan, len(channels))
     ClassifierTrainer(
-        out, make_classifier(record), setting, data, config, report, recipe_of(record)
+        out, make_classifier(record), context, data, config, report, recipe_of(record)
     ).fit()
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from hinterland.classification.methods import Classifier, ClassifierSetting
+from hinterland.classification.methods import Classifier, ClassifierContext
 from hinterland.classification.metrics import auroc
 from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.patches import PatchDataset, PreparedByName, collate
@@ -57,7 +57,7 @@ class ClassifierTrainer:
         self,
         run: Path,
         classifier: Classifier,
-        setting: ClassifierSetting,
+        context: ClassifierContext,
         data: ClassifierData,
         config: TrainConfig,
         report: Report,
@@ -65,14 +65,14 @@ class ClassifierTrainer:
     ) -> None:
         if config.devices * config.nodes > 1:
             raise HinterlandError("classifiers train on one device: set devices and nodes to 1.")
-        if setting.plan.batch_size < 2:
+        if context.plan.batch_size < 2:
             raise HinterlandError("batch_size 1: classifiers normalise by batch; set 2 or more.")
-        self.run, self.classifier, self.setting, self.data = run, classifier, setting, data
+        self.run, self.classifier, self.context, self.data = run, classifier, context, data
         self.config, self.report = config, report
         self.accelerator = resolve_accelerator(config.accelerator)
         self.precision = resolve_precision(config.precision, self.accelerator)
         self.recipe = resolve_recipe(config, recipe)
-        self.networks = classifier.build(setting)
+        self.networks = classifier.build(context)
         self.step, self.best = 0, -np.inf
         self._states: dict[str, Any] | None = None
         self._message = ""
@@ -129,7 +129,7 @@ class ClassifierTrainer:
                 device=str(engine.device), precision=self.precision,
             )  # fmt: skip
             self.networks.train()
-            score = mean_auroc(found, self.setting.targets)
+            score = mean_auroc(found, self.context.targets)
             logbook.write(engine.phase.name, engine.step - 1, {"val/auroc": score})
             self._message = f"val AUROC {score:.3f}"
         improved = not np.isfinite(score) or score > self.best
@@ -147,7 +147,7 @@ class ClassifierTrainer:
 
     def streams(self) -> tuple[Stream, ...]:
         """One stream of all training cases, or with `balanced` one of equal size for each class."""
-        size, targets = self.setting.plan.batch_size, self.setting.targets
+        size, targets = self.context.plan.batch_size, self.context.targets
         names = tuple(case.name for case in self.data.train)
         if not self.data.balanced:
             return (Stream("labelled", names, size),)
@@ -168,15 +168,15 @@ class _Loaders(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None
-        owner, config, setting = self._owner, self._owner.config, self._owner.setting
+        owner, config, context = self._owner, self._owner.config, self._owner.context
         streams = owner.streams()
         items = PatchDataset(
             owner.data.train,
             owner.data.canvases,
-            setting.table,
-            dict(setting.spec.schemes),
+            context.label_sets,
+            dict(context.spec.schemes),
             streams,
-            augment(setting.plan, config.data.augmentation),
+            augment(context.plan, config.data.augmentation),
             seed=config.seed,
             foreground={},
         )

@@ -52,7 +52,7 @@ def _notes(spec: LabelSpec) -> dict[str, str]:
     schemes = [s for s in spec.schemes.values() if s.values]
     for scheme in schemes:
         for value, leaves in scheme.values:
-            node = spec.tree.node_of(leaves)
+            node = spec.tree.node_for(leaves)
             if node is not None:
                 label = f"{scheme.name} {value}" if len(schemes) > 1 else str(value)
                 notes.setdefault(node, []).append(label)

@@ -132,10 +132,10 @@ def predict(
 
 
 def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:
-    from hinterland.inference.uncertainty import count_opinions
+    from hinterland.inference.uncertainty import count_predictions
     from hinterland.types import HinterlandError
 
-    if count_opinions(run, checkpoint) < 2:  # type: ignore[arg-type]
+    if count_predictions(run, checkpoint) < 2:  # type: ignore[arg-type]
         raise HinterlandError(
             f"--disagreement: {run.record.method}, as it was trained, has one opinion of an image, "
             "so there is nothing to disagree. Take --uncertainty, or train a method with several "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.evaluation.masks import Meaning, decidable, encode, groups_of
+from hinterland.evaluation.masks import ValueMap, decidable, encode, groups_of
 from hinterland.evaluation.metrics.case import (
     Questions,
     available_threads,
@@ -25,7 +25,7 @@ from hinterland.evaluation.pairing import (
     annotated,
     case_pairs,
     file_pairs,
-    prediction_meaning,
+    prediction_values,
     read_pair,
 )
 from hinterland.evaluation.sources import find_spec
@@ -93,7 +93,7 @@ def evaluate_folders(
     settings = settings or MetricSettings()
     if not spec.spacing_known:
         settings = replace(settings, unit="voxel")
-    meaning = prediction_meaning(folder, spec)
+    meaning = prediction_values(folder, spec)
     pairs = annotated([p.with_spec(spec) for p in pairs])
     threads = threads or available_threads()
     inner = 1 if len(pairs) >= threads else threads
@@ -133,7 +133,7 @@ def _rows(
     spec: LabelSpec,
     questions: Mapping[str, Any],
     settings: MetricSettings,
-    meaning: Meaning,
+    meaning: ValueMap,
     lesions: bool,
     trust_reference: bool,
     threads: int,
@@ -169,7 +169,7 @@ class GroupMasks:
     scheme: Scheme
 
 
-def each_group(
+def iterate_masks(
     function: Callable[[GroupMasks, LabelSpec], list[Row]],
     predictions: Path | str,
     references: Path | str | Sequence[Case],
@@ -191,7 +191,7 @@ def each_group(
         pairs = case_pairs(folder, references, cases)
     known = find_spec(spec, pairs, folder)
     pairs = annotated([p.with_spec(known) for p in pairs])
-    meaning = prediction_meaning(folder, known)
+    meaning = prediction_values(folder, known)
     questions = read_questions(known, at)
 
     def work(pair: Pair) -> list[Row]:
@@ -202,7 +202,7 @@ def each_group(
         for question, coarsening in questions.items():
             what = f"{pair.name}: the prediction"
             pred = decidable(encode(prediction, meaning, coarsening, what), meaning, what)
-            ref = encode(labels, scheme.meaning, coarsening, f"{pair.name}: the reference")
+            ref = encode(labels, scheme.label_values, coarsening, f"{pair.name}: the reference")
             for group, name in groups_of(coarsening):
                 if not scheme.decides(coarsening.groups[group]):
                     continue

@@ -10,13 +10,13 @@ import numpy as np
 from hinterland.labels import Coarsening, LabelError, LabelTree
 from hinterland.types import HinterlandError
 
-Meaning = Mapping[int, frozenset[int]]  # integer in a file -> the leaves it may be
+ValueMap = Mapping[int, frozenset[int]]  # integer in a file -> the leaves it may be
 
 _UNKNOWN = 255
 
 
 @dataclass(frozen=True)
-class Coded:
+class GroupMap:
     """A label array as group numbers of a coarsening.
 
     codes: uint8, not to be written to; below len(at) a group, from there on one of `open_sets`:
@@ -28,7 +28,7 @@ class Coded:
     at: Coarsening
     open_sets: tuple[frozenset[int], ...]
 
-    def crop(self, box: tuple[slice, ...]) -> Coded:
+    def crop(self, box: tuple[slice, ...]) -> GroupMap:
         """The part inside a box."""
         return replace(self, codes=self.codes[box])
 
@@ -46,7 +46,7 @@ class Coded:
         return result if result is not None and result.any() else None
 
 
-def encode(array: np.ndarray, meaning: Meaning, at: Coarsening, what: str) -> Coded:
+def encode(array: np.ndarray, meaning: ValueMap, at: Coarsening, what: str) -> GroupMap:
     """Translate the integers of a label array by their meaning.
 
     Raises HinterlandError for integers that `meaning` does not name; `what` names the file.
@@ -74,14 +74,14 @@ def encode(array: np.ndarray, meaning: Meaning, at: Coarsening, what: str) -> Co
     for value in inside:
         table[value - offset] = codes[value]
     if array.dtype == np.uint8 and np.array_equal(table, np.arange(len(table))):
-        return Coded(array, at, open_sets)  # the integers are the codes already
+        return GroupMap(array, at, open_sets)  # the integers are the codes already
     coded = table[array.astype(np.int64) - offset if offset else array]
     if (table == _UNKNOWN).any() and (coded == _UNKNOWN).any():
         _refuse(array, meaning, what)
-    return Coded(coded, at, open_sets)
+    return GroupMap(coded, at, open_sets)
 
 
-def _refuse(array: np.ndarray, meaning: Meaning, what: str) -> None:
+def _refuse(array: np.ndarray, meaning: ValueMap, what: str) -> None:
     unknown = sorted(set(np.unique(array).tolist()) - set(meaning))
     raise HinterlandError(
         f"{what} holds the label{'s' if len(unknown) > 1 else ''} "
@@ -91,7 +91,7 @@ def _refuse(array: np.ndarray, meaning: Meaning, what: str) -> None:
     )
 
 
-def decidable(coded: Coded, meaning: Meaning, what: str) -> Coded:
+def decidable(coded: GroupMap, meaning: ValueMap, what: str) -> GroupMap:
     """`coded`, if every voxel of a prediction lies in one group; HinterlandError otherwise."""
     for i, leaves in enumerate(coded.open_sets):
         if (coded.codes == len(coded.at) + i).any():
@@ -105,7 +105,7 @@ def decidable(coded: Coded, meaning: Meaning, what: str) -> Coded:
     return coded
 
 
-def named_meaning(tree: LabelTree, labels: Mapping[str, int], where: str) -> Meaning:
+def named_values(tree: LabelTree, labels: Mapping[str, int], where: str) -> ValueMap:
     """What a prediction's integers mean, from names: nodes, expressions, or `everything else`.
 
     Raises LabelError, naming the file, for names that are not in the tree.
@@ -121,11 +121,11 @@ def named_meaning(tree: LabelTree, labels: Mapping[str, int], where: str) -> Mea
             except LabelError as error:
                 raise LabelError(f"{where}: {error}") from None
     if rest is not None:
-        result[rest] = tree.every - frozenset().union(*result.values())
+        result[rest] = tree.all_leaves - frozenset().union(*result.values())
     return _disjoint(result)
 
 
-def _disjoint(meaning: dict[int, frozenset[int]]) -> Meaning:
+def _disjoint(meaning: dict[int, frozenset[int]]) -> ValueMap:
     """A name that holds others ("background" of the tree beside "lung") means what they leave."""
     result = {}
     for value, leaves in meaning.items():

@@ -47,7 +47,7 @@ def spec_from_integers(values: Sequence[int]) -> LabelSpec:
         )
     names = {0: "background", **names}
     tree = LabelTree({name: {} for name in names.values()})
-    values_of = tuple((v, tree.below(n)) for v, n in names.items())
+    values_of = tuple((v, tree.leaves_under(n)) for v, n in names.items())
     return LabelSpec(tree, {"full": Scheme("full", tree, values_of)}, {"target": tree.leaves})
 
 

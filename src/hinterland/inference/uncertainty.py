@@ -1,6 +1,7 @@
-"""Which unlabelled cases to annotate next: those on which a model's own opinions differ most.
+"""Rank unlabelled cases for annotation: first those on which a model's own predictions differ most.
 
-CVBM's outlook on active learning, for any method that has several opinions (`Method.estimates`).
+CVBM's outlook on active learning, for any method that makes several predictions of an image
+(`Method.ensemble_predictions`).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def rank_cases(
         refuse_existing(maps, cases)
     cells = run.method.cells
     rows = []
-    found = opinions(run, cases, which, options)
+    found = ensemble_predictions(run, cases, which, options)
     for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
         mean = np.mean(estimates, axis=0)
         drawn = _maps(estimates, MAPS if len(estimates) > 1 else MAPS[:1])
@@ -132,7 +133,7 @@ def write_maps(
     """
     if not overwrite:
         refuse_existing(out, cases, kinds)
-    found = opinions(run, cases, which, options)
+    found = ensemble_predictions(run, cases, which, options)
     for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
         _write(out, case, volume, geometry, _maps(estimates, kinds), overwrite)
         if tick:
@@ -147,7 +148,7 @@ def _maps(estimates: Sequence[np.ndarray], kinds: Sequence[str]) -> dict[str, np
     return {kind: make[kind]() for kind in kinds}
 
 
-def opinions(
+def ensemble_predictions(
     run: Run,
     cases: Sequence[Case],
     which: Which | None = None,
@@ -171,9 +172,12 @@ def opinions(
     for case in cases:
         volume = read_volume(case.images)
         image, _, geometry = preprocess(volume, plan)
+
+        def stacked(x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([p.float() for p in method.ensemble_predictions(networks, x)], dim=1)
+
         logs = sliding_window(
-            lambda x: torch.cat([p.float() for p in method.estimates(networks, x)], dim=1),
-            image, plan.patch_size, **vars(options),
+            stacked, image, plan.patch_size, **vars(options),
         )  # fmt: skip
         apart = np.split(logs, len(logs) // len(method.cells))
         yield case, volume, geometry, [softmax(one, axis=0) for one in apart]
@@ -203,14 +207,14 @@ def unseen(run: Run, cases: Sequence[Case]) -> tuple[Case, ...]:
     return tuple(kept)
 
 
-def count_opinions(run: Run, which: Which | None = None) -> int:
+def count_predictions(run: Run, which: Which | None = None) -> int:
     """How many opinions the method of a run, with its options, has of an image."""
     import torch
 
     plan = run.record.plan
     probe = torch.zeros(1, len(plan.channels), *plan.patch_size)
     with torch.inference_mode():
-        return len(run.method.estimates(run.networks(which), probe))
+        return len(run.method.ensemble_predictions(run.networks(which), probe))
 
 
 def map_path(folder: Path, case: Case, kind: str) -> Path:

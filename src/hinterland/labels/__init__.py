@@ -7,10 +7,10 @@ says which set of leaves each integer of a label file means. `LabelSpec` is what
 from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening, common_refinement
 from hinterland.labels.decode import decode, group_values
+from hinterland.labels.label_sets import LabelSetTable
 from hinterland.labels.parsing import CaseSettings
 from hinterland.labels.scheme import UNLABELLED, Scheme
 from hinterland.labels.spec import LabelSpec, spec_from_dataset_json
-from hinterland.labels.table import LeafSetTable
 from hinterland.labels.tree import LabelTree
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "CaseSettings",
     "Coarsening",
     "LabelError",
+    "LabelSetTable",
     "LabelSpec",
     "LabelTree",
-    "LeafSetTable",
     "Scheme",
     "common_refinement",
     "decode",

@@ -36,7 +36,7 @@ class Coarsening:
             )
         seen: dict[int, str] = {}
         for name, group in zip(self.names, self.groups, strict=True):
-            for leaf in sorted(group & self.tree.every):
+            for leaf in sorted(group & self.tree.all_leaves):
                 if leaf in seen:
                     raise LabelError(
                         f"the groups {seen[leaf]!r} and {name!r} both hold the leaf "
@@ -50,7 +50,7 @@ class Coarsening:
                 "Give every group a name of its own."
             )
         missing = [n for i, n in enumerate(self.tree.leaf_names) if i not in seen]
-        if missing or not all(g and g <= self.tree.every for g in self.groups):
+        if missing or not all(g and g <= self.tree.all_leaves for g in self.groups):
             raise LabelError(
                 f"the groups {list(self.names)} do not partition the leaves "
                 f"{list(self.tree.leaf_names)}"
@@ -70,9 +70,9 @@ class Coarsening:
         if not named:
             raise LabelError("a coarsening needs at least one group.")
         covered = frozenset().union(*(leaves for _, leaves in named))
-        other = tree.every - covered
+        other = tree.all_leaves - covered
         if other:
-            node = tree.node_of(other)
+            node = tree.node_for(other)
             single = "not " + named[0][0] if len(named) == 1 else "everything else"
             named.append((node or single, other))
         if len(named) < 2:
@@ -195,7 +195,7 @@ def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
         cells.setdefault(key, set()).add(leaf)
     given = {g: n for c in reversed(coarsenings) for n, g in zip(c.names, c.groups, strict=True)}
     groups = [frozenset(members) for members in cells.values()]
-    plain = [tree.node_of(g) or "+".join(tree.leaf_names[i] for i in sorted(g)) for g in groups]
+    plain = [tree.node_for(g) or "+".join(tree.leaf_names[i] for i in sorted(g)) for g in groups]
     names = [given.get(g, name) for g, name in zip(groups, plain, strict=True)]
     if len(set(names)) < len(names):
         names = plain

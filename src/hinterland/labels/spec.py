@@ -11,6 +11,7 @@ from typing import Any
 
 from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
+from hinterland.labels.label_sets import LabelSetTable
 from hinterland.labels.parsing import (
     CaseSettings,
     check_keys,
@@ -24,7 +25,6 @@ from hinterland.labels.parsing import (
 )
 from hinterland.labels.regions import tree_of_dataset_json
 from hinterland.labels.scheme import UNLABELLED, Scheme
-from hinterland.labels.table import LeafSetTable
 from hinterland.labels.tree import LabelTree
 
 _KEYS = (
@@ -62,9 +62,9 @@ class LabelSpec:
         return next(s for s in self.schemes.values() if s.values)
 
     @property
-    def table(self) -> LeafSetTable:
+    def label_sets(self) -> LabelSetTable:
         """The table of leaf sets that batches point into."""
-        return LeafSetTable.of(self.tree, self.schemes.values())
+        return LabelSetTable.of(self.tree, self.schemes.values())
 
     def scheme(self, name: str) -> Scheme:
         """A scheme by name; `none` is always there. LabelError otherwise."""
@@ -157,7 +157,9 @@ class LabelSpec:
             return frozenset(own) | (empty if extra else frozenset())
 
         schemes = {
-            n: Scheme(n, tree, tuple((v, moved(s, s == self.tree.every)) for v, s in sc.values))
+            n: Scheme(
+                n, tree, tuple((v, moved(s, s == self.tree.all_leaves)) for v, s in sc.values)
+            )
             for n, sc in self.schemes.items()
         }
         questions = {
@@ -225,9 +227,9 @@ class LabelSpec:
         leaf = self.tree.leaf_names
 
         def names(leaves: frozenset[int]) -> Any:
-            if leaves == self.tree.every:
+            if leaves == self.tree.all_leaves:
                 return "any"
-            return self.tree.node_of(leaves) or [leaf[i] for i in sorted(leaves)]
+            return self.tree.node_for(leaves) or [leaf[i] for i in sorted(leaves)]
 
         def nest(children: Mapping[str, Any]) -> dict[str, Any]:
             return {

@@ -166,12 +166,12 @@ class LabelTree:
             raise LabelError(f"{name!r} is not in the label tree. It has: {self._known()}")
         return name
 
-    def below(self, name: str) -> frozenset[int]:
+    def leaves_under(self, name: str) -> frozenset[int]:
         """The leaves under a node, as leaf numbers (a leaf is below itself)."""
-        return self._below[self.check(name)]
+        return self._leaves_under[self.check(name)]
 
     @cached_property
-    def _below(self) -> dict[str, frozenset[int]]:
+    def _leaves_under(self) -> dict[str, frozenset[int]]:
         found: dict[str, frozenset[int]] = {}
         for name in reversed(self.nodes):  # children before their parents
             own = [self.leaf_names.index(name)] if not self._children[name] else []
@@ -179,13 +179,13 @@ class LabelTree:
         return found
 
     @property
-    def every(self) -> frozenset[int]:
+    def all_leaves(self) -> frozenset[int]:
         """All leaf numbers: what `any` denotes."""
         return frozenset(range(len(self.leaf_names)))
 
-    def node_of(self, leaves: frozenset[int]) -> str | None:
+    def node_for(self, leaves: frozenset[int]) -> str | None:
         """The node (the lowest one) that holds exactly these leaves, if there is one."""
-        matches = [n for n in self.nodes if self.below(n) == leaves]
+        matches = [n for n in self.nodes if self.leaves_under(n) == leaves]
         return matches[-1] if matches else None
 
     @property
@@ -233,14 +233,14 @@ class LabelTree:
     def _parse_text(self, text: str) -> frozenset[int]:
         text = text.strip()
         if text in self:
-            return self.below(text)
+            return self.leaves_under(text)
         if text == "any":
-            return self.every
+            return self.all_leaves
         if text.startswith("not "):
-            return self.every - self._parse_text(text[4:])
+            return self.all_leaves - self._parse_text(text[4:])
         if "+" in text:
             return frozenset().union(*(self._parse_text(part) for part in text.split("+")))
-        return self.below(text)  # raises with the list of known names
+        return self.leaves_under(text)  # raises with the list of known names
 
     def to_dict(self) -> dict[str, Any]:
         """The nested mapping that makes an equal tree."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses import (
     PartitionLoss,
     all_sum,
@@ -62,7 +62,7 @@ class Foreground(Branch):
         self,
         on: Sequence[Coarsening],
         cells: Coarsening,
-        table: LeafSetTable,
+        table: LabelSetTable,
         batch_dice: bool = True,
     ) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Complement(Branch):
     member: Tensor
     decided: Tensor
 
-    def __init__(self, cells: Coarsening, table: LeafSetTable, batch_dice: bool = True) -> None:
+    def __init__(self, cells: Coarsening, table: LabelSetTable, batch_dice: bool = True) -> None:
         super().__init__()
         self.batch_dice = batch_dice
         member = torch.tensor(table.member(cells), dtype=torch.float32)
@@ -137,7 +137,7 @@ def make_branch(
     kind: Kind,
     on: Sequence[Coarsening],
     cells: Coarsening,
-    table: LeafSetTable,
+    table: LabelSetTable,
     batch_dice: bool = True,
 ) -> Branch:
     """The branch of a kind."""

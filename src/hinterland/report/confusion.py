@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.evaluation.masks import Coded, decidable, encode
+from hinterland.evaluation.masks import GroupMap, decidable, encode
 from hinterland.evaluation.metrics.case import available_threads, thread_map
 from hinterland.evaluation.pairing import (
     Pair,
     annotated,
     case_pairs,
     file_pairs,
-    prediction_meaning,
+    prediction_values,
     read_pair,
 )
 from hinterland.evaluation.sources import find_spec
@@ -33,7 +33,7 @@ def superclasses(at: Coarsening) -> dict[str, dict[str, list[int]]]:
     """
     tree, found = at.tree, {}
     for node in tree.nodes:
-        parts = {child: tree.below(child) for child in tree.children(node)}
+        parts = {child: tree.leaves_under(child) for child in tree.children(node)}
         inside = {c: [i for i, g in enumerate(at.groups) if g <= s] for c, s in parts.items()}
         covered = all(
             frozenset().union(*(at.groups[i] for i in inside[c])) == s for c, s in parts.items()
@@ -43,7 +43,7 @@ def superclasses(at: Coarsening) -> dict[str, dict[str, list[int]]]:
     return found
 
 
-def count_pairs(reference: Coded, prediction: Coded) -> np.ndarray:
+def count_pairs(reference: GroupMap, prediction: GroupMap) -> np.ndarray:
     """(groups, groups) int: voxels by reference (rows) and prediction (columns).
 
     Voxels on which the reference is undecided count nowhere.
@@ -77,14 +77,14 @@ def subclass_confusion(
         pairs = case_pairs(folder, references, cases, extra=True)
     known = find_spec(spec, pairs, folder)
     pairs = annotated([p.with_spec(known) for p in pairs])
-    meaning, asked = prediction_meaning(folder, known), at or known.tree.leaves
+    meaning, asked = prediction_values(folder, known), at or known.tree.leaves
 
     def work(pair: Pair) -> list[dict[str, Any]]:
         prediction, labels, _, _ = read_pair(pair)
         what = f"{pair.name}: the prediction"
         pred = decidable(encode(prediction, meaning, asked, what), meaning, what)
         scheme = known.scheme(pair.scheme)
-        ref = encode(labels, scheme.meaning, asked, f"{pair.name}: the reference")
+        ref = encode(labels, scheme.label_values, asked, f"{pair.name}: the reference")
         return [{"case": pair.name, **row} for row in confusion_rows(count_pairs(ref, pred), asked)]
 
     found = thread_map(work, pairs, threads or available_threads())

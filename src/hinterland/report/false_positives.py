@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from hinterland.data.io.volume import read_label
-from hinterland.evaluation.folders import GroupMasks, Row, each_group
-from hinterland.evaluation.masks import Coded, encode
+from hinterland.evaluation.folders import GroupMasks, Row, iterate_masks
+from hinterland.evaluation.masks import GroupMap, encode
 from hinterland.evaluation.metrics.case import Questions
 from hinterland.evaluation.metrics.overlap import millilitres
-from hinterland.evaluation.pairing import label_files, prediction_meaning
+from hinterland.evaluation.pairing import label_files, prediction_values
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 
@@ -40,7 +40,7 @@ def healthy_cases(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def locate(false_positives: np.ndarray, support: Coded) -> dict[str, int]:
+def locate(false_positives: np.ndarray, support: GroupMap) -> dict[str, int]:
     """Structure -> number of false-positive voxels in it, for every structure of `support`.
 
     Where the support label is an inner node, the structure is that node.
@@ -50,7 +50,7 @@ def locate(false_positives: np.ndarray, support: Coded) -> dict[str, int]:
     result = {name: int(counts[i]) for i, name in enumerate(at.names)}
     for i, leaves in enumerate(support.open_sets):
         code = len(at) + i
-        name = tree.node_of(leaves) or "+".join(tree.leaf_names[k] for k in sorted(leaves))
+        name = tree.node_for(leaves) or "+".join(tree.leaf_names[k] for k in sorted(leaves))
         result[name] = int(counts[code]) if code < len(counts) else 0
     return result
 
@@ -76,11 +76,11 @@ def false_positives_by_structure(
     """
     files = None if support is None else label_files(Path(support), "support structures")
 
-    def structures(masks: GroupMasks, known: LabelSpec) -> Coded:
+    def structures(masks: GroupMasks, known: LabelSpec) -> GroupMap:
         leaves = known.tree.leaves
         if files is None or support is None:
             what = f"{masks.case}: the reference"
-            return encode(masks.labels, masks.scheme.meaning, leaves, what)
+            return encode(masks.labels, masks.scheme.label_values, leaves, what)
         if masks.case not in files:
             raise HinterlandError(f"{support} has no support labels for the case {masks.case}.")
         array = read_label(files[masks.case]).array[0]
@@ -89,7 +89,7 @@ def false_positives_by_structure(
                 f"{masks.case}: the support labels have the shape {array.shape}, the reference "
                 f"{masks.labels.shape}; both must lie on one grid."
             )
-        meaning = prediction_meaning(Path(support), known)
+        meaning = prediction_values(Path(support), known)
         return encode(array, meaning, leaves, f"{masks.case}: the support labels")
 
     def rows(masks: GroupMasks, known: LabelSpec) -> list[Row]:
@@ -103,5 +103,5 @@ def false_positives_by_structure(
         ]
 
     return pd.DataFrame(
-        each_group(rows, predictions, references, spec=spec, at=at, cases=cases, threads=threads)
+        iterate_masks(rows, predictions, references, spec=spec, at=at, cases=cases, threads=threads)
     )

@@ -12,8 +12,8 @@ import pandas as pd
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.formats import is_raster
 from hinterland.data.io.volume import Volume, read_label, read_volume
-from hinterland.evaluation.masks import Meaning, encode
-from hinterland.evaluation.pairing import label_files, prediction_meaning
+from hinterland.evaluation.masks import ValueMap, encode
+from hinterland.evaluation.pairing import label_files, prediction_values
 from hinterland.labels import Coarsening, LabelError, LabelSpec, common_refinement
 from hinterland.report.confusion import (
     confusion_matrices,
@@ -87,14 +87,14 @@ class GallerySource:
         if known.label is None:
             raise HinterlandError(f"{case} has no reference label to show.")
         scheme = spec.scheme(known.scheme)
-        masks = {REFERENCE: self._mask(known.label, scheme.meaning, group)}
+        masks = {REFERENCE: self._mask(known.label, scheme.label_values, group)}
         for arm in self._arms:
             run = next(r for r in arm.runs if case in set(r.table["case"]))
             folder = run.path / "predictions"
             path = label_files(folder, "predictions").get(case)
             if path is None:
                 raise HinterlandError(f"{folder} has no prediction for {case}. Predict it again.")
-            masks[arm.name] = self._mask(path, prediction_meaning(folder, spec), group)
+            masks[arm.name] = self._mask(path, prediction_values(folder, spec), group)
         shape = masks[REFERENCE].shape
         if any(m.shape != shape for m in masks.values()) or volume.shape != shape:
             raise HinterlandError(f"{case}: image, reference and predictions differ in shape.")
@@ -172,7 +172,7 @@ class GallerySource:
                 f"the data set {self._dataset.root} has no case {name!r} any more."
             ) from None
 
-    def _mask(self, path: Path, meaning: Meaning, group: str) -> np.ndarray:
+    def _mask(self, path: Path, meaning: ValueMap, group: str) -> np.ndarray:
         coded = encode(read_label(path).array[0], meaning, self._at, str(path))
         if group not in self._at.names:
             raise HinterlandError(f"the question ({self._at}) has no class {group!r}.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hinterland.evaluation.folders import GroupMasks, Row, each_group
+from hinterland.evaluation.folders import GroupMasks, Row, iterate_masks
 from hinterland.evaluation.metrics.lesions import VOLUME_BINS_ML, match_lesions
 from hinterland.labels import LabelSpec
 from hinterland.types import Case
@@ -31,7 +31,7 @@ def lesion_table(
         ]
 
     columns = ["case", "class", "coarsening", "volume", "found", "dice"]
-    return pd.DataFrame(each_group(rows, predictions, references, **options), columns=columns)
+    return pd.DataFrame(iterate_masks(rows, predictions, references, **options), columns=columns)
 
 
 def sensitivity_by_volume(

@@ -99,10 +99,10 @@ def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Of each case, the panels of one slice, (y, x) arrays."""
     from hinterland.data.io.volume import read_label
     from hinterland.data.sampling.label_sets import foreground_values
-    from hinterland.inference.uncertainty import disagreement, opinions, uncertainty
+    from hinterland.inference.uncertainty import disagreement, ensemble_predictions, uncertainty
 
     cells, found = run.method.cells, []
-    for case, volume, geometry, estimates in opinions(run, cases):
+    for case, volume, geometry, estimates in ensemble_predictions(run, cases):
         assert case.label is not None
         label = read_label(case.label).array[0]
         spec = run.record.spec

@@ -55,7 +55,7 @@ def grow(spec: LabelSpec, nodes: Sequence[str]) -> Grown:
 
     larger = LabelTree(nest(tree.roots), remainder=remainder, virtual=tree.virtual - {old})
     place = {
-        i: larger.below(n) if n != old else larger.below(remainder)
+        i: larger.leaves_under(n) if n != old else larger.leaves_under(remainder)
         for i, n in enumerate(tree.leaf_names)
     }
     place[tree.leaf_names.index(old)] |= frozenset(larger.leaf_names.index(n) for n in new)

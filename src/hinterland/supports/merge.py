@@ -86,7 +86,7 @@ class Integers:
     ) -> None:
         """spec: the grown specification; schemes: those of the cases that are worked on."""
         self.spec, self.nodes, self.lesions = spec, tuple(nodes), lesions
-        self.leaves = tuple(spec.tree.below(n) for n in nodes)
+        self.leaves = tuple(spec.tree.leaves_under(n) for n in nodes)
         self._given: dict[Leaves, int] = {}
         self._used = {v for s in spec.schemes.values() for v, _ in s.values} | {0}
         seen = frozenset().union(*self.leaves)
@@ -102,8 +102,8 @@ class Integers:
     def annotation(self, scheme: str) -> dict[int, Leaves]:
         """Integer -> leaves of a scheme; an unlabelled case is 0 (anything) everywhere."""
         if scheme == UNLABELLED:
-            return {0: self.spec.tree.every}
-        return dict(self.spec.scheme(scheme).meaning)
+            return {0: self.spec.tree.all_leaves}
+        return dict(self.spec.scheme(scheme).label_values)
 
     def _integer(self, leaves: Leaves) -> int:
         if leaves not in self._given:
@@ -117,7 +117,7 @@ class Integers:
             return None  # where nothing is seen it will mean less
         schemes = self.spec.schemes.values()
         for value in sorted({v for s in schemes for v, _ in s.values} - {0}):
-            if all(s.meaning.get(value, leaves) == leaves for s in schemes):
+            if all(s.label_values.get(value, leaves) == leaves for s in schemes):
                 return value
         return None
 

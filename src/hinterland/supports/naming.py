@@ -122,7 +122,7 @@ def dataset_json(content: Mapping[str, Any], scheme: Scheme) -> dict[str, Any]:
     labels: dict[str, int] = {}
     for value, leaves in sorted(scheme.values, key=lambda pair: pair[0]):
         name = "background" if value == 0 else name_of(scheme, leaves)
-        if value and (leaves == scheme.tree.every or value == ignored):
+        if value and (leaves == scheme.tree.all_leaves or value == ignored):
             name = "ignore"
         labels[name if name not in labels else f"{name} {value}"] = value
     return {**content, "labels": labels}
@@ -131,7 +131,7 @@ def dataset_json(content: Mapping[str, Any], scheme: Scheme) -> dict[str, Any]:
 def name_of(scheme: Scheme, leaves: frozenset[int]) -> str:
     """The node that holds exactly these leaves, or their names joined by +."""
     tree = scheme.tree
-    return tree.node_of(leaves) or "+".join(tree.leaf_names[i] for i in sorted(leaves))
+    return tree.node_for(leaves) or "+".join(tree.leaf_names[i] for i in sorted(leaves))
 
 
 def image_labels_file(dataset: Dataset, labels: Path | None) -> Path | None:

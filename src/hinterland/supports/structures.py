@@ -66,7 +66,7 @@ def check_nodes(structures: Sequence[Structure], spec: LabelSpec) -> None:
         if structure.node not in tree:
             LabelTree({structure.node: {}, "_": {}})  # LabelError where it cannot name a class
             continue
-        leaves = tree.below(structure.node)
+        leaves = tree.leaves_under(structure.node)
         advice = f"Give it a node of its own: --structures {structure.sources[0]}=NAME."
         if leaves <= lesions:
             raise HinterlandError(
@@ -84,9 +84,9 @@ def check_nodes(structures: Sequence[Structure], spec: LabelSpec) -> None:
 def not_supports(spec: LabelSpec, names: Sequence[str]) -> set[str]:
     """Those of `names` that are the target or the background here: no glob picks them."""
     tree, lesions = spec.tree, lesion_leaves(spec)
-    return {n for n in names if n in tree and (tree.below(n) <= lesions or n == tree.remainder)} | (
-        {"background"} & set(names)
-    )
+    return {
+        n for n in names if n in tree and (tree.leaves_under(n) <= lesions or n == tree.remainder)
+    } | ({"background"} & set(names))
 
 
 def lesion_leaves(spec: LabelSpec) -> frozenset[int]:

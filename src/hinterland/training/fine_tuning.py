@@ -21,7 +21,7 @@ FINE_TUNING = 0.1
 """Share of the recipe's learning rate: 1e-3 instead of 1e-2 for nnU-Net's SGD, as in paper 1."""
 
 
-def follow(source: Run, config: TrainConfig, plan: Plan) -> tuple[TrainConfig, Plan]:
+def inherit_settings(source: Run, config: TrainConfig, plan: Plan) -> tuple[TrainConfig, Plan]:
     """Settings and plan of a run that goes on from `source`, as far as they were left open.
 
     Network, its options and deep supervision are the source's; preprocessing and topology, which

@@ -22,12 +22,12 @@ from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import hardware, process_rank, versions
-from hinterland.training.fine_tuning import follow, start_from
+from hinterland.training.fine_tuning import inherit_settings, start_from
 from hinterland.training.optimisers import refuse_unknown_optimisers
 from hinterland.training.record import RunRecord, record_of
 from hinterland.training.run import Run
 from hinterland.training.supervision import split_cases
-from hinterland.training.trainer import INITIAL, Report, Trainer, setting_of, streams_of_run
+from hinterland.training.trainer import INITIAL, Report, Trainer, build_context, streams_of_run
 from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def train(
     path = Path(out)
     source = None if init_from is None else Run(Path(init_from))
     if source:
-        config, plan = follow(source, config, plan)
+        config, plan = inherit_settings(source, config, plan)
     if process_rank() == 0:
         _check_room(path, overwrite)
         dataset, splits = split_cases(dataset, fold, config.seed, labelled, fine, naive)
@@ -180,17 +180,17 @@ def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
 
     The networks as training will begin with them.
     """
-    setting, method = setting_of(record), record.make_method()
+    context, method = build_context(record), record.make_method()
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask
-    build_regularisers(record.train.regularisers, setting, method)
+    build_regularisers(record.train.regularisers, context, method)
     refuse_unknown_optimisers(record.train, method.phases())
     try:
-        networks = method.build(setting)
+        networks = method.build(context)
     except (TypeError, ValueError) as error:
         raise HinterlandError(
-            f"network_options {dict(setting.network_options)}: {error}. Expected options of "
-            f"{setting.network}, such as features and norm."
+            f"network_options {dict(context.network_options)}: {error}. Expected options of "
+            f"{context.network}, such as features and norm."
         ) from None
     if source:
         start_from(source, networks, method)

@@ -21,8 +21,8 @@ from hinterland.data.sampling.label_sets import foreground_values
 from hinterland.data.sampling.patches import PatchDataset, collate
 from hinterland.data.sampling.sampler import StepSampler, Stream
 from hinterland.inference.volumes import Predictor, WindowOptions
-from hinterland.methods import Method, Setting
-from hinterland.methods.regularisers.image_label import BagTerm
+from hinterland.methods import BuildContext, Method
+from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.batch_composition import streams_for
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
@@ -73,9 +73,9 @@ class Trainer:
         self.accelerator = resolve_accelerator(self.config.accelerator)
         self.precision = resolve_precision(self.config.precision, self.accelerator)
         self.recipe = resolve_recipe(self.config)
-        self.setting = setting_of(record)
-        self.networks = self.method.build(self.setting)
-        self.regularisers = build_regularisers(self.config.regularisers, self.setting, self.method)
+        self.context = build_context(record)
+        self.networks = self.method.build(self.context)
+        self.regularisers = build_regularisers(self.config.regularisers, self.context, self.method)
         self.streams = streams_of_run(record, dataset, prepared)
         self.position = Position()
         self._states: dict[str, Any] | None = None
@@ -131,11 +131,11 @@ class Trainer:
         self.position = Position(index + 1, 0, None)
         self._states = None
 
-    def _bag_term(self) -> BagTerm | None:
+    def _bag_term(self) -> ImageLabelLoss | None:
         """The term for positive image labels, where a training case has one."""
         positive = any(1 in labels.values() for labels in self.record.image_labels.values())
         wanted = positive and self.config.bag_weight > 0
-        return BagTerm(self.method.cells, self.setting.table) if wanted else None
+        return ImageLabelLoss(self.method.cells, self.context.label_sets) if wanted else None
 
     def _lightning(self, steps: int) -> L.Trainer:
         left = max(steps - self.position.step, 0)
@@ -174,13 +174,13 @@ class Trainer:
     def _validate(
         self, engine: Engine
     ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-        """Scores and sureness of all validation cases; each process predicts its share."""
+        """Scores and confidence of all validation cases; each process predicts its share."""
         trainer = engine.trainer
         cases = self.record.cases(self.dataset, "val")[trainer.global_rank :: trainer.world_size]
         self.networks.eval()
         found = validate(
             self.predictor(engine.device, mirror=False), cases, self.prepared, self.spec,
-            self.setting.table, self.spec.target,
+            self.context.label_sets, self.spec.target,
         )  # fmt: skip
         self.networks.train()
         if trainer.world_size > 1:
@@ -248,7 +248,7 @@ class _Loaders(L.LightningDataModule):
         patches = PatchDataset(
             record.cases(owner.dataset, "train"),
             owner.prepared,
-            owner.setting.table,
+            owner.context.label_sets,
             schemes,
             streams,
             augment(record.plan, config.data.augmentation),
@@ -306,14 +306,14 @@ def _bags(record: RunRecord, cases: Sequence[Case], prepared: Prepared) -> froze
     )
 
 
-def setting_of(record: RunRecord) -> Setting:
+def build_context(record: RunRecord) -> BuildContext:
     """What the method of a run is built for."""
     config = record.train
     supervision = config.deep_supervision
-    return Setting(
+    return BuildContext(
         plan=record.plan,
         spec=record.spec,
-        table=record.spec.table,
+        label_sets=record.spec.label_sets,
         network=config.network,
         network_options=config.network_options,
         deep_supervision=resolve_recipe(config).deep_supervision

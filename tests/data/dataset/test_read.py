@@ -127,7 +127,7 @@ def test_plain_folders(foreground: int, tmp_path: Path) -> None:
     assert not data.spacing_known  # pictures know no millimetres
     spec = data.labels
     assert spec.tree.leaf_names == ("background", "foreground")
-    assert spec.scheme("full").meaning == {0: frozenset({0}), foreground: frozenset({1})}
+    assert spec.scheme("full").label_values == {0: frozenset({0}), foreground: frozenset({1})}
     assert spec.target.names == ("background", "foreground")
 
 

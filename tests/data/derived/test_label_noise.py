@@ -57,7 +57,7 @@ def test_nothing_to_bend():
 
 def test_a_data_set_with_noisy_supports_in_some_cases(tmp_path):
     data = read_dataset(make_phantoms(tmp_path / "data", cases=(2, 0, 1), size=24))
-    target = data.labels.tree.below("lesion")
+    target = data.labels.tree.leaves_under("lesion")
     assert support_values(data.labels.scheme("full"), target) == ([1, 2, 3, 4], [5])
     noisy = with_noisy_supports(data, [data.cases[0].name], 0.7, 0, tmp_path / "noise")
     assert noisy.cases[1:] == data.cases[1:]

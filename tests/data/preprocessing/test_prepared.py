@@ -43,7 +43,7 @@ def dataset(tmp_path) -> Dataset:
     root.mkdir()
     tree = LabelTree({name: {} for name in ("background", "a", "b", "c")})
     values = {0: "background", 1: "a", 2: "b", 7: "c"}
-    full = Scheme("full", tree, tuple((v, tree.below(n)) for v, n in values.items()))
+    full = Scheme("full", tree, tuple((v, tree.leaves_under(n)) for v, n in values.items()))
     spec = LabelSpec(tree, {"full": full}, {"leaves": tree.leaves})
     cases = tuple(write_case(root, f"case{i}", i) for i in range(4))
     return Dataset(root, cases, spec, ("MR",), "phantoms")

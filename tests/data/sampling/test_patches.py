@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.cropping import cut, foreground_voxel, patch_corner
-from hinterland.data.sampling.label_sets import RowLookup, foreground_values
+from hinterland.data.sampling.label_sets import LabelSetLookup, foreground_values
 from hinterland.data.sampling.patches import PatchDataset, collate
 from hinterland.data.sampling.sampler import (
     SampleKey,
@@ -35,7 +35,7 @@ SPEC = LabelSpec.from_dict(
         },
     }
 )
-TABLE = SPEC.table
+TABLE = SPEC.label_sets
 SHAPE = (20, 22, 24)
 
 
@@ -337,22 +337,22 @@ def test_unlabelled_cases_say_nothing_even_if_a_label_is_prepared(hidden):
 
 def test_a_scheme_without_a_file_fills_the_image_with_its_only_value():
     """An image known to hold no lesion: every voxel is background, padding stays unknown."""
-    healthy = SPEC.scheme("none").without(SPEC.tree.below("lesion"), "healthy")
+    healthy = SPEC.scheme("none").without(SPEC.tree.leaves_under("lesion"), "healthy")
     spec = SPEC.with_schemes(healthy)
     known = [Case("c0", (Path("i"),), None, scheme="healthy")]
     data = PatchDataset(
-        known, {"c0": Arrays(volume(0).image, None)}, spec.table, spec.schemes,
+        known, {"c0": Arrays(volume(0).image, None)}, spec.label_sets, spec.schemes,
         (Stream("u", ("c0",), 1),), augment(a_plan((32, 22, 24)), "none"), seed=0, foreground={},
     )  # fmt: skip
     item = data[SampleKey(0, 0, 0, True)]
-    row = spec.table.rows(healthy)[0]
+    row = spec.label_sets.rows(healthy)[0]
     assert (item.annotation[6:26] == row).all()
     assert (item.annotation[:6] == 0).all()
     assert item.labelled
 
 
 def test_unnamed_value_is_refused_by_name():
-    lookup = RowLookup(TABLE, SPEC.scheme("full"))
+    lookup = LabelSetLookup(TABLE, SPEC.scheme("full"))
     np.testing.assert_array_equal(lookup(np.array([-1, 0, 1, 2], np.int16), "c"), [0, 1, 2, 3])
     for value in (5, -2):
         with pytest.raises(HinterlandError, match=rf"'c3'.*\[{value}\].*full"):
@@ -428,7 +428,7 @@ def test_phantoms_through_preprocessing_to_batches(tmp_path):
     prepared = prepare(phantoms, plan, cache_dir=tmp_path / "cache", workers=0)
     spec = phantoms.labels
     data = PatchDataset(
-        phantoms.cases, prepared, spec.table, spec.schemes,
+        phantoms.cases, prepared, spec.label_sets, spec.schemes,
         (Stream("labelled", tuple(c.name for c in phantoms.train), 2),), augment(plan), seed=0,
         foreground={n: foreground_values(s, spec.target) for n, s in spec.schemes.items()},
     )  # fmt: skip
@@ -436,5 +436,5 @@ def test_phantoms_through_preprocessing_to_batches(tmp_path):
         assert batch.image.shape == (2, 1, 16, 16, 16)
         assert torch.isfinite(batch.image).all()
         assert batch.labelled.all()
-        names = {spec.table.schemes[r] for r in batch.annotation.unique().tolist()}
+        names = {spec.label_sets.schemes[r] for r in batch.annotation.unique().tolist()}
         assert names <= {"", "full"}

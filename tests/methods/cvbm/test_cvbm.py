@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from cvbm_phantoms import FOUR, PRE, SELF, TWO, batch_of, setting_of
+from cvbm_phantoms import FOUR, PRE, SELF, TWO, batch_of, build_context
 from torch.utils.flop_counter import FlopCounterMode
 
 from hinterland.export.nnunet_weights import shape_of
@@ -29,12 +29,12 @@ from hinterland.types import HinterlandError, Progress
 def test_complement_labels_of_two_and_four_classes():
     """Eq. 1: Y_bg = 1 - Y. Eq. 2: the one-hot of every class, inverted."""
     leaves = TWO.tree.leaves
-    y, decided = Complement(leaves, TWO.table).targets(torch.tensor([[[1, 2]]]))
+    y, decided = Complement(leaves, TWO.label_sets).targets(torch.tensor([[[1, 2]]]))
     assert y[0, :, 0].T.tolist() == [[0, 1], [1, 0]]
     assert decided.all()
     leaves = FOUR.tree.leaves
     truth = torch.tensor([[[1, 2], [3, 4]]])
-    y, decided = Complement(leaves, FOUR.table).targets(truth)
+    y, decided = Complement(leaves, FOUR.label_sets).targets(truth)
     order = [leaves.names.index(n) for n in ("rest", "lung", "infection", "organ")]
     one_hot = F.one_hot(truth - 1, 4).movedim(-1, 1)
     assert torch.equal(y[:, order], 1 - one_hot.float())
@@ -44,8 +44,8 @@ def test_complement_labels_of_two_and_four_classes():
 
 def test_partial_labels_decide_only_what_their_scheme_names():
     leaves = FOUR.tree.leaves
-    row = FOUR.table.rows(FOUR.schemes["partial"])
-    branch = Complement(leaves, FOUR.table)
+    row = FOUR.label_sets.rows(FOUR.schemes["partial"])
+    branch = Complement(leaves, FOUR.label_sets)
     y, decided = branch.targets(torch.tensor([[[row[0], row[2], 0]]]))
     named = {n: decided[0, i, 0].tolist() for i, n in enumerate(leaves.names)}
     assert named == {
@@ -59,7 +59,7 @@ def test_complement_loss_is_binary_dice_and_cross_entropy():
     torch.manual_seed(0)
     rows = torch.randint(1, 5, (2, 5, 4))
     logits = torch.randn(2, 4, 5, 4)
-    branch = Complement(FOUR.tree.leaves, FOUR.table)
+    branch = Complement(FOUR.tree.leaves, FOUR.label_sets)
     y = branch.targets(rows)[0].numpy()
     q = logits.sigmoid().numpy()
     bce = -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
@@ -71,7 +71,7 @@ def test_complement_loss_is_binary_dice_and_cross_entropy():
 
 def test_two_class_sigmoids_can_sum_to_one_with_the_foreground_and_the_softmax_cannot():
     """The constraint of section III-D: foreground and background probabilities sum to 1."""
-    leaves, table = FOUR.tree.leaves, FOUR.table
+    leaves, table = FOUR.tree.leaves, FOUR.label_sets
     p = torch.tensor([0.7, 0.1, 0.15, 0.05]).view(1, 4, 1)
     assert torch.allclose(Complement(leaves, table).estimate(torch.logit(1 - p)), p)
     # Under a softmax the outputs sum to 1, complements must sum to K - 1 = 3.
@@ -83,14 +83,14 @@ def test_two_class_sigmoids_can_sum_to_one_with_the_foreground_and_the_softmax_c
 
 def test_softmax_complement_never_reaches_its_target():
     """Cross entropy with K - 1 labels of 1 is at least (K - 1) log(K - 1), reached at 1/(K - 1)."""
-    branch = SoftmaxComplement(FOUR.tree.leaves, FOUR.table)
+    branch = SoftmaxComplement(FOUR.tree.leaves, FOUR.label_sets)
     rows = torch.full((1, 1, 3), 3)
     y, _ = branch.targets(rows)
     best = torch.where(y > 0, 20.0, -20.0)
     dice = 2 * (1 / 3) / (1 / 3 + 1)  # of the three classes that are there; 1 of the absent one
     ce = float(branch(best, rows)) - (1 - (3 * dice + 1) / 4)
     assert ce == pytest.approx(3 * math.log(3), abs=0.02)
-    assert float(Complement(FOUR.tree.leaves, FOUR.table)(best, rows)) < 1e-3  # sigmoids do
+    assert float(Complement(FOUR.tree.leaves, FOUR.label_sets)(best, rows)) < 1e-3  # sigmoids do
 
 
 # ---------------------------------------------------------------------------- the terms
@@ -103,25 +103,25 @@ def forward(student, image):
 
 @pytest.mark.parametrize("supervision", [False, True])
 def test_pre_training_is_equations_5_to_7(supervision):
-    setting = setting_of(FOUR, deep_supervision=supervision)
+    context = build_context(FOUR, deep_supervision=supervision)
     method = make_method("cvbm", FOUR, ("leaves",))
-    networks = method.build(setting)
-    batch = batch_of(setting)
+    networks = method.build(context)
+    batch = batch_of(context)
     torch.manual_seed(7)
     found = method.losses(networks, batch, PRE)
     assert set(found.terms) == {"fg", "fg_u", "bg", "bg_u", "mix", "mix_u"}
     assert set(found.weights.values()) == {1.0}
 
     torch.manual_seed(7)
-    keep = box_mask(setting.plan.patch_size)
+    keep = box_mask(context.plan.patch_size)
     a, b = halves(batch)
     m = keep.float()
     image_a = a.image * m + b.image * (1 - m)
     image_b = a.image * (1 - m) + b.image * m
     first, second, mixed = forward(networks["student"], torch.cat([image_a, image_b]))
     leaves, n = FOUR.tree.leaves, len(a)
-    fg = Foreground((leaves,), leaves, FOUR.table)
-    bg = Complement(leaves, FOUR.table)
+    fg = Foreground((leaves,), leaves, FOUR.label_sets)
+    bg = Complement(leaves, FOUR.label_sets)
     inside, outside = keep.long(), (~keep).long()
     for name, branch, levels in (("fg", fg, first), ("bg", bg, second), ("mix", fg, [mixed])):
         one = [level[:n] for level in levels]
@@ -135,13 +135,13 @@ def test_pre_training_is_equations_5_to_7(supervision):
 
 
 def test_self_training_is_equations_17_to_20():
-    setting = setting_of(FOUR, deep_supervision=False)
+    context = build_context(FOUR, deep_supervision=False)
     method = make_method("cvbm", FOUR, ("leaves",), {"alpha": 0.3})
-    networks = method.build(setting)
-    batch = batch_of(setting, labelled=2, unlabelled=2)
+    networks = method.build(context)
+    batch = batch_of(context, labelled=2, unlabelled=2)
     # A teacher whose decoders differ from the student's, and from each other.
     networks["teacher"].load_state_dict(
-        method.build(replace(setting, seed=2))["student"].state_dict()
+        method.build(replace(context, seed=2))["student"].state_dict()
     )
     torch.manual_seed(7)
     found = method.losses(networks, batch, SELF)
@@ -150,7 +150,7 @@ def test_self_training_is_equations_17_to_20():
     assert found.weights["bcl"] == pytest.approx(0.1 * math.exp(-5 * 0.25))
 
     torch.manual_seed(7)
-    m = box_mask(setting.plan.patch_size).float()
+    m = box_mask(context.plan.patch_size).float()
     x_l, x_u = batch.image[:2], batch.image[2:]
     image = torch.cat([x_l * m + x_u * (1 - m), x_l * (1 - m) + x_u * m])
     first, second, mixed = forward(networks["student"], image)
@@ -167,7 +167,7 @@ def test_self_training_is_equations_17_to_20():
     kept = {name: keep_largest(c, FOUR.tree.leaves.background) for name, c in cells.items()}
     assert (kept["fg"] != kept["bg"]).float().mean() > 0.1
     assert all((kept[name] != cells[name]).any() for name in cells)
-    leaves, table = FOUR.tree.leaves, networks["pseudo"].table
+    leaves, table = FOUR.tree.leaves, networks["pseudo"].label_sets
     branches = {"fg": Foreground((leaves,), leaves, table), "bg": Complement(leaves, table)}
     y_l, inside, outside = batch.annotation[:2], m.long(), (1 - m).long()
     for name, levels in (("fg", first), ("bg", second)):
@@ -192,10 +192,10 @@ def test_self_training_is_equations_17_to_20():
 
 
 def test_code_schedules():
-    setting = setting_of(TWO)
+    context = build_context(TWO)
     method = make_method("cvbm", TWO, (), {"consistency": 1.0, "ramp": "none"})
-    networks = method.build(setting)
-    losses = method.losses(networks, batch_of(setting, 2, 2), SELF)
+    networks = method.build(context)
+    losses = method.losses(networks, batch_of(context, 2, 2), SELF)
     assert losses.weights["bcl"] == 1.0
 
 
@@ -208,11 +208,11 @@ OFF = {"alpha": 0.0, "consistency": 0.0, "cutmix": False, "background_weight": 0
 )  # the last one has batch norms
 def test_without_all_that_is_its_own_it_is_supervised_training(network, dims):
     """alpha = lambda = 0, no mixing, background weight 0: the same losses, at every step."""
-    setting = setting_of(FOUR, dims, network)
+    context = build_context(FOUR, dims, network)
     on, own = ("leaves", "target"), OFF
     method, plain = make_method("cvbm", FOUR, on, own), make_method("supervised", FOUR, on)
     assert isinstance(plain, Supervised)
-    one, other = method.build(setting), plain.build(setting)
+    one, other = method.build(context), plain.build(context)
     for module in (*one.modules(), *other.modules()):
         if isinstance(module, DROPOUT):
             module.p = 0.0
@@ -222,7 +222,7 @@ def test_without_all_that_is_its_own_it_is_supervised_training(network, dims):
     for step in range(6):
         phase = "pre-train" if step < 3 else "self-train"
         progress = Progress(phase, step, 6)
-        full = batch_of(setting, 0 if step < 3 else 2, 2, seed=step)
+        full = batch_of(context, 0 if step < 3 else 2, 2, seed=step)
         losses = method.losses(one, full, progress)
         expected = plain.losses(other, full.stream("labelled"), progress)
         assert torch.allclose(losses.total, expected.total, rtol=1e-6)
@@ -250,9 +250,9 @@ def test_what_is_learnt_from_unlabelled_images():
 
 
 def test_teacher_follows_exactly():
-    setting = setting_of(TWO)
+    context = build_context(TWO)
     method = CVBM((TWO.target,), ema=0.9)
-    networks = method.build(setting)
+    networks = method.build(context)
     student, teacher = networks["student"], networks["teacher"]
     assert not any(p.requires_grad for p in teacher.parameters())
     with torch.no_grad():
@@ -272,13 +272,13 @@ def test_teacher_follows_exactly():
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_the_teacher_predicts_in_the_mode_asked_for(mode):
-    setting = setting_of(TWO, network="unet-ssl4mis")
+    context = build_context(TWO, network="unet-ssl4mis")
     method = make_method("cvbm", TWO, (), {"teacher": mode})
-    networks = method.build(setting).train()
+    networks = method.build(context).train()
     seen = []
     networks["teacher"].register_forward_hook(lambda m, *_: seen.append(m.training))
     before = {k: v.clone() for k, v in networks["teacher"].named_buffers()}
-    losses = method.losses(networks, batch_of(setting, 2, 2), SELF)
+    losses = method.losses(networks, batch_of(context, 2, 2), SELF)
     assert seen == [mode == "train"]
     assert losses.total.requires_grad
     assert networks["teacher"].training
@@ -307,10 +307,10 @@ VARIANTS = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_learns_and_predicts(variant):
-    setting = setting_of(FOUR)
+    context = build_context(FOUR)
     method = make_method("cvbm", FOUR, ("leaves",), VARIANTS[variant])
-    networks = method.build(setting)
-    batch = batch_of(setting, 2, 2)
+    networks = method.build(context)
+    batch = batch_of(context, 2, 2)
     optimiser = torch.optim.Adam(method.parameters(networks, "main"), 0.01)
     for progress, share in ((PRE, batch.stream("labelled")), (SELF, batch)):
         totals = []
@@ -330,7 +330,9 @@ def test_every_variant_learns_and_predicts(variant):
     if method.output == "foreground":
         deployed = require_split(method.deployed(networks), "a test")
         assert torch.allclose(deployed(batch.image).softmax(dim=1), p, atol=1e-5)
-        taps = deployed.taps(features := deployed.encode(batch.image), deployed.decode(features))
+        taps = deployed.feature_maps(
+            features := deployed.encode(batch.image), deployed.decode(features)
+        )
         assert taps.keys() == networks["student"](batch.image).features.keys()
 
 
@@ -338,18 +340,18 @@ def test_every_variant_learns_and_predicts(variant):
 def test_what_is_no_plain_network_is_not_exported_as_one(complement):
     options = {"views": "dual-background", "complement": complement}
     method = make_method("cvbm", FOUR, ("leaves",), options)
-    weights = method.deployed(method.build(setting_of(FOUR))).state_dict()
+    weights = method.deployed(method.build(build_context(FOUR))).state_dict()
     with pytest.raises(HinterlandError, match="complement classes"):
         shape_of(weights)
 
 
 def test_regularisers_see_the_ground_truth_and_no_pseudo_label():
-    setting = setting_of(FOUR)
+    context = build_context(FOUR)
     method = make_method("cvbm", FOUR, ("leaves",))
-    networks = method.build(setting)
-    (view,) = method.losses(networks, batch_of(setting, 2, 2), SELF).views
+    networks = method.build(context)
+    (view,) = method.losses(networks, batch_of(context, 2, 2), SELF).views
     assert view.annotation is not None
-    assert view.annotation.max() < len(FOUR.table)
+    assert view.annotation.max() < len(FOUR.label_sets)
     inside = (view.annotation > 0).sum(dim=(1, 2))
     edge = int(2 / 3 * 16)
     assert inside.tolist() == [16**2 - edge**2] * 2 + [edge**2] * 2
@@ -379,17 +381,17 @@ def test_options_that_cannot_be_meant_are_refused(options, words):
 )
 def test_the_deployed_network_is_the_plain_one(network, dims):
     """Same type, names, shapes and number of parameters: same cost."""
-    setting = setting_of(TWO, dims, network)
+    context = build_context(TWO, dims, network)
     method = make_method("cvbm", TWO)
-    networks = method.build(setting).eval()
+    networks = method.build(context).eval()
     plain = create(
-        network, setting.plan, 2, setting.deep_supervision, **setting.network_options
+        network, context.plan, 2, context.deep_supervision, **context.network_options
     ).eval()
     deployed = method.deployed(networks)
     assert type(deployed) is type(plain)
     shapes = {n: v.shape for n, v in plain.state_dict().items()}
     assert {n: v.shape for n, v in deployed.state_dict().items()} == shapes
-    image = torch.randn(1, 1, *setting.plan.patch_size)
+    image = torch.randn(1, 1, *context.plan.patch_size)
     assert torch.allclose(
         deployed(image).softmax(dim=1), method.probabilities(networks, image), atol=1e-6
     )

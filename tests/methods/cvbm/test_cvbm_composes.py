@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from cvbm_phantoms import FOUR, SELF, batch_of, setting_of
+from cvbm_phantoms import FOUR, SELF, batch_of, build_context
 
-from hinterland.methods import Setting, make_method
+from hinterland.methods import BuildContext, make_method
 from hinterland.types import Batch
 
 
-def partly_labelled(setting: Setting) -> Batch:
+def partly_labelled(context: BuildContext) -> Batch:
     """Two labelled items, of which the second has the scheme `partial`, and two unlabelled."""
-    batch = batch_of(setting, 2, 2)
+    batch = batch_of(context, 2, 2)
     rows = batch.annotation.clone()
-    partial = FOUR.table.rows(FOUR.schemes["partial"])
+    partial = FOUR.label_sets.rows(FOUR.schemes["partial"])
     lookup = torch.tensor([0, partial[0], partial[0], partial[2], partial[3]])
     rows[1] = lookup[rows[1]]
     return replace(batch, annotation=rows)
@@ -23,11 +23,11 @@ def partly_labelled(setting: Setting) -> Batch:
 
 def test_it_composes_with_a_sub_divided_background_and_partial_labels():
     """BackSplit + CVBM, some labelled cases with lung and rest as one background."""
-    setting = setting_of(FOUR, deep_supervision=False)
+    context = build_context(FOUR, deep_supervision=False)
     method = make_method("cvbm", FOUR, ("leaves", "target"), {"alpha": 0.0, "consistency": 0.0})
     assert method.cells.names == FOUR.tree.leaves.names  # the background stays divided
-    networks = method.build(setting)
-    batch = partly_labelled(setting)
+    networks = method.build(context)
+    batch = partly_labelled(context)
     student = networks["student"]
     order = FOUR.tree.leaves.names
     lung, rest = order.index("lung"), order.index("rest")
@@ -50,9 +50,9 @@ def test_it_composes_with_a_sub_divided_background_and_partial_labels():
 
 
 def test_it_learns_from_mixed_granularity():
-    setting = setting_of(FOUR)
+    context = build_context(FOUR)
     method = make_method("cvbm", FOUR, ("leaves", "target"))
-    networks, batch = method.build(setting), partly_labelled(setting)
+    networks, batch = method.build(context), partly_labelled(context)
     optimiser = torch.optim.Adam(method.parameters(networks, "main"), 0.01)
     totals = []
     for _ in range(20):

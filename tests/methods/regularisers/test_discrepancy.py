@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from contract_cases import SPEC, batch_for, setting_for
+from contract_cases import SPEC, batch_for, context_for
 
 from hinterland.methods import Method, make_method
 from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy, make_discrepancy
@@ -23,14 +23,14 @@ LATE = Progress("train", 90, 100)
 
 def build(method: Method | None = None, dims: int = 2, **options: object) -> FeatureDiscrepancy:
     method = method or make_method("supervised", SPEC)
-    return make_discrepancy(setting_for(dims), method, **options)  # type: ignore[arg-type]
+    return make_discrepancy(context_for(dims), method, **options)  # type: ignore[arg-type]
 
 
 def views_of(method: Method, dims: int = 2):
-    setting = setting_for(dims)
-    networks = method.build(setting)
+    context = context_for(dims)
+    networks = method.build(context)
     phase = method.phases()[-1]
-    losses = method.losses(networks, batch_for(phase, setting), Progress(phase.name, 90, 100))
+    losses = method.losses(networks, batch_for(phase, context), Progress(phase.name, 90, 100))
     return networks, losses.views
 
 
@@ -46,7 +46,7 @@ def toy_view(rows: torch.Tensor, seed: int = 0, **changes: object) -> View:
 
 
 def toy_rows(n: int = 4) -> torch.Tensor:
-    return batch_for(make_method("supervised", SPEC).phases()[0], setting_for(2)).annotation.repeat(
+    return batch_for(make_method("supervised", SPEC).phases()[0], context_for(2)).annotation.repeat(
         2, 1, 1
     )[:n]
 
@@ -179,7 +179,7 @@ def test_layers_are_chosen_by_name_or_part():
 def test_settings_that_cannot_be_meant_are_refused(options, message):
     with pytest.raises(HinterlandError, match=message):
         build_regularisers(
-            {"discrepancy": options}, setting_for(2), make_method("supervised", SPEC)
+            {"discrepancy": options}, context_for(2), make_method("supervised", SPEC)
         )
 
 
@@ -203,14 +203,14 @@ def test_it_composes_with_methods_and_reaches_every_layer(name, dims):
 
 def test_engine_adds_its_terms_to_the_methods():
     method = make_method("backsplit", SPEC)
-    setting, phase = setting_for(2), method.phases()[0]
-    regularisers = build_regularisers({"discrepancy": {"warm_start": 0.0}}, setting, method)
+    context, phase = context_for(2), method.phases()[0]
+    regularisers = build_regularisers({"discrepancy": {"warm_start": 0.0}}, context, method)
     engine = Engine(
-        method, method.build(setting), regularisers, phase, index=0, steps=100, start=0, offset=0,
+        method, method.build(context), regularisers, phase, index=0, steps=100, start=0, offset=0,
         recipe=recipe("unet"), config=make_config({}), optimiser_states=None,
         write=lambda *_: None, at_interval=lambda _: None, tick=lambda: None,
     )  # fmt: skip
-    losses = engine._losses(batch_for(phase, setting), LATE)
+    losses = engine._losses(batch_for(phase, context), LATE)
     assert {"ce", "dice", "discrepancy/fd", "discrepancy/lambda.bottleneck"} <= set(losses.terms)
     assert losses.weights["discrepancy/fd"] == pytest.approx(0.1)
 

@@ -15,7 +15,7 @@ from hinterland.data.sampling.sampler import SampleKey, Stream
 from hinterland.labels import LabelError, LabelSpec
 from hinterland.losses import PartitionLoss
 from hinterland.methods import Phase, Quota
-from hinterland.methods.regularisers.image_label import BagTerm
+from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.training.batch_composition import streams_for
 from hinterland.types import Case
 
@@ -43,7 +43,7 @@ def rows_of(spec: LabelSpec, cases: tuple[Case, ...], size: tuple[int, ...] = (4
         locations: dict = {}  # noqa: RUF012
 
     dataset = PatchDataset(
-        cases, {c.name: Stored() for c in cases}, spec.table, dict(spec.schemes),
+        cases, {c.name: Stored() for c in cases}, spec.label_sets, dict(spec.schemes),
         [Stream(c.name, (c.name,), 1) for c in cases], Augmentation(size, size),
         seed=0, foreground={},
     )  # fmt: skip
@@ -65,7 +65,7 @@ def test_a_negative_label_rules_the_class_out_of_every_voxel_of_any_crop():
     assert healthy.label is None
     assert full.scheme == "full"  # its label file says as much already
     items = rows_of(spec, (healthy, coarse, full))
-    matrix = spec.table.matrix
+    matrix = spec.label_sets.matrix
     background, benign, malignant = (
         matrix[items["healthy"].annotation.unique().numpy()].any(axis=0).tolist()
     )
@@ -73,7 +73,7 @@ def test_a_negative_label_rules_the_class_out_of_every_voxel_of_any_crop():
     assert items["healthy"].labelled
     assert not items["healthy"].covers  # a crop
     assert matrix[items["c"].annotation.unique().numpy()][0].tolist() == [False, True, False]
-    loss = PartitionLoss(spec.tree.leaves, spec.tree.leaves, spec.table)
+    loss = PartitionLoss(spec.tree.leaves, spec.tree.leaves, spec.label_sets)
     logits = torch.zeros(1, 3, 4, 4)
     ce = loss(logits, items["healthy"].annotation[None])["ce"]
     assert float(ce) == pytest.approx(np.log(3))  # -log P(background)
@@ -82,7 +82,7 @@ def test_a_negative_label_rules_the_class_out_of_every_voxel_of_any_crop():
 def test_a_negative_label_of_one_class_leaves_the_others_open():
     spec, (one,) = with_absent(SPEC, (case("x", malignant=0),))
     row = rows_of(spec, (one,))["x"].annotation
-    loss = PartitionLoss(spec.tree.leaves, spec.tree.leaves, spec.table)
+    loss = PartitionLoss(spec.tree.leaves, spec.tree.leaves, spec.label_sets)
     ce = loss(torch.zeros(1, 3, 4, 4), row[None])["ce"]
     assert float(ce) == pytest.approx(np.log(3 / 2))  # -log (P(background) + P(benign))
 
@@ -98,13 +98,15 @@ def test_hidden_masks_stay_hidden():
     spec, cases = with_absent(SPEC, few)
     assert [c.scheme for c in cases] == ["full", "none@no-lesion"]
     item = rows_of(spec, cases)["b"]
-    assert spec.table.matrix[item.annotation.unique().numpy()].tolist() == [[True, False, False]]
+    assert spec.label_sets.matrix[item.annotation.unique().numpy()].tolist() == [
+        [True, False, False]
+    ]
     bare = labelled_subset([case("a", "full"), case("b", "full", lesion=0)], "1")
     assert bare[1].image_labels == {}
     assert with_absent(SPEC, bare)[1][1].scheme == "none"
 
 
-TERM = BagTerm(SPEC.tree.leaves, SPEC.table, tau=2)
+TERM = ImageLabelLoss(SPEC.tree.leaves, SPEC.label_sets, tau=2)
 NODES = SPEC.tree.nodes
 
 
@@ -114,7 +116,7 @@ def labels(**known: int) -> torch.Tensor:
 
 def test_a_positive_label_is_a_bag_term_where_the_view_shows_the_image():
     rows = torch.zeros(3, 2, 2, dtype=torch.long)
-    rows[2] = SPEC.table.rows(SPEC.scheme("full"))[2]  # a mask that shows it already
+    rows[2] = SPEC.label_sets.rows(SPEC.scheme("full"))[2]  # a mask that shows it already
     image_labels = torch.stack([labels(malignant=1)] * 3)
     covers = torch.tensor([True, False, True])
     pairs = TERM.asked(image_labels, covers, rows)
@@ -139,7 +141,7 @@ def test_the_bag_term_draws_the_largest_voxels_up():
 
 
 def test_nodes_that_the_method_does_not_tell_apart_are_passed_over():
-    binary = BagTerm(SPEC.tree.coarsen("lesion"), SPEC.table)
+    binary = ImageLabelLoss(SPEC.tree.coarsen("lesion"), SPEC.label_sets)
     rows = torch.zeros(1, 2, 2, dtype=torch.long)
     asked = torch.stack([labels(lesion=1, malignant=1)])
     assert binary.asked(asked, torch.ones(1).bool(), rows) == [(0, NODES.index("lesion"))]

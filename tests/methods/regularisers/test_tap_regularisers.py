@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from contract_cases import SPEC, batch_for, setting_for
+from contract_cases import SPEC, batch_for, context_for
 
 from hinterland.methods import make_method
 from hinterland.methods.regularisers.contrastive import other_version
@@ -24,17 +24,17 @@ ADDED = {
 
 
 def build(name: str, dims: int = 2, method: str = "supervised", **options: object):
-    setting = setting_for(dims)
+    context = context_for(dims)
     made = make_method(method, SPEC)
-    return build_regularisers({name: options}, setting, made)[name]
+    return build_regularisers({name: options}, context, made)[name]
 
 
 def views_of(method: str = "supervised", dims: int = 2):
-    setting, made = setting_for(dims), make_method(method, SPEC)
-    networks = made.build(setting)
+    context, made = context_for(dims), make_method(method, SPEC)
+    networks = made.build(context)
     phase = made.phases()[-1]
     progress = Progress(phase.name, 90, 100)
-    return networks, made.losses(networks, batch_for(phase, setting), progress).views, progress
+    return networks, made.losses(networks, batch_for(phase, context), progress).views, progress
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -56,8 +56,8 @@ def test_its_gradient_reaches_the_network_and_its_own_parameters(kind, dims):
 def test_it_can_be_learned(kind):
     name, options = ADDED[kind]
     loss = build(name, **options)
-    setting, made = setting_for(2), make_method("supervised", SPEC)
-    networks, batch = made.build(setting), batch_for(made.phases()[0], setting_for(2))
+    context, made = context_for(2), make_method("supervised", SPEC)
+    networks, batch = made.build(context), batch_for(made.phases()[0], context_for(2))
     optimiser = torch.optim.AdamW([*networks.parameters(), *loss.parameters()], 5e-3)
     values = []
     for step in range(20):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from semi_phantoms import EDGE, LEAVES, SPEC, batch, setting
+from semi_phantoms import EDGE, LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
 from hinterland.methods.semi.bcp import BidirectionalCopyPaste
@@ -14,7 +14,7 @@ from hinterland.types import Progress
 
 def test_self_training_learns_from_both_mixtures():
     method = BidirectionalCopyPaste((LEAVES,), component="all", alpha=0.5)
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     torch.manual_seed(5)
     found = method.losses(networks, items, Progress("self-train", 0, 10))
     torch.manual_seed(5)
@@ -36,7 +36,7 @@ def test_pre_training_mixes_labelled_images_and_pseudo_label_does_not():
     images = {}
     for name in ("bcp", "pseudo-label"):
         method = make_method(name, SPEC)
-        found = method.losses(method.build(setting()), batch(4, 0), Progress("pre-train", 0, 10))
+        found = method.losses(method.build(context()), batch(4, 0), Progress("pre-train", 0, 10))
         images[name] = found.views[0].image
     given = batch(4, 0).image
     assert torch.equal(images["pseudo-label"], given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from semi_phantoms import SPEC, batch, setting
+from semi_phantoms import SPEC, batch, context
 
 from hinterland.methods import make_method
 from hinterland.types import HinterlandError, Progress
@@ -16,14 +16,14 @@ KEEP = ("mean-teacher", "ua-mt", "cps", "mc-net", "urpc", "dtc", "sassnet", "ss-
 def coarse_batch(value: int):
     """Two finely labelled items and two where every voxel has this value of the coarse scheme."""
     items = batch()
-    items.annotation[2:] = SPEC.table.rows(SPEC.scheme("coarse"))[value]
+    items.annotation[2:] = SPEC.label_sets.rows(SPEC.scheme("coarse"))[value]
     return items
 
 
 @pytest.mark.parametrize("name", KEEP)
 def test_the_other_stream_keeps_its_coarse_labels(name):
     method = make_method(name, SPEC, ("top", "leaves"), COARSE)
-    networks = method.build(setting())
+    networks = method.build(context())
     seg = []
     for value in (0, 1):
         torch.manual_seed(0)
@@ -35,7 +35,7 @@ def test_the_other_stream_keeps_its_coarse_labels(name):
 
 def test_the_discriminator_holds_no_coarse_image_for_a_labelled_one():
     method = make_method("sassnet", SPEC, ("top", "leaves"), COARSE)
-    networks = method.build(setting())
+    networks = method.build(context())
     networks["discriminator"] = torch.nn.Sequential(torch.nn.Flatten(), Signs())
     found = method.losses(networks, coarse_batch(1), Progress("train", 5, 10, "discriminator"))
     right = torch.tensor(-40.0).exp().log1p()  # sure of both, and right: next to no loss
@@ -51,7 +51,7 @@ class Signs(torch.nn.Module):
 
 def test_hidden_labels_teach_nothing():
     method = make_method("cps", SPEC, ("top", "leaves"))
-    networks = method.build(setting())
+    networks = method.build(context())
     progress = Progress("train", 5, 10)
     one, two = (method.losses(networks, coarse_batch(v), progress).terms["seg"] for v in (0, 1))
     assert one.item() == two.item()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from semi_phantoms import EDGE, LEAVES, SPEC, batch, setting
+from semi_phantoms import EDGE, LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
 from hinterland.methods.semi.dtc import DualTaskConsistency
@@ -44,7 +44,7 @@ def test_a_signed_distance_is_the_definition(shape, touches):
 
 
 def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():
-    level_sets = LevelSets(LEAVES, SPEC.table)
+    level_sets = LevelSets(LEAVES, SPEC.label_sets)
     full, coarse = (batch(1, 1, scheme).annotation for scheme in ("full", "coarse"))
     known = level_sets(full)[1]
     assert known[0].all()
@@ -54,8 +54,8 @@ def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():
 
 def test_what_lies_around_the_image_is_outside_and_costs_nothing():
     """Row 0, as padding has it, next to background: the distances of the patch without it."""
-    level_sets = LevelSets(LEAVES, SPEC.table)
-    background, ventricle, _ = (SPEC.table.rows(SPEC.scheme("full"))[v] for v in range(3))
+    level_sets = LevelSets(LEAVES, SPEC.label_sets)
+    background, ventricle, _ = (SPEC.label_sets.rows(SPEC.scheme("full"))[v] for v in range(3))
     rows = torch.full((1, 6, 6), background)
     rows[0, 2:4, 2:4] = ventricle
     target, known = level_sets(rows)
@@ -88,7 +88,7 @@ def test_the_level_set_loss_is_over_known_voxels_object_by_object():
 
 def test_the_dual_term_compares_probabilities_with_the_smooth_step():
     method = DualTaskConsistency((LEAVES,), steepness=10.0)
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     found = method.losses(networks, items, Progress("train", 5, 10))
     levels, z, _ = method.predict(networks, items.image)
     assert z.shape == (4, 2, EDGE, EDGE)
@@ -101,6 +101,6 @@ def test_the_dual_term_compares_probabilities_with_the_smooth_step():
 
 def test_dtc_learns_from_coarse_labels():
     method = make_method("dtc", SPEC, ("top", "leaves"))
-    found = method.losses(method.build(setting()), batch(scheme="coarse"), Progress("train", 0, 9))
+    found = method.losses(method.build(context()), batch(scheme="coarse"), Progress("train", 0, 9))
     assert found.terms["distance"].item() == 0
     assert torch.isfinite(found.total)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from semi_phantoms import LEAVES, SPEC, batch, setting
+from semi_phantoms import LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
 from hinterland.methods.semi.mc_net import MutualConsistency, sharpen
@@ -23,7 +23,7 @@ def test_sharpening_is_a_power_of_the_probabilities():
 
 def test_the_mutual_term_compares_each_decoder_with_the_other_sharpened():
     method = MutualConsistency((LEAVES,))
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     found = method.losses(networks, items, Progress("train", 5, 10))
     out = networks["network"](items.image)
     p, q = (o[0].softmax(dim=1) for o in (out.first, out.second))
@@ -35,8 +35,8 @@ def test_the_mutual_term_compares_each_decoder_with_the_other_sharpened():
 
 def test_one_decoder_is_deployed():
     method = MutualConsistency((LEAVES,))
-    networks = method.build(setting())
-    plain = sum(p.numel() for p in setting().create_network(3).parameters())
+    networks = method.build(context())
+    plain = sum(p.numel() for p in context().create_network(3).parameters())
     assert sum(p.numel() for p in method.deployed(networks).parameters()) == plain
 
 

@@ -6,19 +6,19 @@ import math
 
 import pytest
 import torch
-from semi_phantoms import LEAVES, SPEC, batch, setting
+from semi_phantoms import LEAVES, SPEC, batch, context
 from torch import nn
 
 from hinterland.methods import make_method
 from hinterland.methods.semi.mean_teacher import MeanTeacher
-from hinterland.methods.semi.teacher import quiet
+from hinterland.methods.semi.teacher import teacher_mode
 from hinterland.methods.semi.ua_mt import certain_mse, threshold
 from hinterland.types import Progress
 
 
 def test_consistency_is_the_squared_difference_to_the_teacher_on_all_images():
     method = MeanTeacher((LEAVES,), noise=0.0, consistency=2.0)
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     with torch.no_grad():
         for p in networks["teacher"].parameters():
             p.mul_(0.5)
@@ -34,7 +34,7 @@ def test_consistency_is_the_squared_difference_to_the_teacher_on_all_images():
 
 def test_the_first_update_copies_the_student_and_later_ones_average():
     method = MeanTeacher((LEAVES,))
-    networks = method.build(setting())
+    networks = method.build(context())
     with torch.no_grad():
         for p in networks["network"].parameters():
             p.add_(1.0)
@@ -47,9 +47,9 @@ def test_the_first_update_copies_the_student_and_later_ones_average():
 
 def test_a_quiet_teacher_may_keep_its_dropout():
     teacher = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5)).train()
-    with quiet(teacher, dropout=True):
+    with teacher_mode(teacher, dropout=True):
         assert [m.training for m in teacher] == [False, True]
-    with quiet(teacher):
+    with teacher_mode(teacher):
         assert [m.training for m in teacher] == [False, False]
     assert all(m.training for m in teacher)
 
@@ -71,5 +71,5 @@ def test_the_threshold_rises_to_the_entropy_of_a_uniform_voxel():
 @pytest.mark.parametrize("name", ["mean-teacher", "ua-mt"])
 def test_coarse_labels_and_two_coarsenings_of_a_mean_teacher(name):
     method = make_method(name, SPEC, ("top", "leaves"))
-    found = method.losses(method.build(setting()), batch(scheme="coarse"), Progress("train", 0, 10))
+    found = method.losses(method.build(context()), batch(scheme="coarse"), Progress("train", 0, 10))
     assert torch.isfinite(found.total)

@@ -24,7 +24,7 @@ from hinterland.methods.semi.cutmix import (
     side_by_side,
 )
 from hinterland.methods.semi.pseudo_labels import PseudoLabels, keep_largest
-from hinterland.methods.semi.teacher import noisy, quiet, split_streams, two_streams
+from hinterland.methods.semi.teacher import noisy, split_streams, teacher_mode, two_streams
 from hinterland.types import Batch, HinterlandError
 
 SPEC = LabelSpec.from_dict(
@@ -97,7 +97,7 @@ def test_region_losses_are_the_losses_of_the_cut_out_voxels():
     """Each term is cross entropy and Dice of the voxels of its own region, and of no others."""
     torch.manual_seed(3)
     leaves = SPEC.tree.leaves
-    loss = PartitionLoss(leaves, leaves, SPEC.table)
+    loss = PartitionLoss(leaves, leaves, SPEC.label_sets)
     n, space = 2, (6, 5)
     keep = box_mask(space)
     logits = torch.randn(2 * n, 3, *space)
@@ -181,24 +181,24 @@ def test_largest_component_in_space_and_with_another_background():
 
 def test_pseudo_labels_are_rows_after_the_data_sets_own():
     leaves = SPEC.tree.leaves
-    pseudo = PseudoLabels(leaves, SPEC.table, component="all", threshold=0.6)
-    assert pseudo.first == len(SPEC.table) == 4
+    pseudo = PseudoLabels(leaves, SPEC.label_sets, component="all", threshold=0.6)
+    assert pseudo.first == len(SPEC.label_sets) == 4
     p = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3], [0.0, 0.0, 1.0]])
     rows = pseudo(p.T.reshape(1, 3, 2, 2))
     assert rows.tolist() == [[[4, 5], [0, 6]]]  # the third is not sure enough: row 0
-    assert [pseudo.table.sets[r] for r in (4, 5, 6)] == list(leaves.groups)
+    assert [pseudo.label_sets.sets[r] for r in (4, 5, 6)] == list(leaves.groups)
 
 
 def test_pseudo_rows_count_like_labels_in_every_loss():
     """A pseudo-label that is right costs what the label costs, at leaves and at a coarsening."""
     torch.manual_seed(0)
     leaves, at = SPEC.tree.leaves, Coarsening.of(SPEC.tree, ["a"])
-    pseudo = PseudoLabels(leaves, SPEC.table, component="all")
+    pseudo = PseudoLabels(leaves, SPEC.label_sets, component="all")
     truth = torch.randint(0, 3, (2, 6, 6))
     rows = pseudo(torch.nn.functional.one_hot(truth, 3).movedim(-1, 1).float())
     logits = torch.randn(2, 3, 6, 6)
     for question in (leaves, at):
-        loss = PartitionLoss(question, leaves, pseudo.table)
+        loss = PartitionLoss(question, leaves, pseudo.label_sets)
         one, other = loss(logits, truth + 1), loss(logits, rows)
         for name in ("ce", "dice"):
             assert torch.allclose(one[name], other[name])
@@ -222,7 +222,7 @@ def test_noise_is_clipped_and_a_quiet_teacher_gets_its_mode_back():
     assert noise.abs().max() == pytest.approx(0.2)
     assert 0.08 < noise.std() < 0.1  # sigma 0.1, a little less for the clipping
     teacher = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.Dropout(0.5))
-    with quiet(teacher):
+    with teacher_mode(teacher):
         assert torch.equal(teacher(image + 1), teacher(image + 1))
         assert not teacher(image).requires_grad
     assert teacher.training

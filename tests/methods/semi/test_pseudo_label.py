@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from cvbm_phantoms import TWO, batch_of
-from cvbm_phantoms import setting_of as bigger
-from semi_phantoms import LEAVES, SPEC, batch, setting
+from cvbm_phantoms import build_context as bigger
+from semi_phantoms import LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
 from hinterland.methods.semi.phases import SELF_TRAIN
@@ -18,7 +18,7 @@ STEP = Progress(SELF_TRAIN, 0, 10)
 
 def test_the_pseudo_term_is_the_loss_against_the_teachers_cells():
     method = PseudoLabel((LEAVES,), component="all", alpha=0.25)
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     found = method.losses(networks, items, STEP)
     logits = networks["network"](items.image)
     rows = networks["pseudo"].first + networks["teacher"](items.image[2:]).argmax(dim=1)
@@ -32,13 +32,13 @@ def test_the_pseudo_term_is_the_loss_against_the_teachers_cells():
 
 def test_voxels_below_the_threshold_teach_nothing():
     method = PseudoLabel((LEAVES,), component="all", threshold=1.0)
-    found = method.losses(method.build(setting()), batch(), STEP)
+    found = method.losses(method.build(context()), batch(), STEP)
     assert found.terms["pseudo"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_teacher_follows_the_student():
     method = PseudoLabel((LEAVES,), ema=0.75)
-    networks = method.build(setting())
+    networks = method.build(context())
     with torch.no_grad():
         for p in networks["network"].parameters():
             p.add_(1.0)
@@ -69,7 +69,7 @@ def test_the_teacher_predicts_in_the_mode_asked_for(name, mode):
 def test_coarse_labels_and_two_coarsenings():
     for on in ((), ("top", "leaves")):
         method = make_method("pseudo-label", SPEC, on)
-        found = method.losses(method.build(setting()), batch(scheme="coarse"), STEP)
+        found = method.losses(method.build(context()), batch(scheme="coarse"), STEP)
         assert torch.isfinite(found.total)
 
 

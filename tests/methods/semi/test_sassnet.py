@@ -6,16 +6,16 @@ import math
 
 import pytest
 import torch
-from semi_phantoms import LEAVES, batch, setting
+from semi_phantoms import LEAVES, batch, context
 
 from hinterland.methods.semi.sassnet import DISCRIMINATOR, ShapeAware
-from hinterland.methods.semi.teacher import quiet
+from hinterland.methods.semi.teacher import teacher_mode
 from hinterland.types import Progress
 
 
 def test_both_sides_of_the_game():
     method = ShapeAware((LEAVES,))
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     z = method.predict(networks, items.image)[1]
     d = networks[DISCRIMINATOR](torch.cat([items.image, z], dim=1)).sigmoid()
     main = method.losses(networks, items, Progress("train", 5, 10))
@@ -28,7 +28,7 @@ def test_both_sides_of_the_game():
 
 def test_each_optimiser_moves_its_own_weights():
     method = ShapeAware((LEAVES,))
-    networks = method.build(setting())
+    networks = method.build(context())
     other = {id(p) for p in method.parameters(networks, DISCRIMINATOR)}
     main = {id(p) for p in method.parameters(networks, "main")}
     assert other == {id(p) for p in networks[DISCRIMINATOR].parameters()}
@@ -36,6 +36,6 @@ def test_each_optimiser_moves_its_own_weights():
     assert not main & other
     method.losses(networks, batch(), Progress("train", 0, 10, DISCRIMINATOR)).total.backward()
     assert all(p.grad is None for p in networks["network"].parameters())
-    with quiet(networks):
+    with teacher_mode(networks):
         assert not networks["network"].training
     assert networks["network"].training

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from semi_phantoms import LEAVES, SPEC, batch, setting
+from semi_phantoms import LEAVES, SPEC, batch, context
 from torch import nn
 
 from hinterland.methods import make_method
@@ -18,7 +18,7 @@ from hinterland.types import HinterlandError, Progress
 
 def memory(size: int = 2) -> ClassMemory:
     """Of two features a voxel that are kept and compared as they are, all with weight 1."""
-    found = ClassMemory(2, LEAVES, SPEC.table, 2, size, seed=0)
+    found = ClassMemory(2, LEAVES, SPEC.label_sets, 2, size, seed=0)
     with torch.no_grad():
         for layer in (found.projection, found.predictor):
             layer.weight.copy_(torch.eye(2))
@@ -30,7 +30,7 @@ def memory(size: int = 2) -> ClassMemory:
 
 
 def rows_of(*values: int) -> torch.Tensor:
-    lookup = SPEC.table.rows(SPEC.scheme("full"))
+    lookup = SPEC.label_sets.rows(SPEC.scheme("full"))
     return torch.tensor([[[lookup[v] for v in values]]])
 
 
@@ -88,7 +88,7 @@ def test_the_rough_direction_is_the_one_that_changes_the_prediction():
 
 def test_adversarial_images_do_not_enter_running_statistics():
     """Three passes a step, of which only the one over the images themselves is counted."""
-    place = replace(setting(), network_options={"norm": "batch"})
+    place = replace(context(), network_options={"norm": "batch"})
     method = make_method("ss-net", SPEC)
     networks = method.build(place).train()
     norms = [m for m in networks.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -105,7 +105,7 @@ def test_adversarial_images_do_not_enter_running_statistics():
 
 def test_ss_net_works_on_coarse_labels_and_refuses_no_magnitude():
     method = make_method("ss-net", SPEC, ("top", "leaves"))
-    found = method.losses(method.build(setting()), batch(scheme="coarse"), Progress("train", 0, 9))
+    found = method.losses(method.build(context()), batch(scheme="coarse"), Progress("train", 0, 9))
     assert torch.isfinite(found.total)
     with pytest.raises(HinterlandError, match="magnitude=0"):
         make_method("ss-net", SPEC, options={"magnitude": 0.0})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from semi_phantoms import LEAVES, SPEC, batch, setting
+from semi_phantoms import LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
 from hinterland.methods.semi import strong_augmentation as views
@@ -67,7 +67,7 @@ def test_a_blur_spreads_a_voxel_evenly_around_its_place(space, monkeypatch):
 
 def test_the_student_sees_strong_views_of_unlabelled_images_and_the_teacher_the_images():
     method = MeanTeacher((LEAVES,), noise=0.0, perturbation="strong")
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     with torch.no_grad():
         for p in networks["teacher"].parameters():
             p.mul_(0.5)
@@ -89,7 +89,7 @@ def test_the_student_sees_strong_views_of_unlabelled_images_and_the_teacher_the_
 def test_the_field_has_the_option_and_refuses_another_word():
     for name in ("mean-teacher", "ua-mt"):
         method = make_method(name, SPEC, ("top", "leaves"), {"perturbation": "strong"})
-        total = method.losses(method.build(setting()), batch(scheme="coarse"), STEP).total
+        total = method.losses(method.build(context()), batch(scheme="coarse"), STEP).total
         assert total.isfinite()
         with pytest.raises(HinterlandError, match=f"{name}: perturbation='odd'; expected one of"):
             make_method(name, SPEC, (), {"perturbation": "odd"})

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from semi_phantoms import LEAVES, batch, setting
+from semi_phantoms import LEAVES, batch, context
 
 from hinterland.methods.semi.urpc import UncertaintyRectifiedPyramid, rectified
 from hinterland.types import Progress
@@ -29,7 +29,7 @@ def test_scales_that_agree_cost_nothing():
 
 def test_labels_reach_every_scale_and_the_pyramid_only_unlabelled_images():
     method = UncertaintyRectifiedPyramid((LEAVES,))
-    networks, items = method.build(setting()), batch()
+    networks, items = method.build(context()), batch()
     found = method.losses(networks, items, Progress("train", 0, 10))
     other = batch()
     other.image[:2] += 1  # instance norms: items do not see each other

@@ -31,7 +31,7 @@ SPEC = LabelSpec.from_dict(
         },
     }
 )
-TABLE, CELLS = SPEC.table, SPEC.tree.leaves
+TABLE, CELLS = SPEC.label_sets, SPEC.tree.leaves
 BACKGROUND, RV, LV, LEFT, RIGHT = range(5)
 FULL = TABLE.rows(SPEC.scheme("full"))
 COARSE = TABLE.rows(SPEC.scheme("coarse"))

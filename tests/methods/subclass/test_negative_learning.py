@@ -21,14 +21,14 @@ SPEC = LabelSpec.from_dict(
         },
     }
 )
-FULL = SPEC.table.rows(SPEC.scheme("full"))
-COARSE = SPEC.table.rows(SPEC.scheme("coarse"))
+FULL = SPEC.label_sets.rows(SPEC.scheme("full"))
+COARSE = SPEC.label_sets.rows(SPEC.scheme("coarse"))
 P = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.2, 0.2, 0.6], [0.7, 0.1, 0.2]])
 LOGITS = P.log().T[None]  # (1, cells, 4 voxels)
 
 
 def loss(rows: list[int], form: str) -> float:
-    module = NegativeLoss(SPEC.tree.leaves, SPEC.table, form)
+    module = NegativeLoss(SPEC.tree.leaves, SPEC.label_sets, form)
     return float(module(LOGITS, torch.tensor([rows])))
 
 
@@ -49,7 +49,7 @@ def test_classes_form_by_hand():
 @pytest.mark.parametrize("form", ["superclass", "classes"])
 def test_fine_items_are_not_penalised_and_certainty_stays_finite(form):
     assert loss([FULL[0], FULL[1], FULL[2], 0], form) == 0
-    module = NegativeLoss(SPEC.tree.leaves, SPEC.table, form)
+    module = NegativeLoss(SPEC.tree.leaves, SPEC.label_sets, form)
     logits = torch.tensor([[[0.0], [200.0], [0.0]]], requires_grad=True)
     value = module(logits, torch.tensor([[COARSE[0]]]))
     value.backward()

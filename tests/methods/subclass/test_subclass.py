@@ -8,13 +8,13 @@ from torch import cat, nn
 
 from hinterland.labels import LabelSpec
 from hinterland.methods import make_method
-from hinterland.methods.subclass.heads import PlainHead, SeparateHead, make_cut_head
+from hinterland.methods.subclass.heads import PlainHead, SeparateHead, make_level_head
 from hinterland.methods.subclass.levels import (
-    CutLosses,
+    LevelLosses,
     Node,
     rows_known_at,
     schemes_known_at,
-    tree_cuts,
+    tree_levels,
 )
 from hinterland.methods.subclass.method import Subclass
 from hinterland.types import Batch, HinterlandError, Progress
@@ -50,7 +50,7 @@ def batch(spec: LabelSpec, streams: dict[str, str], size: int = 8, dims: int = 2
     generator = torch.Generator().manual_seed(0)
     rows = []
     for scheme in streams.values():
-        own = list(spec.table.rows(spec.scheme(scheme)).values())
+        own = list(spec.label_sets.rows(spec.scheme(scheme)).values())
         pick = torch.randint(len(own), (2, *[size] * dims), generator=generator)
         rows.append(torch.tensor(own)[pick])
     n = 2 * len(streams)
@@ -84,55 +84,55 @@ class Toy(nn.Module):
     def forward(self, x):
         return self.head(self.decode(self.encode(x)))[0]
 
-    def taps(self, features, decoded):
+    def feature_maps(self, features, decoded):
         return {}
 
 
 def toy(method: Subclass, spec: LabelSpec, dims: int = 2) -> nn.ModuleDict:
     from hinterland.methods.subclass.hierarchical_mix import HierarchicalMix
 
-    head = make_cut_head(method.heads, 4, dims, pc=method.pc, sn=method.sn, seed=1)
+    head = make_level_head(method.heads, 4, dims, pc=method.pc, sn=method.sn, seed=1)
     torch.manual_seed(0)
     return nn.ModuleDict(
         {
             "network": Toy(head, dims),
-            "losses": CutLosses(
-                method.on, spec.table, cells=method.cells if method.marginal else None
+            "losses": LevelLosses(
+                method.on, spec.label_sets, cells=method.cells if method.marginal else None
             ),
-            "mix": HierarchicalMix(method.cells, spec.table),
+            "mix": HierarchicalMix(method.cells, spec.label_sets),
         }
     )
 
 
 def test_cuts_of_a_tree():
-    assert [c.names for c in tree_cuts(PAPER.tree)] == [
+    assert [c.names for c in tree_levels(PAPER.tree)] == [
         ("background", "heart"),
         ("background", "RV", "MYO", "LV"),
     ]
-    top, parts, leaves = tree_cuts(DEEP.tree)
+    top, parts, leaves = tree_levels(DEEP.tree)
     assert top == DEEP.tree.top
     assert parts.names == ("rest", "left", "right", "LV", "RV", "myocardium")
     assert leaves == DEEP.tree.leaves
     flat = LabelSpec.from_dict({"tree": {"a": {}, "b": {}}, "schemes": {"full": {0: "a", 1: "b"}}})
-    assert tree_cuts(flat.tree) == (flat.tree.leaves,)
-    root = Node.of(tree_cuts(DEEP.tree))
+    assert tree_levels(flat.tree) == (flat.tree.leaves,)
+    root = Node.of(tree_levels(DEEP.tree))
     assert [len(c.children) for c in root.children] == [0, 2, 3]
     assert [len(c.children) for c in root.children[2].children] == [0, 0, 2]
 
 
 def test_which_schemes_know_which_cut():
-    top, parts, leaves = tree_cuts(DEEP.tree)
+    top, parts, leaves = tree_levels(DEEP.tree)
     assert schemes_known_at(DEEP, top) == (("full", "parts", "top"), ("odd",))
     assert schemes_known_at(DEEP, parts) == (("full", "parts"), ("top", "odd"))
     assert schemes_known_at(DEEP, leaves) == (("full",), ("parts", "top", "odd"))
-    assert not rows_known_at(DEEP.table, top)[0]
+    assert not rows_known_at(DEEP.label_sets, top)[0]
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("pc", [True, False])
 def test_one_foreground_is_the_papers_head(dims, pc):
     """Both branches and both heads written out with the head's own weights."""
-    head = make_cut_head(tree_cuts(PAPER.tree), 6, dims, pc=pc, sn=True, seed=3)
+    head = make_level_head(tree_levels(PAPER.tree), 6, dims, pc=pc, sn=True, seed=3)
     assert isinstance(head, SeparateHead)
     x = torch.randn(2, 6, *[5] * dims)
     background, foreground = head.root.branches
@@ -145,18 +145,18 @@ def test_one_foreground_is_the_papers_head(dims, pc):
     nn.init.normal_(classifier.weight)  # priors begin at 0
     subs = classifier(cat((features, fg), 1) if pc else features)
     assert classifier.in_channels == 6 + pc
-    superclass, subclass = head.cuts([x])
+    superclass, subclass = head.levels([x])
     assert torch.equal(superclass, cat((bg, fg), 1))
     assert torch.equal(subclass, cat((bg, subs), 1))
     assert torch.equal(head([x])[0], subclass)
 
 
 def test_a_general_tree_branches_recursively():
-    head = make_cut_head(tree_cuts(DEEP.tree), 4, 2, pc=True, sn=True)
+    head = make_level_head(tree_levels(DEEP.tree), 4, 2, pc=True, sn=True)
     x = torch.randn(2, 4, 6, 6)
-    top, parts, leaves = head.cuts([x])
+    top, parts, leaves = head.levels([x])
     assert (top.shape[1], parts.shape[1], leaves.shape[1]) == (3, 6, 7)
-    assert torch.equal(top[:, 0], parts[:, 0])  # rest: one logit for all cuts
+    assert torch.equal(top[:, 0], parts[:, 0])  # rest: one logit for all levels
     assert torch.equal(top[:, 0], leaves[:, 0])
     assert torch.equal(parts[:, 1:5], leaves[:, 1:5])  # left, right, LV, RV are leaves already
     heart = head.root.below["2"]
@@ -171,17 +171,17 @@ def test_a_general_tree_branches_recursively():
 def test_prior_concatenation_without_separate_normalization():
     x = torch.randn(1, 4, 5, 5)
     for pc in (True, False):
-        head = make_cut_head(tree_cuts(PAPER.tree), 4, 2, pc=pc, sn=False)
+        head = make_level_head(tree_levels(PAPER.tree), 4, 2, pc=pc, sn=False)
         assert isinstance(head, PlainHead)
         nn.init.normal_(head.layers[1].weight)  # priors begin at 0
-        superclass, subclass = head.cuts([x])
+        superclass, subclass = head.levels([x])
         assert torch.equal(superclass, head.layers[0](x))
         assert torch.equal(subclass, head.layers[1](cat((x, superclass), 1) if pc else x))
 
 
 def test_coarse_items_say_nothing_about_subclasses():
     """Superclass loss for all, subclass loss for fine items alone: the paper's two losses."""
-    losses = CutLosses(tree_cuts(PAPER.tree), PAPER.table)
+    losses = LevelLosses(tree_levels(PAPER.tree), PAPER.label_sets)
     both = batch(PAPER, {"fine": "full", "coarse": "coarse"})
     logits = [torch.randn(4, n, 8, 8, requires_grad=True) for n in (2, 4)]
     terms = losses(logits, both.annotation)
@@ -197,9 +197,9 @@ def test_coarse_items_say_nothing_about_subclasses():
 
 def test_one_head_answers_at_every_cut_by_summed_probabilities():
     """The marginal form: L_seg of the superclasses over sums of the cells' probabilities."""
-    cuts = tree_cuts(PAPER.tree)
-    one = CutLosses(cuts, PAPER.table, cells=cuts[-1])
-    heads = CutLosses(cuts, PAPER.table)
+    levels = tree_levels(PAPER.tree)
+    one = LevelLosses(levels, PAPER.label_sets, cells=levels[-1])
+    heads = LevelLosses(levels, PAPER.label_sets)
     items = batch(PAPER, {"fine": "full", "coarse": "coarse"})
     logits = torch.randn(4, 4, 8, 8, requires_grad=True)
     log_p = logits.log_softmax(1)
@@ -212,34 +212,34 @@ def test_one_head_answers_at_every_cut_by_summed_probabilities():
     (gradient,) = torch.autograd.grad(terms["dice/1"], logits)
     assert gradient[2:].abs().sum() > 0  # coarse items have Dice, too
     method = make_method("subclass", PAPER, options={"pc": False, "sn": False, "marginal": True})
-    assert method.on == cuts
-    assert method.heads == cuts[-1:]
+    assert method.on == levels
+    assert method.heads == levels[-1:]
 
 
 def test_priors_begin_as_none():
     """A random column would grow with the superclass's logit and could close a subclass."""
     from hinterland.methods.subclass.heads import NodeHead
 
-    head = make_cut_head(tree_cuts(DEEP.tree), 4, 2, pc=True, sn=True, seed=2)
+    head = make_level_head(tree_levels(DEEP.tree), 4, 2, pc=True, sn=True, seed=2)
     nodes = [m for m in head.modules() if isinstance(m, NodeHead)]
     assert sorted(n.prior for n in nodes) == [False, True, True, True]
     for node in nodes:
         for layer in node.logits:
             assert layer.weight[:, :4].abs().min() > 0
             assert layer.weight[:, 4:].abs().sum() == 0
-    plain = make_cut_head(tree_cuts(PAPER.tree), 4, 2, pc=True, sn=False, seed=2)
+    plain = make_level_head(tree_levels(PAPER.tree), 4, 2, pc=True, sn=False, seed=2)
     assert plain.layers[1].weight[:, :4].abs().min() > 0
     assert plain.layers[1].weight[:, 4:].abs().sum() == 0
 
 
 def test_every_level_of_annotation_meets_its_cuts():
-    losses = CutLosses(tree_cuts(DEEP.tree), DEEP.table)
+    losses = LevelLosses(tree_levels(DEEP.tree), DEEP.label_sets)
     expected = {"full": (1, 1, 1), "parts": (1, 1, 0), "top": (1, 0, 0), "odd": (0, 0, 1)}
-    for scheme, cuts in expected.items():
-        assert supervised_cuts(losses, DEEP, scheme, (3, 6, 7)) == cuts, scheme
+    for scheme, levels in expected.items():
+        assert supervised_cuts(losses, DEEP, scheme, (3, 6, 7)) == levels, scheme
 
 
-def supervised_cuts(losses: CutLosses, spec: LabelSpec, scheme: str, groups: tuple[int, ...]):
+def supervised_cuts(losses: LevelLosses, spec: LabelSpec, scheme: str, groups: tuple[int, ...]):
     """Which heads get a gradient from items of a scheme."""
     logits = [torch.randn(2, n, 8, 8, requires_grad=True) for n in groups]
     sum(losses(logits, batch(spec, {"x": scheme}).annotation).values()).backward()
@@ -256,7 +256,7 @@ def test_a_scheme_with_one_leaf_and_a_coarse_rest_keeps_its_leaf():
         },
     }
     spec = LabelSpec.from_dict(data)
-    losses = CutLosses(tree_cuts(spec.tree), spec.table)
+    losses = LevelLosses(tree_levels(spec.tree), spec.label_sets)
     assert supervised_cuts(losses, spec, "mixed", (2, 4)) == (1, 1)
     assert supervised_cuts(losses, spec, "coarse", (2, 4)) == (1, 0)
 
@@ -386,9 +386,9 @@ def test_negative_learning_trains_coarse_items_by_the_penalty_alone():
     cells = method.cells
     networks = nn.ModuleDict(
         {
-            "network": Toy(make_cut_head((cells,), 4, 2, pc=False, sn=False)),
-            "losses": CutLosses((cells,), PAPER.table),
-            "negative": NegativeLoss(cells, PAPER.table, "superclass"),
+            "network": Toy(make_level_head((cells,), 4, 2, pc=False, sn=False)),
+            "losses": LevelLosses((cells,), PAPER.label_sets),
+            "negative": NegativeLoss(cells, PAPER.label_sets, "superclass"),
         }
     )
     networks["network"].logits = lambda x: [networks["network"](x)]
@@ -397,7 +397,7 @@ def test_negative_learning_trains_coarse_items_by_the_penalty_alone():
 
     def losses(streams):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "forward_with_taps", lambda n, x: ([n(x)], {}))
+            patch.setattr(module, "forward_with_features", lambda n, x: ([n(x)], {}))
             return method.losses(networks, batch(PAPER, streams), progress).terms
 
     coarse, fine = losses({"coarse": "coarse"}), losses({"fine": "full"})

@@ -110,7 +110,7 @@ def with_absent(spec: LabelSpec, cases: Sequence[Case]) -> tuple[LabelSpec, tupl
     result = []
     for case in cases:
         nodes = [n for n in spec.tree.nodes if _is(case, n, 0)]
-        absent = frozenset(leaf for n in nodes for leaf in spec.tree.below(n))
+        absent = frozenset(leaf for n in nodes for leaf in spec.tree.leaves_under(n))
         scheme = spec.scheme(case.scheme if case.labelled else UNLABELLED)
         if nodes and _adds(scheme, absent):
             name = f"{scheme.name}@no-{'+'.join(nodes)}"

@@ -179,7 +179,7 @@ def _count(array: np.ndarray) -> Counter[int]:
 
 def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
     scheme, tree, name = task.scheme, task.scheme.tree, task.case.name
-    meaning = scheme.meaning
+    meaning = scheme.label_values
     unknown = [v for v in counts if v not in meaning]
     if unknown:
         some = ", ".join(f"{v} ({counts[v]} voxels)" for v in unknown[:5])
@@ -193,8 +193,8 @@ def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
     problems = _contradictions(task, [meaning[v] for v in counts], file)
     remainder = tree.leaf_names.index(tree.remainder)
     if not problems and all(remainder in meaning[v] for v in counts):
-        what = "nothing but voxels to be ignored" if all(
-            meaning[v] == tree.every for v in counts) else "nothing but background"  # fmt: skip
+        ignored = all(meaning[v] == tree.all_leaves for v in counts)
+        what = "nothing but voxels to be ignored" if ignored else "nothing but background"
         problems.append(
             Problem("note", "empty-label", name, f"{file} holds {what} (value {[*counts]}).")
         )
@@ -207,7 +207,7 @@ def _contradictions(task: CaseTask, sets: list[frozenset[int]], file: str) -> li
     for node, present in task.case.image_labels.items():
         if node not in tree or present not in (0, 1):
             continue
-        leaves = tree.below(node)
+        leaves = tree.leaves_under(node)
         certain = any(s <= leaves for s in sets)
         possible = any(s & leaves for s in sets)
         if (present == 0 and certain) or (present == 1 and not possible):

@@ -126,7 +126,7 @@ def _never_used(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
     problems = []
     for name, found in seen.items():
         scheme = dataset.labels.scheme(name)
-        absent = [v for v, s in scheme.values if v not in found and s != scheme.tree.every]
+        absent = [v for v, s in scheme.values if v not in found and s != scheme.tree.all_leaves]
         if absent:
             problems.append(
                 Problem("note", "value-never-used", "",

@@ -63,7 +63,7 @@ def module_for(path: Path) -> Any:
             f"{path} has no ending that is known; expected one of {list(ENDINGS)}.",
         )
     # image libraries are slow to import: only when needed
-    return import_module(f"hinterland.data.format_{_FORMATS[ending]}")
+    return import_module(f"hinterland.data.io.{_FORMATS[ending]}")
 
 
 def call_reader(path: Path, function: str, **options: bool) -> Any:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hinterland.labels import Coarsening, LeafSetTable, Scheme
+from hinterland.labels import Coarsening, LabelSetTable, Scheme
 from hinterland.types import HinterlandError
 
 _UNNAMED = -1
 
 
-class RowLookup:
+class LabelSetLookup:
     """Label values of one scheme -> rows of `table`; -1 (unlabelled, padding) -> row 0 (any leaf).
 
     A scheme whose only value is 0 needs no label file: `blank` is then that value's row, else 0.
     """
 
-    def __init__(self, table: LeafSetTable, scheme: Scheme) -> None:
+    def __init__(self, table: LabelSetTable, scheme: Scheme) -> None:
         self.scheme = scheme
         rows = table.rows(scheme)
         # one entry for each 16-bit value, negative ones at the end: a single look-up a voxel
@@ -37,8 +37,9 @@ class RowLookup:
             values = sorted(set(np.unique(label[rows == _UNNAMED]).tolist()))
             raise HinterlandError(
                 f"case {case!r}: its label file holds {values}, which the scheme "
-                f"{self.scheme.name!r} does not name (it names {sorted(self.scheme.meaning)}). "
-                "Run `hinterland check`, then correct the file or labels.yaml."
+                f"{self.scheme.name!r} does not name (it names "
+                f"{sorted(self.scheme.label_values)}). Run `hinterland check`, then correct the "
+                "file or labels.yaml."
             )
         return rows
 

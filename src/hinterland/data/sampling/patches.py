@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from hinterland.data.sampling.cropping import cut, foreground_voxel, patch_corner
-from hinterland.data.sampling.label_sets import RowLookup
+from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.data.sampling.sampler import SampleKey, Stream, sample_generator
 from hinterland.types import Batch, Case
 
 if TYPE_CHECKING:
     from hinterland.data.sampling.augmentation import Augmentation
-    from hinterland.labels import LeafSetTable, Scheme
+    from hinterland.labels import LabelSetTable, Scheme
 
 
 class PreparedArrays(Protocol):
@@ -82,7 +82,7 @@ class PatchDataset(TorchDataset[Item]):
         self,
         cases: Iterable[Case],
         prepared: PreparedByName,
-        table: LeafSetTable,
+        table: LabelSetTable,
         schemes: Mapping[str, Scheme],
         streams: Sequence[Stream],
         augmentation: Augmentation,
@@ -98,8 +98,8 @@ class PatchDataset(TorchDataset[Item]):
         self.seed, self.phase = seed, phase
         self.foreground = dict(foreground)
         self._nodes = table.tree.nodes
-        self._says = torch.tensor([leaves != table.tree.every for leaves in table.sets])
-        self._lookups = {name: RowLookup(table, scheme) for name, scheme in schemes.items()}
+        self._says = torch.tensor([leaves != table.tree.all_leaves for leaves in table.sets])
+        self._lookups = {name: LabelSetLookup(table, scheme) for name, scheme in schemes.items()}
 
     def __getitem__(self, key: SampleKey) -> Item:
         rng = sample_generator(self.seed, self.phase, key.step, key.slot)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hinterland.evaluation.masks import Coded, Meaning, decidable, encode, groups_of
+from hinterland.evaluation.masks import GroupMap, ValueMap, decidable, encode, groups_of
 from hinterland.evaluation.metrics.lesions import LESION_METRICS, lesion_metrics
 from hinterland.evaluation.metrics.metrics import METRICS, MetricSettings, measure
 from hinterland.evaluation.metrics.surface import bounding_box, joint_box
@@ -36,7 +36,7 @@ def evaluate_case(
     at: Questions,
     scheme: Scheme,
     *,
-    meaning: Meaning | None = None,
+    meaning: ValueMap | None = None,
     settings: MetricSettings | None = None,
     lesions: bool = False,
     name: str = "case",
@@ -59,17 +59,20 @@ def evaluate_case(
             "of the original image."
         )
     settings = settings or MetricSettings()
-    said = meaning if meaning is not None else scheme.meaning
+    said = meaning if meaning is not None else scheme.label_values
     rows: list[dict[str, Any]] = []
     for question, coarsening in named_questions(at).items():
-        ref = encode(reference, scheme.meaning, coarsening, f"{name}: the reference")
+        ref = encode(reference, scheme.label_values, coarsening, f"{name}: the reference")
         what = f"{name}: the prediction"
         pred = decidable(encode(prediction, said, coarsening, what), said, what)
 
         pred, ref = _cropped(pred, ref)
 
         def row(
-            item: tuple[int, str], ref: Coded = ref, pred: Coded = pred, question: str = question
+            item: tuple[int, str],
+            ref: GroupMap = ref,
+            pred: GroupMap = pred,
+            question: str = question,
         ) -> dict[str, Any]:
             group, group_name = item
             known = scheme.decides(pred.at.groups[group])
@@ -84,7 +87,7 @@ def evaluate_case(
     return rows
 
 
-def _cropped(pred: Coded, ref: Coded) -> tuple[Coded, Coded]:
+def _cropped(pred: GroupMap, ref: GroupMap) -> tuple[GroupMap, GroupMap]:
     """Both inside the box that holds everything but common background."""
     background = pred.at.background
     boxes = [bounding_box(c.codes != background) for c in (pred, ref)]
@@ -99,8 +102,8 @@ def _cropped(pred: Coded, ref: Coded) -> tuple[Coded, Coded]:
 
 
 def _values(
-    pred: Coded,
-    ref: Coded,
+    pred: GroupMap,
+    ref: GroupMap,
     group: int,
     spacing: Sequence[float],
     settings: MetricSettings,

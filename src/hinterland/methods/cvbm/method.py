@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.decoder_losses import Branch, Kind, make_branch
-from hinterland.methods.base import Losses, Method, Phase, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Phase
 from hinterland.methods.cvbm.network import ComplementNetwork, CrossView, Outputs
 from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.ramps import sigmoid_ramp
@@ -23,9 +23,9 @@ from hinterland.methods.semi.cutmix import (
     pair,
     side_by_side,
 )
-from hinterland.methods.semi.phases import PRETRAIN, SELF_TRAIN, TEACHER, follow, two_phases
+from hinterland.methods.semi.phases import PRETRAIN, SELF_TRAIN, TEACHER, two_phases, update_teacher
 from hinterland.methods.semi.pseudo_labels import COMPONENTS, PseudoLabels
-from hinterland.methods.semi.teacher import UNLABELLED, quiet, split_streams, two_streams
+from hinterland.methods.semi.teacher import UNLABELLED, split_streams, teacher_mode, two_streams
 from hinterland.networks.base import Network, require_split
 from hinterland.networks.ema import ema_copy
 from hinterland.types import Batch, HinterlandError, Progress, View
@@ -126,14 +126,14 @@ class CVBM(Method):
         compares = len(self.kinds) > 1 and (self.inverse or (self.direct and self.mixing_layer))
         return self.cutmix or self.alpha > 0 or (compares and self.consistency > 0)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        network = require_split(setting.create_network(len(self.cells)), self.name)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        network = require_split(context.create_network(len(self.cells)), self.name)
         student = CrossView(
-            network, second=len(self.kinds) > 1, mixing=self.mixing_layer, seed=setting.seed
+            network, second=len(self.kinds) > 1, mixing=self.mixing_layer, seed=context.seed
         )
-        pseudo = PseudoLabels(self.cells, setting.table, self.component)
+        pseudo = PseudoLabels(self.cells, context.label_sets, self.component)
         branches = [
-            make_branch(kind, self.on, self.cells, pseudo.table, setting.batch_dice)
+            make_branch(kind, self.on, self.cells, pseudo.label_sets, context.batch_dice)
             for kind in self.kinds
         ]
         return nn.ModuleDict(
@@ -194,7 +194,7 @@ class CVBM(Method):
             return side_by_side(labelled.image), [[labelled.annotation]] * len(self.kinds), 0.0
         if self.cutmix:
             labelled, unlabelled = pair(labelled, unlabelled)
-        with quiet(networks["teacher"], batch_statistics=self.teacher == "train"):
+        with teacher_mode(networks["teacher"], batch_statistics=self.teacher == "train"):
             seen = cast(Outputs, networks["teacher"](unlabelled.image))
         levels = [seen.first] if seen.second is None else [seen.first, seen.second]
         rows = [
@@ -231,14 +231,14 @@ class CVBM(Method):
         student = cast(CrossView, networks["student"])
         if self.output == "foreground":
             return _normalise(_branches(networks)[0].estimate(student.network(image)))
-        first, *others = self._opinions(networks, student(image))
+        first, *others = self._predictions(networks, student(image))
         return _normalise(others[-1] if self.output == "mix" else (first + others[0]) / 2)
 
-    def estimates(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
+    def ensemble_predictions(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
         outputs = cast(Outputs, networks["student"](image))
-        return [_normalise(opinion) for opinion in self._opinions(networks, outputs)]
+        return [_normalise(opinion) for opinion in self._predictions(networks, outputs)]
 
-    def _opinions(self, networks: nn.ModuleDict, outputs: Outputs) -> list[Tensor]:
+    def _predictions(self, networks: nn.ModuleDict, outputs: Outputs) -> list[Tensor]:
         """Of the first decoder, the second one, and the mixing layer, where they are."""
         branches = _branches(networks)
         found = [branches[0].estimate(outputs.first[0])]
@@ -259,7 +259,7 @@ class CVBM(Method):
         return networks["student"].parameters()
 
     def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
-        follow(networks["teacher"], networks["student"], progress, self.ema)
+        update_teacher(networks["teacher"], networks["student"], progress, self.ema)
 
 
 def _branches(networks: nn.ModuleDict) -> list[Branch]:

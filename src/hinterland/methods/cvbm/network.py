@@ -49,7 +49,7 @@ class CrossView(nn.Module):
         first = self.network.head(decoded)
         second = self.head(self.decoder(features)) if self.decoder and self.head else None
         mixed = self.psi(cat((first[0], second[0]), dim=1)) if self.psi and second else None
-        return Outputs(first, second, mixed, self.network.taps(features, decoded))
+        return Outputs(first, second, mixed, self.network.feature_maps(features, decoded))
 
 
 class ComplementNetwork(SplitNetwork):

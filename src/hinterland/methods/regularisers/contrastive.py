@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.contrastive import (
     class_contrast,
     local_contrast,
@@ -16,14 +16,14 @@ from hinterland.losses.contrastive import (
     region_vectors,
 )
 from hinterland.losses.discrepancy import pool_membership
-from hinterland.methods.base import Losses, Method, Regulariser, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Regulariser
 from hinterland.methods.ramps import WarmStart
 from hinterland.methods.regularisers.features import (
     check_option,
+    feature_widths,
     named,
     phase_shares,
     tap,
-    tap_widths,
 )
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.types import HinterlandError, Progress, View
@@ -48,7 +48,7 @@ class LocalContrast(Regulariser):
     def __init__(
         self,
         at: Coarsening,
-        table: LeafSetTable,
+        table: LabelSetTable,
         layer: str,
         width: int,
         dims: int,
@@ -83,9 +83,9 @@ class LocalContrast(Regulariser):
         return Losses({"loss": loss}, {"loss": strength})
 
     def _places(self, view: View) -> Tensor:
-        assert view.again is not None
+        assert view.forward_features is not None
         maps = [tap(view, self.layer, self.name)]
-        maps.append(view.again(other_version(view.image))[self.layer])
+        maps.append(view.forward_features(other_version(view.image))[self.layer])
         count = region_count(tuple(maps[0].shape[2:]), self.region)
         if count < 2:
             raise HinterlandError(
@@ -132,7 +132,7 @@ def _told(view: View) -> bool:
 
 
 def make_contrastive(
-    setting: Setting,
+    context: BuildContext,
     method: Method,
     *,
     on: str = "target",
@@ -158,7 +158,7 @@ def make_contrastive(
             f"contrastive: {method.name} offers no second look at an image, which positives=place "
             "needs. Set regularisers.contrastive.positives=class, or take another method."
         )
-    widths = tap_widths(setting, "contrastive")
+    widths = feature_widths(context, "contrastive")
     decoders = [name for name in widths if name.startswith("decoder")]
     chosen = layer or decoders[min(2, len(decoders) - 1)]
     check_option("contrastive", "layer", chosen, tuple(widths))
@@ -170,7 +170,8 @@ def make_contrastive(
     with named("contrastive"):
         rise = WarmStart(phase_shares(method), weight, warm_start, ramp)
     return LocalContrast(
-        setting.spec.question(on), setting.table, chosen, widths[chosen], setting.plan.dims, rise,
+        context.spec.question(on), context.label_sets, chosen, widths[chosen],
+        context.plan.dims, rise,
         positives=cast(Positives, positives), temperature=temperature, region=region,
-        samples=samples, channels=channels, seed=setting.seed,
+        samples=samples, channels=channels, seed=context.seed,
     )  # fmt: skip

@@ -8,16 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses import PartitionLoss
-from hinterland.methods.base import Losses, Method, Regulariser, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Regulariser
 from hinterland.methods.ramps import WarmStart
 from hinterland.methods.regularisers.features import (
     choose_layers,
+    feature_widths,
     named,
     phase_shares,
     tap,
-    tap_widths,
 )
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.types import HinterlandError, Progress, View
@@ -37,7 +37,7 @@ class DeepSupervision(Regulariser):
     def __init__(
         self,
         at: Coarsening,
-        table: LeafSetTable,
+        table: LabelSetTable,
         widths: dict[str, int],
         dims: int,
         rise: WarmStart,
@@ -81,7 +81,7 @@ class DeepSupervision(Regulariser):
 
 
 def make_deep_supervision(
-    setting: Setting,
+    context: BuildContext,
     method: Method,
     *,
     on: str | None = None,
@@ -97,15 +97,15 @@ def make_deep_supervision(
     layers: taps; default the decoder's maps below the highest, which has the network's own head.
     Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
     """
-    widths = tap_widths(setting, "deep-supervision")
+    widths = feature_widths(context, "deep-supervision")
     lower = [n for n in widths if n.startswith("decoder") and n != "decoder.0"]
     chosen = choose_layers("deep-supervision", layers or lower or "bottleneck", tuple(widths))
     if halvings < 0:
         raise HinterlandError(f"deep-supervision: halvings={halvings}: expected 0 or more.")
     with named("deep-supervision"):
         rise = WarmStart(phase_shares(method), weight, warm_start, ramp)
-    at = method.cells if on is None else setting.spec.question(on)
+    at = method.cells if on is None else context.spec.question(on)
     return DeepSupervision(
-        at, setting.table, {name: widths[name] for name in chosen}, setting.plan.dims, rise,
-        halvings=halvings, seed=setting.seed,
+        at, context.label_sets, {name: widths[name] for name in chosen}, context.plan.dims, rise,
+        halvings=halvings, seed=context.seed,
     )  # fmt: skip

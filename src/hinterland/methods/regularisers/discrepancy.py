@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.discrepancy import (
     FORMS,
     Form,
@@ -19,15 +19,15 @@ from hinterland.losses.discrepancy import (
     pool_membership,
     sides,
 )
-from hinterland.methods.base import Losses, Method, Regulariser, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Regulariser
 from hinterland.methods.ramps import WarmStart
 from hinterland.methods.regularisers.features import (
     check_option,
     choose_layers,
+    feature_widths,
     named,
     phase_shares,
     tap,
-    tap_widths,
 )
 from hinterland.types import HinterlandError, Progress, View
 
@@ -65,7 +65,7 @@ class FeatureDiscrepancy(Regulariser):
     def __init__(
         self,
         at: Coarsening,
-        table: LeafSetTable,
+        table: LabelSetTable,
         layers: Sequence[str],
         rise: WarmStart,
         *,
@@ -156,7 +156,7 @@ class FeatureDiscrepancy(Regulariser):
 
 
 def make_discrepancy(
-    setting: Setting,
+    context: BuildContext,
     method: Method,
     *,
     on: str = "target",
@@ -186,9 +186,9 @@ def make_discrepancy(
         )
     with named("discrepancy"):
         rise = WarmStart(phase_shares(method), weight, warm_start, ramp)
-    chosen = choose_layers("discrepancy", layers, tuple(tap_widths(setting, "discrepancy")))
+    chosen = choose_layers("discrepancy", layers, tuple(feature_widths(context, "discrepancy")))
     return FeatureDiscrepancy(
-        setting.spec.question(on), setting.table, chosen,
+        context.spec.question(on), context.label_sets, chosen,
         rise, form=cast(Form, form), exchange=cast(Exchange, exchange), domains=domains,
         learned=cast(Learned, learned), normalise=normalise,
     )  # fmt: skip

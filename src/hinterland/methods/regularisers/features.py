@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from hinterland.methods.base import Method, Setting
+from hinterland.methods.base import BuildContext, Method
 from hinterland.networks.base import require_split
 from hinterland.types import HinterlandError, View
 
 
-def tap_widths(setting: Setting, asker: str) -> dict[str, int]:
+def feature_widths(context: BuildContext, asker: str) -> dict[str, int]:
     """Channels of each tap of the network that will be trained.
 
     Raises HinterlandError for a network without feature taps.
     """
-    return require_split(setting.create_network(1), asker).tap_widths()
+    return require_split(context.create_network(1), asker).feature_widths()
 
 
 def phase_shares(method: Method) -> tuple[tuple[str, float], ...]:

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 
 TAU = 100
 
 
-class BagTerm(nn.Module):
+class ImageLabelLoss(nn.Module):
     """-log mean{the `tau` largest of P(v below node)}, over items that show their whole image.
 
     With an image label "node is there" and no voxel that is annotated so. `tau` is that of the rule
@@ -21,12 +21,12 @@ class BagTerm(nn.Module):
 
     certain: Tensor
 
-    def __init__(self, cells: Coarsening, table: LeafSetTable, tau: int = TAU) -> None:
+    def __init__(self, cells: Coarsening, table: LabelSetTable, tau: int = TAU) -> None:
         super().__init__()
         tree = cells.tree
         self.tau = tau
         self.members: dict[int, list[int]] = {}
-        below = [tree.below(node) for node in tree.nodes]
+        below = [tree.leaves_under(node) for node in tree.nodes]
         for index, leaves in enumerate(below):
             inside = [i for i, group in enumerate(cells.groups) if group <= leaves]
             if frozenset().union(*(cells.groups[i] for i in inside)) == leaves:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from hinterland.methods.base import Method, Regulariser, Setting
+from hinterland.methods.base import BuildContext, Method, Regulariser
 from hinterland.methods.regularisers.contrastive import make_contrastive
 from hinterland.methods.regularisers.deep_supervision import make_deep_supervision
 from hinterland.methods.regularisers.discrepancy import make_discrepancy
@@ -22,9 +22,9 @@ REGULARISERS: dict[str, Factory] = {
 
 
 def build_regularisers(
-    asked: Mapping[str, Mapping[str, Any]], setting: Setting, method: Method
+    asked: Mapping[str, Mapping[str, Any]], context: BuildContext, method: Method
 ) -> nn.ModuleDict:
-    """Name -> regulariser, each built as `factory(setting, method, **options)`.
+    """Name -> regulariser, each built as `factory(context, method, **options)`.
 
     Raises HinterlandError for an unknown name or option.
     """
@@ -34,7 +34,7 @@ def build_regularisers(
             known = ", ".join(REGULARISERS)
             raise HinterlandError(f"regulariser {name!r}: expected one of {known}")
         try:
-            built[name] = REGULARISERS[name](setting, method, **options)
+            built[name] = REGULARISERS[name](context, method, **options)
         except TypeError as error:
             raise HinterlandError(f"regulariser {name!r}: {error}.") from None
     return nn.ModuleDict(built)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.decoder_losses import Foreground
-from hinterland.methods.base import Method, Phase, Setting
+from hinterland.methods.base import BuildContext, Method, Phase
 from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.semi.strong_augmentation import strong
 from hinterland.methods.semi.teacher import UNLABELLED, split_streams, two_streams
@@ -52,9 +52,9 @@ class SemiSupervised(Method):
     def cells(self) -> Coarsening:
         return common_refinement(self.on)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        network = setting.create_network(len(self.cells))
-        supervision = Foreground(self.on, self.cells, setting.table, setting.batch_dice)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        network = context.create_network(len(self.cells))
+        supervision = Foreground(self.on, self.cells, context.label_sets, context.batch_dice)
         return nn.ModuleDict({"network": network, "supervision": supervision})
 
     def phases(self) -> tuple[Phase, ...]:

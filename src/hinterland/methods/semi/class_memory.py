@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.networks.initialise import seeded
 
 
@@ -26,7 +26,7 @@ class ClassMemory(nn.Module):
         self,
         width: int,
         cells: Coarsening,
-        table: LeafSetTable,
+        table: LabelSetTable,
         dimensions: int,
         size: int,
         *,

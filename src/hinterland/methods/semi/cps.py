@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Setting
+from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import SemiSupervised, supervision
 from hinterland.methods.semi.pseudo_labels import PseudoLabels
-from hinterland.methods.supervised import forward_with_taps
+from hinterland.methods.supervised import forward_with_features
 from hinterland.types import Batch, Progress
 
 
@@ -30,18 +30,18 @@ class CrossPseudoSupervision(SemiSupervised):
         super().__post_init__()
         require_numbers(self.name, self, "consistency")
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        pseudo = PseudoLabels(self.cells, setting.table, component="all")
-        networks = super().build(replace(setting, table=pseudo.table))
-        networks["other"] = setting.create_network(len(self.cells), seed_offset=1001)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        pseudo = PseudoLabels(self.cells, context.label_sets, component="all")
+        networks = super().build(replace(context, label_sets=pseudo.label_sets))
+        networks["other"] = context.create_network(len(self.cells), seed_offset=1001)
         networks["pseudo"] = pseudo
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         both = self.join(batch)
         learn, pseudo = supervision(networks), networks["pseudo"]
-        first, features = forward_with_taps(networks["network"], both.image)
-        second, _ = forward_with_taps(networks["other"], both.image)
+        first, features = forward_with_features(networks["network"], both.image)
+        second, _ = forward_with_features(networks["other"], both.image)
         terms = {
             "seg": learn.loss(both.labelled(first), both.rows),
             "seg_other": learn.loss(both.labelled(second), both.rows),
@@ -51,6 +51,6 @@ class CrossPseudoSupervision(SemiSupervised):
         weights = {"cross": self.consistency * sigmoid_ramp(progress.fraction)}
         return Losses(terms, weights, (both.view(first[0], features),))
 
-    def estimates(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
+    def ensemble_predictions(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
         learn = supervision(networks)
         return [learn.estimate(networks[name](image)) for name in ("network", "other")]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Setting
+from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import Joined, SemiSupervised, supervision
@@ -28,12 +28,12 @@ class LevelSetMethod(SemiSupervised):
         super().__post_init__()
         require_numbers(self.name, self, "regression")
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        networks = super().build(setting)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        networks = super().build(context)
         network = require_split(self.deployed(networks), self.name)
-        networks["level_sets"] = LevelSets(self.cells, setting.table)
+        networks["level_sets"] = LevelSets(self.cells, context.label_sets)
         objects = len(self.cells.foreground)
-        networks["distance_head"] = map_head(network, 0, objects, seed=setting.seed + 1001)
+        networks["distance_head"] = map_head(network, 0, objects, seed=context.seed + 1001)
         return networks
 
     def predict(
@@ -44,7 +44,7 @@ class LevelSetMethod(SemiSupervised):
         features = network.encode(image)
         decoded = network.decode(features)
         z = networks["distance_head"](decoded[0]).float().tanh()
-        return network.head(decoded), z, network.taps(features, decoded)
+        return network.head(decoded), z, network.feature_maps(features, decoded)
 
     def supervised(
         self, networks: nn.ModuleDict, both: Joined, levels: list[Tensor], z: Tensor

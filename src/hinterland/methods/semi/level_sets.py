@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses import all_sum
 from hinterland.losses.decoder_losses import Complement
 from hinterland.networks.base import SplitNetwork
@@ -50,7 +50,7 @@ class LevelSets(nn.Module):
     touches none of which nothing is said, where it might go on.
     """
 
-    def __init__(self, cells: Coarsening, table: LeafSetTable) -> None:
+    def __init__(self, cells: Coarsening, table: LabelSetTable) -> None:
         super().__init__()
         self.cells = list(cells.foreground)
         self.labels = Complement(cells, table)

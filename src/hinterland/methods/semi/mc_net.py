@@ -8,7 +8,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Setting
+from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.cvbm.network import CrossView, Outputs
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
@@ -36,10 +36,10 @@ class MutualConsistency(SemiSupervised):
         require_numbers(self.name, self, "consistency")
         require_numbers(self.name, self, "temperature", above=True)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        networks = super().build(setting)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        networks = super().build(context)
         plain = require_split(self.deployed(networks), self.name)
-        networks["network"] = CrossView(plain, second=True, mixing=False, seed=setting.seed)
+        networks["network"] = CrossView(plain, second=True, mixing=False, seed=context.seed)
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
@@ -56,7 +56,7 @@ class MutualConsistency(SemiSupervised):
         weights = {"mutual": self.consistency * sigmoid_ramp(progress.fraction)}
         return Losses(terms, weights, (both.view(outputs.first[0], outputs.features),))
 
-    def estimates(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
+    def ensemble_predictions(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
         outputs = cast(Outputs, networks["network"](image))
         assert outputs.second is not None
         return [supervision(networks).estimate(q[0]) for q in (outputs.first, outputs.second)]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Setting
+from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import SemiSupervised, supervision
-from hinterland.methods.semi.teacher import noisy, quiet
-from hinterland.methods.supervised import forward_with_taps
+from hinterland.methods.semi.teacher import noisy, teacher_mode
+from hinterland.methods.supervised import forward_with_features
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
 from hinterland.types import Batch, Progress
 
@@ -42,15 +42,15 @@ class MeanTeacher(SemiSupervised):
         require_numbers(self.name, self, "consistency", "noise")
         require_one_of(self.name, self, perturbation=PERTURBATIONS)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        networks = super().build(setting)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        networks = super().build(context)
         networks["teacher"] = ema_copy(networks["network"])
         return networks
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         both = self.join(batch)
         seen = both.with_strong_views() if self.perturbation == "strong" else both
-        levels, features = forward_with_taps(networks["network"], seen.image)
+        levels, features = forward_with_features(networks["network"], seen.image)
         p = supervision(networks).estimate(levels[0])
         terms = {
             "seg": supervision(networks).loss(both.labelled(levels), both.rows),
@@ -66,7 +66,7 @@ class MeanTeacher(SemiSupervised):
 
     def teach(self, teacher: nn.Module, image: Tensor) -> Tensor:
         """p': the teacher's probabilities under fresh noise and dropout."""
-        with quiet(teacher, dropout=True):
+        with teacher_mode(teacher, dropout=True):
             return teacher(noisy(image, self.noise, 2 * self.noise)).float().softmax(dim=1)
 
     def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:

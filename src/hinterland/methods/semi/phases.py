@@ -10,7 +10,7 @@ from hinterland.types import Progress
 
 PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
 TEACHER = ("eval", "train")
-"""The modes that a teacher may predict in; see `teaching.quiet`."""
+"""The modes that a teacher may predict in; see `teacher.teacher_mode`."""
 
 
 def two_phases(pretrain: float, streams: tuple[Quota, ...]) -> tuple[Phase, ...]:
@@ -22,7 +22,9 @@ def two_phases(pretrain: float, streams: tuple[Quota, ...]) -> tuple[Phase, ...]
     return tuple(phase for phase in (before, after) if phase.share > 0)
 
 
-def follow(teacher: nn.Module, student: nn.Module, progress: Progress, decay: float) -> None:
+def update_teacher(
+    teacher: nn.Module, student: nn.Module, progress: Progress, decay: float
+) -> None:
     """After a step: the teacher becomes the student's moving average.
 
     While pre-training it is the student, so that both start from the best weights.

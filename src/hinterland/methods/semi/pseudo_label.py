@@ -8,14 +8,14 @@ from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Phase, Setting
+from hinterland.methods.base import BuildContext, Losses, Phase
 from hinterland.methods.options import require_numbers, require_one_of
 from hinterland.methods.semi.base import SemiSupervised, supervision
 from hinterland.methods.semi.cutmix import Arrangement, side_by_side
-from hinterland.methods.semi.phases import SELF_TRAIN, TEACHER, follow, two_phases
+from hinterland.methods.semi.phases import SELF_TRAIN, TEACHER, two_phases, update_teacher
 from hinterland.methods.semi.pseudo_labels import PseudoLabels
-from hinterland.methods.semi.teacher import UNLABELLED, quiet, split_streams, two_streams
-from hinterland.methods.supervised import forward_with_taps
+from hinterland.methods.semi.teacher import UNLABELLED, split_streams, teacher_mode, two_streams
+from hinterland.methods.supervised import forward_with_features
 from hinterland.networks.ema import ema_copy
 from hinterland.types import Batch, Progress, View
 
@@ -46,9 +46,9 @@ class PseudoLabel(SemiSupervised):
         require_numbers(self.name, self, "alpha")
         require_one_of(self.name, self, teacher=TEACHER)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        pseudo = PseudoLabels(self.cells, setting.table, self.component, self.threshold)
-        networks = super().build(replace(setting, table=pseudo.table))
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        pseudo = PseudoLabels(self.cells, context.label_sets, self.component, self.threshold)
+        networks = super().build(replace(context, label_sets=pseudo.label_sets))
         networks["teacher"] = ema_copy(networks["network"])
         networks["pseudo"] = pseudo
         return networks
@@ -70,11 +70,11 @@ class PseudoLabel(SemiSupervised):
         rows = [source.annotation for source in sources]
         pseudo = cast(PseudoLabels, networks["pseudo"])
         if teaching:
-            with quiet(networks["teacher"], batch_statistics=self.teacher == "train"):
+            with teacher_mode(networks["teacher"], batch_statistics=self.teacher == "train"):
                 seen = networks["teacher"](sources[1].image)
             rows[1] = pseudo(supervision(networks).estimate(seen))
         images = self.arrange([source.image for source in sources])
-        levels, features = forward_with_taps(networks["network"], images.image)
+        levels, features = forward_with_features(networks["network"], images.image)
         values = images.losses(supervision(networks).loss, levels, rows)
         terms = dict(zip(("seg", "pseudo" if teaching else "other"), values, strict=False))
         weights = {"pseudo": self.alpha} if teaching else {}
@@ -83,4 +83,4 @@ class PseudoLabel(SemiSupervised):
         return Losses(terms, weights, (view,))
 
     def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
-        follow(networks["teacher"], networks["network"], progress, self.ema)
+        update_teacher(networks["teacher"], networks["network"], progress, self.ema)

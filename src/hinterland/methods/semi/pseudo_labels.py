@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy import ndimage
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.types import HinterlandError
 
 COMPONENTS = ("largest", "all")
@@ -28,14 +28,14 @@ class PseudoLabels(nn.Module):
     def __init__(
         self,
         cells: Coarsening,
-        table: LeafSetTable,
+        table: LabelSetTable,
         component: str = "largest",
         threshold: float = 0.0,
     ) -> None:
         super().__init__()
         if component not in COMPONENTS:
             raise HinterlandError(f"component={component!r}: expected 'largest' or 'all'.")
-        self.table, self.first = table.with_groups(cells, "pseudo-label")
+        self.label_sets, self.first = table.with_groups(cells, "pseudo-label")
         self.background = cells.background
         self.component, self.threshold = component, threshold
 

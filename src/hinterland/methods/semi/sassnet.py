@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Phase, Setting
+from hinterland.methods.base import BuildContext, Losses, Phase
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import Joined
 from hinterland.methods.semi.dtc import LevelSetMethod
-from hinterland.methods.semi.teacher import quiet
+from hinterland.methods.semi.teacher import teacher_mode
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.types import Batch, Progress
@@ -39,11 +39,11 @@ class ShapeAware(LevelSetMethod):
         super().__post_init__()
         require_numbers(self.name, self, "adversarial")
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        networks = super().build(setting)
-        channels = len(setting.plan.channels) + len(self.cells.foreground)
-        with seeded(setting.seed + 1002):
-            networks[DISCRIMINATOR] = discriminator(setting.plan.dims, channels)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        networks = super().build(context)
+        channels = len(context.plan.channels) + len(self.cells.foreground)
+        with seeded(context.seed + 1002):
+            networks[DISCRIMINATOR] = discriminator(context.plan.dims, channels)
         return networks
 
     def phases(self) -> tuple[Phase, ...]:
@@ -60,7 +60,7 @@ class ShapeAware(LevelSetMethod):
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         both, judge = self.join(batch), networks[DISCRIMINATOR]
         if progress.optimiser == DISCRIMINATOR:
-            with quiet(networks):
+            with teacher_mode(networks):
                 z = self.predict(networks, both.image)[1]
             return Losses({"guess": _guess(judge(torch.cat([both.image, z], dim=1)), both)})
         levels, z, features = self.predict(networks, both.image)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.losses import all_sum
-from hinterland.methods.base import Losses, Setting
+from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import SemiSupervised, supervision
 from hinterland.methods.semi.class_memory import ClassMemory
-from hinterland.methods.semi.teacher import untracked
+from hinterland.methods.semi.teacher import frozen_batch_statistics
 from hinterland.networks.base import Network, SplitNetwork, require_split
 from hinterland.types import Batch, Progress
 
@@ -50,12 +50,12 @@ class SmoothAndSeparated(SemiSupervised):
         require_numbers(self.name, self, "magnitude", "probe", above=True)
         require_numbers(self.name, self, "dimensions", "size", "samples", low=1.0, whole=True)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        networks = super().build(setting)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        networks = super().build(context)
         network = require_split(cast(Network, networks["network"]), self.name)
         networks["memory"] = ClassMemory(
-            network.widths[0], self.cells, setting.table, self.dimensions, self.size,
-            seed=setting.seed + 1001,
+            network.widths[0], self.cells, context.label_sets, self.dimensions, self.size,
+            seed=context.seed + 1001,
         )  # fmt: skip
         return networks
 
@@ -67,7 +67,7 @@ class SmoothAndSeparated(SemiSupervised):
         decoded = network.decode(features)
         levels = network.head(decoded)
         p = learn.estimate(levels[0])
-        view = both.view(levels[0], network.taps(features, decoded))
+        view = both.view(levels[0], network.feature_maps(features, decoded))
         assert view.annotation is not None
         memory.store(decoded[0], p, view.annotation)
         classes = memory.classes(p, view.annotation)
@@ -82,7 +82,7 @@ class SmoothAndSeparated(SemiSupervised):
     def roughness(self, network: nn.Module, image: Tensor, p: Tensor) -> Tensor:
         """L_smooth of an image whose probabilities are p."""
         d = _unit(torch.rand_like(image) - 0.5).requires_grad_()
-        with untracked(network):
+        with frozen_batch_statistics(network):
             (g,) = torch.autograd.grad(_apart(network(image + self.probe * d), p), d)
             return _apart(network(image + self.magnitude * _unit(g)), p)
 

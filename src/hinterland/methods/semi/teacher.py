@@ -54,7 +54,7 @@ def noisy(image: Tensor, sigma: float = 0.1, limit: float = 0.2) -> Tensor:
 
 
 @contextmanager
-def quiet(
+def teacher_mode(
     teacher: nn.Module, *, dropout: bool = False, batch_statistics: bool = False
 ) -> Iterator[None]:
     """Inside, the teacher is in evaluation mode (running statistics, no gradients).
@@ -75,7 +75,7 @@ def quiet(
 
 
 @contextmanager
-def untracked(network: nn.Module) -> Iterator[None]:
+def frozen_batch_statistics(network: nn.Module) -> Iterator[None]:
     """Inside, batch norms normalise as they would, but keep no running statistics of what they see:
     a pass over images that are not from the data must not enter them."""
     tracking = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.methods.base import Losses, Setting
+from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import require_numbers
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import SemiSupervised, supervision
@@ -40,8 +40,8 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
         require_numbers(self.name, self, "consistency")
         require_numbers(self.name, self, "scales", low=2.0, whole=True)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        networks = super().build(replace(setting, deep_supervision=False))
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        networks = super().build(replace(context, deep_supervision=False))
         network = require_split(self.deployed(networks), self.name)
         if len(network.widths) < 3:
             raise HinterlandError(
@@ -50,7 +50,7 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
                 "features or more."
             )
         networks["heads"] = nn.ModuleList(
-            map_head(network, level, len(self.cells), seed=setting.seed + 1001 + level)
+            map_head(network, level, len(self.cells), seed=context.seed + 1001 + level)
             for level in range(1, min(self.scales, len(network.widths) - 1))
         )
         return networks
@@ -66,7 +66,7 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
         seg = torch.stack([learn.loss([q], both.rows) for q in both.labelled(pyramid)]).mean()
         p = torch.stack([learn.estimate(both.unlabelled(q)) for q in pyramid])
         weights = {"pyramid": self.consistency * sigmoid_ramp(progress.fraction)}
-        view = both.view(pyramid[0], network.taps(features, decoded))
+        view = both.view(pyramid[0], network.feature_maps(features, decoded))
         return Losses({"seg": seg, "pyramid": rectified(p)}, weights, (view,))
 
 

@@ -1,4 +1,4 @@
-"""Heads that answer at every cut of a tree: Prior Concatenation and Separate Normalization."""
+"""Heads that answer at every level of a tree: Prior Concatenation and Separate Normalization."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ def block(dims: int, entering: int, leaving: int) -> nn.Sequential:
     return nn.Sequential(norm(entering), nn.ReLU(), _conv(dims, entering, leaving, 3), nn.ReLU())
 
 
-class CutHead(nn.Module, ABC):
-    """From the decoder's maps to logits of the finest cut (`forward`) or of all cuts (`cuts`)."""
+class LevelHead(nn.Module, ABC):
+    """From the decoder's maps to logits of the finest level (`forward`) or of all (`levels`)."""
 
     @abstractmethod
-    def cuts(self, decoded: Sequence[Tensor]) -> list[Tensor]:
-        """Logits (B, groups, *space) of every cut, coarsest first."""
+    def levels(self, decoded: Sequence[Tensor]) -> list[Tensor]:
+        """Logits (B, groups, *space) of every level, coarsest first."""
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
-        return self.cuts(decoded)[-1:]
+        return self.levels(decoded)[-1:]
 
 
-class PlainHead(CutHead):
-    """One 1x1 convolution a cut, on the decoder's last map F: S_d = conv(F).
+class PlainHead(LevelHead):
+    """One 1x1 convolution a level, on the decoder's last map F: S_d = conv(F).
 
     With `pc`, S_d = conv(concat(F, S_{d-1})), prior columns 0 at first. With `shared`, F
     passes one `block` first, as all heads without Separate Normalization do in the released code.
     """
 
     def __init__(
-        self, cuts: Sequence[Coarsening], width: int, dims: int, *, pc: bool, shared: bool = False
+        self, levels: Sequence[Coarsening], width: int, dims: int, *, pc: bool, shared: bool = False
     ) -> None:
         super().__init__()
         self.pc = pc
         self.shared = block(dims, width, width) if shared else nn.Identity()
-        above = [0, *(len(c) if pc else 0 for c in cuts)]
+        above = [0, *(len(c) if pc else 0 for c in levels)]
         self.layers = nn.ModuleList(
-            _conv(dims, width + above[i], len(cut), 1) for i, cut in enumerate(cuts)
+            _conv(dims, width + above[i], len(level), 1) for i, level in enumerate(levels)
         )
 
-    def cuts(self, decoded: Sequence[Tensor]) -> list[Tensor]:
+    def levels(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         features = self.shared(decoded[0])
         found: list[Tensor] = []
         for layer in self.layers:
@@ -104,25 +104,25 @@ class NodeHead(nn.Module):
         return found
 
 
-class SeparateHead(CutHead):
+class SeparateHead(LevelHead):
     """Separate Normalization: a branch of its own for each superclass, recursively.
 
     For {background, foreground {sub_1, ...}} this is the paper's: superclass logits [bg, fg],
     subclass logits [bg, sub_1, ...], the background's logit being one and the same.
     """
 
-    def __init__(self, cuts: Sequence[Coarsening], width: int, dims: int, *, pc: bool) -> None:
+    def __init__(self, levels: Sequence[Coarsening], width: int, dims: int, *, pc: bool) -> None:
         super().__init__()
-        self.groups = [cut.groups for cut in cuts]
-        self.root = NodeHead(Node.of(cuts), width, dims, pc)
+        self.groups = [level.groups for level in levels]
+        self.root = NodeHead(Node.of(levels), width, dims, pc)
 
-    def cuts(self, decoded: Sequence[Tensor]) -> list[Tensor]:
+    def levels(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         found = self.root(decoded[0])
         return [cat([found[g] for g in groups], dim=1) for groups in self.groups]
 
 
-def make_cut_head(
-    cuts: Sequence[Coarsening],
+def make_level_head(
+    levels: Sequence[Coarsening],
     width: int,
     dims: int,
     *,
@@ -130,13 +130,13 @@ def make_cut_head(
     sn: bool,
     shared: bool = False,
     seed: int = 0,
-) -> CutHead:
+) -> LevelHead:
     """The head with Prior Concatenation and Separate Normalization on or off."""
     with seeded(seed):
-        head: CutHead = (
-            SeparateHead(cuts, width, dims, pc=pc)
+        head: LevelHead = (
+            SeparateHead(levels, width, dims, pc=pc)
             if sn
-            else PlainHead(cuts, width, dims, pc=pc, shared=shared)
+            else PlainHead(levels, width, dims, pc=pc, shared=shared)
         )
         initialise(head)
     # Behind the features stands the prior. A random column would be a bias of random sign that
@@ -147,20 +147,20 @@ def make_cut_head(
     return head
 
 
-class CutNetwork(SplitNetwork):
-    """A plain network with a `CutHead` in place of its own; its logits are those of the leaves."""
+class LevelNetwork(SplitNetwork):
+    """A plain network with a `LevelHead` in place of its own; its logits are the leaves'."""
 
-    head: CutHead
+    head: LevelHead
 
-    def __init__(self, plain: SplitNetwork, head: CutHead, out_channels: int) -> None:
+    def __init__(self, plain: SplitNetwork, head: LevelHead, out_channels: int) -> None:
         super().__init__(plain.dims, plain.in_channels, out_channels)
         self.name, self.widths, self.upsampling = plain.name, plain.widths, plain.upsampling
         self.encoder, self.decoder, self.head = plain.encoder, plain.decoder, head
         self._plain = (plain,)  # a tuple hides it from torch: its own head is not trained
 
-    def cuts(self, image: Tensor) -> list[Tensor]:
-        """Logits of every cut, coarsest first."""
-        return self.head.cuts(self.decode(self.encode(image)))
+    def levels(self, image: Tensor) -> list[Tensor]:
+        """Logits of every level, coarsest first."""
+        return self.head.levels(self.decode(self.encode(image)))
 
     def make_decoder(self, upsampling: str = "transposed", *, seed: int) -> nn.Module:
         return self._plain[0].make_decoder(upsampling, seed=seed)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 
 Schedule = Literal["linear", "released"]
 ITERATIONS = 40_000  # the paper's training length; released schedules are stated in its steps
@@ -133,7 +133,7 @@ class HierarchicalMix(nn.Module):
     region: Tensor
     inside: Tensor
 
-    def __init__(self, cells: Coarsening, table: LeafSetTable) -> None:
+    def __init__(self, cells: Coarsening, table: LabelSetTable) -> None:
         super().__init__()
         allowed = table.allowed(cells)
         known = allowed.sum(axis=1) == 1

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.losses.soft import soft_cross_entropy, soft_target_dice_loss
-from hinterland.methods.base import Losses, Method, Phase, Quota, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Phase, Quota
 from hinterland.methods.options import require_numbers, require_one_of
-from hinterland.methods.subclass.heads import CutNetwork, make_cut_head
+from hinterland.methods.subclass.heads import LevelNetwork, make_level_head
 from hinterland.methods.subclass.hierarchical_mix import (
     HierarchicalMix,
     Schedule,
@@ -20,7 +20,12 @@ from hinterland.methods.subclass.hierarchical_mix import (
     ramp,
     threshold,
 )
-from hinterland.methods.subclass.levels import CutLosses, check_cuts, schemes_known_at, tree_cuts
+from hinterland.methods.subclass.levels import (
+    LevelLosses,
+    check_levels,
+    schemes_known_at,
+    tree_levels,
+)
 from hinterland.networks.base import Network, require_split
 from hinterland.types import Batch, HinterlandError, Progress, View
 
@@ -29,16 +34,17 @@ Parts = Literal["both", "mixup", "pseudo"]
 
 @dataclass(frozen=True)
 class Subclass(Method):
-    """L = sum_d L_seg(cut d) + w(t) L_seg(f(x_mix), alpha z + (1 - alpha) z_pse).
+    """L = sum_d L_seg(level d) + w(t) L_seg(f(x_mix), alpha z + (1 - alpha) z_pse).
 
-    on: the cuts, superclasses first, cells last. fine, coarse: names of the annotation schemes that
-    know the last cut, and of those that do not; they follow from the labels and are no options.
+    on: the levels, superclasses first, cells last. fine, coarse: names of the annotation schemes
+    that know the last level, and of those that do not; they follow from the labels and are no
+    options.
 
     pc, sn, hm: Prior Concatenation, Separate Normalization, HierarchicalMix. Without any of them it
-    is the Modified U-Net, a head a cut. share: part of a batch that is fine-labelled. marginal: one
-    head over the cells instead of a head a cut, whose summed probabilities answer at the cuts, so
-    that coarse annotations supervise inner nodes (ours; needs pc and sn off). shared: one
-    convolution block before plain heads, as released. tau_floor, tau: the threshold of
+    is the Modified U-Net, a head a level. share: part of a batch that is fine-labelled. marginal:
+    one head over the cells instead of a head a level, whose summed probabilities answer at the
+    levels, so that coarse annotations supervise inner nodes (ours; needs pc and sn off). shared:
+    one convolution block before plain heads, as released. tau_floor, tau: the threshold of
     pseudo-labels and its schedule. alpha: lower end of the range of the mixing weight (up to 1).
     hm_gradient: False is the released behaviour, no gradient through f(x_mix). parts: "mixup" or
     "pseudo" leave out the other half of HierarchicalMix.
@@ -78,24 +84,24 @@ class Subclass(Method):
 
     @property
     def heads(self) -> tuple[Coarsening, ...]:
-        """The cuts that have a head of their own."""
+        """The levels that have a head of their own."""
         return self.on[-1:] if self.marginal else self.on
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        plain = require_split(setting.create_network(len(self.cells)), self.name)
-        head = make_cut_head(
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        plain = require_split(context.create_network(len(self.cells)), self.name)
+        head = make_level_head(
             self.heads, plain.widths[0], plain.dims, pc=self.pc, sn=self.sn, shared=self.shared,
-            seed=setting.seed + 1,
+            seed=context.seed + 1,
         )  # fmt: skip
-        losses = CutLosses(
-            self.on, setting.table, cells=self.cells if self.marginal else None,
-            batch_dice=setting.batch_dice,
+        losses = LevelLosses(
+            self.on, context.label_sets, cells=self.cells if self.marginal else None,
+            batch_dice=context.batch_dice,
         )  # fmt: skip
         return nn.ModuleDict(
             {
-                "network": CutNetwork(plain, head, len(self.cells)),
+                "network": LevelNetwork(plain, head, len(self.cells)),
                 "losses": losses,
-                "mix": HierarchicalMix(self.cells, setting.table),
+                "mix": HierarchicalMix(self.cells, context.label_sets),
             }
         )
 
@@ -103,20 +109,20 @@ class Subclass(Method):
         return (Phase(quotas=fine_and_coarse(self.fine, self.coarse, self.share)),)
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        network = cast(CutNetwork, networks["network"])
+        network = cast(LevelNetwork, networks["network"])
         features = network.encode(batch.image)
         decoded = network.decode(features)
-        cuts = network.head.cuts(decoded)
-        answers = cuts * len(self.on) if self.marginal else cuts
+        levels = network.head.levels(decoded)
+        answers = levels * len(self.on) if self.marginal else levels
         terms: dict[str, Tensor] = networks["losses"](answers, batch.annotation)
         weights: dict[str, float] = {}
         if self.hm:
-            added = self._mix(networks, batch, cuts[-1], progress.fraction)
+            added = self._mix(networks, batch, levels[-1], progress.fraction)
             terms |= added
             weights |= dict.fromkeys(added, ramp(progress.fraction))
         view = View(
-            batch.image, cuts[-1], batch.annotation, features=network.taps(features, decoded),
-            domain=batch.domain,
+            batch.image, levels[-1], batch.annotation,
+            features=network.feature_maps(features, decoded), domain=batch.domain,
         )  # fmt: skip
         return Losses(terms, weights, (view,))
 
@@ -176,13 +182,13 @@ def fine_and_coarse(
 
 def make_subclass(spec: LabelSpec, on: tuple[Coarsening, ...], **options: Any) -> Subclass:
     """The method for the labels at hand; `on` defaults to every level of the tree."""
-    cuts = check_cuts(on) or tree_cuts(spec.tree)
-    fine, coarse = schemes_known_at(spec, cuts[-1])
-    return Subclass(cuts, fine, coarse, **options)
+    levels = check_levels(on) or tree_levels(spec.tree)
+    fine, coarse = schemes_known_at(spec, levels[-1])
+    return Subclass(levels, fine, coarse, **options)
 
 
 def make_two_head(spec: LabelSpec, on: tuple[Coarsening, ...], **options: Any) -> Subclass:
-    """Modified U-Net: a head a cut, nothing else."""
+    """Modified U-Net: a head a level, nothing else."""
     return make_subclass(
         spec, on, **{"name": "two-head", "pc": False, "sn": False, "hm": False, **options}
     )

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable, LabelSpec
 from hinterland.losses import all_sum, marginalise
-from hinterland.methods.base import Losses, Method, Phase, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Phase
 from hinterland.methods.options import require_numbers
-from hinterland.methods.subclass.levels import CutLosses, rows_known_at, schemes_known_at
+from hinterland.methods.subclass.levels import LevelLosses, rows_known_at, schemes_known_at
 from hinterland.methods.subclass.method import fine_and_coarse
-from hinterland.methods.supervised import forward_with_taps
+from hinterland.methods.supervised import forward_with_features
 from hinterland.networks.base import Network
 from hinterland.types import Batch, HinterlandError, Progress, View
 
@@ -38,7 +38,7 @@ class NegativeLoss(nn.Module):
     pattern: Tensor
     outside: Tensor
 
-    def __init__(self, cells: Coarsening, table: LeafSetTable, form: Form) -> None:
+    def __init__(self, cells: Coarsening, table: LabelSetTable, form: Form) -> None:
         super().__init__()
         self.form = form
         allowed = table.allowed(cells)
@@ -98,13 +98,13 @@ class NegativeLearning(Method):
     def cells(self) -> Coarsening:
         return self.on[-1]
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
-        setting = replace(setting, deep_supervision=False)
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        context = replace(context, deep_supervision=False)
         return nn.ModuleDict(
             {
-                "network": setting.create_network(len(self.cells)),
-                "losses": CutLosses(self.on, setting.table, batch_dice=setting.batch_dice),
-                "negative": NegativeLoss(self.cells, setting.table, self.form),
+                "network": context.create_network(len(self.cells)),
+                "losses": LevelLosses(self.on, context.label_sets, batch_dice=context.batch_dice),
+                "negative": NegativeLoss(self.cells, context.label_sets, self.form),
             }
         )
 
@@ -113,7 +113,7 @@ class NegativeLearning(Method):
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         del progress
-        (logits, *_), features = forward_with_taps(networks["network"], batch.image)
+        (logits, *_), features = forward_with_features(networks["network"], batch.image)
         rows, negative = batch.annotation.long(), cast(NegativeLoss, networks["negative"])
         fine = torch.where(negative.pattern[rows] < 0, rows, 0)
         terms = networks["losses"]([logits], fine)

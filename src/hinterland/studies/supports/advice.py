@@ -187,15 +187,17 @@ class _Marks:
         names = [*probe.record.split["train"], *probe.record.split["val"]]
         self.prepared = prepare(dataset, plan, cases=[dataset[n] for n in names])
         self.at = probe.method.cells
-        self.table = self.spec.table
+        self.label_sets = self.spec.label_sets
         self.places = [self.at.names.index(s) for s in supports]
 
     def _rows(self, case: Case) -> np.ndarray:
-        from hinterland.data.sampling.label_sets import RowLookup
+        from hinterland.data.sampling.label_sets import LabelSetLookup
 
         label = self.prepared[case.name].label
         assert label is not None
-        return RowLookup(self.table, self.spec.scheme(case.scheme))(np.asarray(label), case.name)
+        return LabelSetLookup(self.label_sets, self.spec.scheme(case.scheme))(
+            np.asarray(label), case.name
+        )
 
     def map(self, case: Case) -> np.ndarray:
         """The number of the support at each voxel, else -1."""
@@ -203,13 +205,13 @@ class _Marks:
 
     def _number(self) -> np.ndarray:
         """For each row of the table the number of the support that it lies in, else -1."""
-        member = self.table.member(self.at)[:, self.places]
+        member = self.label_sets.member(self.at)[:, self.places]
         return np.where(np.any(member, axis=1), member.argmax(axis=1), -1)
 
     def target(self, case: Case) -> np.ndarray:
         """Whether a voxel is known to be in a target class."""
         target = self.spec.target
-        inside = self.table.member(target)[:, list(target.foreground)]
+        inside = self.label_sets.member(target)[:, list(target.foreground)]
         return np.asarray(np.any(inside, axis=1))[self._rows(case)]
 
     def of_labels(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +223,7 @@ class _Marks:
         """`false_positives` of a run, whose preprocessing may be its own."""
         from hinterland.data.io.volume import read_label, read_volume
         from hinterland.data.preprocessing.preprocess import preprocess
-        from hinterland.data.sampling.label_sets import RowLookup
+        from hinterland.data.sampling.label_sets import LabelSetLookup
 
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
@@ -230,12 +232,12 @@ class _Marks:
         group = asked.over(cells).argmax(0)[predictor.labels(image, geometry, cells)]
         assert case.label is not None
         label = read_label(case.label).array[0]
-        rows = RowLookup(self.table, self.spec.scheme(case.scheme))(
+        rows = LabelSetLookup(self.label_sets, self.spec.scheme(case.scheme))(
             label.astype(np.int16), case.name
         )
         number = self._number()[rows]
         target = self.spec.target
-        possible = self.table.allowed(target)[:, list(target.foreground)]
+        possible = self.label_sets.allowed(target)[:, list(target.foreground)]
         false = np.isin(group, list(asked.foreground)) & ~np.asarray(np.any(possible, axis=1))[rows]
         return false_positives(number, false, len(self.supports))
 
@@ -249,7 +251,7 @@ def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
     from hinterland.training.validate import validate
 
     scores, _ = validate(
-        probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.table, marks.at
+        probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.label_sets, marks.at
     )
     rows = [[scores[c.name].get(s, np.nan) for s in marks.supports] for c in held]
     return np.array(rows, dtype=float).reshape(len(held), len(marks.supports))

@@ -42,7 +42,7 @@ class _Table:
                 },
             }
         )
-        table, schemes = self.spec.table, self.spec.schemes
+        table, schemes = self.spec.label_sets, self.spec.schemes
         self._rows = {
             name: np.array([table.rows(scheme)[v] for v, _ in scheme.values], dtype=np.int16)
             for name, scheme in schemes.items()
@@ -58,7 +58,7 @@ class _Table:
     def loss(self) -> PartitionLoss:
         """The loss at the leaves, of a network with one channel each."""
         leaves = self.spec.tree.leaves
-        return PartitionLoss(leaves, leaves, self.spec.table)
+        return PartitionLoss(leaves, leaves, self.spec.label_sets)
 
 
 TABLE = _Table()

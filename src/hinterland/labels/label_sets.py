@@ -15,7 +15,7 @@ from hinterland.labels.tree import LabelTree
 
 
 @dataclass(frozen=True)
-class LeafSetTable:
+class LabelSetTable:
     """Rows that voxels point at; row 0 is always "any leaf" (unlabelled, ignored, padding).
 
     A row belongs to a scheme: two schemes that both say "background" own a row each, because what
@@ -28,13 +28,13 @@ class LeafSetTable:
     schemes: tuple[str, ...]
 
     @classmethod
-    def of(cls, tree: LabelTree, schemes: Iterable[Scheme]) -> LeafSetTable:
+    def of(cls, tree: LabelTree, schemes: Iterable[Scheme]) -> LabelSetTable:
         """Row 0, then one row per value of each scheme, in order; scheme names must differ."""
         schemes = tuple(schemes)
         names = [s.name for s in schemes]
         if len(set(names)) < len(names):
             raise LabelError(f"two annotation schemes have the same name: {names}; rename one.")
-        sets, owners = [tree.every], [""]
+        sets, owners = [tree.all_leaves], [""]
         for scheme in schemes:
             for _, leaves in scheme.values:
                 sets.append(leaves)
@@ -54,7 +54,7 @@ class LeafSetTable:
         start = self.schemes.index(scheme.name)
         return {value: start + i for i, (value, _) in enumerate(scheme.values)}
 
-    def with_groups(self, coarsening: Coarsening, scheme: str) -> tuple[LeafSetTable, int]:
+    def with_groups(self, coarsening: Coarsening, scheme: str) -> tuple[LabelSetTable, int]:
         """The table with one more row per group of a coarsening, and the number of the first.
 
         Pseudo-labels are written as `first + argmax(probabilities)`. `scheme` names their owner;
@@ -62,7 +62,7 @@ class LeafSetTable:
         """
         if scheme in self.schemes:
             raise LabelError(f"the table already has a scheme {scheme!r}; give the rows another.")
-        table = LeafSetTable(
+        table = LabelSetTable(
             self.tree,
             self.sets + coarsening.groups,
             self.schemes + (scheme,) * len(coarsening),
