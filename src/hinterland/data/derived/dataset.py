@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 import yaml
 
 from hinterland.data.dataset.read import read_dataset
-from hinterland.data.io.files import write_text
+from hinterland.data.io.files import atomic_path, write_text
 from hinterland.data.io.formats import is_raster, module_for
 from hinterland.data.io.volume import Volume, read_label, read_volume
 from hinterland.labels import LabelSpec, Scheme
@@ -109,21 +107,20 @@ def write_derived(
         raise HinterlandError(
             "resizing is for 2D pictures; volumes are brought to one spacing by the plan."
         )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    for folder in ("imagesTr", "labelsTr"):
-        (temporary / folder).mkdir(parents=True)
-    ending = ".png" if pictures else ".nii.gz"
-    for done, member in enumerate(members, start=1):
-        _write_case(temporary, member, ending, change, size)
-        if progress:
-            progress(done, len(members))
-    _write_texts(temporary, members, spec, channels, ending)
-    write_text(temporary / RECORD, json.dumps(record))
     try:
-        temporary.rename(out)
-    except OSError:  # another process has made it meanwhile
-        shutil.rmtree(temporary)
+        with atomic_path(out) as temporary:
+            for folder in ("imagesTr", "labelsTr"):
+                (temporary / folder).mkdir(parents=True)
+            ending = ".png" if pictures else ".nii.gz"
+            for done, member in enumerate(members, start=1):
+                _write_case(temporary, member, ending, change, size)
+                if progress:
+                    progress(done, len(members))
+            _write_texts(temporary, members, spec, channels, ending)
+            write_text(temporary / RECORD, json.dumps(record))
+    except HinterlandError:
+        if not (out / RECORD).is_file():  # else another process has made it meanwhile
+            raise
     return read_dataset(out)
 
 

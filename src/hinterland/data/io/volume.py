@@ -7,7 +7,6 @@ mm in a world that points right, front, up. 2D images have z = 1 and spacing 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hinterland.data.io.files import atomic_path
 from hinterland.data.io.formats import (
     ENDINGS,
     LOSSY,
@@ -208,13 +208,9 @@ def _write(
         )
     if path.exists() and not overwrite:
         raise HinterlandError(f"{path} is there already; remove it or ask to overwrite.")
-    ending = file_ending(path)
-    temporary = path.with_name(f".{stem(path)}.{os.getpid()}{ending}")
     try:
-        module_for(path).save(temporary, np.ascontiguousarray(array), like.affine)
-        temporary.replace(path)
-    except (OSError, ValueError, RuntimeError) as error:
+        with atomic_path(path) as temporary:
+            module_for(path).save(temporary, np.ascontiguousarray(array), like.affine)
+    except (ValueError, RuntimeError) as error:
         raise HinterlandError(f"{path} could not be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
