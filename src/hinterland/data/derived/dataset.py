@@ -13,7 +13,7 @@ import yaml
 
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.files import atomic_path, write_text
-from hinterland.data.io.formats import is_raster, module_for
+from hinterland.data.io.formats import format_of, is_flat
 from hinterland.data.io.volume import Volume, read_label, read_volume
 from hinterland.labels import LabelSpec, Scheme
 from hinterland.labels.parsing import CaseSettings
@@ -102,7 +102,7 @@ def write_derived(
         if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != record:
             raise HinterlandError(f"{out} holds something else. Choose another folder.")
         return read_dataset(out)
-    pictures = all(is_raster(p) for m in members for p in m.case.images)
+    pictures = all(is_flat(p) for m in members for p in m.case.images)
     if size is not None and not pictures:
         raise HinterlandError(
             "resizing is for 2D pictures; volumes are brought to one spacing by the plan."
@@ -137,9 +137,9 @@ def _write_case(
         label = np.stack([resized(c[0], size, labels=True)[None] for c in label])
     files = [folder / "imagesTr" / f"{member.name}_{i:04d}{ending}" for i in range(len(array))]
     for channel, file in zip(array, files, strict=True):
-        module_for(file).save(file, np.ascontiguousarray(channel[None]), volume.affine)
+        format_of(file).write(file, np.ascontiguousarray(channel[None]), volume.affine)
     file = folder / "labelsTr" / f"{member.name}{ending}"
-    module_for(file).save(file, np.ascontiguousarray(label), volume.affine)
+    format_of(file).write(file, np.ascontiguousarray(label), volume.affine)
 
 
 def _changed(volume: Volume, name: str, change: Change) -> np.ndarray:
