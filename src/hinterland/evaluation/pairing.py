@@ -101,7 +101,8 @@ def label_files(folder: Path, what: str) -> dict[str, Path]:
         inner = [d.name for d in folder.iterdir() if d.is_dir() and d.name.startswith("labels")]
         hint = f" Did you mean {folder / sorted(inner)[-1]}?" if inner else ""
         raise HinterlandError(
-            f"the folder {folder} with the {what} holds no label file ({', '.join(endings())}).{hint}"
+            f"the folder {folder} with the {what} holds no label file "
+            f"({', '.join(endings())}).{hint}"
         )
     return found
 

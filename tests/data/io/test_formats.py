@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +37,10 @@ def write_archive(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
 
 
 @pytest.fixture
-def archives(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def archives(monkeypatch: pytest.MonkeyPatch) -> None:
     """`.vol.npz`, registered as another package would do it."""
     monkeypatch.setattr(FORMATS, "_entries", dict(FORMATS._entries))
     FORMATS.register("archive", VolumeFormat((".vol.npz",), read_archive, write_archive))
-    yield
 
 
 AFFINE = np.diag([0.5, 0.6, 2.0, 1.0])

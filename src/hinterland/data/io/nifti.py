@@ -11,7 +11,7 @@ import numpy as np
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Return (C, z, y, x); the file's array is (x, y), (x, y, z), (x, y, z, C) or (x, y, z, 1, C)."""
+    """Return (C, z, y, x) of an array (x, y), (x, y, z), (x, y, z, C) or (x, y, z, 1, C)."""
     if len(shape) < 2 or len(shape) > 5 or (len(shape) == 5 and shape[3] != 1):
         raise ValueError(
             f"the array has the shape {shape}; expected (x, y, z) or (x, y, z, channel)"
