@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.io.volume import ENDINGS, file_ending, read_label, stem
+from hinterland.data.io.volume import endings, file_ending, read_label, stem
 from hinterland.evaluation.masks import ValueMap, named_values
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
@@ -101,7 +101,8 @@ def label_files(folder: Path, what: str) -> dict[str, Path]:
         inner = [d.name for d in folder.iterdir() if d.is_dir() and d.name.startswith("labels")]
         hint = f" Did you mean {folder / sorted(inner)[-1]}?" if inner else ""
         raise HinterlandError(
-            f"the folder {folder} with the {what} holds no label file ({', '.join(ENDINGS)}).{hint}"
+            f"the folder {folder} with the {what} holds no label file "
+            f"({', '.join(endings())}).{hint}"
         )
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hinterland.data.dataset.read import read_dataset
-from hinterland.data.io.formats import is_raster
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Volume, read_label, read_volume
 from hinterland.evaluation.masks import ValueMap, encode
 from hinterland.evaluation.pairing import label_files, prediction_values
@@ -98,7 +98,7 @@ class GallerySource:
         shape = masks[REFERENCE].shape
         if any(m.shape != shape for m in masks.values()) or volume.shape != shape:
             raise HinterlandError(f"{case}: image, reference and predictions differ in shape.")
-        if is_raster(known.images[0]):
+        if is_flat(known.images[0]):
             return _channels_last(volume.array), masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing

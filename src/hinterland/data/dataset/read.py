@@ -13,7 +13,7 @@ from hinterland.data.dataset.label_spec import find_spec, labels_file
 from hinterland.data.dataset.layout import find_files, group_images
 from hinterland.data.dataset.splits_file import SplitsFile, read_splits
 from hinterland.data.integrity.problems import Problem, Report
-from hinterland.data.io.formats import is_raster
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import read_header
 from hinterland.labels import UNLABELLED, LabelError, LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
@@ -77,7 +77,7 @@ def scan(
     cases = [
         replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})}) for c in cases
     ]
-    flat = all(is_raster(p) for c in cases for p in c.images)
+    flat = all(is_flat(p) for c in cases for p in c.images)
     dataset = Dataset(
         root=layout.root,
         cases=tuple(cases),

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hinterland.data.io.files import file_stamp, write_text
+from hinterland.data.io.files import TEMPORARY, atomic_path, file_stamp, write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import label_locations, preprocess
@@ -200,23 +200,18 @@ def _stamps(paths: Sequence[Path]) -> str:
 
 
 def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             write(file)
-        temporary.replace(path)
-    except OSError as error:
+    except HinterlandError as error:
         raise HinterlandError(
-            f"{path} cannot be written: {error.strerror}. Set HINTERLAND_CACHE to a folder with "
-            "enough space."
+            f"{error} Set HINTERLAND_CACHE to a folder with enough space."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left half-written; younger files may belong to a living one."""
-    for path in folder.glob(".*.tmp"):
+    for path in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")):
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < time.time() - 24 * 3600:
                 path.unlink()
