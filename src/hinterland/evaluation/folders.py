@@ -131,7 +131,7 @@ def tidy(rows: Sequence[Mapping[str, Any]], origin: Origin) -> pd.DataFrame:
 
 
 def read_questions(spec: LabelSpec, at: Questions | str | None) -> dict[str, Any]:
-    """Return questions by name: as given, by text ("leaves,infection"), or those of the specification."""
+    """Return questions by name: as given, by text ("leaves,infection"), or those of `spec`."""
     if at is None:
         return dict(spec.questions)
     if isinstance(at, str):

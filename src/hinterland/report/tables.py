@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from hinterland.evaluation.metrics.registry import METRICS
 from hinterland.report.format import (
     MINUS,
     MISSING,
@@ -15,7 +16,6 @@ from hinterland.report.format import (
     number,
     p_value,
     signed,
-    style,
 )
 from hinterland.report.results import Result
 
@@ -88,7 +88,7 @@ def escape_latex(text: str) -> str:
 
 def _cells(r: Result, unit: str) -> tuple[str, ...]:
     metric = r.metric
-    head = (r.group, style(metric).axis(unit), r.method)
+    head = (r.group, METRICS.get(metric).axis(unit), r.method)
     mean = (number(r.mean, metric), interval(r.low, r.high, metric))
     if r.baseline:
         return (*head, *mean, "", "", "", "", str(r.n))

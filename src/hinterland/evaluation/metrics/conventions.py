@@ -52,8 +52,12 @@ def evaluate_conventions(
     conventions: Sequence[str] = tuple(CONVENTIONS),
     **options: Any,
 ) -> pd.DataFrame:
-    """Return the tables of `evaluate_folders` under several conventions, one below the other, with the
-    column `convention`. `options` are those of `evaluate_folders` but `settings`."""
+    """Return the tables of `evaluate_folders` under several conventions, one below the other.
+
+    Args:
+        conventions: names; they stand in the column `convention`.
+        options: those of `evaluate_folders` but `settings`.
+    """
     parts = [
         evaluate_folders(predictions, references, settings=convention(name), **options).assign(
             convention=name

@@ -2,8 +2,8 @@
 
 `prediction` and `reference` are boolean arrays of one shape, (y, x) or (z, y, x); `spacing` has one
 length per axis, in mm (or ones, for distances in voxels). A volume of one slice, along whichever
-axis, is a 2D image. `empty` names the empty-mask policy (see `hinterland.evaluation.metrics.empty`).
-All functions raise HinterlandError where masks and spacing do not belong together.
+axis, is a 2D image. `empty` names the empty-mask policy (`hinterland.evaluation.metrics.empty`). All
+functions raise HinterlandError where masks and spacing do not belong together.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def measure(
         >>> found["dice"], found["hd95"], found["prediction_voxels"]
         (0.75, 2.0, 16)
     """
-    pair = MaskPair.of(
-        prediction, reference, spacing, settings, name=name, image_shape=image_shape
-    )
+    pair = MaskPair.of(prediction, reference, spacing, settings, name=name, image_shape=image_shape)
     names = metrics_shown(Shown.TABLE) if metrics is None else metrics
     return {metric: METRICS.get(metric).value(pair) for metric in names} | {
         "reference_ml": pair.counts.reference * pair.voxel,

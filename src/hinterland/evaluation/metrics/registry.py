@@ -123,5 +123,3 @@ def better(metric: str, difference: float) -> bool | None:
     if direction == "neither" or difference != difference or difference == 0:
         return None
     return (difference < 0) == (direction == "lower")
-
-
