@@ -22,7 +22,7 @@ def figures_table(figures: Mapping[str, Mapping[str, float]], title: str) -> Tab
 
 
 def summary_table(summary: pd.DataFrame, title: str, metrics: list[str]) -> Table:
-    """Show what `summarise` made of a tidy table: mean over cases, a line per question and class."""
+    """Show what `summarise` made of a table: mean over cases, a line per question and class."""
     table = _empty(title, "question / class", metrics)
     table.add_column("cases", justify="right")
     for (question, name), rows in summary.groupby(["coarsening", "class"], sort=False):

@@ -250,8 +250,8 @@ def _sentence(arm: str, baseline: str, result: Result, base: float, unit: str) -
     metric = METRICS.get(result.metric)
     digits, tail = metric.decimals, f" {metric.shown_unit(unit)}" if metric.unit else ""
     return (
-        f"{result.group} {metric.label}: {arm} {result.mean:.{digits}f}, {baseline} {base:.{digits}f}, "
-        f"difference {result.difference:+.{digits}f}{tail} "
+        f"{result.group} {metric.label}: {arm} {result.mean:.{digits}f}, "
+        f"{baseline} {base:.{digits}f}, difference {result.difference:+.{digits}f}{tail} "
         f"(95 % interval {low:+.{digits}f} to {high:+.{digits}f}, Holm-corrected p = "
         f"{result.p_holm:.2g}, {result.n} cases): {verdict}."
     )

@@ -2,8 +2,8 @@
 
 `prediction` and `reference` are boolean arrays of one shape, (y, x) or (z, y, x); `spacing` has one
 length per axis, in mm (or ones, for distances in voxels). A volume of one slice, along whichever
-axis, is a 2D image. `empty` names the empty-mask policy (`hinterland.evaluation.metrics.empty`). All
-functions raise HinterlandError where masks and spacing do not belong together.
+axis, is a 2D image. `empty` names the empty-mask policy (`hinterland.evaluation.metrics.empty`).
+All functions raise HinterlandError where masks and spacing do not belong together.
 """
 
 from __future__ import annotations
