@@ -16,9 +16,8 @@ import pytest
 from report_study import make_study
 
 from hinterland.data.io.volume import Volume
-from hinterland.evaluation.metrics.metrics import METRICS
 from hinterland.evaluation.metrics.overlap import Counts
-from hinterland.evaluation.statistics.statistics import LOWER_IS_BETTER
+from hinterland.evaluation.metrics.registry import METRICS, better
 from hinterland.report import format as fmt
 from hinterland.report.compare import Comparison, compare
 from hinterland.report.figures import plot_paired
@@ -295,8 +294,13 @@ def test_number_formats(shown: str, expected: str) -> None:
 
 
 def test_directions_agree_with_the_statistics() -> None:
-    for metric in METRICS:
-        assert (fmt.style(metric).lower is True) == (metric in LOWER_IS_BETTER)
+    lower = {m for m in METRICS.names() if better(m, -1.0)}
+    assert lower == {"hd95", "assd", "lesion_false_positives"}
+    assert {m for m in METRICS.names() if better(m, 1.0) is None} == {
+        "volume_error_ml", "relative_volume_difference", "lesions_reference", "lesions_prediction",
+    }  # fmt: skip
+    assert better("dice", 0.0) is None
+    assert better("dice", float("nan")) is None
 
 
 def test_tables_for_papers() -> None:

@@ -8,18 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from hinterland.evaluation.metrics.lesions import LESION_METRICS
-from hinterland.evaluation.metrics.metrics import METRICS
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns, metrics_shown
 from hinterland.types import HinterlandError
 
 KEYS = ("case", "class", "coarsening", "fold", "method", "seed")
 GROUPING = ("method", "coarsening", "class")
 MACRO = "mean over classes"
-
-
-def metric_columns(table: pd.DataFrame) -> list[str]:
-    """The metric columns that a table has, in the order of the contract."""
-    return [m for m in (*METRICS, *LESION_METRICS) if m in table.columns]
 
 
 def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -102,6 +97,6 @@ def read_table(path: Path | str) -> pd.DataFrame:
     if missing or not metric_columns(table):
         raise HinterlandError(
             f"{path} has the columns {list(table.columns)}; a metrics table needs `case`, `class` "
-            f"and at least one of {', '.join(METRICS)}."
+            f"and at least one of {', '.join(metrics_shown(Shown.TABLE))}."
         )
     return table

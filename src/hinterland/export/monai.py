@@ -15,13 +15,32 @@ from typing import TYPE_CHECKING, Any
 
 from hinterland.data.io.volume import file_ending as known_ending
 from hinterland.export.folder import fresh_output
+from hinterland.export.model import ExportedModel
 from hinterland.export.monai_axes import MonaiAxes, monai_network
 from hinterland.types import HinterlandError, Plan
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from hinterland.training.run import Run, Which
+
 _RASTER = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+
+
+def export(
+    run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
+) -> dict[str, int]:
+    """Export a run as a MONAI bundle; see `export_monai`."""
+    model = ExportedModel.of(run, checkpoint)
+    export_monai(
+        model.network,
+        model.plan,
+        model.labels,
+        out,
+        file_ending=model.file_ending,
+        overwrite=overwrite,
+    )
+    return model.labels
 
 
 def export_monai(

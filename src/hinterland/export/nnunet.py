@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hinterland.export.folder import fresh_output
+from hinterland.export.model import ExportedModel
 from hinterland.export.nnunet_weights import Shape, nnunet_weights, shape_of
 from hinterland.types import HinterlandError, Normalisation, Plan
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from hinterland.training.run import Run, Which
 
 _NETWORKS = {"unet": "PlainConvUNet", "resenc-m": "ResidualEncoderUNet"}
 _NETWORKS["resenc-l"] = _NETWORKS["resenc-m"]
@@ -23,6 +26,24 @@ _READERS = {
     ".png": "NaturalImage2DIO", ".bmp": "NaturalImage2DIO",
 }  # fmt: skip
 _ELSE = "Use --to onnx: that file holds the network alone."
+
+
+def export(
+    run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
+) -> dict[str, int]:
+    """Export a run for a plain nnU-Net; see `export_nnunet`."""
+    model = ExportedModel.of(run, checkpoint)
+    return export_nnunet(
+        model.network.state_dict(),
+        model.architecture,
+        model.plan,
+        model.labels,
+        out,
+        mirror=model.mirror,
+        file_ending=model.file_ending,
+        dataset=model.dataset,
+        overwrite=overwrite,
+    )
 
 
 def export_nnunet(

@@ -12,10 +12,12 @@ from typing import Any
 import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metrics_shown
 from hinterland.evaluation.statistics.statistics import over_seeds
 from hinterland.report.gallery import choose, exhibit
 from hinterland.report.gallery_source import GallerySource
-from hinterland.report.page import HEADLINE, Content, render
+from hinterland.report.page import Content, render
 from hinterland.report.protocol_checks import Finding, check_protocol, enforce
 from hinterland.report.results import (
     Result,
@@ -50,7 +52,7 @@ class Comparison:
         return self.out / "report.html"
 
     def __str__(self) -> str:
-        headline = [r for r in self.results if r.metric in HEADLINE]
+        headline = [r for r in self.results if r.metric in metrics_shown(Shown.HEADLINE)]
         remarks = [f"[{f.code}] {f.message}" for f in self.findings]
         return "\n".join([markdown_table(headline or self.results, self.unit), *remarks])
 
@@ -165,7 +167,7 @@ def _content(
     metrics = shared_metrics(arms)
     if not metrics:
         raise HinterlandError("the tables have no metric in common. Evaluate them the same way.")
-    headline = [m for m in HEADLINE if m in metrics] or metrics[:1]
+    headline = [m for m in metrics_shown(Shown.HEADLINE) if m in metrics] or metrics[:1]
     others = [m for m in metrics if m not in headline]
     results = results_of(arms, headline) + (results_of(arms, others) if others else [])
     source = GallerySource(arms, question)
@@ -224,7 +226,7 @@ def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:
 
 def _files(comparison: Comparison, content: Content) -> dict[str, str]:
     results, unit = comparison.results, comparison.unit
-    headline = [r for r in results if r.metric in HEADLINE] or list(results)
+    headline = [r for r in results if r.metric in metrics_shown(Shown.HEADLINE)] or list(results)
     return {
         "tables/results.md": markdown_table(results, unit),
         "tables/results.tex": latex_table(headline, unit, f"{content.title}."),

@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hinterland._version import __version__
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
 from hinterland.report.figures import plot_bars
 from hinterland.report.format import (
     effect,
@@ -17,7 +19,6 @@ from hinterland.report.format import (
     number,
     p_value,
     signed,
-    style,
 )
 from hinterland.report.gallery import REFERENCE, Exhibit
 from hinterland.report.plots import (
@@ -32,7 +33,6 @@ from hinterland.report.protocol_checks import Finding
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm
 
-HEADLINE = ("dice", "hd95", "nsd")
 SIGNIFICANT = 0.05
 _SECTIONS = (
     ("results", "Results"),
@@ -101,7 +101,9 @@ def _context(content: Content) -> dict[str, Any]:
         return [Markup(svg) for svg in figures]
 
     table, methods, unit = content.table, content.methods, content.unit
-    headline = [m for m in HEADLINE if m in content.metrics] or list(content.metrics[:3])
+    headline = [m for m in metrics_shown(Shown.HEADLINE) if m in content.metrics] or list(
+        content.metrics[:3]
+    )
     others = [m for m in content.metrics if m not in headline]
     first = [m for m in headline if m == "dice"] or headline[:1]
     bars = [
@@ -182,11 +184,11 @@ def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
     cards = []
     for r in chosen[:6]:
         span = interval(r.difference_low, r.difference_high, r.metric, sign=True)
-        unit = style(r.metric).shown_unit(content.unit)
+        unit = METRICS.get(r.metric).shown_unit(content.unit)
         cards.append(
             {
                 "series": methods.index(r.method),
-                "what": f"{style(r.metric).label}, {r.group}: {r.method} − {methods[0]}",
+                "what": f"{METRICS.get(r.metric).label}, {r.group}: {r.method} − {methods[0]}",
                 "big": f"{signed(r.difference, r.metric)} {unit}".strip(),
                 "direction": _direction(r.difference, r.metric) if _significant(r) else "",
                 "rest": f"{span}, p {_equals(p_value(r.p_holm))}, n = {_count(r)}",
@@ -205,7 +207,7 @@ def _groups(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
                 groups.setdefault((r.group, metric), []).append(_row(r, methods))
     order = list(dict.fromkeys(r.group for r in content.results))
     keys = sorted(groups, key=lambda k: order.index(k[0]))
-    titles = {k: f"{k[0]} · {style(k[1]).axis(content.unit)}" for k in keys}
+    titles = {k: f"{k[0]} · {METRICS.get(k[1]).axis(content.unit)}" for k in keys}
     return [{"title": titles[k], "rows": groups[k]} for k in keys]
 
 
@@ -235,10 +237,7 @@ def _significant(r: Result) -> bool:
 
 
 def _direction(difference: float, metric: str) -> str:
-    lower = style(metric).lower
-    if lower is None or pd.isna(difference) or difference == 0:
-        return ""
-    return "better" if (difference < 0) == lower else "worse"
+    return {True: "better", False: "worse", None: ""}[better(metric, difference)]
 
 
 def _equals(p: str) -> str:
@@ -250,7 +249,7 @@ def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "label": f"{row['class']} · {style(row['metric']).label} · {row['method']}",
+            "label": f"{row['class']} · {METRICS.get(row['metric']).label} · {row['method']}",
             "mean": number(row["mean"], row["metric"]),
             "sd": number(row["std_seeds"], row["metric"]),
             "seeds": row["seeds"],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from hinterland.evaluation.metrics.registry import METRICS
 from hinterland.report.figures import (
     plot_curves,
     plot_differences,
@@ -14,7 +15,6 @@ from hinterland.report.figures import (
     plot_paired,
     plot_volume,
 )
-from hinterland.report.format import style
 from hinterland.report.results import Result, wide
 from hinterland.report.runs import Arm
 
@@ -27,7 +27,7 @@ def paired_plots(
     """Per metric, class and method: the scatter against the baseline and the sorted differences."""
     figures: list[str] = []
     for metric in metrics:
-        s = style(metric)
+        s = METRICS.get(metric)
         for group in _groups(table):
             values = wide(table, group, metric)
             for i, other in enumerate(methods[1:], start=1):
@@ -39,7 +39,9 @@ def paired_plots(
                 difference = values[other] - values[methods[0]]
                 axis = f"{other} − {methods[0]}" + _bracket(s.shown_unit(unit))
                 figures.append(
-                    plot_differences(difference, i, title, axis, f"{key}-d", lower=bool(s.lower))
+                    plot_differences(
+                        difference, i, title, axis, f"{key}-d", lower=s.direction == "lower"
+                    )
                 )
     return figures[: 2 * _MOST]
 
@@ -53,10 +55,12 @@ def distribution_plots(
         for metric in metrics:
             values = wide(table, group, metric)
             if values.notna().any(axis=None):
-                title = f"{group} · {style(metric).label}"
+                title = f"{group} · {METRICS.get(metric).label}"
                 series = {m: values[m] for m in methods if m in values}
                 key = f"distribution-{len(figures)}"
-                figures.append(plot_distribution(series, title, style(metric).axis(unit), key))
+                figures.append(
+                    plot_distribution(series, title, METRICS.get(metric).axis(unit), key)
+                )
     return figures[: 2 * _MOST]
 
 
@@ -77,7 +81,7 @@ def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dic
         }
         if any((f["volume"] > 0).any() for f in frames.values()):
             key = f"volume-{len(figures)}"
-            label = style(metric).label
+            label = METRICS.get(metric).label
             figures.append(plot_volume(frames, group, label, unit, key))
     return figures[:_MOST]
 
@@ -98,7 +102,7 @@ def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) 
     ]
     if len(rows) < 2:
         return []
-    label = style(metric).label
+    label = METRICS.get(metric).label
     axis = f"mean paired difference to {methods[0]}, 95 % interval"
     return [plot_forest(rows, label, axis, "forest")]
 

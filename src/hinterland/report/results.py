@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.statistics import compare_tables
-from hinterland.evaluation.table import MACRO, metric_columns
+from hinterland.evaluation.table import MACRO
 from hinterland.report.runs import Arm
 
 
@@ -52,11 +54,10 @@ def wide(table: pd.DataFrame, group: str, metric: str) -> pd.DataFrame:
 
 
 def shared_metrics(arms: Sequence[Arm]) -> list[str]:
-    """The metrics that every arm has, in the order of the contract, without plain counts."""
+    """Return the metrics that every arm has, in the registry's order, without plain counts."""
     tables = [arm.table for arm in arms]
-    shared = [m for m in metric_columns(tables[0]) if all(m in t for t in tables)]
-    counts = ("lesions_reference", "lesions_prediction")
-    return [m for m in shared if m not in counts and any(t[m].notna().any() for t in tables)]
+    shared = [m for m in metric_columns(tables[0], Shown.REQUEST) if all(m in t for t in tables)]
+    return [m for m in shared if any(t[m].notna().any() for t in tables)]
 
 
 def results_of(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Result]:

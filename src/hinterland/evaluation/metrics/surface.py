@@ -19,6 +19,7 @@ from hinterland.types import HinterlandError
 HausdorffMode = Literal["directed_max", "pooled"]
 AverageMode = Literal["symmetric", "directed"]
 
+ROUNDING = 1e-4  # relative; spacings in headers are rounded to float32 or to a few digits
 _SHELL_OFFSETS = 96  # neighbours looked up directly before the k-d tree takes over; measured
 
 
@@ -55,9 +56,14 @@ class SurfaceDistances:
         return float(total / (self.forward.size + self.backward.size))
 
     def within(self, tolerance: float) -> float:
-        """Normalised surface Dice: share of the voxels of both surfaces with d <= tolerance."""
-        near = np.count_nonzero(self.forward <= tolerance)
-        near += np.count_nonzero(self.backward <= tolerance)
+        """Return the share of the voxels of both surfaces with d <= tolerance.
+
+        Header rounding does not count: a spacing of 1.00000002 mm, as float32 and oblique headers
+        have it, is 1 mm, so that d may exceed the tolerance by `ROUNDING` of itself.
+        """
+        limit = tolerance * (1 + ROUNDING)
+        near = np.count_nonzero(self.forward <= limit)
+        near += np.count_nonzero(self.backward <= limit)
         return near / (self.forward.size + self.backward.size)
 
 
@@ -97,11 +103,31 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
-def as_image(mask: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, tuple[float, ...]]:
-    """A volume of one slice as the 2D image it is, with its spacing; anything else as it came."""
-    if mask.ndim == 3 and mask.shape[0] == 1 and len(spacing) == 3:
-        return mask[0], tuple(spacing[1:])
-    return mask, tuple(spacing)
+def image_axes(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the axes along which an image extends: a volume of one slice, whichever its axis, is
+    the 2D image of the other two.
+
+    Example:
+        >>> image_axes((20, 1, 30)), image_axes((1, 1, 30)), image_axes((5, 20, 30))
+        ((0, 2), (1, 2), (0, 1, 2))
+    """
+    flat = [axis for axis, length in enumerate(shape) if length == 1]
+    dropped = flat[: max(len(shape) - 2, 0)]
+    return tuple(axis for axis in range(len(shape)) if axis not in dropped)
+
+
+def as_image(
+    mask: np.ndarray, spacing: Sequence[float], shape: Sequence[int] | None = None
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return a volume of one slice as the 2D image it is, with its spacing; else what came.
+
+    Args:
+        shape: of the whole image, where the mask is a crop of it: a thin mask of a thick volume
+            stays a volume.
+    """
+    axes = image_axes(shape or mask.shape)
+    index = tuple(slice(None) if axis in axes else 0 for axis in range(mask.ndim))
+    return mask[index], tuple(spacing[axis] for axis in axes)
 
 
 def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
@@ -133,12 +159,15 @@ def joint_box(a: tuple[slice, ...], b: tuple[slice, ...]) -> tuple[slice, ...]:
 def surface_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """Distances between the surfaces of two non-empty boolean masks of one shape.
+    """Measure the distances between the surfaces of two non-empty boolean masks of one shape.
 
-    prediction, reference: (y, x) or (z, y, x) bool; spacing: one length per axis. A volume of one
-    slice is a 2D image.
-    Raises HinterlandError for an empty mask (empty masks are the business of the empty-mask
-    table), or masks and a spacing that do not belong together.
+    Args:
+        prediction, reference: (y, x) or (z, y, x) bool. A volume of one slice is a 2D image.
+        spacing: one length per axis.
+
+    Raises:
+        HinterlandError: an empty mask (those are the business of the empty-mask table), or masks
+            and a spacing that do not belong together.
     """
     check_pair(prediction, reference, spacing)
     (prediction, lengths), (reference, _) = (as_image(m, spacing) for m in (prediction, reference))

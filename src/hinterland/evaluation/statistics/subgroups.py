@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.bootstrap import bootstrap_ci
-from hinterland.evaluation.statistics.statistics import COMPARED
 from hinterland.types import HinterlandError
 
 WORST, BEST = "worst-off", "best-off"
@@ -61,7 +62,7 @@ def summarise_subgroups(
     `table` has the column `subgroup` (see `with_subgroup`, or map `worst_best`). Columns: the
     keys, metric, mean, low, high, cases, patients. Cases without a subgroup are left out.
     """
-    names = list(metrics or [m for m in COMPARED if m in table.columns])
+    names = list(metrics or metric_columns(table, Shown.COMPARED))
     keys = ["subgroup", *(k for k in ("method", "coarsening", "class") if k in table.columns)]
     rows = []
     for key, part in table.dropna(subset=["subgroup"]).groupby(keys, sort=False, dropna=False):

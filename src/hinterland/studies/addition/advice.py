@@ -17,6 +17,7 @@ import numpy as np
 from hinterland.data.dataset.splits import k_fold
 from hinterland.data.derived.dataset import pool, write_derived
 from hinterland.data.io.files import write_text
+from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.studies.addition.grey_levels import Histograms, divergences, grey_levels
 from hinterland.studies.runner import Job, Report, claim, plan_of, target_scores, train_all
 from hinterland.studies.runner import write_table as save_table
@@ -150,13 +151,14 @@ def estimate(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
     for i in range(RESAMPLES):
         drawn = [probes[j] for j in rng.integers(len(probes), size=len(probes))]
         means[i] = np.mean([rng.choice(part, len(part)).mean() for part in drawn])
-    low, high = np.quantile(means, [0.025, 0.975])
+    groups = gain.index.get_level_values("group").nunique()
+    low, high = (float(side[0]) for side in percentile_interval(means[:, None], groups))
     above = float((means > 0).mean() + (means == 0).mean() / 2)
     by_arm = table.groupby("arm")["dice"].mean()
     return {
         "dice_base": float(by_arm[ARMS[0]]), "dice_added": float(by_arm[ARMS[1]]),
         "gain": float(np.mean([part.mean() for part in probes])),
-        "low": float(low), "high": float(high), "probability": above,
+        "low": low, "high": high, "probability": above,
     }  # fmt: skip
 
 

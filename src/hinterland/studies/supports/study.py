@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from hinterland.data.io.files import write_text
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns
+from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.studies.supports.arms import (
     BINARY,
     NAMES,
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
 Fold = int | Literal["fixed"]
 RECORD = "study.json"
-METRICS = ("dice", "hd95", "nsd")
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def target_scores(run: Run) -> pd.DataFrame:
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
-    columns = [m for m in METRICS if m in table.columns]
+    columns = metric_columns(table, Shown.HEADLINE)
     return table.groupby(["group", "case"])[columns].mean()
 
 
@@ -213,9 +213,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
 def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dict[str, Any]:
     import pandas as pd
 
-    from hinterland.evaluation.statistics.bootstrap import bootstrap_means, by_group
-    from hinterland.evaluation.statistics.paired_tests import wilcoxon
-
     per_seed = [b["dice"] - a["dice"] for a, b in zip(one, two, strict=True)]
     means = pd.concat(per_seed).dropna().groupby(["group", "case"]).mean()
     if means.empty:
@@ -223,13 +220,8 @@ def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dic
     groups = means.index.get_level_values("group").to_numpy().astype(str)
     if len(set(groups)) < 2:
         groups = means.index.get_level_values("case").to_numpy().astype(str)
-    values = means.to_numpy()[:, None]
-    low, high = np.quantile(bootstrap_means(values, groups, seed=0)[:, 0], [0.025, 0.975])
-    sums, counts = by_group(values, groups)
-    return {
-        "difference": float(values.mean()), "low": float(low), "high": float(high),
-        "p": float(wilcoxon((sums / counts)[:, 0])),
-    }  # fmt: skip
+    found = paired_difference(means, groups)
+    return {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
 
 
 def _claim(out: Path, asked: dict[str, Any], overwrite: bool) -> None:
