@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.optimize import minimize
+from sklearn.metrics import brier_score_loss
 
 from hinterland.classification.rule import require_validation
 from hinterland.types import HinterlandError
@@ -44,7 +46,6 @@ def fit_calibration(
     fit finite where the scores separate the labels. HinterlandError where a case is not of the
     validation split, or all are of one label.
     """
-    from scipy.optimize import minimize
 
     require_validation(scores, split)
     names = sorted(scores)
@@ -71,8 +72,8 @@ def fit_calibration(
 
 
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean squared difference of probability and label (0 or 1)."""
-    return float(np.mean((np.asarray(probabilities, float) - np.asarray(labels, float)) ** 2))
+    """Compute the mean squared difference of probability (cases,) and label (0 or 1)."""
+    return float(brier_score_loss(np.asarray(labels, int), probabilities, pos_label=1))
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:

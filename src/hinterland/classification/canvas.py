@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from hinterland.types import HinterlandError
 
@@ -70,8 +72,6 @@ def on_canvas(array: np.ndarray, size: Sequence[int]) -> np.ndarray:
     Shrunk axes are averaged over, grown ones interpolated linearly; the image is stretched to the
     canvas, so that every canvas shows all of it.
     """
-    import torch
-    import torch.nn.functional as F
 
     target = _three(size)
     here = torch.from_numpy(np.array(array, dtype=np.float32))[None]

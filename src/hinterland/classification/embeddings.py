@@ -1,18 +1,15 @@
-"""Feature maps of whole images: tiles of a network's tap, stitched."""
+"""Stitch the feature map of a whole image from those of its tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from hinterland.inference.window import autocast, gaussian_weights, tile_starts
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 def stitched_features(
@@ -32,7 +29,6 @@ def stitched_features(
     Gaussian weights of segmentation. Zeros pad the image behind to a multiple of `stride`, and to
     the size of a tile. Returns float32 (F, z, y, x) on the coarser grid, the padding cut off.
     """
-    import torch
 
     tile, stride = tuple(tile), tuple(stride)
     flat = len(tile) == 2

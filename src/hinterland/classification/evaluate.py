@@ -129,7 +129,7 @@ def evaluate_classifier(
         "task": record.task.text,
         "by": record.by,
         "source": record.source,
-        "tap": record.tap,
+        "layer": record.layer,
         "unit": units.name,
         "cases": len(names),
         "units": len(units.members),

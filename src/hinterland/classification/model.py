@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hinterland.classification.canvas import CanvasCase, on_canvas
 from hinterland.classification.methods import (
@@ -26,6 +27,7 @@ from hinterland.networks.recipes import OptimiserRecipe, classifier_recipe
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import make_config
 from hinterland.training.device import resolve_accelerator
+from hinterland.training.run import Run
 from hinterland.types import HinterlandError, Plan
 
 RULE, Y_NET = "rule", "y-net"
@@ -85,7 +87,6 @@ class ClassifierModel:
         """The segmentation run behind it, if there is one."""
         if not self.record.run:
             return None
-        from hinterland.training.run import Run
 
         run = Path(self.record.run)
         if not (run / "config.yaml").is_file():
@@ -110,7 +111,7 @@ class ClassifierModel:
         device = resolve_accelerator(make_config(self.record.settings).accelerator)
         return classifier, networks.eval().requires_grad_(False).to(device), device
 
-    def look(self, image: np.ndarray) -> ClassifierOutput:
+    def predict(self, image: np.ndarray) -> ClassifierOutput:
         """Preprocessed image (C, z, y, x) -> scores and masks."""
         record = self.record
         cells = None if self.frozen is None else self.frozen.masks(image)
@@ -122,7 +123,7 @@ class ClassifierModel:
         seen = image if record.source == IMAGES else cells
         if record.source == EMBEDDINGS:
             assert self.frozen is not None
-            seen = self.frozen.embedding(image, record.tap)
+            seen = self.frozen.embedding(image, record.layer)
         assert seen is not None
         canvas = self._canvas(seen)
         found = predict_canvases(
@@ -157,7 +158,6 @@ class ClassifierModel:
         return np.array([scores.get(i, rest) for i in range(len(self.record.task.classes))])
 
     def _y_net_masks(self, canvas: np.ndarray, shape: tuple[int, ...]) -> dict[int, np.ndarray]:
-        import torch
 
         classifier, networks, device = self._trained
         assert isinstance(classifier, YNet)

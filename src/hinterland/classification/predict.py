@@ -51,12 +51,12 @@ def predict_images(
             image, _, geometry = preprocess(volume, run.record.plan)
         except HinterlandError as error:
             raise HinterlandError(f"case {case.name}: {error}") from None
-        looked = model.look(image)
-        probabilities = point.probabilities(looked.scores[None])[0]
-        index = decide(looked.scores, probabilities, point)
+        output = model.predict(image)
+        probabilities = point.probabilities(output.scores[None])[0]
+        index = decide(output.scores, probabilities, point)
         file = ""
-        wanted = list(looked.masks) if inspect else [i for i in looked.masks if i == index]
-        cuts = {i: _mask(looked, i, model, geometry) for i in wanted}
+        wanted = list(output.masks) if inspect else [i for i in output.masks if i == index]
+        cuts = {i: _mask(output, i, model, geometry) for i in wanted}
         if inspect:
             inspect(case, cuts)
         if masks is not None and index in cuts:
@@ -68,7 +68,7 @@ def predict_images(
         rows.append(
             row
             | {"image": str(case.images[0])}
-            | {f"score: {c}": float(s) for c, s in zip(classes, looked.scores, strict=True)}
+            | {f"score: {c}": float(s) for c, s in zip(classes, output.scores, strict=True)}
             | {f"probability: {c}": float(p) for c, p in zip(classes, probabilities, strict=True)}
             | {"class": classes[index], "mask": file}
         )
@@ -78,10 +78,10 @@ def predict_images(
 
 
 def _mask(
-    looked: ClassifierOutput, index: int, model: ClassifierModel, geometry: Geometry
+    output: ClassifierOutput, index: int, model: ClassifierModel, geometry: Geometry
 ) -> np.ndarray:
     """Where a class's probability reaches its threshold, bool (z, y, x) of the file."""
-    map_ = looked.masks[index].astype(np.float32)
+    map_ = output.masks[index].astype(np.float32)
     return geometry.undo(np.stack([1 - map_, map_]))[1] >= model.threshold(index)
 
 

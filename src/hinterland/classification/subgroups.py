@@ -4,13 +4,13 @@ missed."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import nan
 
 import numpy as np
 import pandas as pd
 
 from hinterland.classification.metrics import ImageScores, YoudenThreshold, auroc
-from hinterland.evaluation.statistics.bootstrap import RESAMPLES, bootstrap_ci, percentile_interval
+from hinterland.classification.resampling import resample_weights, weighted_auroc
+from hinterland.evaluation.statistics.bootstrap import bootstrap_ci, percentile_interval
 from hinterland.types import HinterlandError
 
 
@@ -58,27 +58,18 @@ def auroc_interval(
     test: one per class, over the same cases in the same order. Cases (patients, where `groups` are
     given) are resampled.
     """  # fmt: skip
-    scores = np.stack([t.scores for t in test])
-    labels = np.stack([t.labels for t in test])
-    names, index = np.unique(
-        np.asarray(test[0].cases if groups is None else groups), return_inverse=True
-    )
-    members = [np.flatnonzero(index == g) for g in range(len(names))]
-    rng = np.random.default_rng(seed)
+    weights, count = resample_weights(test[0].cases, groups, resamples, seed)
+    areas = np.stack([weighted_auroc(t.labels, t.scores, weights) for t in test])
+    low, high = percentile_interval(_known_mean(areas)[:, None], count, expanded=False)
+    value = _known_mean(np.array([[auroc(t.labels, t.scores)] for t in test]))[0]
+    return float(value), float(low[0]), float(high[0])
 
-    def mean(at: np.ndarray) -> float:
-        values = [auroc(y[at], s[at]) for y, s in zip(labels, scores, strict=True)]
-        known = [v for v in values if np.isfinite(v)]
-        return float(np.mean(known)) if known else nan
 
-    draws = np.array(
-        [
-            mean(np.concatenate([members[g] for g in rng.integers(0, len(names), len(names))]))
-            for _ in range(min(resamples, RESAMPLES))
-        ]
-    )
-    low, high = percentile_interval(draws[:, None], len(names), expanded=False)
-    return mean(np.arange(len(test[0].cases))), float(low[0]), float(high[0])
+def _known_mean(values: np.ndarray) -> np.ndarray:
+    """Mean of the finite values of each column (classes, samples); NaN where there is none."""
+    finite = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(finite, values, 0.0).sum(axis=0) / finite.sum(axis=0)
 
 
 def recall_by(

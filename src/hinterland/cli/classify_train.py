@@ -64,7 +64,7 @@ def classify_train(
         str | None,
         typer.Option(
             "--embedding",
-            metavar="shallow|deep|TAP",
+            metavar="shallow|deep|LAYER",
             help="Summarise this feature map of the run instead of its masks.",
         ),
     ] = None,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from hinterland.data.io.volume import read_label
+from hinterland.data.preprocessing.geometry import Geometry
+from hinterland.data.sampling.label_sets import foreground_values
+from hinterland.inference.uncertainty import disagreement, ensemble_predictions, uncertainty
 from hinterland.studies.runner import save_figure
+from hinterland.training.run import Run
 from hinterland.types import Case
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.data.preprocessing.geometry import Geometry
-    from hinterland.training.run import Run
 
 PANELS = ("image, reference", "prediction", "confidence", "entropy", "disagreement")
 
@@ -97,9 +97,6 @@ def draw_maps(
 
 def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Of each case, the panels of one slice, (y, x) arrays."""
-    from hinterland.data.io.volume import read_label
-    from hinterland.data.sampling.label_sets import foreground_values
-    from hinterland.inference.uncertainty import disagreement, ensemble_predictions, uncertainty
 
     cells, found = run.method.cells, []
     for case, volume, geometry, estimates in ensemble_predictions(run, cases):

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import torch
 
-from hinterland.studies.features import FeatureProbe, tiles_of
+from hinterland.studies.feature_probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import save_figure
+from hinterland.training.run import Run
 from hinterland.types import Case
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 
 def draw_scatter(table: pd.DataFrame, file: Path) -> None:
@@ -49,12 +46,11 @@ def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, 
 
     image: (C, *tile). In 3D the maps are (z, y, x).
     """
-    import torch
 
-    taps = FeatureProbe.at(run).feature_maps(image)
+    maps = FeatureProbe.at(run).feature_maps(image)
     result = {}
     for layer in layers:
-        flat = taps[layer].abs().mean(dim=1, keepdim=True)
+        flat = maps[layer].abs().mean(dim=1, keepdim=True)
         mode = "bilinear" if image.ndim == 3 else "trilinear"
         grown = torch.nn.functional.interpolate(flat, size=image.shape[1:], mode=mode)[0, 0]
         result[layer] = (grown / grown.max().clamp(min=1e-12)).numpy()
@@ -71,8 +67,8 @@ def draw_activations(
     width = 2 + len(layers) * len(runs)
     figure = Figure(figsize=(1.7 * width, 1.8 * len(cases)), layout="constrained")
     grid = figure.subplots(len(cases), width, squeeze=False)
-    looking = FeatureProbe.at(run)
-    inside = looking.member.any(dim=1).numpy() & looking.decided.any(dim=1).numpy()
+    probe = FeatureProbe.at(run)
+    inside = probe.member.any(dim=1).numpy() & probe.decided.any(dim=1).numpy()
     for number, (row, case) in enumerate(zip(grid, cases, strict=True)):
         image, known = max(tiles_of(run, case), key=lambda tile: int(inside[tile[1]].sum()))
         target = inside[known]

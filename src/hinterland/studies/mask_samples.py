@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.sampling.label_sets import LabelSetLookup
@@ -150,7 +151,6 @@ def pixel_features(channels: NDArray[np.float32]) -> NDArray[np.float64]:
     Grey values are counted from the image's median in interquartile ranges: mean and standard
     deviation would depend on the target, and so carry the image's label into its background.
     """
-    from scipy.ndimage import gaussian_filter
 
     columns = []
     for channel in channels:

@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import fixed
 from hinterland.data.derived.dataset import Member, pool, write_derived
 from hinterland.data.io.files import write_text
+from hinterland.studies.addition.figure import draw
 from hinterland.studies.addition.grey_levels import divergences, grey_levels
 from hinterland.studies.runner import (
     Job,
@@ -31,9 +33,6 @@ from hinterland.studies.runner import (
     write_table,
 )
 from hinterland.types import Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 BASE, NOVEL = "base", "novel"
@@ -142,7 +141,6 @@ def run_data_addition(
     into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
     interruption it goes on where it was. Returns what summary.json holds.
     """
-    from hinterland.studies.addition.figure import draw
 
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)
@@ -180,7 +178,6 @@ def run_data_addition(
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
 
     return pd.DataFrame(rows)
 

@@ -7,19 +7,22 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.preprocessing.cache import prepare
+from hinterland.data.preprocessing.preprocess import preprocess
+from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
+from hinterland.studies.supports.information import added_information
+from hinterland.training.run import Run
+from hinterland.training.validate import validate
 from hinterland.types import Case, Dataset, HinterlandError, Plan
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +183,6 @@ class _Marks:
     """Support numbers and target masks of prepared cases."""
 
     def __init__(self, probe: Run, dataset: Dataset, supports: Sequence[str]) -> None:
-        from hinterland.data.preprocessing.cache import prepare
 
         self.supports = list(supports)
         self.spec, plan = probe.record.spec, probe.record.plan
@@ -191,7 +193,6 @@ class _Marks:
         self.places = [self.at.names.index(s) for s in supports]
 
     def _rows(self, case: Case) -> np.ndarray:
-        from hinterland.data.sampling.label_sets import LabelSetLookup
 
         label = self.prepared[case.name].label
         assert label is not None
@@ -221,9 +222,6 @@ class _Marks:
 
     def of_predictions(self, case: Case, run: Run) -> np.ndarray:
         """`false_positives` of a run, whose preprocessing may be its own."""
-        from hinterland.data.io.volume import read_label, read_volume
-        from hinterland.data.preprocessing.preprocess import preprocess
-        from hinterland.data.sampling.label_sets import LabelSetLookup
 
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
@@ -248,7 +246,6 @@ def _stack(evidence: Sequence[tuple[np.ndarray, np.ndarray]], place: int) -> np.
 
 def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
     """(cases, supports) Dice of the probe; NaN where a case does not decide it."""
-    from hinterland.training.validate import validate
 
     scores, _ = validate(
         probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.label_sets, marks.at
@@ -260,7 +257,6 @@ def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
 def _information(
     probe: Run, train: Sequence[Case], marks: _Marks, seed: int
 ) -> tuple[tuple[np.ndarray, list[Case]], tuple[np.ndarray, list[Case]]]:
-    from hinterland.studies.supports.information import added_information
 
     with_target = [c for c in train if marks.target(c).any()]
     rng = np.random.default_rng(seed)
@@ -285,7 +281,6 @@ def conclude(
 
     columns: name -> ((cases, supports) values, NaN where unknown, and the cases they belong to).
     """
-    import pandas as pd
 
     patients = sorted({c.group or c.name for _, cases in columns.values() for c in cases})
     times = np.random.default_rng(seed).multinomial(

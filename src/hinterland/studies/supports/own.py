@@ -6,17 +6,17 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hinterland.data.io.files import file_stamp
+from hinterland.data.io.volume import read_volume
+from hinterland.data.preprocessing.preprocess import preprocess
+from hinterland.inference.volumes import Predictor
 from hinterland.supports.nnunet_model import NnUNetModel, is_nnunet_model
 from hinterland.supports.source import Licence, Source, Support, of_integers
 from hinterland.supports.structures import Structure
+from hinterland.training.run import Run
 from hinterland.types import Case, Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    from hinterland.inference.volumes import Predictor
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,6 @@ class OwnModel:
     def __init__(
         self, path: Path, *, device: str | None = None, mirror: bool | None = None
     ) -> None:
-        from hinterland.training.run import Run
 
         self.run: Run = Run(path)
         self.device, self.mirror = device, mirror
@@ -87,8 +86,6 @@ class OwnModel:
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
         """The most probable cell of each voxel."""
-        from hinterland.data.io.volume import read_volume
-        from hinterland.data.preprocessing.preprocess import preprocess
 
         try:
             volume = read_volume(case.images)

@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.studies.synthetic.figures import draw_sweep
 from hinterland.studies.synthetic.sweeps import SIZES, SWEEPS, Sweep, sweep_of
+from hinterland.studies.synthetic.theory import theory_table
 from hinterland.studies.synthetic.trial import Trial, run_trial
 from hinterland.types import HinterlandError
 
@@ -127,8 +129,6 @@ def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]
 def _conclude(
     out: Path, sweeps: Sequence[Sweep], size: str, seeds: int, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
-    from hinterland.studies.synthetic.figures import draw_sweep
-    from hinterland.studies.synthetic.theory import theory_table
 
     summary: dict[str, Any] = {"size": size, "seeds": seeds, "sweeps": {}}
     for sweep in sweeps:
