@@ -32,7 +32,7 @@ class Calibration:
 
 
 def logit(scores: np.ndarray) -> np.ndarray:
-    """log(s / (1 - s)), kept finite."""
+    """Compute log(s / (1 - s)), kept finite."""
     clipped = np.clip(np.asarray(scores, float), TINY, 1 - TINY)
     return np.log(clipped) - np.log1p(-clipped)
 
@@ -46,7 +46,6 @@ def fit_calibration(
     fit finite where the scores separate the labels. HinterlandError where a case is not of the
     validation split, or all are of one label.
     """
-
     require_validation(scores, split)
     names = sorted(scores)
     truth = np.array([labels[name] for name in names])
@@ -77,8 +76,10 @@ def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error: sum_b n_b / n |share of positives - mean probability| over
-    `bins` of equal width."""
+    """Compute the expected calibration error over `bins` of equal width.
+
+    sum_b n_b / n |share of positives in b - mean probability in b|
+    """
     p, y = np.asarray(probabilities, float), np.asarray(labels, float)
     bin_of = np.minimum((p * bins).astype(int), bins - 1)
     gaps = [abs((y - p)[bin_of == b].sum()) for b in range(bins)]

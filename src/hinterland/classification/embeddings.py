@@ -22,14 +22,13 @@ def stitched_features(
     device: str | torch.device = "cpu",
     precision: str = "fp32",
 ) -> np.ndarray:
-    """The feature map of one preprocessed image.
+    """Compute the feature map of one preprocessed image.
 
     encode: (1, C, *tile) -> (1, F, *tile / stride). image: float32 (C, z, y, x); with a 2D tile
     each slice is encoded by itself. Tiles start at multiples of `stride` and are averaged with the
     Gaussian weights of segmentation. Zeros pad the image behind to a multiple of `stride`, and to
     the size of a tile. Returns float32 (F, z, y, x) on the coarser grid, the padding cut off.
     """
-
     tile, stride = tuple(tile), tuple(stride)
     flat = len(tile) == 2
     planes = image.transpose(1, 0, 2, 3) if flat else image[None]

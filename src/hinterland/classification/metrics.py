@@ -64,7 +64,7 @@ class YoudenThreshold:
 
     @classmethod
     def fit(cls, validation: ImageScores) -> YoudenThreshold:
-        """The score that maximises Youden's J = recall + specificity - 1 on validation cases.
+        """Find the score that maximises Youden's J = recall + specificity - 1 on validation cases.
 
         The cut lies half-way between the best score and the next lower one. HinterlandError where
         the validation cases are all of one label.
@@ -119,11 +119,12 @@ def auprc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def image_metrics(test: ImageScores, threshold: YoudenThreshold) -> dict[str, float]:
-    """AUROC, AUPRC and, at the threshold, balanced accuracy, recall, precision, specificity.
+    """Compute AUROC, AUPRC and the rates at the threshold.
 
-    `strict_recall` (where `located` is known): share of positive images called positive *and*
-    located rightly. A rate whose denominator is empty is NaN. HinterlandError where a test case
-    took part in fitting the threshold.
+    Rates: balanced accuracy, recall, precision, specificity and (where `located` is known)
+    `strict_recall`, the share of positive images called positive *and* located rightly.
+    A rate whose denominator is empty is NaN. HinterlandError where a test case took part in fitting
+    the threshold.
     """
     shared = sorted(set(test.cases) & threshold.cases)
     if shared:
@@ -155,7 +156,9 @@ def image_level_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`image_metrics` with bootstrap intervals: metric, value, low, high, cases, positives.
+    """Tabulate `image_metrics` with bootstrap intervals.
+
+    Columns: metric, value, low, high, cases, positives.
 
     Cases (patients, where `groups` are given) are resampled; resamples with only one label count
     for no metric that needs both.

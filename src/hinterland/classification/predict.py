@@ -18,7 +18,7 @@ from hinterland.types import Case, HinterlandError
 
 
 def load_model(run: ClassifierRun) -> tuple[ClassifierModel, OperatingPoint]:
-    """A finished classifier and its operating point."""
+    """Load a finished classifier and its operating point."""
     point = OperatingPoint.read(run.path)
     return ClassifierModel(run.path, run.record, point.rules), point
 
@@ -32,9 +32,11 @@ def predict_images(
     inspect: Callable[[Case, dict[int, np.ndarray]], None] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """One row per case: `case`, `group`, `image`, for each class `score: CLASS` (each against the
-    rest, as the model gives it) and `probability: CLASS` (calibrated, summing to one), `class` (see
-    `decide`), and `mask`.
+    """Classify cases, one row per case.
+
+    Columns: `case`, `group`, `image`, for each class `score: CLASS` (each against the rest, as the
+    model gives it) and `probability: CLASS` (calibrated, summing to one), `class` (see `decide`),
+    and `mask`.
 
     masks: folder for the masks of the classes that are decided for: 1 where the class's probability
     is at least t (0.5 unless the rule was fitted), in the geometry of the image. `mask` is its
@@ -86,8 +88,10 @@ def _mask(
 
 
 def decide(scores: np.ndarray, probabilities: np.ndarray, point: OperatingPoint) -> int:
-    """The class: of two, the second where its score reaches the Youden threshold; of several, the
-    most probable."""
+    """Decide for a class.
+
+    Of two, the second where its score reaches the Youden threshold; of several, the most probable.
+    """
     if len(scores) == 2:
         return int(scores[1] >= point.thresholds[1].value)
     return int(np.argmax(probabilities))

@@ -1,4 +1,4 @@
-"""What a classifier looks at: the image, or what a frozen segmentation run makes of it."""
+"""What a classifier reads: the image, or what a frozen segmentation run makes of it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,6 @@ class Frozen:
 
     def embedding(self, image: np.ndarray, layer: str) -> np.ndarray:
         """Preprocessed image (C, z, y, x) -> the stitched feature map, float32 (F, z, y, x)."""
-
         network, options = self._network(), self.predictor.options
         network.to(options.device)
 
@@ -86,7 +85,6 @@ class Frozen:
 
     def stride(self, layer: str) -> tuple[int, ...]:
         """How much coarser a feature map is than the image, per axis."""
-
         network, patch = self._network(), self.run.record.plan.patch_size
         blank = torch.zeros(
             1, network.in_channels, *patch, device=next(network.parameters()).device
@@ -109,7 +107,10 @@ class Frozen:
 
 
 def members_of(cells: Coarsening, node: str) -> np.ndarray:
-    """Indices of the cells below a node. HinterlandError where the model does not tell it apart."""
+    """Find the indices of the cells below a node.
+
+    LabelError where the model does not tell it apart.
+    """
     leaves = cells.tree.leaves_under(node)
     inside = [i for i, group in enumerate(cells.groups) if group <= leaves]
     if frozenset().union(*(cells.groups[i] for i in inside)) != leaves:
@@ -156,5 +157,5 @@ def mask_canvases(
 
 
 def stored(folder: Path) -> Callable[[str], tuple[np.ndarray, None]]:
-    """What `Canvases` asks for, from the files of `mask_canvases`."""
+    """Read the files of `mask_canvases`, as `Canvases` asks for them."""
     return lambda name: (cast(np.ndarray, np.load(folder / f"{name}.npy")).astype(np.float32), None)

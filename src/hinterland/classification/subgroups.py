@@ -1,5 +1,4 @@
-"""Image-level figures where they matter: who breaks a spurious correlation, which lesions are
-missed."""
+"""Judge image labels where it matters: against a spurious correlation, by size and by place."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from hinterland.types import HinterlandError
 
 
 def taken(scores: ImageScores, index: np.ndarray) -> ImageScores:
-    """The cases at these positions."""
+    """Take the cases at these positions."""
     return ImageScores(
         tuple(scores.cases[i] for i in index), scores.scores[index], scores.labels[index],
         None if scores.located is None else scores.located[index],
@@ -23,8 +22,9 @@ def taken(scores: ImageScores, index: np.ndarray) -> ImageScores:
 
 
 def against_correlation(test: ImageScores, mark: Mapping[str, int]) -> ImageScores:
-    """The cases that break a spurious correlation: positives without the mark, negatives with it.
+    """Take the cases that break a spurious correlation.
 
+    Those are positives without the mark and negatives with it.
     mark: case -> 0 or 1. Their AUROC is the *robust* AUROC. HinterlandError where a case has no
     mark of 0 or 1, or nobody breaks the correlation in both directions.
     """
@@ -53,7 +53,7 @@ def auroc_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """AUROC (mean over classes that have both labels) with its 95 % bootstrap interval.
+    """Compute AUROC (mean over classes that have both labels) with its 95 % bootstrap interval.
 
     test: one per class, over the same cases in the same order. Cases (patients, where `groups` are
     given) are resampled.
@@ -80,7 +80,7 @@ def recall_by(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Recall among the positives of each subgroup: subgroup, recall, low, high, positives.
+    """Tabulate recall among the positives of each subgroup: subgroup, recall, low, high, positives.
 
     With `located`, strict_recall too. Subgroups come sorted; positives without one are left out.
     HinterlandError where a case took part in fitting the threshold.
@@ -110,8 +110,9 @@ def recall_by(
 
 
 def place_of(mask: np.ndarray) -> str:
-    """Where a boolean mask (z, y, x) has its centre, by halves of the image: "upper left", and in
-    a stack of slices "upper left, first slices"; empty text for an empty mask.
+    """Say where a boolean mask (z, y, x) has its centre, by halves of the image.
+
+    "upper left", and in a stack of slices "upper left, first slices"; "" for an empty mask.
 
     Upper and left are those of the array: small y and small x.
     """
@@ -126,8 +127,7 @@ def place_of(mask: np.ndarray) -> str:
 
 
 def size_groups(sizes: Mapping[str, float], unit: str = "mL") -> dict[str, str]:
-    """Case -> "1 small", "2 medium" or "3 large" with its range, by thirds of the sizes above
-    zero."""
+    """Sort cases into "1 small", "2 medium" and "3 large", by thirds of the sizes above zero."""
     known = {c: s for c, s in sizes.items() if s > 0}
     if not known:
         return {}

@@ -274,7 +274,7 @@ def _cases(record: ClassifierRecord, by_name: Mapping[str, Case], part: str) -> 
 def _canvas_plan(
     record: ClassifierRecord, size: tuple[int, ...], channels: Sequence[str], batch: int
 ) -> Plan:
-    """The plan by which canvases are augmented and networks built."""
+    """Make the plan by which canvases are augmented and networks built."""
     plan = record.plan
     dims: Literal[2, 3] = 2 if len(size) == 2 else 3
     network = topology((1.0,) * dims, size).network() if record.by == Y_NET else plan.network
@@ -321,7 +321,7 @@ def _operate(
 def _fit_rules(
     record: ClassifierRecord, counts: Mapping[int, Mapping[str, MaskCounts]]
 ) -> dict[int, tuple[float, int]]:
-    """t and tau of each class's mask, by validation AUROC, where they are not given."""
+    """Fit t and tau of each class's mask, by validation AUROC, where they are not given."""
     rules = {}
     for index, of_class in counts.items():
         t, tau = record.rule.get("t"), record.rule.get("tau")

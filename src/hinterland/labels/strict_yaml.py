@@ -29,7 +29,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file. LabelError: not there, not readable, not YAML, a key twice."""
+    """Read a YAML file. LabelError: not there, not readable, not YAML, a key twice."""
     try:
         with path.open(encoding="utf-8") as file:
             return yaml.load(file, Loader=_Loader)  # a safe loader
