@@ -36,7 +36,7 @@ def analyse_confidence(
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Runs on the same test cases, side by side.
+    """Compare how sure runs are of the same test cases.
 
     Writes curves.csv and curves.png (validation Dice, confidence and entropy by step), maps.png (of
     `maps` cases), embedding.csv and embedding.png (t-SNE of the features that the last layer
@@ -44,7 +44,6 @@ def analyse_confidence(
     silhouette of its classes in feature space, -1 to 1.
     Raises HinterlandError: `out` is not empty, no labelled cases that all runs were tested on.
     """
-
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")
     names = run_names(runs)
@@ -79,14 +78,13 @@ def analyse_confidence(
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """The runs' folder names, or whole paths where those repeat."""
+    """Name runs by their folders, or by whole paths where those repeat."""
     short = [run.path.resolve().name for run in runs]
     return short if len(set(short)) == len(short) else [str(run.path) for run in runs]
 
 
 def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
-    """The labelled cases that every run was evaluated on, as the first one reads them."""
-
+    """List the labelled cases that every run was evaluated on, as the first one reads them."""
     tested = [evaluated_cases(run, run.dataset)[0] for run in runs]
     shared = set.intersection(*({c.name for c in cases} for cases in tested))
     if not shared:
@@ -96,7 +94,6 @@ def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
 
 def curves(runs: Sequence[Run]) -> pd.DataFrame:
     """Columns run, step (steps done), quantity, value: what validations have logged."""
-
     parts = []
     for name, run in zip(run_names(runs), runs, strict=True):
         log = pd.read_csv(run.path / "log.csv")
@@ -142,7 +139,6 @@ def _voxels(
     run: Run, cases: Sequence[Case], rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """Features (voxels, channels), the cell and the case of each."""
-
     probe, of, spec = FeatureProbe.at(run), run.method.cells, run.record.spec
     inside = spec.label_sets.member(of).astype(bool) & spec.label_sets.decided(of).astype(bool)
     foreground = inside[:, list(of.foreground)].any(axis=1)

@@ -16,7 +16,7 @@ from hinterland.types import Case
 
 
 def draw_scatter(table: pd.DataFrame, file: Path) -> None:
-    """A panel a layer: each case a point, grey without the loss and coloured with it."""
+    """Draw a panel for each layer: cases are points, grey without the loss, coloured with it."""
     from matplotlib.figure import Figure
 
     layers = list(dict.fromkeys(table["layer"]))
@@ -42,11 +42,10 @@ def draw_scatter(table: pd.DataFrame, file: Path) -> None:
 
 
 def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
-    """Layer -> the mean of |F| over channels, at the size of the tile, its largest value 1.
+    """Compute for each layer the mean of |F| over channels, its largest value 1.
 
-    image: (C, *tile). In 3D the maps are (z, y, x).
+    Maps have the size of the tile.     image: (C, *tile). In 3D the maps are (z, y, x).
     """
-
     maps = FeatureProbe.at(run).feature_maps(image)
     result = {}
     for layer in layers:
@@ -60,7 +59,7 @@ def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, 
 def draw_activations(
     run: Run, without: Run | None, cases: Sequence[Case], layers: Sequence[str], file: Path
 ) -> None:
-    """A row a case: the tile with most foreground, its target, and the maps of each layer."""
+    """Draw a row for each case: the tile with most foreground, its target, each layer's map."""
     from matplotlib.figure import Figure
 
     runs = {"without": without, "with": run} if without is not None else {"": run}

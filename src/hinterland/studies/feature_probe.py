@@ -42,7 +42,6 @@ class FeatureProbe:
             HinterlandError: The network has no feature maps (it does not split into encoder,
                 decoder and head).
         """
-
         device = resolve_accelerator(run.record.train.accelerator)
         network = require_split(run.method.deployed(run.networks().to(device)), "analyse features")
         spec = run.record.spec
@@ -58,7 +57,6 @@ class FeatureProbe:
 
     def feature_maps(self, image: np.ndarray) -> dict[str, Tensor]:
         """Compute the feature maps of one tile (C, *tile): each (1, channels, *space), on CPU."""
-
         with torch.inference_mode():
             features = self.network.encode(torch.from_numpy(image)[None].to(self.device))
             maps = self.network.feature_maps(features, self.network.decode(features))
@@ -74,7 +72,6 @@ class FeatureProbe:
         Returns:
             Layer -> L_fd; layers on which foreground or background is missing are left out.
         """
-
         index = torch.from_numpy(rows.astype(np.int64))[None]
         member, decided = (t[index].movedim(-1, 1) for t in (self.member, self.decided))
         found = {}
@@ -94,7 +91,6 @@ def tiles_of(run: Run, case: Case) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     Yields:
         The preprocessed tile, float32 (C, *tile), and its label-set indices (*tile).
     """
-
     assert case.label is not None
     plan, spec = run.record.plan, run.record.spec
     image, label, _ = preprocess(read_volume(case.images), plan, read_label(case.label).array[0])

@@ -37,7 +37,6 @@ def case_discrepancies(
     run: Run, cases: Sequence[Case], tick: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
     """Columns case, layer, fd: L_fd of each case and layer, the mean over its tiles."""
-
     probe = FeatureProbe.at(run)
     rows = []
     for done, case in enumerate(cases, start=1):
@@ -52,8 +51,7 @@ def case_discrepancies(
 
 
 def layer_weights(run: Run) -> dict[str, float]:
-    """The learned w_l of L_fd in the reported checkpoint; {} for a run without that loss."""
-
+    """Read the learned w_l of L_fd in the reported checkpoint; {} without that loss."""
     asked = run.record.train.regularisers
     if "discrepancy" not in asked:
         return {}
@@ -66,8 +64,11 @@ def layer_weights(run: Run) -> dict[str, float]:
 
 
 def groups_by(dice: pd.Series, threshold: float | None = None) -> dict[str, list[str]]:
-    """Worst-off: the cases with a Dice below `threshold`, or the lowest quarter; best-off: equally
-    many with the highest. The two never share a case."""
+    """Group cases by Dice into worst-off and best-off.
+
+    Worst-off: the cases below `threshold`, or the lowest quarter; best-off: equally many with the
+    highest. The two never share a case.
+    """
     order = dice.sort_values(kind="stable")
     count = int((order < threshold).sum()) if threshold is not None else round(WORST * len(order))
     count = min(count, len(order) // 2)
@@ -76,8 +77,7 @@ def groups_by(dice: pd.Series, threshold: float | None = None) -> dict[str, list
 
 
 def correlations(table: pd.DataFrame, weights: dict[str, float]) -> pd.DataFrame:
-    """A row a layer: n, Pearson's and Spearman's correlation of L_fd and Dice with p, weight."""
-
+    """Correlate L_fd and Dice, a row for each layer: n, Pearson's and Spearman's r, p, weight."""
     rows = []
     for layer, part in table.groupby("layer", sort=False):
         row: dict[str, Any] = {"layer": layer, "n": len(part), "mean_fd": part["fd"].mean()}
@@ -104,9 +104,8 @@ def analyse_features(
     Groups are formed by the Dice of `without`, or of the run itself. Writes features.csv (case,
     layer, fd, dice, group, and fd and dice without the loss), layers.csv, features.png, activations
     .png of `maps` worst-off cases, and summary.json, which it returns.
-    Raises HinterlandError: no labelled test cases, a network without taps, `out` is not empty.
+    Raises HinterlandError: no labelled test cases, a network without feature maps, `out` not empty.
     """
-
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")
     cases, split = evaluated_cases(run, run.dataset)

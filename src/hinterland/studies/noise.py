@@ -84,7 +84,7 @@ def noisy_dataset(
     size: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """A copy of the labelled cases of these splits, with noise on those in `noisy`."""
+    """Copy the labelled cases of these splits, with noise on those in `noisy`."""
     split = fixed(dataset, seed)
     chosen = [
         Member(case, case.name, part)
@@ -177,8 +177,7 @@ def noise_jobs(
 
 
 def evaluate_on(run: Run, dataset: Dataset, name: str) -> Path:
-    """The metrics of a run on the test cases of another copy of its data; made unless there."""
-
+    """Evaluate a run on the test cases of another copy of its data, unless that is done."""
     file = run.path / f"metrics-{name}.csv"
     if not file.is_file():
         cases = tuple(dataset.test)

@@ -100,7 +100,6 @@ def _probe(
     report: Report | None, stage: Callable[[str], None] | None,
 ) -> pd.DataFrame:  # fmt: skip
     """Dice of every held-out base case, by probe and arm."""
-
     plan = plan_of(data, asked.dims, asked.memory)
     settings = {
         "validation": {"mirror": False, "interval": asked.steps},
@@ -179,7 +178,7 @@ def verdict(probability: float) -> str:
 
 
 def reasons(advice: Mapping[str, Any]) -> list[str]:
-    """What the advice rests on, a sentence each."""
+    """List what the advice rests on, a sentence each."""
     apart, same = advice["divergences"]["base_novel"], advice["divergences"]["base_halves"]
     lines = [
         f"Probes: {advice['gain']:+.3f} Dice on held-out base cases with {advice['novel_cases']} "

@@ -141,7 +141,6 @@ def run_data_addition(
     into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
     interruption it goes on where it was. Returns what summary.json holds.
     """
-
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)
     if max(asked.added, default=-1) > addable(novel) or list(asked.added) != sorted(asked.added):
@@ -212,7 +211,7 @@ def addition_jobs(
 
 
 def training_list(pooled: Pooled, added: int, out: Path) -> Path:
-    """A file with the cases of a step, one a line, for `labelled`."""
+    """Write a file with the cases of a step, one a line, for `labelled`."""
     file = out / "steps" / f"{added}.txt"
     write_text(file, "\n".join([*pooled.base, *pooled.novel[:added]]) + "\n")
     return file.resolve()

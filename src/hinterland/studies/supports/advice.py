@@ -142,7 +142,7 @@ def _probe(
     dataset: Dataset, question: Question, supports: Sequence[str], path: Path, plan: Plan | None,
     report: Callable[[int, int, str], None] | None,
 ) -> Run:  # fmt: skip
-    """The probe at `path`, trained (or finished) if need be; it tells all candidates apart."""
+    """Take the probe at `path`, trained if need be; it tells all candidates apart."""
     from hinterland.data.planning.fingerprint import fingerprint
     from hinterland.data.planning.plan import make_plan
     from hinterland.data.preprocessing.cache import cache_root
@@ -201,7 +201,7 @@ class _Marks:
         )
 
     def map(self, case: Case) -> np.ndarray:
-        """The number of the support at each voxel, else -1."""
+        """Find the number of the support at each voxel, else -1."""
         return self._number()[self._rows(case)]
 
     def _number(self) -> np.ndarray:
@@ -216,13 +216,12 @@ class _Marks:
         return np.asarray(np.any(inside, axis=1))[self._rows(case)]
 
     def of_labels(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
-        """`holds` and `borders`."""
+        """Measure `holds` and `borders`."""
         supports, lesion, n = self.map(case), self.target(case), len(self.supports)
         return holds(supports, lesion, n), borders(supports, lesion, n)
 
     def of_predictions(self, case: Case, run: Run) -> np.ndarray:
         """`false_positives` of a run, whose preprocessing may be its own."""
-
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
         cells = predictor.cells
@@ -246,7 +245,6 @@ def _stack(evidence: Sequence[tuple[np.ndarray, np.ndarray]], place: int) -> np.
 
 def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
     """(cases, supports) Dice of the probe; NaN where a case does not decide it."""
-
     scores, _ = validate(
         probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.label_sets, marks.at
     )
@@ -281,7 +279,6 @@ def conclude(
 
     columns: name -> ((cases, supports) values, NaN where unknown, and the cases they belong to).
     """
-
     patients = sorted({c.group or c.name for _, cases in columns.values() for c in cases})
     times = np.random.default_rng(seed).multinomial(
         len(patients), np.full(len(patients), 1 / len(patients)), size=RESAMPLES
@@ -316,13 +313,16 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _score(means: dict[str, np.ndarray]) -> np.ndarray:
-    """learnt x mean of the evidence that there is (a baseline without false positives has none)."""
+    """Multiply `learnt` by the mean of the evidence there is.
+
+    A baseline without false positives has none of one kind.
+    """
     known = [means[k] for k in EVIDENCE if not np.isnan(means[k]).all()]
     return np.nan_to_num(means["learnt"]) * np.mean([np.nan_to_num(k) for k in known], axis=0)
 
 
 def _taken(score: np.ndarray) -> np.ndarray:
-    """The smallest set of the best with `ENOUGH` of the sum, at most `LARGEST`."""
+    """Take the smallest set of the best with `ENOUGH` of the sum, at most `LARGEST`."""
     order = np.argsort(-score, kind="stable")
     share = np.cumsum(score[order]) / max(score.sum(), 1e-12)
     size = min(int(np.searchsorted(share, ENOUGH) + 1), LARGEST, int((score > 0).sum()))

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def model_source(path: Path, *, device: str | None = None, mirror: bool | None = None) -> Source:
-    """A model on disk as a source, ours or nnU-Net's. Raises HinterlandError for anything else."""
+    """Open a model on disk, ours or nnU-Net's, as a source. HinterlandError for anything else."""
     if (path / "config.yaml").is_file():
         return OwnModel(path, device=device, mirror=mirror)
     if is_nnunet_model(path):
@@ -52,12 +52,13 @@ class OwnModel:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the structures that the run segments."""
         return tuple(self._cells.names[i] for i in self._cells.foreground)
 
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        """Same channels; a model that has seen a case in training is worth a word."""
+        """Require the same channels; warn where the model has seen a case in training."""
         plan = self.run.record.plan
         if len(plan.channels) != len(dataset.channels):
             raise HinterlandError(
@@ -85,8 +86,7 @@ class OwnModel:
         return self.run.predictor(accelerator=self.device, mirror=self.mirror)
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
-        """The most probable cell of each voxel."""
-
+        """Find the most probable cell of each voxel."""
         try:
             volume = read_volume(case.images)
             image, _, geometry = preprocess(volume, self.predictor.plan)
@@ -101,6 +101,7 @@ class OwnModel:
         return ""
 
     def provenance(self) -> dict[str, Any]:
+        """Describe where the masks come from."""
         record = self.run.record
         return {
             "kind": "run",

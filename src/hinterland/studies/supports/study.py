@@ -130,7 +130,7 @@ def _steps(study: Study, arm: Arm) -> int:
 
 
 def folder_of(arm: Arm, seed: int) -> str:
-    """The name of a run's folder."""
+    """Name a run's folder."""
     text = "".join(c if c.isalnum() else "-" for c in arm.name).strip("-")
     return f"{text}-seed{seed}"
 
@@ -166,8 +166,7 @@ def _train(
 
 
 def _tuned(config: Any) -> Any:
-    """A tenth of the learning rate that the study gives the other arms, where it gives one."""
-
+    """Take a tenth of the learning rate that the study gives the other arms, where it gives one."""
     if config.optimiser.lr is None:
         return config  # `train` takes a tenth of the recipe's
     rate = config.optimiser.lr * FINE_TUNING
@@ -176,7 +175,6 @@ def _tuned(config: Any) -> Any:
 
 def target_scores(run: Run) -> pd.DataFrame:
     """Per case (index: group, case) the metrics at the target question, mean over its classes."""
-
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
@@ -191,7 +189,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
     same variation. Differences are paired by case (cases averaged over seeds), intervals resample
     patients (95 %), p is Wilcoxon's.
     """
-
     scores = {arm.name: [target_scores(runs[arm.name, s]) for s in range(seeds)] for arm in arms}
     rows = []
     for arm in arms:

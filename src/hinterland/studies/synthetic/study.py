@@ -107,7 +107,7 @@ def sweep_table(
 
 
 def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]:
-    """What the table says: the difference at each value, and where its sign changes."""
+    """Say what the table shows: the difference at each value, and where its sign changes."""
     means = table.pivot_table(index="value", columns="arm", values=metric)
     if not {"classifier", "segmentation"} <= set(means.columns):
         return []
@@ -149,5 +149,5 @@ def _conclude(
 
 
 def all_sweeps() -> list[str]:
-    """The names of all sweeps, in the order in which they should be run."""
+    """List the names of all sweeps, in the order in which they should be run."""
     return list(SWEEPS)
