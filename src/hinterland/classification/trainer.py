@@ -221,7 +221,8 @@ def _canvas(image: np.ndarray) -> torch.Tensor:
 
 def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> float:
     """AUROC of each class against the rest, averaged over the classes that have both; of two
-    classes, that of the second. NaN where none has both."""
+    classes, that of the second. NaN where none has both.
+    """
     names = [n for n in probabilities if n in targets]
     if not names:
         return float("nan")

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import k_fold
 from hinterland.data.derived.dataset import pool, write_derived
@@ -22,9 +23,6 @@ from hinterland.studies.addition.grey_levels import Histograms, divergences, gre
 from hinterland.studies.runner import Job, Report, claim, plan_of, target_scores, train_all
 from hinterland.studies.runner import write_table as save_table
 from hinterland.types import Case, Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 ARMS = ("base", "base+novel")
@@ -103,8 +101,6 @@ def _probe(
     report: Report | None, stage: Callable[[str], None] | None,
 ) -> pd.DataFrame:  # fmt: skip
     """Dice of every held-out base case, by probe and arm."""
-    import pandas as pd
-
     plan = plan_of(data, asked.dims, asked.memory)
     settings = {
         "validation": {"mirror": False, "interval": asked.steps},
@@ -184,7 +180,7 @@ def verdict(probability: float) -> str:
 
 
 def reasons(advice: Mapping[str, Any]) -> list[str]:
-    """What the advice rests on, a sentence each."""
+    """List what the advice rests on, a sentence each."""
     apart, same = advice["divergences"]["base_novel"], advice["divergences"]["base_halves"]
     lines = [
         f"Probes: {advice['gain']:+.3f} Dice on held-out base cases with {advice['novel_cases']} "

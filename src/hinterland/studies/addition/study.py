@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import fixed
 from hinterland.data.derived.dataset import Member, pool, write_derived
 from hinterland.data.io.files import write_text
+from hinterland.studies.addition.figure import draw
 from hinterland.studies.addition.grey_levels import divergences, grey_levels
 from hinterland.studies.runner import (
     Job,
@@ -31,9 +33,6 @@ from hinterland.studies.runner import (
     write_table,
 )
 from hinterland.types import Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 BASE, NOVEL = "base", "novel"
@@ -142,8 +141,6 @@ def run_data_addition(
     into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
     interruption it goes on where it was. Returns what summary.json holds.
     """
-    from hinterland.studies.addition.figure import draw
-
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)
     if max(asked.added, default=-1) > addable(novel) or list(asked.added) != sorted(asked.added):
@@ -180,7 +177,6 @@ def run_data_addition(
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
 
     return pd.DataFrame(rows)
 
@@ -215,7 +211,7 @@ def addition_jobs(
 
 
 def training_list(pooled: Pooled, added: int, out: Path) -> Path:
-    """A file with the cases of a step, one a line, for `labelled`."""
+    """Write a file with the cases of a step, one a line, for `labelled`."""
     file = out / "steps" / f"{added}.txt"
     write_text(file, "\n".join([*pooled.base, *pooled.novel[:added]]) + "\n")
     return file.resolve()

@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import pandas as pd
 
 from hinterland.data.io.files import write_text
 from hinterland.evaluation.metrics.metric import Shown
@@ -23,12 +25,10 @@ from hinterland.studies.supports.arms import (
     standard_axes,
     variations,
 )
+from hinterland.studies.supports.figure import draw
+from hinterland.training.fine_tuning import FINE_TUNING
+from hinterland.training.run import Run
 from hinterland.types import Dataset, HinterlandError, Plan
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -129,7 +129,7 @@ def _steps(study: Study, arm: Arm) -> int:
 
 
 def folder_of(arm: Arm, seed: int) -> str:
-    """The name of a run's folder."""
+    """Name a run's folder."""
     text = "".join(c if c.isalnum() else "-" for c in arm.name).strip("-")
     return f"{text}-seed{seed}"
 
@@ -165,9 +165,7 @@ def _train(
 
 
 def _tuned(config: Any) -> Any:
-    """A tenth of the learning rate that the study gives the other arms, where it gives one."""
-    from hinterland.training.fine_tuning import FINE_TUNING
-
+    """Take a tenth of the learning rate that the study gives the other arms, where it gives one."""
     if config.optimiser.lr is None:
         return config  # `train` takes a tenth of the recipe's
     rate = config.optimiser.lr * FINE_TUNING
@@ -176,8 +174,6 @@ def _tuned(config: Any) -> Any:
 
 def target_scores(run: Run) -> pd.DataFrame:
     """Per case (index: group, case) the metrics at the target question, mean over its classes."""
-    import pandas as pd
-
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
@@ -192,8 +188,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
     same variation. Differences are paired by case (cases averaged over seeds), intervals resample
     patients (95 %), p is Wilcoxon's.
     """
-    import pandas as pd
-
     scores = {arm.name: [target_scores(runs[arm.name, s]) for s in range(seeds)] for arm in arms}
     rows = []
     for arm in arms:
@@ -211,7 +205,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
 
 
 def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    import pandas as pd
 
     per_seed = [b["dice"] - a["dice"] for a, b in zip(one, two, strict=True)]
     means = pd.concat(per_seed).dropna().groupby(["group", "case"]).mean()
@@ -220,7 +213,7 @@ def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dic
     groups = means.index.get_level_values("group").to_numpy().astype(str)
     if len(set(groups)) < 2:
         groups = means.index.get_level_values("case").to_numpy().astype(str)
-    found = paired_difference(means, groups)
+    found = paired_difference(means.to_numpy(), groups)
     return {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
 
 
@@ -247,7 +240,6 @@ def _claim(out: Path, asked: dict[str, Any], overwrite: bool) -> None:
 def _conclude(
     out: Path, asked: dict[str, Any], arms: Sequence[Arm], table: pd.DataFrame
 ) -> dict[str, Any]:
-    from hinterland.studies.supports.figure import draw
 
     write_text(out / "table.csv", table.to_csv(index=False, float_format="%.5f"))
     draw(table, f"{asked['name']}: {Path(asked['dataset']).name}", out / "figure.png")
