@@ -12,7 +12,7 @@ from hinterland.data.dataset.image_labels import ImageLabels, read_image_labels,
 from hinterland.data.dataset.label_spec import find_spec, labels_file
 from hinterland.data.dataset.layout import find_files, group_images
 from hinterland.data.dataset.splits_file import SplitsFile, read_splits
-from hinterland.data.integrity.problems import Problem, Report
+from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import read_header
 from hinterland.labels import UNLABELLED, LabelError, LabelSpec
@@ -33,7 +33,7 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
     Raises HinterlandError with all that is wrong.
     """
     dataset, problems = scan(path, labels)
-    Report.of(problems).raise_errors()
+    Findings.of(problems).raise_errors()
     if dataset is None:  # scan explains every None by an error
         raise HinterlandError(f"{path} could not be read.")
     return dataset
