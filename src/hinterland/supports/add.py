@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -42,7 +42,7 @@ from hinterland.supports.structures import (
     lesion_leaves,
     not_supports,
 )
-from hinterland.types import Case, Dataset, HinterlandError
+from hinterland.types import Case, Dataset, HinterlandError, Report
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def add_supports(
     options: Options | None = None,
     *,
     labels: Path | None = None,
-    tick: Callable[[int, int, str], None] | None = None,
+    tick: Report | None = None,
 ) -> dict[str, Any]:
     """Write a copy of the data set in which the source's structures are labelled, too.
 

@@ -17,7 +17,7 @@ from hinterland.data.io.formats import format_of, is_flat
 from hinterland.data.io.volume import Volume, read_label, read_volume
 from hinterland.labels import LabelSpec, Scheme
 from hinterland.labels.parsing import CaseSettings
-from hinterland.types import Case, Dataset, HinterlandError
+from hinterland.types import Case, Dataset, HinterlandError, Tick
 
 Change = Callable[[str, np.ndarray], np.ndarray]
 """(name of the case, (C, z, y, x) in [0, 1]) -> the same shape in [0, 1]."""
@@ -81,7 +81,7 @@ def write_derived(
     change: Change | None = None,
     size: tuple[int, int] | None = None,
     why: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> Dataset:
     """Write the members into `out` and read them back as a data set.
 

@@ -25,7 +25,7 @@ from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import label_locations, preprocess
 from hinterland.data.workers import map_cases
-from hinterland.types import Case, Dataset, HinterlandError, Plan
+from hinterland.types import Case, Dataset, HinterlandError, Plan, Tick
 
 _VERSION = 1  # of the files; raise it when what they hold changes
 
@@ -81,7 +81,7 @@ def prepare(
     cache_dir: Path | None = None,
     workers: int = 2,
     cases: Sequence[Case] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> Prepared:
     """Preprocess every case that is not there yet or whose files changed.
 
