@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,9 @@ from hinterland.report.confusion import (
 )
 from hinterland.report.false_positives import false_positives_by_structure
 from hinterland.report.gallery import REFERENCE
+from hinterland.report.lesion_sizes import lesion_table
 from hinterland.report.runs import Arm, Run
+from hinterland.training.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
 
@@ -48,7 +50,7 @@ class GallerySource:
             for run in arm.runs:
                 if not run.path.is_dir():
                     return f"No pictures: {arm.name} came as a bare metric table."
-                if not _dataset_path(run):
+                if run.record is None:
                     return f"No pictures: {run.path} has no config.yaml that names its data set."
                 if not (run.path / "predictions").is_dir():
                     return f"No pictures: {run.path} has no folder `predictions`."
@@ -60,10 +62,8 @@ class GallerySource:
 
     @cached_property
     def _dataset(self) -> Dataset:
-        labels = self._run.path / "labels.yaml"
-        return read_dataset(
-            Path(_dataset_path(self._run)), LabelSpec.load(labels) if labels.is_file() else None
-        )
+        record = _record(self._run)
+        return read_dataset(Path(record.dataset["path"]), record.spec)
 
     @cached_property
     def _at(self) -> Coarsening:
@@ -159,6 +159,25 @@ class GallerySource:
             for node in nodes
         }
 
+    def lesions(self) -> dict[str, pd.DataFrame]:
+        """Method -> the reference lesions of all its runs and which are found (`lesion_table`)."""
+        return {
+            arm.name: pd.concat(
+                [
+                    lesion_table(
+                        run.path / "predictions",
+                        [self._case(c) for c in dict.fromkeys(run.table["case"])],
+                        spec=self._dataset.labels,
+                        at={self._question or "target": self._at},
+                        cases=list(dict.fromkeys(run.table["case"])),
+                    )
+                    for run in arm.runs
+                ],
+                ignore_index=True,
+            )
+            for arm in self._arms
+        }
+
     @property
     def unit(self) -> str:
         """Unit of `false_positives`."""
@@ -181,7 +200,7 @@ class GallerySource:
 
 def _cells(run: Run, spec: LabelSpec) -> Coarsening:
     """What a run tells apart: its configuration says so, else everything."""
-    on = [Coarsening.from_dict(spec.tree, groups) for groups in run.config.get("on") or ()]
+    on = [Coarsening.from_dict(spec.tree, groups) for groups in _record(run).on]
     return common_refinement(on) if on else spec.tree.leaves
 
 
@@ -226,7 +245,8 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
     return array[0]
 
 
-def _dataset_path(run: Run) -> str:
-    dataset = run.config.get("dataset")
-    path = dataset.get("path") if isinstance(dataset, Mapping) else dataset
-    return str(path or "")
+def _record(run: Run) -> RunRecord:
+    """The record of a run; those without one never come here (see `GallerySource.trouble`)."""
+    if run.record is None:
+        raise HinterlandError(f"{run.path} has no config.yaml that names its data set.")
+    return run.record

@@ -220,7 +220,7 @@ def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dic
     groups = means.index.get_level_values("group").to_numpy().astype(str)
     if len(set(groups)) < 2:
         groups = means.index.get_level_values("case").to_numpy().astype(str)
-    found = paired_difference(means, groups)
+    found = paired_difference(means.to_numpy(), groups)
     return {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
 
 
