@@ -63,7 +63,7 @@ class Comparison:
         return "\n".join([markdown_table(headline or self.results, self.unit), *remarks])
 
     def to_dict(self) -> dict[str, Any]:
-        """What summary.json holds; values that are not finite become null."""
+        """Return what summary.json holds; values that are not finite become null."""
         return {
             "methods": list(self.methods),
             "baseline": self.methods[0],
@@ -134,7 +134,7 @@ def compare(
 
 
 def _named(runs: Sequence[Path | str], names: Sequence[str] | None) -> list[Run]:
-    """All runs at the paths, with the names that the user gives their methods."""
+    """Read all runs at the paths, with the names that the user gives their methods."""
     if names is not None and len(names) != len(runs):
         raise HinterlandError(f"{len(names)} names were given for {len(runs)} runs; give one each.")
     labels = names or [""] * len(runs)
@@ -143,7 +143,7 @@ def _named(runs: Sequence[Path | str], names: Sequence[str] | None) -> list[Run]
 
 
 def _at(arms: Sequence[Arm], at: str | None) -> tuple[list[Arm], str]:
-    """The arms at one question, and its name: the first of the baseline's that all have."""
+    """Restrict the arms to one question, and name it: the first of the baseline's that all have."""
     asked = [list(dict.fromkeys(arm.table["coarsening"].astype(str))) for arm in arms]
     if at is None and all(len(known) == 1 for known in asked):
         return list(arms), asked[0][0]  # where they differ, the guard says so
@@ -171,7 +171,7 @@ def _at(arms: Sequence[Arm], at: str | None) -> tuple[list[Arm], str]:
 def _breakdowns(
     arms: Sequence[Arm], content: Content, subgroups: tuple[Path, str] | None
 ) -> dict[str, Any]:
-    """The parts of the content that break results down by groups of cases."""
+    """Make the parts of the content that break results down by groups of cases."""
     metric = (*(m for m in metrics_shown(Shown.HEADLINE) if m in content.metrics),
               *content.metrics)[0]  # fmt: skip
     if subgroups is not None:
@@ -245,7 +245,7 @@ def _content(
 
 
 def _seeds(arms: Sequence[Arm], metrics: Sequence[str]) -> pd.DataFrame | None:
-    """Spread over seeds, where there are several."""
+    """Compute the spread over seeds, where there are several."""
     several = [arm for arm in arms if arm.seeds > 1]
     if not several:
         return None

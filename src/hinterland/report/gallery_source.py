@@ -76,7 +76,7 @@ class GallerySource:
     def view(
         self, case: str, group: str
     ) -> tuple[np.ndarray, dict[str, np.ndarray], tuple[float, float, float]]:
-        """Image (z, y, x[, 3]), masks of one class by layer, spacing (z, y, x), for display.
+        """Read image (z, y, x[, 3]), masks of one class by layer, spacing (z, y, x), for display.
 
         Volumes are turned as radiologists look at them (see `_Display`), their first channel is
         shown; 2D images stay as they are.
@@ -104,7 +104,7 @@ class GallerySource:
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing
 
     def false_positives(self) -> dict[str, pd.DataFrame]:
-        """Class -> mean false-positive volume per case: a row a structure, a column a method.
+        """Tabulate by class mean false-positive volumes: a row a structure, a column a method.
 
         In mL, or in voxels where the spacing is unknown. Classes whose references tell fewer than
         two structures apart, and classes without a false positive, are left out.
@@ -135,7 +135,7 @@ class GallerySource:
         return found
 
     def confusion(self) -> dict[str, pd.DataFrame]:
-        """Superclass -> shares: a row a method and subclass in the reference, a column what it
+        """Tabulate shares by superclass: a row a method and subclass in the reference, a column what it
         was taken for. Methods that do not tell the leaves apart are left out."""
         spec = self._dataset.labels
         leaves = spec.tree.leaves
@@ -160,7 +160,7 @@ class GallerySource:
         }
 
     def lesions(self) -> dict[str, pd.DataFrame]:
-        """Method -> the reference lesions of all its runs and which are found (`lesion_table`)."""
+        """List method -> the reference lesions of all its runs and which are found."""
         return {
             arm.name: pd.concat(
                 [
@@ -199,7 +199,7 @@ class GallerySource:
 
 
 def _cells(run: Run, spec: LabelSpec) -> Coarsening:
-    """What a run tells apart: its configuration says so, else everything."""
+    """Return what a run tells apart: its record says so, else everything."""
     on = [Coarsening.from_dict(spec.tree, groups) for groups in _record(run).on]
     return common_refinement(on) if on else spec.tree.leaves
 
@@ -239,14 +239,14 @@ class _Display:
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
-    """(z, y, x, 3) for a colour picture, else the first channel (z, y, x)."""
+    """Return (z, y, x, 3) for a colour picture, else the first channel (z, y, x)."""
     if len(array) == 3 and array.dtype == np.uint8:
         return np.moveaxis(array, 0, -1)
     return array[0]
 
 
 def _record(run: Run) -> RunRecord:
-    """The record of a run; those without one never come here (see `GallerySource.trouble`)."""
+    """Return the record of a run; those without one never come here (see `trouble`)."""
     if run.record is None:
         raise HinterlandError(f"{run.path} has no config.yaml that names its data set.")
     return run.record

@@ -91,7 +91,7 @@ class Content:
 
 
 def render(content: Content) -> str:
-    """The page as text; it refers to nothing outside of itself."""
+    """Write the page as text; it refers to nothing outside of itself."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
@@ -187,7 +187,7 @@ def _notes() -> list[str]:
 
 
 def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """The differences in the first metric, the mean over classes first; six at most.
+    """Show the differences in the first metric, the mean over classes first; six at most.
 
     Where these are few, the other metrics follow.
     """
@@ -213,7 +213,7 @@ def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _groups(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of the table, grouped by class and metric."""
+    """Group the rows of the table by class and metric."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     methods = content.methods
     for metric in metrics:
@@ -279,7 +279,7 @@ def _breakdown(table: Breakdown, methods: Sequence[str]) -> dict[str, Any]:
 
 
 def _confusion(content: Content) -> list[dict[str, Any]]:
-    """Tables of shares in per cent, a row a subclass and method."""
+    """Make tables of shares in per cent, a row a subclass and method."""
     tables = []
     for node, matrix in content.confusion.items():
         columns = [str(c) for c in matrix.columns]

@@ -45,11 +45,11 @@ class Protocol:
     recorded: bool = True
 
     def group(self, case: str) -> str:
-        """The patient of a case; a case without one is a patient of its own."""
+        """Return the patient of a case; a case without one is a patient of its own."""
         return self.groups.get(case) or case
 
     def patients(self, cases: Sequence[str]) -> frozenset[str]:
-        """The patients behind some cases."""
+        """Return the patients behind some cases."""
         return frozenset(self.group(c) for c in cases)
 
     @classmethod

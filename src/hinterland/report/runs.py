@@ -105,7 +105,7 @@ class Arm:
 
 
 def read_runs(path: Path) -> list[Run]:
-    """The runs at a path.
+    """Read the runs at a path.
 
     A table gives one run per `method` it names. A directory gives one run if it holds a metric
     table, or all of its subdirectories that do (folds). HinterlandError where there is none.
@@ -161,7 +161,7 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
 
 
 def _told_apart(named: Sequence[tuple[str, Path]]) -> list[str]:
-    """The names; where several are the same, with the folder above, or the whole path."""
+    """Return the names; where several are the same, with the folder above or the whole path."""
     names = [name for name, _ in named]
     above = [f"{path.resolve().parent.name}/{name}" for name, path in named]
     longer = [a if above.count(a) == 1 else str(p) for a, (_, p) in zip(above, named, strict=True)]
@@ -169,7 +169,7 @@ def _told_apart(named: Sequence[tuple[str, Path]]) -> list[str]:
 
 
 def _name(key: tuple[str, ...], keys: Sequence[tuple[str, ...]], runs: Sequence[Run]) -> str:
-    """The method, followed by those settings that tell it from others of the same method."""
+    """Name a method, and those settings that tell it from others of the same method."""
     if runs[0].label:
         return runs[0].label
     rivals = [k for k in keys if k[0] == key[0] and k != key]
@@ -182,7 +182,7 @@ def _name(key: tuple[str, ...], keys: Sequence[tuple[str, ...]], runs: Sequence[
 
 
 def with_question(arm: Arm, at: str) -> Arm:
-    """The same arm with only the rows of one coarsening."""
+    """Return the same arm with only the rows of one coarsening."""
     runs = tuple(
         replace(r, table=r.table[r.table["coarsening"].astype(str) == at].reset_index(drop=True))
         for r in arm.runs
@@ -198,7 +198,7 @@ def _read_run(folder: Path, table: Path) -> Run:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """The tidy table, with the columns that only pooling needs filled in where they are absent."""
+    """Read the tidy table; columns that only pooling needs are filled in where absent."""
     table = read_table(path)
     if table.empty:
         raise HinterlandError(f"{path} has no rows. Evaluate some cases first.")
