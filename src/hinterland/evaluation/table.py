@@ -18,7 +18,7 @@ MACRO = "mean over classes"
 
 
 def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Mean of each metric over cases, then over classes (macro).
+    """Average each metric over cases, then over classes (macro).
 
     A case that appears with several seeds or folds first enters with its mean, so that no case
     counts twice. Returns one row per method, coarsening, class and metric: `mean`, `std` (over

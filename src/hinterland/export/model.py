@@ -52,7 +52,7 @@ class ExportedModel:
 
 
 def _ending(run: Run) -> str:
-    """The ending of the images trained on; NIfTI where the data set is gone."""
+    """Return the ending of the images trained on; NIfTI where the data set is gone."""
     try:
         return file_ending(run.dataset.cases[0].images[0])
     except HinterlandError:

@@ -164,7 +164,7 @@ def _preprocessing(plan: Plan, axes: MonaiAxes) -> list[dict[str, Any]]:
 
 
 def _normalisation(plan: Plan) -> list[dict[str, Any]]:
-    """Clipping, then (x - subtrahend) / divisor by channel, None standing for the image's own."""
+    """Clip, then take (x - subtrahend) / divisor by channel, None standing for the image's own."""
     schemes = plan.normalisation
     if len({n.masked for n in schemes}) > 1 or any(
         n.scheme == "rescale" and n.upper <= n.lower for n in schemes
@@ -247,7 +247,7 @@ def _postprocessing(values: list[int], ending: str) -> list[dict[str, Any]]:
 
 
 def _metadata(plan: Plan, names: list[str]) -> dict[str, Any]:
-    """MONAI's description of a bundle; channels of the output are in the order of `names`."""
+    """Describe a bundle as MONAI does; channels of the output are in the order of `names`."""
     packages = {f"{p}_version": version(p) for p in ("monai", "numpy")}
     return {
         "version": "1.0.0",

@@ -111,12 +111,12 @@ def export_nnunet(
 
 
 def configuration(plan: Plan) -> str:
-    """nnU-Net's name for a plan of these dimensions."""
+    """Return nnU-Net's name for a plan of these dimensions."""
     return "2d" if plan.dims == 2 else "3d_fullres"
 
 
 def _number(labels: Mapping[str, int], out_channels: int) -> tuple[dict[str, int], list[int]]:
-    """Consecutive integers for the channels, and our channel for each of them."""
+    """Number the channels consecutively, and name our channel for each number."""
     values = list(labels.values())
     if len(values) != out_channels or len(set(values)) != len(values) or 0 not in values:
         raise HinterlandError(
@@ -176,7 +176,7 @@ def _scheme(normalisation: Normalisation) -> str:
 
 
 def _intensities(normalisation: Normalisation) -> dict[str, float]:
-    """What CTNormalization reads; the other schemes measure the image itself."""
+    """Write what CTNormalization reads; the other schemes measure the image itself."""
     return {
         "mean": normalisation.mean,
         "std": normalisation.std,
@@ -186,7 +186,7 @@ def _intensities(normalisation: Normalisation) -> dict[str, float]:
 
 
 def _resampling(plan: Plan) -> dict[str, Any]:
-    """Cubic for images, linear for logits, nearest slice along a thick axis; nothing in voxels."""
+    """Resample images cubically, logits linearly, thick axes by nearest slice; not in voxels."""
     if plan.unit == "voxel":
         if any(s not in (None, 1.0) for s in plan.spacing):
             raise HinterlandError(

@@ -77,7 +77,7 @@ def _patches(plan: Plan, batch: int) -> Tensor:
 
 
 def _with_softmax(network: nn.Module) -> nn.Module:
-    """The network as it predicts, its own mode untouched."""
+    """Return the network as it predicts, its own mode untouched."""
     from copy import deepcopy
 
     from torch import nn
@@ -122,7 +122,7 @@ def _describe(path: Path, entries: Mapping[str, str]) -> None:
 
 
 def _difference(network: nn.Module, path: Path, image: Tensor) -> float:
-    """Largest difference in probability between onnxruntime and torch on one batch."""
+    """Return the largest difference in probability between onnxruntime and torch on one batch."""
     import onnxruntime
     import torch
 

@@ -12,6 +12,7 @@ import pandas as pd
 from hinterland._version import __version__
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
+from hinterland.report.breakdown import Breakdown
 from hinterland.report.figures import plot_bars
 from hinterland.report.format import (
     effect,
@@ -40,6 +41,8 @@ _SECTIONS = (
     ("distributions", "Distributions"),
     ("volume", "Dice against volume"),
     ("gallery", "Wins and losses"),
+    ("groups", "Groups of cases"),
+    ("lesions", "Lesions by size"),
     ("false-positives", "False positives"),
     ("subclasses", "Subclasses"),
     ("training", "Training"),
@@ -52,7 +55,9 @@ class Content:
     """All that a report is made of; what is missing leaves its section out with a sentence.
 
     `structures`: class -> table of false-positive volume, a row a structure, a column a method.
-    `confusion`: superclass -> shares, a row a (method, subclass), a column what it was taken for.
+    `groups`, `lesions`, `cases_without`: results by subgroup, by lesion size, and on cases without
+    the class. `confusion`: superclass -> shares, a row a (method, subclass), a column what it was
+    taken for.
     `absent`: section -> why it has nothing to show.
     """
 
@@ -65,6 +70,10 @@ class Content:
     exhibits: tuple[Exhibit, ...] = ()
     structures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     confusion: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    groups: tuple[Breakdown, ...] = ()
+    groups_text: str = ""
+    lesions: tuple[Breakdown, ...] = ()
+    cases_without: tuple[Breakdown, ...] = ()
     seeds: pd.DataFrame | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     unit: str = "mm"
@@ -82,7 +91,7 @@ class Content:
 
 
 def render(content: Content) -> str:
-    """The page as text; it refers to nothing outside of itself."""
+    """Write the page as text; it refers to nothing outside of itself."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
@@ -110,6 +119,9 @@ def _context(content: Content) -> dict[str, Any]:
         plot_bars(frame, name, f"false positives ({content.structures_unit} per case)", f"fp-{i}")
         for i, (name, frame) in enumerate(content.structures.items())
     ]
+    optional = {
+        "subclasses": content.confusion, "groups": content.groups, "lesions": content.lesions,
+    }  # fmt: skip
     return {
         "title": content.title,
         "date": datetime.date.today().isoformat(),
@@ -118,7 +130,7 @@ def _context(content: Content) -> dict[str, Any]:
         "baseline": methods[0],
         "methods": [{"name": m} for m in methods],
         "sections": [
-            {"id": i, "title": t} for i, t in _SECTIONS if i != "subclasses" or content.confusion
+            {"id": i, "title": t} for i, t in _SECTIONS if i not in optional or optional[i]
         ],
         "cards": _cards(content, headline),
         "findings": content.findings,
@@ -134,6 +146,9 @@ def _context(content: Content) -> dict[str, Any]:
         "volumes": inline(volume_plots(table, methods)),
         "exhibits": _exhibits(content),
         "structures": inline(bars),
+        **{k: [_breakdown(b, methods) for b in getattr(content, k)]
+           for k in ("groups", "lesions", "cases_without")},
+        "groups_text": content.groups_text,
         "confusion": _confusion(content),
         "curves": inline(curve_plots(content.arms)),
         "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
@@ -172,7 +187,7 @@ def _notes() -> list[str]:
 
 
 def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """The differences in the first metric, the mean over classes first; six at most.
+    """Show the differences in the first metric, the mean over classes first; six at most.
 
     Where these are few, the other metrics follow.
     """
@@ -198,7 +213,7 @@ def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _groups(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of the table, grouped by class and metric."""
+    """Group the rows of the table by class and metric."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     methods = content.methods
     for metric in metrics:
@@ -258,8 +273,13 @@ def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
     ]
 
 
+def _breakdown(table: Breakdown, methods: Sequence[str]) -> dict[str, Any]:
+    rows = [{"method": m, "series": methods.index(m), "cells": cells} for m, cells in table.rows]
+    return {"title": table.title, "columns": table.columns, "rows": rows}
+
+
 def _confusion(content: Content) -> list[dict[str, Any]]:
-    """Tables of shares in per cent, a row a subclass and method."""
+    """Make tables of shares in per cent, a row a subclass and method."""
     tables = []
     for node, matrix in content.confusion.items():
         columns = [str(c) for c in matrix.columns]

@@ -24,7 +24,7 @@ _MOST = 12  # panels of one kind before they are no longer looked at
 def paired_plots(
     table: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], unit: str
 ) -> list[str]:
-    """Per metric, class and method: the scatter against the baseline and the sorted differences."""
+    """Plot, by metric, class and method, the scatter against the baseline and the differences."""
     figures: list[str] = []
     for metric in metrics:
         s = METRICS.get(metric)
@@ -49,7 +49,7 @@ def paired_plots(
 def distribution_plots(
     table: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], unit: str
 ) -> list[str]:
-    """Per class and metric one panel with a row per method."""
+    """Plot one panel a class and metric, with a row a method."""
     figures: list[str] = []
     for group in _groups(table):
         for metric in metrics:
@@ -65,7 +65,7 @@ def distribution_plots(
 
 
 def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dice") -> list[str]:
-    """Per class the metric against the reference's volume; [] where no volumes are known."""
+    """Plot, by class, the metric against the reference's volume; [] without volumes."""
     column, unit = "reference_ml", "mL"
     if column not in table or table[column].isna().all():
         column, unit = "reference_voxels", "voxels"
@@ -87,7 +87,7 @@ def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dic
 
 
 def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) -> list[str]:
-    """Differences in one metric, class by class; [] for a single one."""
+    """Plot differences in one metric, class by class; [] for a single one."""
     rows = [
         {
             "label": r.group,
@@ -108,7 +108,7 @@ def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) 
 
 
 def curve_plots(arms: Sequence[Arm]) -> list[str]:
-    """Loss terms and validation metrics against the step, from the runs' logs.
+    """Plot loss terms and validation metrics against the step, from the runs' logs.
 
     log.csv is tidy: phase, step, key, value. Terms that only one method logs get panels too, the
     total first. Steps of later phases go on where the phase before ended.
@@ -132,7 +132,7 @@ def curve_plots(arms: Sequence[Arm]) -> list[str]:
 
 
 def _continuous(log: pd.DataFrame) -> pd.DataFrame:
-    """The log with steps that run on over phases (where they start anew in each)."""
+    """Renumber the log so that steps run on over phases (where they start anew in each)."""
     if not {"step", "key", "value"} <= set(log.columns):
         return pd.DataFrame(columns=["step", "key", "value"])
     log = log.assign(value=pd.to_numeric(log["value"], errors="coerce"))
@@ -156,7 +156,7 @@ _TITLES = {
 
 
 def _rank(key: str) -> tuple[int, str]:
-    """Loss and validation Dice first, then validation by class, loss terms, the learning rate."""
+    """Sort loss and validation Dice first, then validation by class, loss terms, learning rate."""
     first = ("train/loss", "loss", "val/dice")
     if key in first:
         return first.index(key), key

@@ -46,7 +46,7 @@ class Result:
 
 
 def wide(table: pd.DataFrame, group: str, metric: str) -> pd.DataFrame:
-    """One row a case, one column a method: the metric of one class, averaged over seeds."""
+    """Pivot the metric of one class, averaged over seeds: a row a case, a column a method."""
     rows = table[table["class"].astype(str) == group]
     return rows.pivot_table(
         index="case", columns="method", values=metric, aggfunc="mean", dropna=False, sort=False
@@ -61,7 +61,7 @@ def shared_metrics(arms: Sequence[Arm]) -> list[str]:
 
 
 def results_of(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Result]:
-    """All results: the mean over classes first, then class by class; per metric all methods.
+    """Compute all results: the mean over classes first, then by class; per metric all methods.
 
     The metrics given are one family for Holm's correction. Raises HinterlandError as
     `compare_tables` does: different cases, classes, policies or units.
@@ -108,7 +108,7 @@ def _result(row: dict[Any, Any], method: str, side: str, group: str) -> Result:
 
 
 def differences_of(arms: Sequence[Arm], metric: str = "dice") -> pd.DataFrame:
-    """Per case, class and method the difference to the baseline: case, class, method, difference.
+    """Compute the differences to the baseline: case, class, method, difference.
 
     Positive is better for metrics of which more is better.
     """

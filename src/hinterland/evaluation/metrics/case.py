@@ -100,7 +100,7 @@ def evaluate_case(
 
 
 def _cropped(pred: GroupMap, ref: GroupMap) -> tuple[GroupMap, GroupMap]:
-    """Both inside the box that holds everything but common background."""
+    """Crop both to the box that holds everything but common background."""
     background = pred.at.background
     boxes = [bounding_box(c.codes != background) for c in (pred, ref)]
     found = [b for b in boxes if b is not None]
@@ -121,7 +121,7 @@ def _values(
     known: bool,
     shape: tuple[int, ...],
 ) -> dict[str, float]:
-    """Metrics of one group, NaN where the scheme can never say "inside this group"."""
+    """Measure one group; NaN where the scheme can never say "inside this group"."""
     if not known:
         return {**dict.fromkeys(metrics, float("nan")), "decided": 0.0}
     inside, truth = pred.mask(group), ref.mask(group)

@@ -35,7 +35,7 @@ class SurfaceDistances:
     backward: np.ndarray
 
     def hausdorff(self, percentile: float = 95.0, mode: HausdorffMode = "directed_max") -> float:
-        """Percentile Hausdorff distance.
+        """Return the percentile Hausdorff distance.
 
         `directed_max`: max(P(forward), P(backward)), P the percentile with linear interpolation
         (MONAI, Metrics Reloaded). `pooled`: P(forward and backward together) (medpy).
@@ -47,7 +47,7 @@ class SurfaceDistances:
         return float(max(np.percentile(d, percentile) for d in (self.forward, self.backward)))
 
     def average(self, mode: AverageMode = "symmetric") -> float:
-        """Mean surface distance: both directions together (ASSD), or `forward` alone (ASD)."""
+        """Return the mean distance: of both directions (ASSD), or of `forward` alone (ASD)."""
         if mode == "directed":
             return float(self.forward.mean())
         if mode != "symmetric":
@@ -68,7 +68,7 @@ class SurfaceDistances:
 
 
 def surface(mask: np.ndarray) -> np.ndarray:
-    """The surface voxels of a boolean mask, as a mask of the same shape.
+    """Find the surface voxels of a boolean mask, as a mask of the same shape.
 
     (y, x): 4-neighbourhood; (z, y, x): 6-neighbourhood, also where z has length 1.
     """
@@ -88,7 +88,7 @@ def _along(ndim: int, axis: int, index: slice | int) -> tuple[slice | int, ...]:
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """The smallest box that holds every True voxel, or None for an empty mask."""
+    """Return the smallest box that holds every True voxel, or None for an empty mask."""
     # each look shrinks what the next one has to read
     box: list[slice] = [slice(None)] * mask.ndim
     plane = np.logical_or.reduce(mask, axis=0) if mask.ndim == 3 else mask
@@ -131,7 +131,7 @@ def as_image(
 
 
 def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
-    """HinterlandError unless two masks and a spacing belong together."""
+    """Raise HinterlandError unless two masks and a spacing belong together."""
     if prediction.shape != reference.shape:
         raise HinterlandError(
             f"the prediction has shape {prediction.shape}, the reference {reference.shape}; "
@@ -150,7 +150,7 @@ def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[
 
 
 def joint_box(a: tuple[slice, ...], b: tuple[slice, ...]) -> tuple[slice, ...]:
-    """The smallest box that holds two boxes."""
+    """Return the smallest box that holds two boxes."""
     return tuple(
         slice(min(s.start, t.start), max(s.stop, t.stop)) for s, t in zip(a, b, strict=True)
     )
@@ -177,7 +177,7 @@ def surface_distances(
 def grid_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """As `surface_distances`, for masks already checked; axes of length 1 are kept as they are."""
+    """Measure as `surface_distances`, on masks already checked; axes of length 1 are kept."""
     boxes = bounding_box(prediction), bounding_box(reference)
     if boxes[0] is None or boxes[1] is None:
         raise HinterlandError("surface distances of an empty mask are not defined.")
@@ -203,7 +203,7 @@ def _padded_surface(
     joint: tuple[slice, ...],
     margins: tuple[int, ...],
 ) -> np.ndarray:
-    """The surface inside the joint box, with a margin so that shell look-ups stay inside."""
+    """Place the surface inside the joint box, with a margin so that shell look-ups stay inside."""
     shape = [j.stop - j.start + 2 * m for j, m in zip(joint, margins, strict=True)]
     grid = np.zeros(shape, dtype=bool)
     place = tuple(
@@ -218,7 +218,7 @@ def _padded_surface(
 def _shells(
     spacing: tuple[float, ...],
 ) -> tuple[tuple[int, ...], tuple[tuple[float, np.ndarray], ...]]:
-    """Neighbour offsets by increasing physical distance, grouped by equal distance.
+    """List neighbour offsets by increasing physical distance, grouped by equal distance.
 
     Complete up to the largest distance returned. Returns the margin each axis needs, and pairs of
     (distance, (k, axes) offsets).
@@ -250,7 +250,7 @@ def _nearest(
     shells: list[tuple[float, np.ndarray]],
     spacing: np.ndarray,
 ) -> np.ndarray:
-    """Distance of each point to the nearest True voxel of `grid`; flat indices into one shape.
+    """Return each point's distance to the nearest True voxel of `grid`; indices are flat.
 
     Two surfaces of a usable segmentation lie within a few voxels of each other, where looking up
     the neighbours in order of distance beats any search structure; the rest goes to a k-d tree.

@@ -53,7 +53,7 @@ def compare_tables(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Paired comparison of two metric tables, one row per coarsening, class and metric.
+    """Compare two metric tables, paired by case: one row per coarsening, class and metric.
 
     A case that has several rows (seeds) enters with their mean. Pairs in which either value is
     missing or infinite are left out and counted. Intervals resample patients (column `group`; a
@@ -123,14 +123,14 @@ def _tests(differences: np.ndarray, resamples: int, seed: int) -> dict[str, floa
 
 
 def _row_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the columns that have a value, NaN for rows without any."""
+    """Average over the columns that have a value, NaN for rows without any."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
 
 
 def _families(keys: list[tuple[str, str, str]]) -> dict[tuple[str, str], list[int]]:
-    """Columns of several classes that make one macro mean, by coarsening and metric."""
+    """Group the columns of several classes that make one macro mean, by coarsening and metric."""
     families: dict[tuple[str, str], list[int]] = {}
     for i, (coarsening, _, metric) in enumerate(keys):
         families.setdefault((coarsening, metric), []).append(i)
@@ -201,7 +201,7 @@ def _some(items: set[Any]) -> str:
 
 
 def over_seeds(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Mean and spread over seeds, apart from the spread over cases.
+    """Compute mean and spread over seeds, apart from the spread over cases.
 
     One row per method, coarsening, class and metric: `seeds`, `mean` (of the seeds' means),
     `std_seeds` (of the means of the seeds over cases; NaN for one seed) and `std_cases` (of the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ WORST, BEST = "worst-off", "best-off"
 def worst_best(
     baseline: pd.DataFrame, *, metric: str = "dice", threshold: float = 0.5
 ) -> dict[str, str]:
-    """Case -> `worst-off` or `best-off`, judged by the baseline alone (paper 2).
+    """Sort cases into `worst-off` and `best-off`, judged by the baseline alone (paper 2).
 
     Worst-off are the cases whose metric (mean over classes and seeds) lies below `threshold`,
     best-off equally many from the other end; cases between belong to neither. No case is both:
@@ -33,8 +34,16 @@ def worst_best(
     return dict.fromkeys(worst, WORST) | dict.fromkeys(best, BEST)
 
 
+def read_cases(path: Path) -> pd.DataFrame:
+    """Read a CSV of cases, every column as text; HinterlandError, naming it, where unreadable."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise HinterlandError(f"{path} is not a readable table of cases: {error}") from None
+
+
 def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table with the column `subgroup`, looked up by case in a cases table.
+    """Add the column `subgroup` to a table, looked up by case in a cases table.
 
     `cases` has the columns `case` (or `group`, the patient) and `column`. Raises HinterlandError
     for a missing column and for cases without an entry.
@@ -57,7 +66,7 @@ def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.D
 def summarise_subgroups(
     table: pd.DataFrame, metrics: Sequence[str] | None = None, *, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean and bootstrap interval per subgroup, method, coarsening, class and metric.
+    """Compute mean and bootstrap interval per subgroup, method, coarsening, class and metric.
 
     `table` has the column `subgroup` (see `with_subgroup`, or map `worst_best`). Columns: the
     keys, metric, mean, low, high, cases, patients. Cases without a subgroup are left out.
