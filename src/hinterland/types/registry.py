@@ -74,7 +74,7 @@ class Registry(Generic[Entry]):
         except Exception as error:
             raise HinterlandError(
                 f"{self.kind} {name!r} cannot be loaded from {point.value} "
-                f"({type(error).__name__}: {error}). Mend or uninstall the package that declares it."
+                f"({type(error).__name__}: {error}). Mend or uninstall the package behind it."
             ) from error
         return self._entries[name]
 
