@@ -102,7 +102,7 @@ class Frozen:
         return self._network().feature_widths()[tap]
 
     def _network(self) -> Any:
-        from hinterland.networks.base import require_split
+        from hinterland.networks import require_split
 
         if "network" not in self._loaded:
             deployed = self.run.method.deployed(self.run.networks())

@@ -48,7 +48,7 @@ class FeatureProbe:
         """The deployed network of a run. HinterlandError if it has no taps."""
         import torch
 
-        from hinterland.networks.base import require_split
+        from hinterland.networks import require_split
         from hinterland.training.device import resolve_accelerator
 
         device = resolve_accelerator(run.record.train.accelerator)
