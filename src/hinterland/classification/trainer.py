@@ -77,7 +77,7 @@ class ClassifierTrainer:
         self._states: dict[str, Any] | None = None
         self._message = ""
 
-    def fit(self) -> nn.ModuleDict:
+    def fit(self) -> nn.Module:
         """Train to the end; the networks with the best weights, in evaluation mode on the CPU."""
         if self.config.deterministic:
             torch.use_deterministic_algorithms(True, warn_only=True)
@@ -194,7 +194,7 @@ class _Loaders(L.LightningDataModule):
 
 def predict_canvases(
     classifier: Classifier,
-    networks: nn.ModuleDict,
+    networks: nn.Module,
     canvases: PreparedByName,
     names: Sequence[str],
     *,

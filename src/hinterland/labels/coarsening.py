@@ -23,7 +23,7 @@ class Coarsening:
     first, the others follow in the order given. Channel g of a network trained on a coarsening is
     `names[g]`.
 
-    Examples
+    Examples:
     --------
     >>> from hinterland.labels import LabelTree
     >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})

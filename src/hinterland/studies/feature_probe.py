@@ -15,7 +15,8 @@ from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.inference.window import tile_starts
 from hinterland.losses.discrepancy import feature_discrepancy, pool_membership, sides
-from hinterland.networks.base import SplitNetwork, require_split
+from hinterland.networks.base import SplitNetwork
+from hinterland.networks.registry import require_split
 from hinterland.training.device import resolve_accelerator
 from hinterland.training.run import Run
 from hinterland.types import Case

@@ -77,6 +77,7 @@ class TrainConfig(_Strict):
     seed: int = Field(0, ge=0)
     network: str = "unet"
     network_options: dict[str, Any] = Field(default_factory=dict)
+    loss: str = Field("dice-ce", description="segmentation loss: a name of the losses' registry")
     batch_size: int | None = Field(None, ge=1, description="None: the plan's")
     patch_size: tuple[int, ...] | None = Field(None, description="None: the plan's")
     batch_dice: bool | None = Field(None, description="None: the plan's")

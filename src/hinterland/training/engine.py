@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import Losses, Method, Phase, Regulariser
 from hinterland.methods.base import TrainableMethod
-from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
 from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipes
@@ -39,7 +39,7 @@ class Engine(L.LightningModule):
     def __init__(
         self,
         method: TrainableMethod,
-        networks: nn.ModuleDict,
+        networks: nn.Module,
         regularisers: nn.ModuleDict,
         phase: Phase,
         *,

@@ -175,7 +175,7 @@ def _stamped(plan: Plan, dataset: Dataset) -> Plan:
     return replace(plan, fingerprint=now)
 
 
-def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
+def _built(record: RunRecord, source: Run | None) -> torch.nn.Module:
     """Build everything once, before anything is deleted or written: a wrong name costs nothing.
 
     The networks as training will begin with them.
