@@ -141,7 +141,7 @@ def layer_weights(run: Run) -> dict[str, float]:
     from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy
     from hinterland.methods.regularisers.registry import build_regularisers
     from hinterland.training.checkpoint import load_checkpoint
-    from hinterland.training.trainer import build_context
+    from hinterland.training.segmentation import build_context
 
     asked = run.record.train.regularisers
     if "discrepancy" not in asked:
