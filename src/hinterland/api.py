@@ -22,15 +22,21 @@ Question = str | Coarsening
 def plan(dataset: Dataset, *, dims: Literal[2, 3] | None = None, memory_gb: float = 8.0) -> Plan:
     """Measure a data set and plan preprocessing, patches and network by nnU-Net's rules.
 
-    dims: 2 or 3; None decides by spacing and number of slices. memory_gb: what a training step may
-    take (of a GPU, in mixed precision). The measurements are kept in the cache folder.
-    """
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
+    Args:
+        dataset: Its cases outside the test split are measured, once: measurements are kept in the
+            cache folder.
+        dims: 2 or 3; None decides by spacing and number of slices.
+        memory_gb: What a training step may take, in GB (of a GPU, in mixed precision).
 
-    measured = fingerprint(dataset, cache=cache_root() / "fingerprints")
-    return make_plan(measured, dims, memory_gb, classes=len(dataset.labels.tree))
+    Returns:
+        The plan, with spacings and patch as (z, y, x).
+
+    Raises:
+        HinterlandError: A case cannot be read, or the memory does not suffice for any patch.
+    """
+    from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+
+    return plan_dataset(dataset, PlanOptions(dims, memory_gb))
 
 
 def evaluate(
