@@ -65,7 +65,7 @@ def test_a_run_is_refused_or_replaced_as_asked(request_of_run, made):
 @pytest.mark.parametrize("existing", ["resume", "refuse", "replace"])
 def test_a_folder_of_something_else_is_not_touched(request_of_run, tmp_path, name, existing):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(HinterlandError, match="not a run directory"):
+    with pytest.raises(HinterlandError, match="is no run directory"):
         run_or_resume(request_of_run, tmp_path, existing=existing)
     assert [p.name for p in tmp_path.iterdir()] == [name]
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import ConfigDict, InstanceOf, TypeAdapter, ValidationError
 
 from hinterland.data.derived.label_noise import with_noisy_supports
 from hinterland.data.io.files import write_text
-from hinterland.data.planning.topology import topology
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods import Method, make_method
 from hinterland.training.config import TrainConfig, make_config
-from hinterland.training.device import git_state, hardware, versions
 from hinterland.types import Case, Dataset, HinterlandError, Plan
-
-if TYPE_CHECKING:
-    from hinterland.training.request import RunRequest
 
 
 @dataclass(frozen=True)
@@ -133,80 +127,6 @@ def whole_record(folder: Path) -> Iterator[None]:
             f"{folder}: config.yaml, plan.json or labels.yaml is damaged or of another version "
             f"({what}). Train again into a new folder."
         ) from None
-
-
-def record_of(
-    request: RunRequest,
-    dataset: Dataset,
-    plan: Plan,
-    config: TrainConfig,
-    splits: Mapping[str, Sequence[Case]],
-) -> RunRecord:
-    """Make the record of a run that is about to start.
-
-    Args:
-        request: What is asked; its own data set, plan and settings are not looked at.
-        dataset: The data set, its labels extended by the schemes that `splits` need.
-        plan: The plan; overrides of batch and patch enter it here.
-        config: The settings.
-        splits: The cases of train, val and test.
-    """
-    plan = replace(
-        with_patch(plan, config.patch_size) if config.patch_size else plan,
-        batch_size=config.batch_size or plan.batch_size,
-        batch_dice=plan.batch_dice if config.batch_dice is None else config.batch_dice,
-    )
-    method = make_method(request.method, dataset.labels, request.on, request.options)
-    cases = [c for part in splits.values() for c in part]
-    nodes = dataset.labels.tree.nodes
-    known = {c.name: {n: int(c.image_labels[n]) for n in nodes if n in c.image_labels}
-             for c in splits["train"]}  # fmt: skip
-    return RunRecord(
-        method=method.name,
-        on=tuple(c.to_dict() for c in method.on),
-        method_options=method.options,
-        dataset={
-            "path": str(dataset.root.resolve()),
-            "name": dataset.name or dataset.root.name,
-            "labels": request.labels,
-            "fingerprint": plan.fingerprint,
-        },
-        dims=plan.dims,
-        fold=str(request.fold),
-        split={name: [c.name for c in part] for name, part in splits.items()},
-        schemes={c.name: c.scheme if c.labelled else "none" for c in cases},
-        groups={c.name: c.group for c in cases},
-        selection="val" if request.fold == "fixed" and splits["val"] else "none",
-        train=config,
-        plan=plan,
-        spec=dataset.labels,
-        image_labels={name: labels for name, labels in known.items() if labels},
-        labelled=request.labelled or "",
-        fine=request.fine or "",
-        naive=request.naive,
-        noise=request.noise,
-        init_from=request.init_from_text,
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        versions=versions(),
-        hardware=hardware(),
-        git=git_state(),
-    )
-
-
-def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
-    """The plan with another patch and the network that nnU-Net's rules give for it.
-
-    Edges are rounded up to what the network's pooling needs. HinterlandError for another number of
-    edges than the plan has axes.
-    """
-    if len(patch) != plan.dims:
-        raise HinterlandError(
-            f"patch_size {list(patch)} has {len(patch)} edges, the plan is {plan.dims}D. "
-            f"The plan's own patch is {list(plan.patch_size)}."
-        )
-    spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
-    fitted = topology(spacing, patch)
-    return replace(plan, patch_size=fitted.patch, network=fitted.network())
 
 
 def to_yaml(content: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from hinterland.types import HinterlandError
@@ -16,24 +17,35 @@ def is_run(path: Path) -> bool:
     return (path / "config.yaml").is_file()
 
 
-def refuse_taken(path: Path, overwrite: bool, resume: str = "hinterland resume") -> None:
+def refuse_taken(
+    path: Path,
+    overwrite: bool,
+    *,
+    ours: Callable[[Path], bool] = is_run,
+    kind: str = "run directory",
+) -> None:
     """Refuse a folder that holds something, but for a run that is to be replaced.
 
+    Args:
+        path: The folder that is to be made.
+        overwrite: Whether a run that is there may be replaced.
+        ours: Says whether a folder holds a run of the kind that is to be made.
+        kind: What the messages call it.
+
     Raises:
-        HinterlandError: It holds a run and not `overwrite`, or it holds something else.
+        HinterlandError: It holds such a run and not `overwrite`, or it holds something else.
     """
     if not path.exists() or _is_empty(path):
         return
-    if is_run(path):
+    if ours(path):
         if not overwrite:
             raise HinterlandError(
                 f"{path} exists already. Give --overwrite to replace it, another --out, or go on "
-                f"with it: {resume} {path}"
+                f"with it: hinterland resume {path}"
             )
     elif not path.is_dir() or any(_foreign(p.name) for p in path.iterdir()):
         raise HinterlandError(
-            f"{path} exists already and is not a run directory; it is not replaced. Choose "
-            "another --out."
+            f"{path} exists already and is no {kind}; it is not replaced. Choose another --out."
         )
 
 

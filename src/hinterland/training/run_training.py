@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,23 +15,13 @@ import torch
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.methods import Method
-from hinterland.methods.regularisers.registry import build_regularisers
-from hinterland.training.checkpoint import save_checkpoint
 from hinterland.training.device import process_rank
-from hinterland.training.fine_tuning import start_from
-from hinterland.training.optimisers import refuse_unknown_optimisers
+from hinterland.training.new_run import start_run
 from hinterland.training.outcome import finish_run
-from hinterland.training.record import RunRecord, record_of
 from hinterland.training.request import RunRequest
 from hinterland.training.run import Run
-from hinterland.training.run_folder import empty_folder, is_run, refuse_taken
-from hinterland.training.segmentation import (
-    INITIAL,
-    SegmentationTrainer,
-    build_context,
-    streams_of_run,
-)
-from hinterland.training.supervision import split_cases
+from hinterland.training.run_folder import is_run, refuse_taken
+from hinterland.training.segmentation import SegmentationTrainer
 from hinterland.training.trainer import Report
 from hinterland.types import Dataset, HinterlandError, Plan
 
@@ -85,7 +74,7 @@ def run_or_resume(
         return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
     if process_rank() == 0:
         refuse_taken(path, existing == "replace")
-        dataset = _start(request, path, progress, say)
+        dataset = start_run(request, path, progress, say)
     else:
         _wait_for(path / "config.yaml")
         dataset = Run(path).record.present(request.with_virtual_classes().dataset)
@@ -165,36 +154,6 @@ def resume(
     return _go(run, dataset, report or (lambda *_: None), stage or log.info, finish)
 
 
-def _start(
-    request: RunRequest, path: Path, progress: Callable[[int, int], None] | None, say: Stage
-) -> Dataset:
-    """Check, plan and preprocess; then make the folder. Returns the data set as the run sees it."""
-    request = request.with_virtual_classes()
-    config, source = request.make_config(), request.source
-    request.make_method()  # a wrong name costs nothing yet
-    dataset, splits = split_cases(
-        request.dataset, request.fold, config.seed, request.labelled, request.fine, request.naive
-    )
-    say("measuring")
-    plan = request.make_plan(progress)
-    record = record_of(request, dataset, plan, config, splits)
-    if record.noise is not None:
-        dataset = record.present(dataset)
-        noisy = replace(record.plan, fingerprint=data_fingerprint(dataset))
-        record = replace(record, plan=noisy)
-    networks = _built(record, source)
-    say("preprocessing")
-    names = {name for part in record.split.values() for name in part}
-    cases = [c for c in dataset.cases if c.name in names]
-    prepared = prepare(dataset, record.plan, cases=cases, progress=progress)
-    streams_of_run(record, dataset, prepared)
-    empty_folder(path)
-    if source:
-        save_checkpoint(path / INITIAL, {"networks": networks.state_dict()})
-    record.write(path)
-    return dataset
-
-
 def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) -> Run:
     """Train from the last checkpoint, or from nothing, to the end."""
     record = run.record
@@ -208,28 +167,6 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
         say("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run
-
-
-def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
-    """Build everything once, before anything is deleted or written: a wrong name costs nothing.
-
-    The networks as training will begin with them.
-    """
-    context, method = build_context(record), record.make_method()
-    if record.split["val"]:
-        record.spec.target.over(method.cells)  # what validation will ask
-    build_regularisers(record.train.regularisers, context, method)
-    refuse_unknown_optimisers(record.train, method.phases())
-    try:
-        networks = method.build(context)
-    except (TypeError, ValueError) as error:
-        raise HinterlandError(
-            f"network_options {dict(context.network_options)}: {error}. Expected options of "
-            f"{context.network}, such as features and norm."
-        ) from None
-    if source:
-        start_from(source, networks, method)
-    return networks
 
 
 def _wait_for(file: Path, seconds: float = 3600) -> None:
