@@ -35,12 +35,9 @@ def plan(dataset: Dataset, *, dims: Literal[2, 3] | None = None, memory_gb: floa
     Raises:
         HinterlandError: An image cannot be read, or nothing fits into the memory.
     """
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
+    from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 
-    measured = fingerprint(dataset, cache=cache_root() / "fingerprints")
-    return make_plan(measured, dims, memory_gb, classes=len(dataset.labels.tree))
+    return plan_dataset(dataset, PlanOptions(dims, memory_gb))
 
 
 def evaluate(

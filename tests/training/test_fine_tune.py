@@ -53,7 +53,7 @@ def test_before_the_first_step_the_grown_model_predicts_what_the_old_one_did(
 
 
 def _setting(run: Run):
-    from hinterland.training.trainer import build_context
+    from hinterland.training.segmentation import build_context
 
     return build_context(run.record)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +50,7 @@ from hinterland.data.preprocessing.cache import Prepared, prepare
 from hinterland.training.config import make_config
 from hinterland.training.device import hardware, versions
 from hinterland.training.run import Run
+from hinterland.training.run_folder import empty_folder, refuse_taken
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
 from hinterland.types.case import unmasked
 
@@ -203,18 +203,16 @@ def _source(run: Run | None, request: Request) -> tuple[str, str]:
 
 def _claim(out: Path, record: ClassifierRecord, overwrite: bool) -> None:
     """Make `out` the directory of this classifier, or find that it is."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not is_classifier(out) and not (overwrite and (out / "canvas.json").is_file()):
-            raise HinterlandError(f"{out} is there already and is no classifier; choose another.")
-        same = is_classifier(out) and _asked(ClassifierRecord.read(out)) == _asked(record)
-        if same and not (out / FILE).is_file() and not overwrite:
+    if is_classifier(out) and not overwrite:
+        same = _asked(ClassifierRecord.read(out)) == _asked(record)
+        if same and not (out / FILE).is_file():
             return
-        if not overwrite:
-            raise HinterlandError(
-                f"{out} holds {'this classifier, finished' if same else 'another classifier'}. "
-                "Choose another --out, or give --overwrite."
-            )
-        shutil.rmtree(out)
+        raise HinterlandError(
+            f"{out} holds {'this classifier, finished' if same else 'another classifier'}. "
+            "Choose another --out, or give --overwrite."
+        )
+    refuse_taken(out, overwrite, ours=is_classifier, kind="classifier")
+    empty_folder(out)
     record.write(out)
 
 

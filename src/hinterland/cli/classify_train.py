@@ -14,6 +14,7 @@ from hinterland.cli.options import (
     MemoryOption,
     OverwriteOption,
     plan_for,
+    plan_options,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -207,7 +208,7 @@ def _source(
         return Run(source)
     data = read_dataset(source, labels)
     check_task(data, asked)  # before the long work
-    plan = plan_for(screen, data, dims, memory, "hinterland")
+    plan = plan_for(screen, data, plan_options(dims, memory))
     with screen.progress("preprocessing") as tick:
         prepare(data, plan, progress=tick)
     return data, plan

@@ -25,7 +25,7 @@ from hinterland.studies.runner import target_scores, write_table
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.outcome import evaluated_cases
 from hinterland.training.run import Run
-from hinterland.training.trainer import build_context
+from hinterland.training.segmentation import build_context
 from hinterland.types import Case, HinterlandError
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
 from hinterland.types import HinterlandError
@@ -87,8 +87,11 @@ class TrainConfig(_Strict):
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
     deterministic: bool = True
-    bag_weight: float = Field(
-        1.0, ge=0, description="of the term for positive image labels, where a view shows the image"
+    image_label_weight: float = Field(
+        1.0,
+        ge=0,
+        validation_alias=AliasChoices("image_label_weight", "bag_weight"),  # its older name
+        description="of the term for positive image labels, where a view shows the image",
     )
     regularisers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     optimiser: OptimiserConfig = OptimiserConfig()

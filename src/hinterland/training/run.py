@@ -18,7 +18,7 @@ from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.device import resolve_accelerator, resolve_precision, window_batch
 from hinterland.training.record import RunRecord
-from hinterland.training.trainer import build_context
+from hinterland.training.segmentation import build_context
 from hinterland.types import Case, Dataset, HinterlandError
 
 Which = Literal["best", "last"]

@@ -14,13 +14,17 @@ import pandas as pd
 
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.studies.supports.information import added_information
+from hinterland.training.config import make_config
+from hinterland.training.request import RunRequest
 from hinterland.training.run import Run
+from hinterland.training.run_training import run_or_resume
 from hinterland.training.validate import validate
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
@@ -142,29 +146,9 @@ def _probe(
     dataset: Dataset, question: Question, supports: Sequence[str], path: Path, plan: Plan | None,
     report: Callable[[int, int, str], None] | None,
 ) -> Run:  # fmt: skip
-    """Take the probe at `path`, trained if need be; it tells all candidates apart."""
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
-    from hinterland.methods import make_method
-    from hinterland.training.config import make_config
-    from hinterland.training.run import Run
-    from hinterland.training.run_training import resume, train
-
-    on = ["/".join(["target", *supports])]
-    if (path / "config.yaml").is_file():
-        run = Run(path)
-        same = run.record.train.seed == question.seed and run.record.train.steps == question.steps
-        known = set(dataset.labels.question(on[0]).names) == set(run.method.cells.names)
-        if not (same and known and Path(run.record.dataset["path"]) == dataset.root.resolve()):
-            raise HinterlandError(
-                f"{path} holds a probe of other candidates, steps, seed or data. Choose another "
-                "--out."
-            )
-        return resume(path, report=report, finish=False)
+    """Return the probe at `path`, trained if need be; it tells all candidates apart."""
     if plan is None:
-        found = fingerprint(dataset, cache=cache_root() / "fingerprints")
-        plan = make_plan(found, question.dims, classes=len(dataset.labels.tree))
+        plan = plan_dataset(dataset, PlanOptions(question.dims))
     edge = _PATCH[plan.dims]
     patch = [min(n, edge) for n in plan.patch_size]
     settings = {
@@ -172,11 +156,15 @@ def _probe(
         "seed": question.seed,
     }  # fmt: skip
     settings["validation"] = {**settings["validation"], "interval": question.steps}
-    return train(
-        dataset, plan, make_method("supervised", dataset.labels, on), out=path, fold=question.fold,
-        config=make_config(settings), labels=question.labels, report=report, finish=False,
-        stage=log.info,
-    )  # fmt: skip
+    request = RunRequest(
+        dataset,
+        on=("/".join(["target", *supports]),),
+        labels=question.labels,
+        fold=question.fold,
+        plan=plan,
+        config=make_config(settings),
+    )
+    return run_or_resume(request, path, report=report, stage=log.info, finish=False)
 
 
 class _Marks:
