@@ -101,6 +101,10 @@ def train(
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
     planner: PlannerOption = "hinterland",
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="How it is trained: fast, nnunet or paper (the default)."),
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Default: 25,000.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Default: 0.")] = None,
     set_: Annotated[
@@ -126,7 +130,7 @@ def train(
     from hinterland.training.train import train as train_run
 
     screen = Screen(as_json)
-    config, options = settings(with_, steps, seed, set_)
+    config, options = settings(with_, steps, seed, set_, recipe)
     data = read_dataset(dataset, labels)
     asked = names(on)
     if virtual:
@@ -134,7 +138,7 @@ def train(
         empty = "/".join(f"virtual{i}" for i in range(1, virtual + 1))
         if method != "backsplit":  # the leaves have them already
             asked = [f"{question}/{empty}" for question in asked or ["target"]]
-    recipe = make_method(method, data.labels, asked, options)
+    built = make_method(method, data.labels, asked, options)
     where = fold_of(fold)
     made = read_plan(plan, data) if plan else plan_for(screen, data, dims, memory, planner)
     if noise is None and init_from is None:
@@ -143,7 +147,7 @@ def train(
         run = train_run(
             data,
             made,
-            recipe,
+            built,
             out=out,
             fold=where,
             config=config,
@@ -172,14 +176,20 @@ def resume(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def settings(
-    with_: str | None, steps: int | None, seed: int | None, set_: list[str] | None
+    with_: str | None,
+    steps: int | None,
+    seed: int | None,
+    set_: list[str] | None,
+    recipe: str | None = None,
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration, and the options of the method (`--set method.x=y`)."""
     from hinterland.training.config import apply_overrides, make_config
     from hinterland.types import HinterlandError
 
     base: dict[str, Any] = {"regularisers": {name: {} for name in names(with_)}}
-    base |= {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    base |= {
+        k: v for k, v in (("steps", steps), ("seed", seed), ("recipe", recipe)) if v is not None
+    }
     asked = apply_overrides(base, set_ or [])
     options = asked.pop("method", {})
     if not isinstance(options, dict):

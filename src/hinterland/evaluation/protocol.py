@@ -21,6 +21,7 @@ class Protocol:
     method: str | None = None
     on: str | None = None
     network: str | None = None
+    recipe: str | None = None
     dims: int | None = None
     steps: int | None = None
     seed: int | None = None
@@ -82,6 +83,7 @@ class Protocol:
             method=_text(find("method")),
             on=coarsenings_text(find("on")),
             network=_text(find("network", "architecture")),
+            recipe=_text(_mapping(find("train")).get("recipe")),
             dims=_integer(find("dims")),
             steps=_integer(find("steps")),
             seed=_integer(find("seed")),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from hinterland.networks.initialise import seeded
+from hinterland.networks.roles import mark_ends
 from hinterland.networks.summarisers import (
     ComplexHead,
     FullyConnected,
@@ -82,4 +83,6 @@ def create_classifier(
             f"{_LEAST_EDGE[name]} or more."
         )
     with seeded(seed):
-        return _MAKERS[name](len(size), channels, classes, size)
+        network = _MAKERS[name](len(size), channels, classes, size)
+    mark_ends(network, channels)
+    return network

@@ -9,6 +9,7 @@ from math import prod
 
 from hinterland.networks.base import Network
 from hinterland.networks.recipes import recipe
+from hinterland.networks.roles import mark_ends
 from hinterland.types import HinterlandError, NetworkPlan, Plan
 
 NAMES = (
@@ -113,6 +114,7 @@ def create(
             plan = replace(plan, network=replace(plan.network, features=widths))
         network = _build(name, plan, out_channels, deep_supervision, norm, seed)
     network.name = name
+    mark_ends(network, len(plan.channels))
     return network
 
 

@@ -30,6 +30,7 @@ from hinterland.training.engine import Engine
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimise import resolve_recipe
+from hinterland.training.recipes import with_recipe
 from hinterland.training.streams import share_out
 from hinterland.types import Case, HinterlandError
 
@@ -68,6 +69,7 @@ class ClassifierTrainer:
             raise HinterlandError("classifiers train on one device: set devices and nodes to 1.")
         if setting.plan.batch_size < 2:
             raise HinterlandError("batch_size 1: classifiers normalise by batch; set 2 or more.")
+        config = with_recipe(config)
         self.run, self.classifier, self.setting, self.data = run, classifier, setting, data
         self.config, self.report = config, report
         self.accelerator = resolve_accelerator(config.accelerator)

@@ -14,6 +14,7 @@ from hinterland.data.stamps import write_text
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods import Method, make_method
 from hinterland.training.config import TrainConfig, make_config
+from hinterland.training.recipes import with_recipe
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 
@@ -119,6 +120,7 @@ def record_of(
     labels: str = "",
 ) -> RunRecord:
     """The record of a run that is about to start. Overrides of batch and patch enter the plan."""
+    config = with_recipe(config)
     plan = replace(
         with_patch(plan, config.patch_size) if config.patch_size else plan,
         batch_size=config.batch_size or plan.batch_size,
