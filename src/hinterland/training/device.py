@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from hinterland import __version__
 from hinterland.training.config import TrainConfig
@@ -53,6 +54,17 @@ def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
     if config.validation.window_batch is not None:
         return config.validation.window_batch
     return max(1, 2**17 // math.prod(tile)) if device == "cpu" else 4
+
+
+def arrange(networks: nn.ModuleDict, dims: int, accelerator: str) -> nn.ModuleDict:
+    """The networks with weights in the order of axes that the device computes fastest in.
+
+    On a CPU 3D convolutions with channels last took 0.6 of the time; 2D ones with instance norm are
+    faster as they are.
+    """
+    if accelerator == "cpu" and dims == 3:
+        return networks.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return networks
 
 
 def process_rank() -> int:

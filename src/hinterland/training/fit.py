@@ -27,6 +27,7 @@ from hinterland.methods.bag import BagTerm
 from hinterland.methods.regularisers import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.device import (
+    arrange,
     data_workers,
     process_rank,
     resolve_accelerator,
@@ -75,7 +76,9 @@ class Trainer:
         self.precision = resolve_precision(self.config.precision, self.accelerator)
         self.recipe = resolve_recipe(self.config)
         self.setting = setting_of(record)
-        self.networks = self.method.build(self.setting)
+        self.networks = arrange(
+            self.method.build(self.setting), record.plan.dims, self.accelerator
+        )
         self.regularisers = build_regularisers(self.config.regularisers, self.setting, self.method)
         self.streams = streams_of_run(record, dataset, prepared)
         self.position = Position()
