@@ -82,6 +82,23 @@ def test_two_optimisers_a_memory_and_a_dropping_teacher_are_resumed(
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_averaged_weights_are_resumed(phantoms, plan, tmp_path):
+    method = make_method("supervised", phantoms.labels)
+    config = quick(steps=6, averaging=0.7, recipe="fast", validation={"interval": 2})
+    rest = {"fold": "fixed", "config": config, "finish": False}
+    whole = train(phantoms, plan, method, out=tmp_path / "whole", **rest)
+    with pytest.raises(Stopped):
+        train(phantoms, plan, method, out=tmp_path / "cut", report=stop_at(3), **rest)
+    resume(tmp_path / "cut", finish=False)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+    content = load_checkpoint(whole.path / "checkpoints" / "last.ckpt")
+    assert content["averaged"] == 6
+    differ = [
+        n for n, v in content["networks"].items() if not torch.equal(v, content["trained"][n])
+    ]
+    assert any(n.endswith("weight") for n in differ)
+
+
 def test_resuming_a_finished_run_changes_nothing(phantoms, plan, tmp_path):
     method = make_method("supervised", phantoms.labels)
     run = train(

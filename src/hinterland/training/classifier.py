@@ -23,6 +23,7 @@ from hinterland.evaluation.image_level import auroc
 from hinterland.inference.window import autocast
 from hinterland.methods.classifier import Classifier, ClassifierSetting
 from hinterland.networks.recipes import OptimiserRecipe
+from hinterland.training.averaging import Weights
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import data_workers, resolve_accelerator, resolve_precision
@@ -76,6 +77,7 @@ class ClassifierTrainer:
         self.precision = resolve_precision(config.precision, self.accelerator)
         self.recipe = resolve_recipe(config, recipe)
         self.networks = classifier.build(setting)
+        self.weights = Weights(self.networks, config.averaging)
         self.step, self.best = 0, -np.inf
         self._states: dict[str, Any] | None = None
         self._message = ""
@@ -87,7 +89,7 @@ class ClassifierTrainer:
         last = self.run / "checkpoints" / "last.ckpt"
         if last.is_file():
             content = load_checkpoint(last)
-            self.networks.load_state_dict(content["networks"])
+            self.weights.restore(content)
             self.step, self.best = content["step"], content["best"]
             self._states = content["optimisers"]
         if self.step < self.config.steps:
@@ -113,7 +115,7 @@ class ClassifierTrainer:
             optimiser_states=self._states,
             write=lambda step, values: logbook.write(phase.name, step, values),
             at_interval=lambda e: self._interval(e, logbook),
-            tick=lambda: self.report(engine.step, config.steps, self._message),
+            tick=lambda: self._tick(engine.step),
         )
         left = config.steps - self.step
         trainer = lightning_trainer(config, self.accelerator, self.precision, left)
@@ -122,16 +124,20 @@ class ClassifierTrainer:
             trainer.fit(engine, datamodule=_Loaders(self))
         logbook.close()
 
+    def _tick(self, step: int) -> None:
+        self.weights.update()
+        self.report(step, self.config.steps, self._message)
+
     def _interval(self, engine: Engine, logbook: Logbook) -> None:
         score = np.nan
         if self.data.val:
             names = [case.name for case in self.data.val]
-            self.networks.eval()
+            networks = self.weights.deployed.eval()
             found = predict_canvases(
-                self.classifier, self.networks, self.data.canvases, names,
+                self.classifier, networks, self.data.canvases, names,
                 device=str(engine.device), precision=self.precision,
             )  # fmt: skip
-            self.networks.train()
+            networks.train()
             score = mean_auroc(found, self.setting.targets)
             logbook.write(engine.phase.name, engine.step - 1, {"val/auroc": score})
             self._message = f"val AUROC {score:.3f}"
@@ -140,7 +146,7 @@ class ClassifierTrainer:
         content = {
             "step": engine.step,
             "best": float(self.best),
-            "networks": self.networks.state_dict(),
+            **self.weights.state(),
             "optimisers": engine.optimiser_state(),
         }
         logbook.flush()

@@ -84,6 +84,10 @@ class TrainConfig(_Strict):
     accelerator: str = "auto"
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
+    averaging: float = Field(
+        0.0, ge=0, lt=1,
+        description="decay of the moving average of weights that is deployed; 0: none",
+    )  # fmt: skip
     deterministic: bool = True
     bag_weight: float = Field(
         1.0, ge=0, description="of the term for positive image labels, where a view shows the image"

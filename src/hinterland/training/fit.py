@@ -25,6 +25,7 @@ from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.methods import Method, Setting
 from hinterland.methods.bag import BagTerm
 from hinterland.methods.regularisers import build_regularisers
+from hinterland.training.averaging import Weights
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.device import (
     arrange,
@@ -76,9 +77,8 @@ class Trainer:
         self.precision = resolve_precision(self.config.precision, self.accelerator)
         self.recipe = resolve_recipe(self.config)
         self.setting = setting_of(record)
-        self.networks = arrange(
-            self.method.build(self.setting), record.plan.dims, self.accelerator
-        )
+        self.networks = arrange(self.method.build(self.setting), record.plan.dims, self.accelerator)
+        self.weights = Weights(self.networks, self.config.averaging)
         self.regularisers = build_regularisers(self.config.regularisers, self.setting, self.method)
         self.streams = streams_of_run(record, dataset, prepared)
         self.position = Position()
@@ -104,6 +104,8 @@ class Trainer:
         returns = phase.start_from == "best" and self.record.selection == "val"
         if self.position.step == 0 and index > 0 and returns:
             self._load_weights(load_checkpoint(self.run / "checkpoints" / "best.ckpt"))
+        if self.position.step == 0:
+            self.weights.restart()
         trainer = self._lightning(lengths[index])
         logbook = None
         if trainer.global_rank == 0:
@@ -122,7 +124,7 @@ class Trainer:
             optimiser_states=self._states,
             write=lambda step, values: logbook.write(phase.name, step, values) if logbook else None,
             at_interval=lambda e: self._interval(e, logbook),
-            tick=lambda: self.report(offset + engine.step, self.config.steps, self._message),
+            tick=lambda: self._tick(offset + engine.step),
             bag=self._bag_term(),
         )
         data = _Loaders(self, index, lengths[index])
@@ -134,6 +136,10 @@ class Trainer:
             logbook.close()
         self.position = Position(index + 1, 0, None)
         self._states = None
+
+    def _tick(self, step: int) -> None:
+        self.weights.update()
+        self.report(step, self.config.steps, self._message)
 
     def _bag_term(self) -> BagTerm | None:
         """The term for positive image labels, where a training case has one."""
@@ -181,12 +187,12 @@ class Trainer:
         """Scores and sureness of all validation cases; each process predicts its share."""
         trainer = engine.trainer
         cases = self.record.cases(self.dataset, "val")[trainer.global_rank :: trainer.world_size]
-        self.networks.eval()
+        networks = self.weights.deployed.eval()
         found = validate(
             self.predictor(engine.device, mirror=False), cases, self.prepared, self.spec,
             self.setting.table, self.spec.target,
         )  # fmt: skip
-        self.networks.train()
+        networks.train()
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, found)
@@ -205,7 +211,10 @@ class Trainer:
             precision=self.precision,
         )
         return Predictor(
-            lambda x: self.method.probabilities(self.networks, x), plan, self.method.cells, options
+            lambda x: self.method.probabilities(self.weights.deployed, x),
+            plan,
+            self.method.cells,
+            options,
         )
 
     def _content(self, engine: Engine) -> dict[str, Any]:
@@ -214,13 +223,14 @@ class Trainer:
             "phase": position.phase,
             "step": position.step,
             "best": list(position.best) if position.best else None,
-            "networks": self.networks.state_dict(),
+            **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
             "optimisers": engine.optimiser_state(),
         }
 
     def _restore(self, content: dict[str, Any], lengths: list[int]) -> None:
-        self._load_weights(content)
+        self.weights.restore(content)
+        self.regularisers.load_state_dict(content["regularisers"])
         best = tuple(content["best"]) if content["best"] else None
         self.position = Position(content["phase"], content["step"], best)
         self._states = content["optimisers"]
