@@ -59,12 +59,13 @@ def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
 def arrange(networks: nn.ModuleDict, dims: int, accelerator: str) -> nn.ModuleDict:
     """The networks with weights in the order of axes that the device computes fastest in.
 
-    On a CPU 3D convolutions with channels last took 0.6 of the time; 2D ones with instance norm are
-    faster as they are.
+    On a CPU convolutions with channels last, with their norm and activation, took 0.85 (2D) and 0.7
+    (3D) of the time.
     """
-    if accelerator == "cpu" and dims == 3:
-        return networks.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return networks
+    if accelerator != "cpu":
+        return networks
+    order = torch.channels_last if dims == 2 else torch.channels_last_3d
+    return networks.to(memory_format=order)  # type: ignore[call-overload]
 
 
 def process_rank() -> int:
