@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 
-from benchmarks.cell import ROOT, Cell, work_root
-from benchmarks.page import write_page
-from benchmarks.run_cell import result_file
+from benchmarks.harness.cell import ROOT, Cell, work_root
+from benchmarks.harness.page import write_page
+from benchmarks.harness.registry import load_benchmark
+from benchmarks.harness.run_cell import result_file
 
 SIZES = ("smoke", "cpu", "paper")
 
@@ -46,7 +46,7 @@ def run_all(args: argparse.Namespace, end: float) -> int:
     """Run the pending cells of all named benchmarks, in their order; returns how many failed."""
     pending = []
     for name in args.names:
-        for cell in import_module(f"benchmarks.{name}").cells(args.size, args.seeds):
+        for cell in load_benchmark(name).cells(args.size, args.seeds):
             if args.only in cell.name and (args.again or not up_to_date(name, args.size, cell)):
                 pending.append((name, cell))
     print(f"{len(pending)} cells to run, {args.jobs} at a time", flush=True)
@@ -59,7 +59,7 @@ def run_all(args: argparse.Namespace, end: float) -> int:
         started = time.monotonic()
         log = work_root() / name / args.size / f"{cell.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "benchmarks.run_cell", name, args.size, cell.name,
+        command = [sys.executable, "-m", "benchmarks.harness.run_cell", name, args.size, cell.name,
                    str(args.seeds)]  # fmt: skip
         with log.open("w") as file:
             done = subprocess.run(

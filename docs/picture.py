@@ -11,8 +11,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap
 
-from hinterland.data.phantom_anatomy import LEAVES
-from hinterland.data.phantoms import phantom_case
+from hinterland.phantoms.anatomy import LEAVES
+from hinterland.phantoms.dataset import phantom_case
 
 COLOURS = ("#00000000", "#4477aa", "#ccbb44", "#228833", "#aa3377", "#ee6677")  # rest .. lesion
 SIZE = 96

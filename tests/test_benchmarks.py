@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-runner = pytest.importorskip("benchmarks.run_cell", reason="needs the repository's benchmarks/")
-page = import_module("benchmarks.page")
-CELLS = [n for n in page.BENCHMARKS if hasattr(import_module(f"benchmarks.{n}"), "cells")]
+NEEDS = "needs the repository's benchmarks/"
+runner = pytest.importorskip("benchmarks.harness.run_cell", reason=NEEDS)
+registry = import_module("benchmarks.harness.registry")
+CELLS = [n for n in registry.BENCHMARKS if hasattr(registry.load_benchmark(n), "cells")]
 
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("size", ["smoke", "cpu", "paper"])
 def test_cells_have_names_and_definitions_of_their_own(name, size):
-    cells = import_module(f"benchmarks.{name}").cells(size, 3)
+    cells = registry.load_benchmark(name).cells(size, 3)
     assert cells
     assert len({c.name for c in cells}) == len(cells)
     assert len({c.key for c in cells}) == len(cells)

@@ -100,11 +100,11 @@ def test_rooms_import_only_downwards():
 @pytest.mark.parametrize(
     ("module", "source", "caught"),
     [
-        ("hinterland.labels.tree", "from hinterland.types.errors import HinterlandError", False),
+        ("hinterland.labels.tree", "from hinterland.errors import HinterlandError", False),
         ("hinterland.labels.tree", "from hinterland.types import Case", True),
         (
             "hinterland.losses.x",
-            "def f():\n    from hinterland.data.read import read_dataset",
+            "def f():\n    from hinterland.data.dataset.read import read_dataset",
             True,
         ),
         ("hinterland.losses.x", "import hinterland.networks", True),
@@ -119,7 +119,7 @@ def test_rooms_import_only_downwards():
             True,
         ),
         ("hinterland.evaluation.x", "import hinterland.inference.window", True),
-        ("hinterland.training.x", "import hinterland.evaluation.report", False),
+        ("hinterland.training.x", "import hinterland.report.page", False),
         ("hinterland.training.x", "from hinterland.studies import study", True),
     ],
 )

@@ -17,33 +17,33 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hinterland._version import __version__
 
 if TYPE_CHECKING:
     from hinterland import methods
     from hinterland.api import compare, evaluate, plan
-    from hinterland.data.integrity import check_dataset
-    from hinterland.data.phantoms import make_phantoms
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
+    from hinterland.data.integrity.check import check_dataset
     from hinterland.evaluation.table import summarise
     from hinterland.labels import Coarsening, LabelError, LabelSpec, LabelTree, Scheme
     from hinterland.methods import make_method, method_names
+    from hinterland.phantoms.dataset import make_phantoms
     from hinterland.training.config import TrainConfig, make_config
     from hinterland.training.run import Run
-    from hinterland.training.train import resume, train
+    from hinterland.training.run_training import resume, train
     from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 _PLACES = {
     "api": ("compare", "evaluate", "plan"),
-    "data.integrity": ("check_dataset",),
-    "data.phantoms": ("make_phantoms",),
-    "data.read": ("read_dataset",),
+    "data.integrity.check": ("check_dataset",),
+    "phantoms.dataset": ("make_phantoms",),
+    "data.dataset.read": ("read_dataset",),
     "evaluation.table": ("summarise",),
     "labels": ("Coarsening", "LabelError", "LabelSpec", "LabelTree", "Scheme"),
     "methods": ("make_method", "method_names"),
     "training.config": ("TrainConfig", "make_config"),
     "training.run": ("Run",),
-    "training.train": ("resume", "train"),
+    "training.run_training": ("resume", "train"),
     "types": ("Case", "Dataset", "HinterlandError", "Plan"),
 }
 _NAMES = {name: f"hinterland.{place}" for place, names in _PLACES.items() for name in names}
@@ -60,6 +60,7 @@ __all__ = [
     "Run",
     "Scheme",
     "TrainConfig",
+    "__version__",
     "check_dataset",
     "compare",
     "evaluate",

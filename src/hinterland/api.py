@@ -13,7 +13,7 @@ from hinterland.types import Case, Dataset, HinterlandError, Plan
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hinterland.evaluation.compare import Comparison
+    from hinterland.report.compare import Comparison
     from hinterland.training.run import Run
 
 Question = str | Coarsening
@@ -25,9 +25,9 @@ def plan(dataset: Dataset, *, dims: Literal[2, 3] | None = None, memory_gb: floa
     dims: 2 or 3; None decides by spacing and number of slices. memory_gb: what a training step may
     take (of a GPU, in mixed precision). The measurements are kept in the cache folder.
     """
-    from hinterland.data.fingerprint import fingerprint
-    from hinterland.data.planning import make_plan
-    from hinterland.data.prepared import cache_root
+    from hinterland.data.planning.fingerprint import fingerprint
+    from hinterland.data.planning.plan import make_plan
+    from hinterland.data.preprocessing.cache import cache_root
 
     measured = fingerprint(dataset, cache=cache_root() / "fingerprints")
     return make_plan(measured, dims, memory_gb, classes=len(dataset.labels.tree))
@@ -64,7 +64,7 @@ def compare(
     at: the question; one of those that the runs were evaluated at. out: a folder for report.html
     and the tables; None writes nothing. options: those of `evaluation.compare.compare`.
     """
-    from hinterland.evaluation.compare import compare as compare_runs
+    from hinterland.report.compare import compare as compare_runs
 
     paths = [run if isinstance(run, str | Path) else run.path for run in runs]
     question = at if at is None or isinstance(at, str) else _name_of(at, runs)

@@ -39,7 +39,7 @@ def hinterland() -> Invoke:
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten 2D phantoms of 32 x 32."""
-    from hinterland.data.phantoms import make_phantoms
+    from hinterland.phantoms.dataset import make_phantoms
 
     return make_phantoms(tmp_path_factory.mktemp("data") / "ph", (5, 2, 3), dims=2, size=32)
 

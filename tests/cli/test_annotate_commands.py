@@ -8,7 +8,7 @@ import pytest
 from cli_helpers import FAST, as_json
 from PIL import Image
 
-from hinterland.data.volume import read_volume
+from hinterland.data.io.volume import read_volume
 
 
 @pytest.fixture(scope="module")

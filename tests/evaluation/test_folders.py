@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from hinterland.data.volume import Volume, write_label
-from hinterland.evaluation.conventions import evaluate_conventions, side_by_side
+from hinterland.data.io.volume import Volume, write_label
 from hinterland.evaluation.folders import Origin, evaluate_folders
-from hinterland.evaluation.healthy import false_positives_by_structure, healthy_cases
-from hinterland.evaluation.metrics import MetricSettings, measure
+from hinterland.evaluation.metrics.conventions import evaluate_conventions, side_by_side
+from hinterland.evaluation.metrics.metrics import MetricSettings, measure
 from hinterland.labels import LabelSpec
+from hinterland.report.false_positives import false_positives_by_structure, healthy_cases
 from hinterland.types import Case, HinterlandError
 
 SPACING = (2.5, 0.7, 0.9)  # z, y, x
@@ -91,7 +91,7 @@ def test_what_the_reference_leaves_open_is_not_judged(folders: tuple[Path, Path]
 
 
 def test_undecided_voxels_are_taken_out(tmp_path: Path) -> None:
-    from hinterland.evaluation.case import evaluate_case
+    from hinterland.evaluation.metrics.case import evaluate_case
 
     told = dict(
         LABELS, schemes={"full": {0: "rest", 1: "lung", 2: "infection", 3: "any"}}, cases={}
@@ -199,7 +199,7 @@ def test_unknown_spacing_means_voxels(folders: tuple[Path, Path]) -> None:
 
 
 def test_arrays_of_other_types() -> None:
-    from hinterland.evaluation.case import evaluate_case
+    from hinterland.evaluation.metrics.case import evaluate_case
 
     told = LabelSpec.from_dict(
         {"tree": {"rest": {}, "x": {}}, "schemes": {"full": {0: "rest", 1: "x"}}}

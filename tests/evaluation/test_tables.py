@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hinterland.evaluation.groups import BEST, WORST, summarise_subgroups, with_subgroup, worst_best
+from hinterland.evaluation.statistics.subgroups import (
+    BEST,
+    WORST,
+    summarise_subgroups,
+    with_subgroup,
+    worst_best,
+)
 from hinterland.evaluation.table import MACRO, read_table, summarise, write_table
 from hinterland.types import HinterlandError
 

@@ -15,7 +15,7 @@ def test_plain_labels_are_leaves_and_the_question_is_all_of_them():
     spec = _spec({"background": 0, "lung": 1, "infection": 2})
     assert spec.tree == LabelTree({"background": {}, "lung": {}, "infection": {}})
     assert spec.tree.remainder == "background"
-    assert {v: spec.tree.node_of(s) for v, s in spec.default_scheme.values} == {
+    assert {v: spec.tree.node_for(s) for v, s in spec.default_scheme.values} == {
         0: "background", 1: "lung", 2: "infection",
     }  # fmt: skip
     assert spec.target == spec.tree.leaves
@@ -23,7 +23,7 @@ def test_plain_labels_are_leaves_and_the_question_is_all_of_them():
 
 def test_the_ignore_label_means_any_leaf():
     spec = _spec({"background": 0, "lung": 1, "ignore": 2})
-    assert spec.default_scheme.meaning[2] == spec.tree.every
+    assert spec.default_scheme.label_values[2] == spec.tree.all_leaves
     assert "ignore" not in spec.tree
 
 
@@ -34,9 +34,9 @@ def test_nested_regions_become_inner_nodes_and_a_question_each():
     }  # fmt: skip
     assert list(spec.questions) == ["whole", "core", "enhancing"]
     for name, question in spec.questions.items():
-        assert question.groups[1] == spec.tree.below(name)
+        assert question.groups[1] == spec.tree.leaves_under(name)
         assert len(question) == 2
-    assert [spec.tree.node_of(s) for _, s in spec.default_scheme.values] == [
+    assert [spec.tree.node_for(s) for _, s in spec.default_scheme.values] == [
         "background", "label 1", "label 2", "enhancing",
     ]  # fmt: skip
 
@@ -59,7 +59,7 @@ def region_sets(draw: st.DrawFn):
 @given(region_sets())
 def test_every_region_holds_exactly_its_integers(regions):
     spec = _spec({"background": 0, **regions, "ignore": 7})
-    meaning = spec.default_scheme.meaning
+    meaning = spec.default_scheme.label_values
     assert set(meaning) == {0, 7}.union(*regions.values())
     plain = all(len(integers) == 1 for integers in regions.values())
     for name, integers in regions.items():

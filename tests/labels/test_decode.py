@@ -61,7 +61,7 @@ def test_group_values_are_unique_and_those_of_the_file_where_it_has_them(data):
     values = group_values(at, scheme)
     assert tuple(values) == at.names
     assert len(set(values.values())) == len(at)
-    meaning = scheme.meaning if scheme else {}
+    meaning = scheme.label_values if scheme else {}
     for name, group in zip(at.names, at.groups, strict=True):
         same = [v for v, leaves in meaning.items() if leaves == group]
         assert not same or values[name] == same[0]

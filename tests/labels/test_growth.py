@@ -59,30 +59,34 @@ def test_a_question_inside_a_question():
 
 
 def test_naive_annotators_call_the_rest_rest():
-    marginal = SPEC.coarse_scheme("full", SPEC.target).meaning
+    marginal = SPEC.coarse_scheme("full", SPEC.target).label_values
     naive = SPEC.coarse_scheme("full", SPEC.target, naive=True)
-    rest = TREE.below("rest")
+    rest = TREE.leaves_under("rest")
     assert naive.name == "full@naive"
-    assert [naive.meaning[v] for v in range(6)] == [rest] * 4 + [
-        TREE.below("edema"), TREE.below("scar"),
+    assert [naive.label_values[v] for v in range(6)] == [rest] * 4 + [
+        TREE.leaves_under("edema"), TREE.leaves_under("scar"),
     ]  # fmt: skip
-    assert marginal[1] == marginal[0] == TREE.every - TREE.below("edema") - TREE.below("scar")
-    assert marginal[5] == TREE.below("scar")
+    assert (
+        marginal[1]
+        == marginal[0]
+        == TREE.all_leaves - TREE.leaves_under("edema") - TREE.leaves_under("scar")
+    )
+    assert marginal[5] == TREE.leaves_under("scar")
 
 
 def test_virtual_classes_belong_to_the_background_and_to_no_annotation():
     spec = SPEC.with_virtual(2)
     assert spec.tree.leaf_names[-2:] == ("virtual1", "virtual2")
-    empty = spec.tree.below("virtual1") | spec.tree.below("virtual2")
+    empty = spec.tree.leaves_under("virtual1") | spec.tree.leaves_under("virtual2")
     assert empty <= spec.target.groups[spec.target.background]
-    assert not any(empty & s for s in spec.schemes["full"].meaning.values())
-    assert spec.schemes["loose"].meaning[0] == spec.tree.every
+    assert not any(empty & s for s in spec.schemes["full"].label_values.values())
+    assert spec.schemes["loose"].label_values[0] == spec.tree.all_leaves
     assert LabelSpec.from_dict(spec.to_dict()) == spec
     at = spec.question("target/virtual1")
     assert len(at) == 4
     # no Dice term ever runs over it
     group = at.names.index("virtual1")
-    assert not spec.table.decided(at)[:, group].any()
-    assert np.array_equal(spec.table.matrix[:, :6].sum(1)[1:7], np.ones(6))
+    assert not spec.label_sets.decided(at)[:, group].any()
+    assert np.array_equal(spec.label_sets.matrix[:, :6].sum(1)[1:7], np.ones(6))
     with pytest.raises(LabelError, match="virtual1"):
         spec.with_virtual(1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from label_strategies import trees
 
-from hinterland.labels import LabelError, LabelTree, parse_leaves
+from hinterland.labels import LabelError, LabelTree
 
 COVID = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
 
@@ -23,7 +23,7 @@ def _path(tree: LabelTree, name: str | None) -> set[str]:
 def test_below_is_what_walking_up_from_the_leaves_says(tree):
     for node in tree.nodes:
         expected = {i for i, leaf in enumerate(tree.leaf_names) if node in _path(tree, leaf)}
-        assert tree.below(node) == expected
+        assert tree.leaves_under(node) == expected
 
 
 @given(trees())
@@ -32,23 +32,25 @@ def test_children_partition_their_parent(tree):
         children = tree.children(node)
         assert all(tree.parent(child) == node for child in children)
         if children:
-            everything = tree.every if node is None else tree.below(node)
-            assert sum(len(tree.below(c)) for c in children) == len(everything)
-            assert frozenset().union(*(tree.below(c) for c in children)) == everything
+            everything = tree.all_leaves if node is None else tree.leaves_under(node)
+            assert sum(len(tree.leaves_under(c)) for c in children) == len(everything)
+            assert frozenset().union(*(tree.leaves_under(c) for c in children)) == everything
 
 
 @given(trees())
 def test_node_of_is_the_lowest_node_with_these_leaves(tree):
     for node in tree.nodes:
-        found = tree.node_of(tree.below(node))
-        assert tree.below(found) == tree.below(node)
+        found = tree.node_for(tree.leaves_under(node))
+        assert tree.leaves_under(found) == tree.leaves_under(node)
         assert node in _path(tree, found)
-        assert not any(tree.below(c) == tree.below(found) for c in tree.children(found))
-    every_node = {tree.below(n) for n in tree.nodes}
+        assert not any(
+            tree.leaves_under(c) == tree.leaves_under(found) for c in tree.children(found)
+        )
+    every_node = {tree.leaves_under(n) for n in tree.nodes}
     for i in range(len(tree)):
         for j in range(i):
             pair = frozenset({i, j})
-            assert (tree.node_of(pair) is None) == (pair not in every_node)
+            assert (tree.node_for(pair) is None) == (pair not in every_node)
 
 
 @given(trees())
@@ -95,7 +97,7 @@ def test_a_pickled_tree_is_found_again_in_another_process():
         "import pickle, sys; from hinterland.labels import LabelTree\n"
         f"tree = pickle.loads({pickle.dumps(COVID)!r})\n"
         "twin = LabelTree({'background': {'lung': {}, 'rest': {}}, 'infection': {}})\n"
-        "assert {tree: 1}[twin] == 1 and tree.below('background') == {0, 1}"
+        "assert {tree: 1}[twin] == 1 and tree.leaves_under('background') == {0, 1}"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -103,19 +105,19 @@ def test_a_pickled_tree_is_found_again_in_another_process():
 
 @given(trees())
 def test_expressions_are_set_algebra(tree):
-    assert parse_leaves(tree, "any") == tree.every
+    assert tree.parse("any") == tree.all_leaves
     for node in tree.nodes:
-        assert parse_leaves(tree, node) == tree.below(node) == parse_leaves(tree, [node])
-        if tree.below(node) != tree.every:
-            assert parse_leaves(tree, f"not {node}") == tree.every - tree.below(node)
-            assert parse_leaves(tree, f"not not {node}") == tree.below(node)
-            assert parse_leaves(tree, [node, f"not {node}"]) == tree.every
+        assert tree.parse(node) == tree.leaves_under(node) == tree.parse([node])
+        if tree.leaves_under(node) != tree.all_leaves:
+            assert tree.parse(f"not {node}") == tree.all_leaves - tree.leaves_under(node)
+            assert tree.parse(f"not not {node}") == tree.leaves_under(node)
+            assert tree.parse([node, f"not {node}"]) == tree.all_leaves
         for other in tree.nodes:
-            union = tree.below(node) | tree.below(other)
-            assert parse_leaves(tree, [node, other]) == union
-            assert parse_leaves(tree, ["any", other]) == tree.every
+            union = tree.leaves_under(node) | tree.leaves_under(other)
+            assert tree.parse([node, other]) == union
+            assert tree.parse(["any", other]) == tree.all_leaves
             if "+" not in node + other:
-                assert parse_leaves(tree, f" {node} + {other} ") == union
+                assert tree.parse(f" {node} + {other} ") == union
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_expressions_are_set_algebra(tree):
 )
 def test_expressions_that_denote_nothing_are_refused(expression, message):
     with pytest.raises(LabelError, match=message):
-        parse_leaves(COVID, expression)
+        COVID.parse(expression)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_strategies import coarsenings, leaf_sets, schemes, trees
 
-from hinterland.labels import UNLABELLED, LabelError, LabelTree, LeafSetTable, Scheme
+from hinterland.labels import UNLABELLED, LabelError, LabelSetTable, LabelTree, Scheme
 
 COVID = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
 LUNG, REST, INFECTION = (frozenset({i}) for i in range(3))
@@ -19,7 +19,7 @@ NOTHING = Scheme(UNLABELLED, COVID)
 def tables(draw: st.DrawFn):
     tree = draw(trees())
     given_schemes = [draw(schemes(tree, name)) for name in ("full", "lesion", "third")]
-    return LeafSetTable.of(tree, given_schemes), given_schemes, draw(coarsenings(tree))
+    return LabelSetTable.of(tree, given_schemes), given_schemes, draw(coarsenings(tree))
 
 
 @given(tables())
@@ -39,11 +39,11 @@ def test_allowed_member_and_decided_are_what_the_definitions_say(drawn):
 @given(tables())
 def test_rows_point_at_what_each_integer_means(drawn):
     table, given_schemes, _ = drawn
-    assert table.sets[0] == table.tree.every
+    assert table.sets[0] == table.tree.all_leaves
     seen = {0}
     for scheme in given_schemes:
         rows = table.rows(scheme)
-        assert {v: table.sets[r] for v, r in rows.items()} == dict(scheme.meaning)
+        assert {v: table.sets[r] for v, r in rows.items()} == dict(scheme.label_values)
         assert not seen & set(rows.values())
         seen |= set(rows.values())
         assert {table.schemes[r] for r in rows.values()} == {scheme.name}
@@ -74,7 +74,7 @@ def test_rows_for_pseudo_labels_decide_every_group_and_leave_the_others_alone(dr
 
 
 def test_partial_annotation_decides_only_what_its_scheme_can_say():
-    table = LeafSetTable.of(COVID, [FULL, LESION, NOTHING])
+    table = LabelSetTable.of(COVID, [FULL, LESION, NOTHING])
     assert table.rows(FULL) == {0: 1, 1: 2, 2: 3}
     assert table.rows(LESION) == {0: 4, 2: 5}
     assert table.rows(NOTHING) == {}
@@ -93,17 +93,17 @@ def test_partial_annotation_decides_only_what_its_scheme_can_say():
 
 def test_a_table_holds_each_scheme_once_and_no_others():
     with pytest.raises(LabelError, match="two annotation schemes have the same name"):
-        LeafSetTable.of(COVID, [FULL, FULL])
+        LabelSetTable.of(COVID, [FULL, FULL])
     with pytest.raises(LabelError, match=r"'lesion' is not in the table, which has \['full'\]"):
-        LeafSetTable.of(COVID, [FULL]).rows(LESION)
+        LabelSetTable.of(COVID, [FULL]).rows(LESION)
     with pytest.raises(ValueError, match="read-only"):
-        LeafSetTable.of(COVID, [FULL]).matrix[0, 0] = False
+        LabelSetTable.of(COVID, [FULL]).matrix[0, 0] = False
 
 
 def test_values_and_tables_are_hashable():
     assert hash(FULL) == hash(Scheme("full", COVID, FULL.values))
     assert len({FULL, LESION, Scheme("full", COVID, FULL.values)}) == 2
-    assert hash(LeafSetTable.of(COVID, [FULL])) == hash(LeafSetTable.of(COVID, [FULL]))
+    assert hash(LabelSetTable.of(COVID, [FULL])) == hash(LabelSetTable.of(COVID, [FULL]))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_absent_classes_leave_every_value(data):
     scheme, absent = data.draw(schemes(tree)), data.draw(leaf_sets(tree))
     kept = {v: leaves - absent for v, leaves in scheme.values if leaves - absent}
     if kept:
-        assert scheme.without(absent, "negative").meaning == kept
+        assert scheme.without(absent, "negative").label_values == kept
         assert scheme.without(absent, "negative").name == "negative"
     else:
         with pytest.raises(LabelError, match="no other class is left"):
@@ -143,10 +143,10 @@ def test_a_negative_image_label_supervises_an_unlabelled_image():
     negative = NOTHING.without(INFECTION, "negative")
     assert negative.values == ((0, LUNG | REST),)
     with pytest.raises(LabelError, match=r"\['lung', 'rest', 'infection'\] are absent"):
-        NOTHING.without(COVID.every, "negative")
+        NOTHING.without(COVID.all_leaves, "negative")
 
 
 def test_a_label_file_that_contradicts_the_image_label_is_found():
     negative = FULL.without(INFECTION, "full without infection")
-    assert dict(negative.meaning) == {0: REST, 1: LUNG}
+    assert dict(negative.label_values) == {0: REST, 1: LUNG}
     assert negative.unknown(np.array([0, 1, 2])) == (2,)

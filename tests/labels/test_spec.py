@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_strategies import coarsenings, schemes, trees
 
-from hinterland.labels import CaseSettings, LabelError, LabelSpec, LeafSetTable, Scheme
+from hinterland.labels import CaseSettings, LabelError, LabelSetTable, LabelSpec, Scheme
 
 EXAMPLE = """
 tree:
@@ -39,10 +39,10 @@ def test_the_example_of_the_design(tmp_path):
     assert spec.tree.remainder == "rest"
     assert spec.target == spec.tree.coarsen("infection")
     assert spec.default_scheme.name == "full"
-    lesion = spec.scheme("lesion").meaning
-    assert lesion == {0: {0, 1}, 2: {2}, 255: spec.tree.every}
+    lesion = spec.scheme("lesion").label_values
+    assert lesion == {0: {0, 1}, 2: {2}, 255: spec.tree.all_leaves}
     assert spec.scheme("image").values == spec.scheme("none").values == ()
-    assert len(spec.table) == 1 + 3 + 3
+    assert len(spec.label_sets) == 1 + 3 + 3
     assert not spec.spacing_known
     assert spec == _spec()
     assert LabelSpec.load(str(tmp_path / "labels.yaml")) == spec
@@ -108,12 +108,12 @@ def test_a_coarse_annotator_knows_only_the_top_of_the_tree():
     coarse = spec.coarse_scheme("full")
     assert coarse.name == "full@coarse"
     background, infection = frozenset({0, 1}), frozenset({2})
-    assert coarse.meaning == {0: background, 1: background, 2: infection}
+    assert coarse.label_values == {0: background, 1: background, 2: infection}
     wider = spec.with_schemes(coarse)
     assert wider.scheme("full@coarse") == coarse
     assert "full@coarse" not in spec.schemes
-    assert set(wider.table.schemes) == {"", "full", "lesion", "full@coarse"}
-    lungs = spec.coarse_scheme("full", spec.tree.coarsen("lung")).meaning
+    assert set(wider.label_sets.schemes) == {"", "full", "lesion", "full@coarse"}
+    lungs = spec.coarse_scheme("full", spec.tree.coarsen("lung")).label_values
     assert lungs == {0: {1, 2}, 1: {0}, 2: {1, 2}}
 
 
@@ -123,9 +123,9 @@ def test_coarse_values_are_unions_of_the_groups_they_touch(data):
     scheme, at = data.draw(schemes(tree)), data.draw(coarsenings(tree))
     spec = LabelSpec(tree, {"full": scheme}, {"target": at})
     for value, leaves in spec.coarse_scheme("full", at).values:
-        assert scheme.meaning[value] <= leaves
+        assert scheme.label_values[value] <= leaves
         for group in at.groups:
-            assert bool(group & leaves) == bool(group & scheme.meaning[value])
+            assert bool(group & leaves) == bool(group & scheme.label_values[value])
             assert group <= leaves or not group & leaves
 
 
@@ -155,8 +155,8 @@ def test_a_specification_comes_back_from_yaml_text(data):
     again = LabelSpec.from_dict(yaml.safe_load(text))
     assert again == spec
     assert list(again.questions) == list(spec.questions)
-    assert again.table == spec.table
-    assert isinstance(again.table, LeafSetTable)
+    assert again.label_sets == spec.label_sets
+    assert isinstance(again.label_sets, LabelSetTable)
 
 
 def test_a_virtual_class_needs_no_supervision_and_is_kept():
@@ -198,5 +198,5 @@ def test_yaml_features_that_are_fine(tmp_path):
         """)
     )
     spec = LabelSpec.load(path)
-    assert spec.scheme("ignoring").meaning == {0: {0}, 1: {0, 1}}
+    assert spec.scheme("ignoring").label_values == {0: {0}, 1: {0, 1}}
     assert spec.case_settings("001").scheme == "ignoring"

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.losses import DiceLoss
 
-from hinterland.labels import LabelSpec, LabelTree, LeafSetTable, Scheme, common_refinement
+from hinterland.labels import LabelSetTable, LabelSpec, LabelTree, Scheme, common_refinement
 from hinterland.losses import PartitionLoss, deep_supervision_weights, downsample_rows
 
 TREE = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
 FULL = Scheme("full", TREE, ((0, frozenset({1})), (1, frozenset({0})), (2, frozenset({2}))))
 LESION = Scheme("lesion", TREE, ((0, frozenset({0, 1})), (2, frozenset({2}))))
-TABLE = LeafSetTable.of(TREE, [FULL, LESION])
+TABLE = LabelSetTable.of(TREE, [FULL, LESION])
 ROWS = {("full", v): r for v, r in TABLE.rows(FULL).items()} | {
     ("lesion", v): r for v, r in TABLE.rows(LESION).items()
 }
@@ -133,7 +133,7 @@ def test_marginal_loss_never_exceeds_the_leaf_loss(seed, leaves):
     rng = np.random.default_rng(seed)
     fine = rng.integers(0, leaves + 1, size=(1, 6, 6))
     logits = torch.tensor(rng.normal(size=(1, leaves + 1, 6, 6)) * 3)
-    table = spec.table
+    table = spec.label_sets
     full, coarse = table.rows(spec.schemes["full"]), table.rows(spec.schemes["coarse"])
     loss = PartitionLoss(tree.leaves, tree.leaves, table)
     fine_rows = torch.tensor(np.vectorize(full.get)(fine))

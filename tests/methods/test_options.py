@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from semi_phantoms import SPEC, setting
+from semi_phantoms import SPEC, context
 
 from hinterland.methods import make_method
 from hinterland.methods.options import require_numbers
@@ -66,6 +66,6 @@ def test_whole_numbers():
 
 def test_a_pyramid_of_one_map_is_refused():
     two = NetworkPlan((4, 6), ((1, 1), (2, 2)), ((3, 3),) * 2)
-    small = replace(setting(), plan=replace(setting().plan, network=two))
+    small = replace(context(), plan=replace(context().plan, network=two))
     with pytest.raises(HinterlandError, match=r"urpc: a network of 2 levels.*needs two"):
         make_method("urpc", SPEC).build(small)

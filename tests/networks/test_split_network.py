@@ -20,9 +20,9 @@ def network(request, plan_of):
 def test_taps_name_every_map_with_its_width(network):
     features = network.encode(torch.zeros(2, 1, 16, 16))
     decoded = network.decode(features)
-    taps = network.taps(features, decoded)
+    taps = network.feature_maps(features, decoded)
     assert list(taps) == ["encoder.0", "encoder.1", "bottleneck", "decoder.0", "decoder.1"]
-    assert {n: t.shape[1] for n, t in taps.items()} == network.tap_widths()
+    assert {n: t.shape[1] for n, t in taps.items()} == network.feature_widths()
     assert taps["decoder.0"].shape == taps["encoder.0"].shape == (2, 8, 16, 16)
     assert taps["bottleneck"] is features[-1]
 
@@ -81,7 +81,7 @@ def test_backbones_of_the_semi_supervised_papers_have_the_printed_size(
     features = network.encode(torch.randn(1, 1, *(32,) * dims))
     for upsampling in ("transposed", "interpolate"):
         decoded = network.make_decoder(upsampling, seed=1)(features)
-        assert list(network.taps(features, decoded)) == list(network.tap_widths())
+        assert list(network.feature_maps(features, decoded)) == list(network.feature_widths())
         assert [d.shape[1] for d in decoded] == [16, 32, 64, 128]
 
 
@@ -97,8 +97,8 @@ def test_networks_of_paper_2_have_taps_and_further_decoders(name, dims, plan_of)
     features = network.encode(torch.randn(1, 1, *(32,) * dims))
     for upsampling in ("transposed", "interpolate"):
         decoded = network.make_decoder(upsampling, seed=1)(features)
-        taps = network.taps(features, decoded)
-        assert {n: t.shape[1] for n, t in taps.items()} == network.tap_widths()
+        taps = network.feature_maps(features, decoded)
+        assert {n: t.shape[1] for n, t in taps.items()} == network.feature_widths()
         assert [t.shape[2] for t in taps.values()] == [32, 16, 8, 4, 2, 32, 16, 8, 4]
     assert [o.shape[1] for o in network.make_head(5, seed=2)(decoded)] == [5]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hinterland.data.read import read_dataset
+from hinterland.data.dataset.read import read_dataset
 from hinterland.studies.advise_masks import advise, advise_masks
 from hinterland.studies.mask_samples import INSIDE, NEGATIVE, OUTSIDE, PixelSamples, sample_pixels
 from hinterland.types import HinterlandError

@@ -13,8 +13,8 @@ from picture_sets import QUICK, pictures
 from hinterland.studies.addition.advice import ARMS, Probe, advise_addition, estimate, verdict
 from hinterland.studies.addition.study import Addition, run_data_addition
 from hinterland.studies.features import analyse_features, correlations, groups_by, layer_weights
-from hinterland.studies.grid import LOSSES, regularisers, with_loss
 from hinterland.studies.noise import Noise, run_noise
+from hinterland.studies.runner import LOSSES, regularisers, with_loss
 from hinterland.training.run import Run
 from hinterland.types import HinterlandError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from label_strategies import coarsenings, probabilities, trees
 
 from hinterland.labels import LabelTree
 from hinterland.theory.fisher import (
@@ -35,9 +35,6 @@ from hinterland.theory.fisher_network import (
     scores,
 )
 from hinterland.theory.fisher_simulation import maximise, multinomial_design, simulate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "labels"))
-from label_strategies import coarsenings, probabilities, trees
 
 DOUBLE = torch.float64
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from hinterland.data.fingerprint import fingerprint
-from hinterland.data.phantoms import make_phantoms
-from hinterland.data.planning import make_plan
-from hinterland.data.read import read_dataset
+from hinterland.data.dataset.read import read_dataset
+from hinterland.data.planning.fingerprint import fingerprint
+from hinterland.data.planning.plan import make_plan
+from hinterland.phantoms.dataset import make_phantoms
 from hinterland.types import Dataset, Plan
-
-sys.path.insert(0, str(Path(__file__).parent))  # for training_helpers
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from training_helpers import quick
 
-from hinterland.data.prepared import prepare
+from hinterland.data.preprocessing.cache import prepare
 from hinterland.methods import make_method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.run import Run
-from hinterland.training.train import resume, train
+from hinterland.training.run_training import resume, train
 from hinterland.types import HinterlandError
 
 QUICK = quick(steps=4, batch_size=1, patch_size=(16, 16, 16))
@@ -53,9 +53,9 @@ def test_before_the_first_step_the_grown_model_predicts_what_the_old_one_did(
 
 
 def _setting(run: Run):
-    from hinterland.training.fit import setting_of
+    from hinterland.training.trainer import build_context
 
-    return setting_of(run.record)
+    return build_context(run.record)
 
 
 def test_a_fine_tuned_run_resumes_without_its_source(binary, phantoms, plan, tmp_path):

@@ -42,7 +42,7 @@ def test_fine_cases_keep_their_scheme_and_others_are_read_at_a_level(fine, names
     schemes = [c.scheme for c in split["train"]]
     assert schemes == ["full"] * 2 + ["full@coarse"] * (len(schemes) - 2)
     coarse = data.labels.scheme("full@coarse")
-    assert {data.labels.tree.node_of(s) for s in coarse.meaning.values()} == set(names)
+    assert {data.labels.tree.node_for(s) for s in coarse.label_values.values()} == set(names)
     assert all(c.scheme == "full" for c in split["test"])
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from hinterland.data.prepared import prepare
+from hinterland.data.preprocessing.cache import prepare
 from hinterland.inference.volumes import Predictor
-from hinterland.training.validate import mean_score, sureness, validate
+from hinterland.training.validate import confidence, mean_score, validate
 
 
 def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
@@ -26,7 +26,7 @@ def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
         return p.view(1, -1, 1, 1, 1).expand(len(x), -1, *x.shape[2:])
 
     predictor = Predictor(model, plan, cells)
-    scores, sure = validate(predictor, phantoms.val, prepared, spec, spec.table, at)
+    scores, sure = validate(predictor, phantoms.val, prepared, spec, spec.label_sets, at)
     case = phantoms.val[0]
     label = np.asarray(prepared[case.name].label)
     value = {leaves: v for v, leaves in spec.schemes["full"].values}[cells.groups[lesion]]
@@ -58,7 +58,7 @@ def test_voxels_whose_annotation_does_not_decide_are_left_out(phantoms, plan):
 
     case = phantoms.val[0]
     predictor = Predictor(model, plan, cells)
-    scores, _ = validate(predictor, [case], prepared, vague, vague.table, at)
+    scores, _ = validate(predictor, [case], prepared, vague, vague.label_sets, at)
     label = np.asarray(prepared[case.name].label)
     share = float((label == values[cells.groups[lesion]])[label != unsure].mean())
     assert scores[case.name] == {"lesion": pytest.approx(2 * share / (1 + share))}
@@ -72,6 +72,6 @@ def test_mean_score_is_over_cases_then_groups():
 
 def test_sureness_is_one_and_zero_where_nothing_is_open():
     certain = np.log(np.array([[1 - 1e-9, 1e-9], [1e-9, 1 - 1e-9]]))
-    assert sureness(certain) == pytest.approx({"confidence": 1.0, "entropy": 0.0}, abs=1e-6)
+    assert confidence(certain) == pytest.approx({"confidence": 1.0, "entropy": 0.0}, abs=1e-6)
     even = np.log(np.full((4, 3), 0.25))
-    assert sureness(even) == pytest.approx({"confidence": 0.25, "entropy": 1.0})
+    assert confidence(even) == pytest.approx({"confidence": 0.25, "entropy": 1.0})

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 from training_helpers import quick
 
-from hinterland.data.fingerprint import fingerprint
-from hinterland.data.planning import make_plan
-from hinterland.data.read import read_dataset
+from hinterland.data.dataset.read import read_dataset
+from hinterland.data.planning.fingerprint import fingerprint
+from hinterland.data.planning.plan import make_plan
 from hinterland.methods import make_method
-from hinterland.training.train import resume, train
+from hinterland.training.run_training import resume, train
 
 
 def main(dataset: str, out: str, action: str, batch: str = "2", devices: str = "1") -> None:

@@ -50,7 +50,7 @@ def advise_addition(
     From divergences of grey levels and pairs of short runs without and with the novel data, tested
     on base training cases that were held out; the test cases of BASE are not touched.
     """
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.addition.advice import Probe
     from hinterland.studies.addition.advice import advise_addition as advise
     from hinterland.training.config import apply_overrides

@@ -51,7 +51,7 @@ def advise_annotate(
     the run has trained or validated on are left out.
     """
     from hinterland.cli.predict import find_cases
-    from hinterland.studies.annotate import rank_cases, unseen
+    from hinterland.inference.uncertainty import rank_cases, unseen
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError
 
@@ -76,7 +76,7 @@ def advise_annotate(
             options=options, overwrite=overwrite, tick=tick,
         )  # fmt: skip
     if out is not None:
-        from hinterland.data.stamps import write_text
+        from hinterland.data.io.files import write_text
 
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, table.to_csv(index=False))

@@ -29,7 +29,7 @@ def advise_masks(
     "segmentation for classification"), with intervals over patients. Nothing is trained but small
     classifiers; the test split is not looked at.
     """
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.advise_masks import advise_masks as estimate
 
     screen = Screen(as_json)

@@ -54,7 +54,7 @@ def advise_supports(
     Test cases are never looked at. The probe (DIR/probe) is trained once.
     """
     from hinterland.cli.train import fold_of
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.supports.advice import Question
     from hinterland.studies.supports.advice import advise_supports as advise
     from hinterland.training.config import apply_overrides

@@ -25,7 +25,7 @@ from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption, Ov
 from hinterland.cli.screen import guarded
 
 if TYPE_CHECKING:
-    from hinterland.auxiliary.nninteractive import ClicksFromFile, ClicksFromMasks
+    from hinterland.supports.nninteractive import ClicksFromFile, ClicksFromMasks
 
 AllowMissingOption = Annotated[
     bool,
@@ -59,7 +59,7 @@ def masks(
     as_json: JsonOption = False,
 ) -> None:
     """Add structures from masks on disk: a data set of its own, the old one is not touched."""
-    from hinterland.auxiliary.masks import MasksOnDisk
+    from hinterland.supports.masks import MasksOnDisk
 
     common = Common(out, structures, resample, copy, False, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -127,7 +127,7 @@ def totalsegmentator(
 ) -> None:
     """Add structures by TotalSegmentator (CT and MR), best installed in an environment of its own
     (HINTERLAND_TOTALSEGMENTATOR_PYTHON)."""
-    from hinterland.auxiliary.tools import TotalSegmentator
+    from hinterland.supports.tools import TotalSegmentator
 
     common = Common(out, structures, resample, copy, accept_licence, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -161,7 +161,7 @@ def vibesegmentator(
 ) -> None:
     """Add structures by VIBESegmentator (torso MR; package TPTBox, best in an environment of its
     own: HINTERLAND_VIBESEGMENTATOR_PYTHON)."""
-    from hinterland.auxiliary.tools import VIBESegmentator
+    from hinterland.supports.tools import VIBESegmentator
 
     common = Common(out, structures, resample, copy, accept_licence, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -208,7 +208,7 @@ def nninteractive(
 ) -> None:
     """Add structures by nnInteractive from a few clicks (weights for non-commercial use; best in an
     environment of its own: HINTERLAND_NNINTERACTIVE_PYTHON)."""
-    from hinterland.auxiliary.nninteractive import NnInteractive
+    from hinterland.supports.nninteractive import NnInteractive
 
     common = Common(out, structures, False, copy, accept_licence, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -222,8 +222,8 @@ def nninteractive(
 def _clicks(
     masks: Path | None, file: Path | None, cases: list[str], count: int, seed: int, missing: bool
 ) -> ClicksFromMasks | ClicksFromFile | Any:
-    from hinterland.auxiliary.masks import MasksOnDisk
-    from hinterland.auxiliary.nninteractive import ClicksFromFile, ClicksFromMasks
+    from hinterland.supports.masks import MasksOnDisk
+    from hinterland.supports.nninteractive import ClicksFromFile, ClicksFromMasks
     from hinterland.types import HinterlandError
 
     if (masks is None) == (file is None):

@@ -12,7 +12,7 @@ from hinterland.cli.options import names
 from hinterland.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from hinterland.auxiliary.source import Source
+    from hinterland.supports.source import Source
     from hinterland.types import Case, Dataset
 
 OutOption = Annotated[
@@ -76,8 +76,8 @@ def load(
     dataset: Path, labels: Path | None, cases: str | None, unlabelled: bool
 ) -> tuple[Dataset, tuple[Case, ...]]:
     """The data set and the cases to work on."""
-    from hinterland.auxiliary.add import choose_cases
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
+    from hinterland.supports.add import choose_cases
 
     data = read_dataset(dataset, labels)
     return data, choose_cases(data, names(cases) or None, unlabelled)
@@ -85,7 +85,7 @@ def load(
 
 def run_source(source: Source, data: Dataset, cases: tuple[Case, ...], common: Common) -> None:
     """Add the supports, with a progress bar; say what was found."""
-    from hinterland.auxiliary.add import Options, add_supports
+    from hinterland.supports.add import Options, add_supports
 
     screen = Screen(common.as_json)
     options = Options(common.resample, common.copy, common.accept_licence, common.overwrite)

@@ -21,8 +21,8 @@ def check(
 
     Errors exit with 1. Warnings (probably not meant) and notes (worth knowing) exit with 0.
     """
-    from hinterland.data.integrity import check_dataset
-    from hinterland.data.read import scan
+    from hinterland.data.dataset.read import scan
+    from hinterland.data.integrity.check import check_dataset
 
     screen = Screen(as_json)
     with screen.progress("checking") as tick:
@@ -52,7 +52,7 @@ def _notes(spec: LabelSpec) -> dict[str, str]:
     schemes = [s for s in spec.schemes.values() if s.values]
     for scheme in schemes:
         for value, leaves in scheme.values:
-            node = spec.tree.node_of(leaves)
+            node = spec.tree.node_for(leaves)
             if node is not None:
                 label = f"{scheme.name} {value}" if len(schemes) > 1 else str(value)
                 notes.setdefault(node, []).append(label)

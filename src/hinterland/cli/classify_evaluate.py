@@ -45,8 +45,8 @@ def classify_evaluate(
 ) -> None:
     """AUROC, recall, precision ... of the test cases, with intervals; recall by lesion size and
     place; strict recall (the right image and the right region)."""
-    from hinterland.studies.classifiers.evaluate import evaluate_classifier
-    from hinterland.studies.classifiers.record import ClassifierRun
+    from hinterland.classification.evaluate import evaluate_classifier
+    from hinterland.classification.record import ClassifierRun
 
     screen = Screen(as_json)
     folder = out or classifier / "evaluation"

@@ -32,9 +32,9 @@ def classify_predict(
 ) -> None:
     """Classify images: calibrated probabilities, the class at the operating point, and the path of
     the mask that shows why, where the classifier has one."""
-    from hinterland.data.stamps import write_text
-    from hinterland.studies.classifiers.predict import predict_images
-    from hinterland.studies.classifiers.record import ClassifierRun
+    from hinterland.classification.predict import predict_images
+    from hinterland.classification.record import ClassifierRun
+    from hinterland.data.io.files import write_text
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)

@@ -36,7 +36,7 @@ def classify_relabel(
 ) -> None:
     """Semi-supervised training, second step: the run's data set with its masks for the training
     cases that had none. Third step: `hinterland train` on it."""
-    from hinterland.studies.classifiers.relabel import relabel
+    from hinterland.classification.relabel import relabel
     from hinterland.training.run import Run
 
     screen = Screen(as_json)

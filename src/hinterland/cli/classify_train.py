@@ -18,7 +18,7 @@ from hinterland.cli.options import (
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from hinterland.studies.classifiers.train import Request
+    from hinterland.classification.train import Request
     from hinterland.training.run import Run
     from hinterland.types import Dataset, Plan
 
@@ -116,7 +116,7 @@ def classify_train(
 
     An interrupted command goes on where it stopped when it is given again.
     """
-    from hinterland.studies.classifiers.train import Request, train_classifier
+    from hinterland.classification.train import Request, train_classifier
     from hinterland.training.config import apply_overrides
 
     screen = Screen(as_json)
@@ -189,10 +189,10 @@ def _source(
     memory: float,
 ) -> Run | tuple[Dataset, Plan]:
     """The run, or the data set with a plan and its preprocessing done."""
-    from hinterland.data.prepared import prepare
-    from hinterland.data.read import read_dataset
-    from hinterland.studies.classifiers.record import is_classifier
-    from hinterland.studies.classifiers.train import check_task
+    from hinterland.classification.record import is_classifier
+    from hinterland.classification.train import check_task
+    from hinterland.data.dataset.read import read_dataset
+    from hinterland.data.preprocessing.cache import prepare
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError
 

@@ -45,7 +45,7 @@ def compare(
 
     Refuses what makes a comparison worthless, such as a patient on both sides of a split.
     """
-    from hinterland.evaluation.compare import compare as compare_runs
+    from hinterland.report.compare import compare as compare_runs
 
     screen = Screen(as_json)
     screen.note("comparing")

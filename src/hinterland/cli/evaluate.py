@@ -13,7 +13,7 @@ from hinterland.cli.screen import Meter, Screen, guarded
 from hinterland.cli.tables import plain_table, summary_table
 
 if TYPE_CHECKING:
-    from hinterland.evaluation.metrics import MetricSettings
+    from hinterland.evaluation.metrics.metrics import MetricSettings
 
 
 @guarded
@@ -101,7 +101,7 @@ def evaluate(
 
 def definitions(convention: str, empty: str | None, tolerance: float | None) -> MetricSettings:
     """A convention, with the options that were given in place of its own."""
-    from hinterland.evaluation.conventions import convention as named
+    from hinterland.evaluation.metrics.conventions import convention as named
 
     changes: dict[str, Any] = {}
     if empty is not None:
@@ -120,7 +120,7 @@ def _one(
 
 
 def _all(predictions: Path, references: Path, empty: str | None, options: dict, tick: Meter) -> Any:
-    from hinterland.evaluation.conventions import evaluate_conventions
+    from hinterland.evaluation.metrics.conventions import evaluate_conventions
     from hinterland.types import HinterlandError
 
     if empty is not None:
@@ -129,7 +129,7 @@ def _all(predictions: Path, references: Path, empty: str | None, options: dict, 
 
 
 def _show(screen: Screen, table: Any, convention: str) -> list[dict[Any, Any]]:
-    from hinterland.evaluation.conventions import side_by_side
+    from hinterland.evaluation.metrics.conventions import side_by_side
     from hinterland.evaluation.table import metric_columns, summarise
 
     units = ", ".join(dict.fromkeys(table["unit"].astype(str)))

@@ -59,7 +59,7 @@ def _write(run: Run, out: Path, to: str, checkpoint: str | None, overwrite: bool
     labels = group_values(method.cells, record.spec.default_scheme)
     mirror = tuple(range(record.plan.dims)) if record.train.validation.mirror else ()
     if to == "nnunet":
-        from hinterland.inference.export_nnunet import export_nnunet
+        from hinterland.export.nnunet import export_nnunet
 
         return export_nnunet(
             network.state_dict(),
@@ -73,11 +73,11 @@ def _write(run: Run, out: Path, to: str, checkpoint: str | None, overwrite: bool
             overwrite=overwrite,
         )
     if to == "onnx":
-        from hinterland.inference.export_onnx import export_onnx
+        from hinterland.export.onnx import export_onnx
 
         export_onnx(network, record.plan, labels, out, overwrite=overwrite)
     else:
-        from hinterland.inference.export_monai import export_monai
+        from hinterland.export.monai import export_monai
 
         ending = _ending(run)
         export_monai(network, record.plan, labels, out, file_ending=ending, overwrite=overwrite)
@@ -86,7 +86,7 @@ def _write(run: Run, out: Path, to: str, checkpoint: str | None, overwrite: bool
 
 def _ending(run: Run) -> str:
     """The ending of the images trained on; NIfTI where the data set is gone."""
-    from hinterland.data.volume import file_ending
+    from hinterland.data.io.volume import file_ending
     from hinterland.types import HinterlandError
 
     try:

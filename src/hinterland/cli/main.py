@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hinterland import __version__
+from hinterland._version import __version__
 from hinterland.cli.advise_addition import advise_addition
 from hinterland.cli.advise_annotate import advise_annotate
 from hinterland.cli.advise_masks import advise_masks

@@ -109,14 +109,14 @@ def plan_for(
     screen: Screen, dataset: Dataset, dims: int | None, memory: float, planner: str
 ) -> Plan:
     """Measure the data set, with a progress bar, and plan."""
-    from hinterland.data.fingerprint import fingerprint
-    from hinterland.data.planning import make_plan
-    from hinterland.data.prepared import cache_root
+    from hinterland.data.planning.fingerprint import fingerprint
+    from hinterland.data.planning.plan import make_plan
+    from hinterland.data.preprocessing.cache import cache_root
     from hinterland.types import HinterlandError
 
     wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
     if planner == "nnunet":
-        from hinterland.data.nnunet_planner import plan_with_nnunet
+        from hinterland.data.planning.nnunet import plan_with_nnunet
 
         screen.note("planning with nnU-Net")
         return plan_with_nnunet(dataset, wanted, memory)
@@ -129,8 +129,8 @@ def plan_for(
 
 def read_plan(file: Path, dataset: Dataset) -> Plan:
     """A plan.json that was made for this data set."""
-    from hinterland.data.fingerprint import training_cases
-    from hinterland.data.stamps import dataset_hash
+    from hinterland.data.io.files import dataset_hash
+    from hinterland.data.planning.fingerprint import training_cases
     from hinterland.types import HinterlandError, Plan
 
     try:

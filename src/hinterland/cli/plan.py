@@ -40,9 +40,9 @@ def plan(
 
     `hinterland train --plan FILE` trains by it; without a file, train plans by the same rules.
     """
-    from hinterland.data.planning import plan_cost
-    from hinterland.data.read import read_dataset
-    from hinterland.data.stamps import write_text
+    from hinterland.data.dataset.read import read_dataset
+    from hinterland.data.io.files import write_text
+    from hinterland.data.planning.plan import plan_cost
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)

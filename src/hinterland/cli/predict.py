@@ -76,8 +76,8 @@ def predict(
     A dataset.json beside the segmentations says what their integers mean. Probabilities and maps
     are in folders of their own inside OUT.
     """
+    from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
-    from hinterland.studies.annotate import refuse_existing, write_maps
     from hinterland.training.run import Run
 
     screen = Screen(as_json)
@@ -132,10 +132,10 @@ def predict(
 
 
 def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:
-    from hinterland.studies.annotate import count_opinions
+    from hinterland.inference.uncertainty import count_predictions
     from hinterland.types import HinterlandError
 
-    if count_opinions(run, checkpoint) < 2:  # type: ignore[arg-type]
+    if count_predictions(run, checkpoint) < 2:  # type: ignore[arg-type]
         raise HinterlandError(
             f"--disagreement: {run.record.method}, as it was trained, has one opinion of an image, "
             "so there is nothing to disagree. Take --uncertainty, or train a method with several "
@@ -145,8 +145,8 @@ def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:
 
 def find_cases(images: list[Path], channels: int) -> tuple[Case, ...]:
     """The cases in a folder, or those that the given files belong to."""
-    from hinterland.data.layout import group_images
-    from hinterland.data.read import read_images
+    from hinterland.data.dataset.layout import group_images
+    from hinterland.data.dataset.read import read_images
     from hinterland.types import Case, HinterlandError
 
     if len(images) == 1 and not images[0].is_file():

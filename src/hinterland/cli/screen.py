@@ -183,7 +183,7 @@ def guarded(command: Command) -> Command:
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from hinterland.types.errors import HinterlandError
+        from hinterland.errors import HinterlandError
 
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
         machine = bool(kwargs.get("as_json"))

@@ -55,7 +55,7 @@ def study_data_addition(
     Writes DIR/table.csv (Dice, IoU and grey-level divergences of each run), DIR/figure.png and
     DIR/summary.json. An interrupted study goes on where it was.
     """
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.addition.study import Addition, addable, amounts, run_data_addition
     from hinterland.training.config import apply_overrides
 

@@ -50,7 +50,7 @@ def study_noise(
     Writes DIR/table.csv, DIR/figure.png and DIR/summary.json. An interrupted study goes on where
     it was.
     """
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.noise import Noise, run_noise
     from hinterland.training.config import apply_overrides
     from hinterland.types import HinterlandError

@@ -52,7 +52,7 @@ def study_supports(
     on where it was.
     """
     from hinterland.cli.train import fold_of
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.supports.study import Study, run_supports_study
     from hinterland.training.config import apply_overrides
     from hinterland.types import HinterlandError

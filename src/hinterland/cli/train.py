@@ -125,9 +125,9 @@ def train(
     the validation cases is reported on the test cases. Ctrl-C loses nothing but the steps since
     the last checkpoint: `hinterland resume RUN`.
     """
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
     from hinterland.methods import make_method
-    from hinterland.training.train import train as train_run
+    from hinterland.training.run_training import train as train_run
 
     screen = Screen(as_json)
     config, options = settings(with_, steps, seed, set_, recipe)
@@ -167,7 +167,7 @@ def train(
 @guarded
 def resume(run: RunArgument, as_json: JsonOption = False) -> None:
     """Go on with a run exactly where it stopped; a finished run is evaluated again."""
-    from hinterland.training.train import resume as resume_run
+    from hinterland.training.run_training import resume as resume_run
 
     screen = Screen(as_json)
     with screen.progress("training") as tick:
@@ -210,7 +210,7 @@ def fold_of(text: str) -> int | Literal["fixed", "all"]:
 
 def _prepare(screen: Screen, data: Any, plan: Any) -> None:
     """Preprocess ahead of training, where a progress bar can be shown; training finds it done."""
-    from hinterland.data.prepared import prepare
+    from hinterland.data.preprocessing.cache import prepare
 
     with screen.progress("preprocessing") as tick:
         prepare(data, plan, progress=tick)

@@ -11,20 +11,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.evaluation.case import Questions, evaluate_case, named_questions
-from hinterland.evaluation.meaning import Meaning
-from hinterland.evaluation.metrics import MetricSettings
+from hinterland.evaluation.masks import ValueMap, decidable, encode, groups_of
+from hinterland.evaluation.metrics.case import (
+    Questions,
+    available_threads,
+    evaluate_case,
+    named_questions,
+    thread_map,
+)
+from hinterland.evaluation.metrics.metrics import MetricSettings
 from hinterland.evaluation.pairing import (
     Pair,
     annotated,
     case_pairs,
     file_pairs,
-    prediction_meaning,
+    prediction_values,
     read_pair,
 )
 from hinterland.evaluation.sources import find_spec
-from hinterland.evaluation.threads import available_threads
-from hinterland.labels import LabelSpec
+from hinterland.labels import LabelSpec, Scheme
 from hinterland.types import Case
 
 Progress = Callable[[int, int], None]
@@ -88,7 +93,7 @@ def evaluate_folders(
     settings = settings or MetricSettings()
     if not spec.spacing_known:
         settings = replace(settings, unit="voxel")
-    meaning = prediction_meaning(folder, spec)
+    meaning = prediction_values(folder, spec)
     pairs = annotated([p.with_spec(spec) for p in pairs])
     threads = threads or available_threads()
     inner = 1 if len(pairs) >= threads else threads
@@ -128,7 +133,7 @@ def _rows(
     spec: LabelSpec,
     questions: Mapping[str, Any],
     settings: MetricSettings,
-    meaning: Meaning,
+    meaning: ValueMap,
     lesions: bool,
     trust_reference: bool,
     threads: int,
@@ -141,3 +146,76 @@ def _rows(
         meaning=meaning, settings=settings, lesions=lesions, name=pair.name, threads=threads,
     )  # fmt: skip
     return [{**row, "group": pair.group, "domain": pair.domain} for row in rows]
+
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GroupMasks:
+    """One class of one case: boolean masks (z, y, x), undecided voxels taken out of both.
+
+    `spacing` (z, y, x) is in mm if `physical`, else ones; `labels` are the reference's integers.
+    """
+
+    case: str
+    question: str
+    name: str
+    prediction: np.ndarray
+    reference: np.ndarray
+    spacing: tuple[float, float, float]
+    physical: bool
+    labels: np.ndarray
+    scheme: Scheme
+
+
+def iterate_masks(
+    function: Callable[[GroupMasks, LabelSpec], list[Row]],
+    predictions: Path | str,
+    references: Path | str | Sequence[Case],
+    *,
+    spec: LabelSpec | Path | str | None = None,
+    at: Questions | str | None = None,
+    cases: Iterable[str] | None = None,
+    threads: int | None = None,
+) -> list[Row]:
+    """The rows that `function` makes of every case, question and class, keys in front.
+
+    Arguments and errors are those of `evaluate_folders`; classes that a reference's scheme never
+    names are left out.
+    """
+    folder = Path(predictions)
+    if isinstance(references, str | Path):
+        pairs = file_pairs(folder, Path(references), cases)
+    else:
+        pairs = case_pairs(folder, references, cases)
+    known = find_spec(spec, pairs, folder)
+    pairs = annotated([p.with_spec(known) for p in pairs])
+    meaning = prediction_values(folder, known)
+    questions = read_questions(known, at)
+
+    def work(pair: Pair) -> list[Row]:
+        scheme = known.scheme(pair.scheme)
+        prediction, labels, spacing, physical = read_pair(pair)
+        physical &= known.spacing_known
+        rows: list[Row] = []
+        for question, coarsening in questions.items():
+            what = f"{pair.name}: the prediction"
+            pred = decidable(encode(prediction, meaning, coarsening, what), meaning, what)
+            ref = encode(labels, scheme.label_values, coarsening, f"{pair.name}: the reference")
+            for group, name in groups_of(coarsening):
+                if not scheme.decides(coarsening.groups[group]):
+                    continue
+                inside, undecided = pred.mask(group), ref.undecided(group)
+                if undecided is not None:
+                    inside &= ~undecided
+                masks = GroupMasks(
+                    pair.name, question, name, inside, ref.mask(group),
+                    spacing if physical else (1.0, 1.0, 1.0), physical, labels, scheme,
+                )  # fmt: skip
+                key = {"case": pair.name, "class": name, "coarsening": question}
+                rows += [key | row for row in function(masks, known)]
+        return rows
+
+    found = thread_map(work, pairs, threads or available_threads())
+    return [row for rows in found for row in rows]

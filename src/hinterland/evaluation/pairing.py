@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.volume import ENDINGS, file_ending, read_label, stem
-from hinterland.evaluation.meaning import Meaning, named_meaning
+from hinterland.data.io.volume import ENDINGS, file_ending, read_label, stem
+from hinterland.evaluation.masks import ValueMap, named_values
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 
@@ -178,7 +178,7 @@ def _rounded(spacing: Sequence[float]) -> str:
     return "(" + ", ".join(f"{s:.4g}" for s in spacing) + ")"
 
 
-def prediction_meaning(folder: Path, spec: LabelSpec) -> Meaning:
+def prediction_values(folder: Path, spec: LabelSpec) -> ValueMap:
     """What the integers of the predictions in a folder mean.
 
     From `labels.json` (ours: {"labels": {name: integer}}, or just the mapping) or nnU-Net's
@@ -191,9 +191,9 @@ def prediction_meaning(folder: Path, spec: LabelSpec) -> Meaning:
         if path.is_file():
             labels = _labels_of(path)
             if labels is not None:
-                return named_meaning(spec.tree, labels, str(path))
+                return named_values(spec.tree, labels, str(path))
             break
-    return spec.default_scheme.meaning
+    return spec.default_scheme.label_values
 
 
 def _labels_of(path: Path) -> dict[str, int] | None:

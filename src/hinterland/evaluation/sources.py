@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.volume import read_label
+from hinterland.data.io.volume import read_label
 from hinterland.evaluation.pairing import Pair
 from hinterland.labels import LabelSpec, LabelTree, Scheme, spec_from_dataset_json
 from hinterland.types import HinterlandError
@@ -47,7 +47,7 @@ def spec_from_integers(values: Sequence[int]) -> LabelSpec:
         )
     names = {0: "background", **names}
     tree = LabelTree({name: {} for name in names.values()})
-    values_of = tuple((v, tree.below(n)) for v, n in names.items())
+    values_of = tuple((v, tree.leaves_under(n)) for v, n in names.items())
     return LabelSpec(tree, {"full": Scheme("full", tree, values_of)}, {"target": tree.leaves})
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from hinterland.evaluation.lesions import LESION_METRICS
-from hinterland.evaluation.metrics import METRICS
+from hinterland.evaluation.metrics.lesions import LESION_METRICS
+from hinterland.evaluation.metrics.metrics import METRICS
 from hinterland.types import HinterlandError
 
 KEYS = ("case", "class", "coarsening", "fold", "method", "seed")

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from hinterland.data.geometry import Geometry
-from hinterland.data.preprocessing import preprocess
-from hinterland.data.volume import (
+from hinterland.data.io.volume import (
     Volume,
     file_ending,
     label_ending,
@@ -24,6 +22,8 @@ from hinterland.data.volume import (
     write_label,
     write_probabilities,
 )
+from hinterland.data.preprocessing.geometry import Geometry
+from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.inference.window import sliding_window
 from hinterland.labels import Coarsening
 from hinterland.types import HinterlandError, Plan

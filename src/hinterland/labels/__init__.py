@@ -4,27 +4,26 @@ A `LabelTree` has mutually exclusive leaves. A `Coarsening` partitions them into
 says which set of leaves each integer of a label file means. `LabelSpec` is what labels.yaml holds.
 """
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening, common_refinement
 from hinterland.labels.decode import decode, group_values
-from hinterland.labels.expression import parse_leaves
+from hinterland.labels.label_sets import LabelSetTable
 from hinterland.labels.parsing import CaseSettings
 from hinterland.labels.scheme import UNLABELLED, Scheme
 from hinterland.labels.spec import LabelSpec, spec_from_dataset_json
-from hinterland.labels.table import LeafSetTable
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.labels.tree import LabelTree
 
 __all__ = [
     "UNLABELLED",
     "CaseSettings",
     "Coarsening",
     "LabelError",
+    "LabelSetTable",
     "LabelSpec",
     "LabelTree",
-    "LeafSetTable",
     "Scheme",
     "common_refinement",
     "decode",
     "group_values",
-    "parse_leaves",
     "spec_from_dataset_json",
 ]

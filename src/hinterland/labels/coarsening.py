@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.labels.expression import parse_leaves
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.errors import LabelError
+
+if TYPE_CHECKING:
+    from hinterland.labels.tree import LabelTree
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Coarsening:
             )
         seen: dict[int, str] = {}
         for name, group in zip(self.names, self.groups, strict=True):
-            for leaf in sorted(group & self.tree.every):
+            for leaf in sorted(group & self.tree.all_leaves):
                 if leaf in seen:
                     raise LabelError(
                         f"the groups {seen[leaf]!r} and {name!r} both hold the leaf "
@@ -48,7 +50,7 @@ class Coarsening:
                 "Give every group a name of its own."
             )
         missing = [n for i, n in enumerate(self.tree.leaf_names) if i not in seen]
-        if missing or not all(g and g <= self.tree.every for g in self.groups):
+        if missing or not all(g and g <= self.tree.all_leaves for g in self.groups):
             raise LabelError(
                 f"the groups {list(self.names)} do not partition the leaves "
                 f"{list(self.tree.leaf_names)}"
@@ -58,8 +60,8 @@ class Coarsening:
 
     @classmethod
     def of(cls, tree: LabelTree, expressions: Iterable[str | Sequence[str]]) -> Coarsening:
-        """Groups by expression (see `parse_leaves`), completed by the group of all other leaves."""
-        return cls.complete(tree, [(_name(e), parse_leaves(tree, e)) for e in expressions])
+        """Groups by expression (see `LabelTree.parse`), completed by the rest of the leaves."""
+        return cls.complete(tree, [(_name(e), tree.parse(e)) for e in expressions])
 
     @classmethod
     def complete(cls, tree: LabelTree, groups: Iterable[tuple[str, frozenset[int]]]) -> Coarsening:
@@ -68,9 +70,9 @@ class Coarsening:
         if not named:
             raise LabelError("a coarsening needs at least one group.")
         covered = frozenset().union(*(leaves for _, leaves in named))
-        other = tree.every - covered
+        other = tree.all_leaves - covered
         if other:
-            node = tree.node_of(other)
+            node = tree.node_for(other)
             single = "not " + named[0][0] if len(named) == 1 else "everything else"
             named.append((node or single, other))
         if len(named) < 2:
@@ -165,7 +167,7 @@ class Coarsening:
                     f"{name!r} cannot name a group; expected non-empty text. (Quote names that "
                     "YAML reads as numbers or booleans.)"
                 )
-        return cls._background_first(tree, [(n, parse_leaves(tree, g)) for n, g in groups.items()])
+        return cls._background_first(tree, [(n, tree.parse(g)) for n, g in groups.items()])
 
 
 def _name(expression: Any) -> str:
@@ -193,7 +195,7 @@ def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
         cells.setdefault(key, set()).add(leaf)
     given = {g: n for c in reversed(coarsenings) for n, g in zip(c.names, c.groups, strict=True)}
     groups = [frozenset(members) for members in cells.values()]
-    plain = [tree.node_of(g) or "+".join(tree.leaf_names[i] for i in sorted(g)) for g in groups]
+    plain = [tree.node_for(g) or "+".join(tree.leaf_names[i] for i in sorted(g)) for g in groups]
     names = [given.get(g, name) for g, name in zip(groups, plain, strict=True)]
     if len(set(names)) < len(names):
         names = plain

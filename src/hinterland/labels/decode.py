@@ -6,9 +6,9 @@ from itertools import count
 
 import numpy as np
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
 from hinterland.labels.scheme import Scheme
-from hinterland.labels.tree import LabelError
 
 
 def decode(probabilities: np.ndarray, cells: Coarsening, at: Coarsening) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
-from hinterland.labels.tree import LabelError
 
 
 def parents(cells: Coarsening, known: Coarsening) -> list[int]:
@@ -19,7 +19,7 @@ def parents(cells: Coarsening, known: Coarsening) -> list[int]:
     claimed: dict[int, frozenset[int]] = {}
     for leaf, name in enumerate(old.leaf_names):
         if name in tree:
-            claimed[leaf] = tree.below(name)
+            claimed[leaf] = tree.leaves_under(name)
         elif name != old.remainder and name not in old.virtual:
             raise LabelError(
                 f"the older model knows the class {name!r}, which the label tree does not have "
@@ -27,7 +27,7 @@ def parents(cells: Coarsening, known: Coarsening) -> list[int]:
             )
     rest = old.leaf_names.index(old.remainder)
     others = [leaves for leaf, leaves in claimed.items() if leaf != rest]
-    claimed[rest] = tree.every.difference(*others)
+    claimed[rest] = tree.all_leaves.difference(*others)
     groups = [frozenset().union(*(claimed.get(i, frozenset()) for i in g)) for g in known.groups]
     found = []
     for name, cell in zip(cells.names, cells.groups, strict=True):

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
-from hinterland.labels.expression import parse_leaves
 from hinterland.labels.regions import LARGEST, is_file_integer
 from hinterland.labels.scheme import UNLABELLED, Scheme
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.labels.tree import LabelTree
 
 _CASE_KEYS = ("scheme", "domain", "group")
 _QUOTE = "(Quote names that YAML reads as numbers, booleans or dates.)"
@@ -78,7 +78,7 @@ def parse_schemes(tree: LabelTree, data: Any) -> dict[str, Scheme]:
                     f"integer from 0 to {LARGEST}, as in `{{0: background}}`."
                 )
             with within(f"scheme {name!r}, value {value}"):
-                pairs.append((value, parse_leaves(tree, expression)))
+                pairs.append((value, tree.parse(expression)))
         schemes[name] = Scheme(name, tree, tuple(pairs))
     if not any(s.values for s in schemes.values()):
         raise LabelError("no scheme has any value: nothing could be learnt from label files.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.errors import LabelError
+from hinterland.labels.tree import LabelTree
 
 LARGEST = 2**15 - 1
 

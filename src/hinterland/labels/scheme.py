@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.errors import LabelError
+from hinterland.labels.tree import LabelTree
 
 UNLABELLED = "none"
 
@@ -28,14 +29,14 @@ class Scheme:
         if len(dict(self.values)) < len(self.values):
             raise LabelError(f"scheme {self.name!r} gives one integer two meanings: {self.values}.")
         for value, leaves in self.values:
-            if not leaves or not leaves <= self.tree.every:
+            if not leaves or not leaves <= self.tree.all_leaves:
                 raise LabelError(
                     f"scheme {self.name!r}: value {value} means {sorted(leaves)}; expected some of "
                     f"the leaf numbers 0 to {len(self.tree) - 1}."
                 )
 
     @property
-    def meaning(self) -> Mapping[int, frozenset[int]]:
+    def label_values(self) -> Mapping[int, frozenset[int]]:
         """The values as a mapping."""
         return dict(self.values)
 
@@ -46,7 +47,7 @@ class Scheme:
 
     def unknown(self, label: np.ndarray) -> tuple[int, ...]:
         """Values of a label array that the scheme does not name, sorted."""
-        return tuple(sorted(set(np.unique(label).tolist()) - set(self.meaning)))
+        return tuple(sorted(set(np.unique(label).tolist()) - set(self.label_values)))
 
     def without(self, absent: frozenset[int], name: str) -> Scheme:
         """The scheme for an image that is known to hold none of the leaves in `absent`.
@@ -56,7 +57,7 @@ class Scheme:
         image label, and `unknown` finds it. For the scheme without values the result has one, 0.
         Raises LabelError where no leaf would be left.
         """
-        values = self.values or ((0, self.tree.every),)
+        values = self.values or ((0, self.tree.all_leaves),)
         if all(leaves <= absent for _, leaves in values):
             raise LabelError(
                 f"scheme {self.name!r}: the image label says that {self._names(absent)} are "

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
-from hinterland.labels.expression import parse_leaves
+from hinterland.labels.label_sets import LabelSetTable
 from hinterland.labels.parsing import (
     CaseSettings,
     check_keys,
@@ -24,8 +25,7 @@ from hinterland.labels.parsing import (
 )
 from hinterland.labels.regions import tree_of_dataset_json
 from hinterland.labels.scheme import UNLABELLED, Scheme
-from hinterland.labels.table import LeafSetTable
-from hinterland.labels.tree import LabelError, LabelTree
+from hinterland.labels.tree import LabelTree
 
 _KEYS = (
     "tree", "remainder", "target", "schemes", "cases", "group_pattern", "spacing", "image_labels",
@@ -62,9 +62,9 @@ class LabelSpec:
         return next(s for s in self.schemes.values() if s.values)
 
     @property
-    def table(self) -> LeafSetTable:
+    def label_sets(self) -> LabelSetTable:
         """The table of leaf sets that batches point into."""
-        return LeafSetTable.of(self.tree, self.schemes.values())
+        return LabelSetTable.of(self.tree, self.schemes.values())
 
     def scheme(self, name: str) -> Scheme:
         """A scheme by name; `none` is always there. LabelError otherwise."""
@@ -113,7 +113,7 @@ class LabelSpec:
     def _groups(self, part: str) -> list[tuple[str, frozenset[int]]]:
         """The named groups that one part of a question's text stands for."""
         if part in self.tree or part not in {*self.questions, "target"}:
-            return [(part, parse_leaves(self.tree, part))]
+            return [(part, self.tree.parse(part))]
         asked = self.questions.get(part, self.target)
         return [(asked.names[i], asked.groups[i]) for i in asked.foreground]
 
@@ -157,7 +157,9 @@ class LabelSpec:
             return frozenset(own) | (empty if extra else frozenset())
 
         schemes = {
-            n: Scheme(n, tree, tuple((v, moved(s, s == self.tree.every)) for v, s in sc.values))
+            n: Scheme(
+                n, tree, tuple((v, moved(s, s == self.tree.all_leaves)) for v, s in sc.values)
+            )
             for n, sc in self.schemes.items()
         }
         questions = {
@@ -225,9 +227,9 @@ class LabelSpec:
         leaf = self.tree.leaf_names
 
         def names(leaves: frozenset[int]) -> Any:
-            if leaves == self.tree.every:
+            if leaves == self.tree.all_leaves:
                 return "any"
-            return self.tree.node_of(leaves) or [leaf[i] for i in sorted(leaves)]
+            return self.tree.node_for(leaves) or [leaf[i] for i in sorted(leaves)]
 
         def nest(children: Mapping[str, Any]) -> dict[str, Any]:
             return {
@@ -264,6 +266,6 @@ def spec_from_dataset_json(content: Mapping[str, Any]) -> LabelSpec:
     if not isinstance(content, Mapping) or "labels" not in content:
         raise LabelError("the key `labels` is missing; expected a mapping, name -> integer.")
     tree, values, target = tree_of_dataset_json(content["labels"])
-    scheme = Scheme("full", tree, tuple((v, parse_leaves(tree, e)) for v, e in values.items()))
+    scheme = Scheme("full", tree, tuple((v, tree.parse(e)) for v, e in values.items()))
     questions = parse_questions(tree, target)
     return LabelSpec(tree=tree, schemes={"full": scheme}, questions=questions)

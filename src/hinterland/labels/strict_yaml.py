@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from hinterland.labels.tree import LabelError
+from hinterland.errors import LabelError
 
 
 class _Loader(yaml.SafeLoader):

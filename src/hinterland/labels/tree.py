@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hinterland.types.errors import HinterlandError
-
-if TYPE_CHECKING:
-    from hinterland.labels.coarsening import Coarsening
+from hinterland.errors import LabelError
+from hinterland.labels.coarsening import Coarsening
 
 # How the part of an image that no other leaf claims is usually called, most specific first.
 _REMAINDER_NAMES = ("rest", "other", "background")
-
-
-class LabelError(HinterlandError):
-    """A tree, coarsening, scheme or labels.yaml that cannot be meant."""
 
 
 class LabelTree:
@@ -172,12 +166,12 @@ class LabelTree:
             raise LabelError(f"{name!r} is not in the label tree. It has: {self._known()}")
         return name
 
-    def below(self, name: str) -> frozenset[int]:
+    def leaves_under(self, name: str) -> frozenset[int]:
         """The leaves under a node, as leaf numbers (a leaf is below itself)."""
-        return self._below[self.check(name)]
+        return self._leaves_under[self.check(name)]
 
     @cached_property
-    def _below(self) -> dict[str, frozenset[int]]:
+    def _leaves_under(self) -> dict[str, frozenset[int]]:
         found: dict[str, frozenset[int]] = {}
         for name in reversed(self.nodes):  # children before their parents
             own = [self.leaf_names.index(name)] if not self._children[name] else []
@@ -185,13 +179,13 @@ class LabelTree:
         return found
 
     @property
-    def every(self) -> frozenset[int]:
+    def all_leaves(self) -> frozenset[int]:
         """All leaf numbers: what `any` denotes."""
         return frozenset(range(len(self.leaf_names)))
 
-    def node_of(self, leaves: frozenset[int]) -> str | None:
+    def node_for(self, leaves: frozenset[int]) -> str | None:
         """The node (the lowest one) that holds exactly these leaves, if there is one."""
-        matches = [n for n in self.nodes if self.below(n) == leaves]
+        matches = [n for n in self.nodes if self.leaves_under(n) == leaves]
         return matches[-1] if matches else None
 
     @property
@@ -207,13 +201,46 @@ class LabelTree:
     def coarsen(self, *groups: str) -> Coarsening:
         """Named groups of leaves; what no group names becomes one more group.
 
-        Each argument is an expression over nodes (see `parse_leaves`).
+        Each argument is an expression over nodes (see `parse`).
         `tree.coarsen("infection")` is {everything else} | {infection}.
         Raises LabelError where groups overlap.
         """
-        from hinterland.labels.coarsening import Coarsening
-
         return Coarsening.of(self, groups)
+
+    def parse(self, expression: str | Sequence[str]) -> frozenset[int]:
+        """Return the leaves that an expression denotes.
+
+        `"lung"`: the leaves under that node. `["lung", "rest"]` (or `"lung+rest"`): the union.
+        `"not infection"`: the complement. `"any"`: every leaf, which is to say "ignore".
+
+        Raises
+        ------
+        LabelError: an unknown name, or an expression that denotes no leaf at all.
+        """
+        if isinstance(expression, str):
+            leaves = self._parse_text(expression)
+        elif isinstance(expression, list | tuple) and expression:
+            leaves = frozenset().union(*(self.parse(part) for part in expression))
+        else:
+            raise LabelError(
+                f"{expression!r} does not denote leaves; expected a node, a list of nodes, "
+                "'not NODE' or 'any'. (Quote names that YAML reads as numbers or booleans.)"
+            )
+        if not leaves:
+            raise LabelError(f"{expression!r} denotes no leaf at all; say 'any' to ignore voxels.")
+        return leaves
+
+    def _parse_text(self, text: str) -> frozenset[int]:
+        text = text.strip()
+        if text in self:
+            return self.leaves_under(text)
+        if text == "any":
+            return self.all_leaves
+        if text.startswith("not "):
+            return self.all_leaves - self._parse_text(text[4:])
+        if "+" in text:
+            return frozenset().union(*(self._parse_text(part) for part in text.split("+")))
+        return self.leaves_under(text)  # raises with the list of known names
 
     def to_dict(self) -> dict[str, Any]:
         """The nested mapping that makes an equal tree."""

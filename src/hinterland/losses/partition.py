@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.marginal import (
     IGNORE,
     marginal_cross_entropy,
@@ -33,7 +33,7 @@ class PartitionLoss(nn.Module):
     decided: Tensor
 
     def __init__(
-        self, at: Coarsening, cells: Coarsening, table: LeafSetTable, *, batch_dice: bool = True
+        self, at: Coarsening, cells: Coarsening, table: LabelSetTable, *, batch_dice: bool = True
     ) -> None:
         super().__init__()
         self.batch_dice = batch_dice

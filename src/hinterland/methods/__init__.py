@@ -1,16 +1,16 @@
 """Recipes: which coarsenings the losses see. No files, no Lightning."""
 
-from hinterland.methods.base import Losses, Method, Phase, Quota, Regulariser, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Phase, Quota, Regulariser
 from hinterland.methods.registry import make_method, method_names
 from hinterland.methods.supervised import Supervised
 
 __all__ = [
+    "BuildContext",
     "Losses",
     "Method",
     "Phase",
     "Quota",
     "Regulariser",
-    "Setting",
     "Supervised",
     "make_method",
     "method_names",

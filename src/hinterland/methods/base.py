@@ -14,19 +14,19 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable, LabelSpec
 from hinterland.networks.base import Network
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.types import Batch, Plan, Progress, View
 
 
 @dataclass(frozen=True)
-class Setting:
+class BuildContext:
     """What a method is built for: the plan, the labels, the network asked for, the seed."""
 
     plan: Plan
     spec: LabelSpec
-    table: LeafSetTable
+    label_sets: LabelSetTable
     network: str = "unet"
     network_options: Mapping[str, object] = field(default_factory=dict)
     deep_supervision: bool = True
@@ -94,7 +94,7 @@ class Losses:
         return sum(parts[1:], start=parts[0])
 
 
-class Recipe(ABC):
+class TrainableMethod(ABC):
     """What the engine trains: a `Method`, or a `Classifier`.
 
     Immutable: all that training changes lives in the modules that `build` returns.
@@ -103,7 +103,7 @@ class Recipe(ABC):
     name: str
 
     @abstractmethod
-    def build(self, setting: Setting) -> nn.ModuleDict:
+    def build(self, context: BuildContext) -> nn.ModuleDict:
         """The networks (and lookup modules such as losses), freshly initialised from the seed."""
 
     def phases(self) -> tuple[Phase, ...]:
@@ -127,7 +127,7 @@ class Recipe(ABC):
         """Called after each step, for moving averages and the like."""
 
 
-class Method(Recipe):
+class Method(TrainableMethod):
     """A recipe for segmentation."""
 
     on: tuple[Coarsening, ...]
@@ -135,7 +135,7 @@ class Method(Recipe):
     derived: ClassVar[tuple[str, ...]] = ()
     """Fields that `make_method` works out from the labels."""
     looks_again: ClassVar[bool] = False
-    """Whether its views have `again`."""
+    """Whether its views have `forward_features`."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class Method(Recipe):
     def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
         """(B, C, *spatial) -> (B, cells, *spatial), summing to one over cells."""
 
-    def estimates(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
+    def ensemble_predictions(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
         """All its opinions of one image, each as `probabilities` gives its own.
 
         A method with several decoders or networks overrides this; where they differ, annotating

@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hinterland.labels import Coarsening, LabelSpec, common_refinement
 from hinterland.methods.base import Method
-from hinterland.methods.bcp import BidirectionalCopyPaste
-from hinterland.methods.cps import CrossPseudoSupervision
-from hinterland.methods.cuts import schemes_known_at
-from hinterland.methods.cvbm import CVBM
-from hinterland.methods.dtc import DualTaskConsistency
-from hinterland.methods.mc_net import MutualConsistency
-from hinterland.methods.mean_teacher import MeanTeacher
-from hinterland.methods.negative_learning import make_negative_learning
-from hinterland.methods.pseudo_label import PseudoLabel
-from hinterland.methods.sassnet import ShapeAware
-from hinterland.methods.semi_supervised import SemiSupervised
-from hinterland.methods.ss_net import SmoothAndSeparated
-from hinterland.methods.subclass import make_subclass, make_two_head
+from hinterland.methods.cvbm.method import CVBM
+from hinterland.methods.semi.base import SemiSupervised
+from hinterland.methods.semi.bcp import BidirectionalCopyPaste
+from hinterland.methods.semi.cps import CrossPseudoSupervision
+from hinterland.methods.semi.dtc import DualTaskConsistency
+from hinterland.methods.semi.mc_net import MutualConsistency
+from hinterland.methods.semi.mean_teacher import MeanTeacher
+from hinterland.methods.semi.pseudo_label import PseudoLabel
+from hinterland.methods.semi.sassnet import ShapeAware
+from hinterland.methods.semi.ss_net import SmoothAndSeparated
+from hinterland.methods.semi.ua_mt import UncertaintyAwareMeanTeacher
+from hinterland.methods.semi.urpc import UncertaintyRectifiedPyramid
+from hinterland.methods.subclass.levels import schemes_known_at
+from hinterland.methods.subclass.method import make_subclass, make_two_head
+from hinterland.methods.subclass.negative_learning import make_negative_learning
 from hinterland.methods.supervised import Supervised
-from hinterland.methods.ua_mt import UncertaintyAwareMeanTeacher
-from hinterland.methods.urpc import UncertaintyRectifiedPyramid
 from hinterland.types import HinterlandError
 
 Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses import PartitionLoss, deep_supervision_weights, downsample_rows
-from hinterland.methods.base import Losses, Method, Phase, Setting
+from hinterland.methods.base import BuildContext, Losses, Method, Phase
 from hinterland.networks.base import Network, SplitNetwork
 from hinterland.types import Batch, HinterlandError, Progress, View
 
@@ -68,18 +68,18 @@ class Supervised(Method):
         second = Phase("train", 1 - self.warm_start, start_from="best")
         return (Phase("warm-start", self.warm_start), second)
 
-    def build(self, setting: Setting) -> nn.ModuleDict:
+    def build(self, context: BuildContext) -> nn.ModuleDict:
         losses = [
-            PartitionLoss(at, self.cells, setting.table, batch_dice=setting.batch_dice)
+            PartitionLoss(at, self.cells, context.label_sets, batch_dice=context.batch_dice)
             for at in self.on
         ]
-        network = setting.create_network(len(self.cells))
+        network = context.create_network(len(self.cells))
         return nn.ModuleDict({"network": network, "losses": nn.ModuleList(losses)})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
         del progress
         network = networks["network"]
-        logits, features = forward_with_taps(network, batch.image)
+        logits, features = forward_with_features(network, batch.image)
         terms: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         for i, loss in enumerate(cast(nn.ModuleList, networks["losses"])):
@@ -90,7 +90,7 @@ class Supervised(Method):
                 weights[name + label] = weight / len(self.on)
         view = View(
             batch.image, logits[0], batch.annotation, features=features, domain=batch.domain,
-            again=lambda image: forward_with_taps(network, image)[1],
+            forward_features=lambda image: forward_with_features(network, image)[1],
         )  # fmt: skip
         return Losses(terms, weights, (view,))
 
@@ -101,12 +101,14 @@ class Supervised(Method):
         return cast(Network, networks["network"])
 
 
-def forward_with_taps(network: nn.Module, image: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+def forward_with_features(
+    network: nn.Module, image: Tensor
+) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Logits of every deep supervision level, and the named feature maps where there are any."""
     if isinstance(network, SplitNetwork):
         features = network.encode(image)
         decoded = network.decode(features)
-        return network.head(decoded), network.taps(features, decoded)
+        return network.head(decoded), network.feature_maps(features, decoded)
     assert isinstance(network, Network)
     return network.logits(image), {}
 

@@ -60,11 +60,13 @@ class SplitNetwork(Network):
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)[0]
 
-    def taps(self, features: Sequence[Tensor], decoded: Sequence[Tensor]) -> dict[str, Tensor]:
+    def feature_maps(
+        self, features: Sequence[Tensor], decoded: Sequence[Tensor]
+    ) -> dict[str, Tensor]:
         """Name the maps: "encoder.0", ..., "bottleneck", "decoder.0", ...; 0 is full resolution."""
-        return dict(zip(self.tap_widths(), (*features, *decoded), strict=True))
+        return dict(zip(self.feature_widths(), (*features, *decoded), strict=True))
 
-    def tap_widths(self) -> dict[str, int]:
+    def feature_widths(self) -> dict[str, int]:
         """Channels of each tap, in the order of `taps`."""
         levels = len(self.widths) - 1
         names = [f"encoder.{i}" for i in range(levels)] + ["bottleneck"]

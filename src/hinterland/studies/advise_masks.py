@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hinterland.evaluation.bootstrap import percentile_interval
+from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.labels import Coarsening
 from hinterland.studies.mask_samples import INSIDE, NEGATIVE, OUTSIDE, PixelSamples, sample_pixels
 from hinterland.theory.density_ratio import cross_fitted_ratio

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.data.stamps import write_text
-from hinterland.studies.grid import write_table
+from hinterland.data.io.files import write_text
+from hinterland.studies.runner import write_table
 from hinterland.types import Case, HinterlandError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 
 def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
     """The labelled cases that every run was evaluated on, as the first one reads them."""
-    from hinterland.training.finish import evaluated_cases
+    from hinterland.training.outcome import evaluated_cases
 
     tested = [evaluated_cases(run, run.dataset)[0] for run in runs]
     shared = set.intersection(*({c.name for c in cases} for cases in tested))
@@ -149,16 +149,16 @@ def _voxels(
     run: Run, cases: Sequence[Case], rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """Features (voxels, channels), the cell and the case of each."""
-    from hinterland.studies.features import Looking, tiles_of
+    from hinterland.studies.features import FeatureProbe, tiles_of
 
-    looking, of, spec = Looking.at(run), run.method.cells, run.record.spec
-    inside = spec.table.member(of).astype(bool) & spec.table.decided(of).astype(bool)
+    looking, of, spec = FeatureProbe.at(run), run.method.cells, run.record.spec
+    inside = spec.label_sets.member(of).astype(bool) & spec.label_sets.decided(of).astype(bool)
     foreground = inside[:, list(of.foreground)].any(axis=1)
     quota = max(1, -(-PER_CLASS // len(cases)))
     vectors, cells, names = [], [], []
     for case in cases:
         image, rows = max(tiles_of(run, case), key=lambda tile: int(foreground[tile[1]].sum()))
-        features = looking.taps(image)["decoder.0"][0].numpy()
+        features = looking.feature_maps(image)["decoder.0"][0].numpy()
         for index, cell in enumerate(of.names):
             places = np.argwhere(inside[rows, index])
             for place in rng.permutation(places)[:quota]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.studies.grid import save_figure
+from hinterland.studies.runner import save_figure
 from hinterland.types import Case
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hinterland.data.geometry import Geometry
+    from hinterland.data.preprocessing.geometry import Geometry
     from hinterland.training.run import Run
 
 PANELS = ("image, reference", "prediction", "confidence", "entropy", "disagreement")
@@ -97,12 +97,12 @@ def draw_maps(
 
 def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Of each case, the panels of one slice, (y, x) arrays."""
-    from hinterland.data.rows import foreground_values
-    from hinterland.data.volume import read_label
-    from hinterland.studies.annotate import disagreement, opinions, uncertainty
+    from hinterland.data.io.volume import read_label
+    from hinterland.data.sampling.label_sets import foreground_values
+    from hinterland.inference.uncertainty import disagreement, ensemble_predictions, uncertainty
 
     cells, found = run.method.cells, []
-    for case, volume, geometry, estimates in opinions(run, cases):
+    for case, volume, geometry, estimates in ensemble_predictions(run, cases):
         assert case.label is not None
         label = read_label(case.label).array[0]
         spec = run.record.spec

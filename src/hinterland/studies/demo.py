@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hinterland.data.stamps import write_text
+from hinterland.data.io.files import write_text
 from hinterland.types import HinterlandError
 
 if TYPE_CHECKING:
-    from hinterland.data.phantoms import Kind
-    from hinterland.evaluation.compare import Comparison
-    from hinterland.evaluation.report_results import Result
+    from hinterland.phantoms.dataset import Kind
+    from hinterland.report.compare import Comparison
+    from hinterland.report.results import Result
     from hinterland.training.run import Run
     from hinterland.types import Dataset, Plan
 
@@ -141,10 +141,10 @@ def _phantoms(
     folder: Path, seed: int, kind: Kind, options: dict[str, Any], say: Callable[[str], None]
 ) -> tuple[Dataset, Plan]:
     """The data set, made unless it is there, and its plan."""
-    from hinterland.data.fingerprint import fingerprint
-    from hinterland.data.phantoms import make_phantoms
-    from hinterland.data.planning import make_plan
-    from hinterland.data.read import read_dataset
+    from hinterland.data.dataset.read import read_dataset
+    from hinterland.data.planning.fingerprint import fingerprint
+    from hinterland.data.planning.plan import make_plan
+    from hinterland.phantoms.dataset import make_phantoms
 
     if not folder.is_dir():
         say("making phantoms")
@@ -164,7 +164,7 @@ def _train(
 ) -> None:
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
-    from hinterland.training.train import resume, train
+    from hinterland.training.run_training import resume, train
 
     if (run / "config.yaml").is_file():
         resume(run, report=report, stage=stage)
@@ -188,7 +188,7 @@ def _conclude(
     out: Path, arms: Sequence[str], asked: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
     """Compare the arms; write and return the summary."""
-    from hinterland.evaluation.compare import compare
+    from hinterland.report.compare import compare
     from hinterland.training.run import Run
 
     runs = [Run(out / "runs" / arm) for arm in arms]

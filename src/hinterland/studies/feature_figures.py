@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hinterland.studies.features import Looking, tiles_of
-from hinterland.studies.grid import save_figure
+from hinterland.studies.features import FeatureProbe, tiles_of
+from hinterland.studies.runner import save_figure
 from hinterland.types import Case
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, 
     """
     import torch
 
-    taps = Looking.at(run).taps(image)
+    taps = FeatureProbe.at(run).feature_maps(image)
     result = {}
     for layer in layers:
         flat = taps[layer].abs().mean(dim=1, keepdim=True)
@@ -71,7 +71,7 @@ def draw_activations(
     width = 2 + len(layers) * len(runs)
     figure = Figure(figsize=(1.7 * width, 1.8 * len(cases)), layout="constrained")
     grid = figure.subplots(len(cases), width, squeeze=False)
-    looking = Looking.at(run)
+    looking = FeatureProbe.at(run)
     inside = looking.member.any(dim=1).numpy() & looking.decided.any(dim=1).numpy()
     for number, (row, case) in enumerate(zip(grid, cases, strict=True)):
         image, known = max(tiles_of(run, case), key=lambda tile: int(inside[tile[1]].sum()))

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.data.stamps import write_text
+from hinterland.data.io.files import write_text
 from hinterland.inference.window import tile_starts
-from hinterland.studies.grid import target_scores, write_table
+from hinterland.studies.runner import target_scores, write_table
 from hinterland.types import Case, HinterlandError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SHOWN = ("bottleneck", "decoder.0")
 
 
 @dataclass(frozen=True)
-class Looking:
+class FeatureProbe:
     """A trained network with feature taps, and how the target lies in its annotations."""
 
     network: SplitNetwork
@@ -44,7 +44,7 @@ class Looking:
     device: torch.device | str
 
     @classmethod
-    def at(cls, run: Run) -> Looking:
+    def at(cls, run: Run) -> FeatureProbe:
         """The deployed network of a run. HinterlandError if it has no taps."""
         import torch
 
@@ -57,17 +57,20 @@ class Looking:
         groups = list(spec.target.foreground)
         member, decided = (
             torch.tensor(known[:, groups])
-            for known in (spec.table.member(spec.target), spec.table.decided(spec.target))
+            for known in (
+                spec.label_sets.member(spec.target),
+                spec.label_sets.decided(spec.target),
+            )
         )
         return cls(network, member, decided, device)
 
-    def taps(self, image: np.ndarray) -> dict[str, Tensor]:
+    def feature_maps(self, image: np.ndarray) -> dict[str, Tensor]:
         """Feature maps of one tile (C, *tile), each (1, channels, *space), on the CPU."""
         import torch
 
         with torch.inference_mode():
             features = self.network.encode(torch.from_numpy(image)[None].to(self.device))
-            taps = self.network.taps(features, self.network.decode(features))
+            taps = self.network.feature_maps(features, self.network.decode(features))
         return {name: value.float().cpu() for name, value in taps.items()}
 
     def discrepancies(self, image: np.ndarray, rows: np.ndarray) -> dict[str, float]:
@@ -79,7 +82,7 @@ class Looking:
         index = torch.from_numpy(rows.astype(np.int64))[None]
         member, decided = (t[index].movedim(-1, 1) for t in (self.member, self.decided))
         found = {}
-        for name, features in self.taps(image).items():
+        for name, features in self.feature_maps(image).items():
             pooled = pool_membership(member, decided, tuple(features.shape[2:]))
             layer = sides(features, *pooled, normalise=True)
             if bool((layer.has_foreground & layer.has_background).any()):
@@ -92,15 +95,15 @@ def tiles_of(run: Run, case: Case) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
     Images smaller than a tile are padded, with rows of "any leaf".
     """
-    from hinterland.data.preprocessing import preprocess
-    from hinterland.data.rows import RowLookup
-    from hinterland.data.volume import read_label, read_volume
+    from hinterland.data.io.volume import read_label, read_volume
+    from hinterland.data.preprocessing.preprocess import preprocess
+    from hinterland.data.sampling.label_sets import LabelSetLookup
 
     assert case.label is not None
     plan, spec = run.record.plan, run.record.spec
     image, label, _ = preprocess(read_volume(case.images), plan, read_label(case.label).array[0])
     assert label is not None
-    rows = RowLookup(spec.table, spec.scheme(case.scheme))(label, case.name)
+    rows = LabelSetLookup(spec.label_sets, spec.scheme(case.scheme))(label, case.name)
     tile = plan.patch_size
     flat = len(tile) == 2
     planes = [(image[:, z], rows[z]) for z in range(len(rows))] if flat else [(image, rows)]
@@ -120,7 +123,7 @@ def case_discrepancies(
     """Columns case, layer, fd: L_fd of each case and layer, the mean over its tiles."""
     import pandas as pd
 
-    looking = Looking.at(run)
+    looking = FeatureProbe.at(run)
     rows = []
     for done, case in enumerate(cases, start=1):
         found: dict[str, list[float]] = {}
@@ -135,15 +138,15 @@ def case_discrepancies(
 
 def layer_weights(run: Run) -> dict[str, float]:
     """The learned w_l of L_fd in the reported checkpoint; {} for a run without that loss."""
-    from hinterland.methods.discrepancy import FeatureDiscrepancy
-    from hinterland.methods.regularisers import build_regularisers
+    from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy
+    from hinterland.methods.regularisers.registry import build_regularisers
     from hinterland.training.checkpoint import load_checkpoint
-    from hinterland.training.fit import setting_of
+    from hinterland.training.trainer import build_context
 
     asked = run.record.train.regularisers
     if "discrepancy" not in asked:
         return {}
-    built = build_regularisers(asked, setting_of(run.record), run.method)
+    built = build_regularisers(asked, build_context(run.record), run.method)
     content = load_checkpoint(run.path / "checkpoints" / f"{run.reported}.ckpt")
     built.load_state_dict(content["regularisers"])
     loss = built["discrepancy"]
@@ -195,7 +198,7 @@ def analyse_features(
     Raises HinterlandError: no labelled test cases, a network without taps, `out` is not empty.
     """
     from hinterland.studies.feature_figures import draw_activations, draw_scatter
-    from hinterland.training.finish import evaluated_cases
+    from hinterland.training.outcome import evaluated_cases
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hinterland.data.rows import RowLookup
-from hinterland.data.volume import read_label, read_volume
+from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.labels import Coarsening
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -116,9 +116,9 @@ def _refuse_one_label(dataset: Dataset, positives: int, negatives: int) -> None:
 def _target(case: Case, dataset: Dataset, at: Coarsening) -> NDArray[np.bool_]:
     """(z, y, x): where the annotation lies inside a foreground group."""
     assert case.label is not None
-    table = dataset.labels.table
+    table = dataset.labels.label_sets
     label = read_label(case.label).array[0]
-    rows = RowLookup(table, dataset.labels.schemes[case.scheme])(label, case.name)
+    rows = LabelSetLookup(table, dataset.labels.schemes[case.scheme])(label, case.name)
     inside = np.asarray(table.member(at)[:, list(at.foreground)].any(axis=1), dtype=bool)
     return inside[rows]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.data.derived import Change, Member, write_derived
-from hinterland.data.splits import fixed
-from hinterland.data.stamps import write_text
-from hinterland.studies.grid import (
+from hinterland.data.dataset.splits import fixed
+from hinterland.data.derived.dataset import Change, Member, write_derived
+from hinterland.data.io.files import write_text
+from hinterland.studies.runner import (
     Job,
     Report,
     claim,
@@ -179,7 +179,7 @@ def noise_jobs(
 def evaluate_on(run: Run, dataset: Dataset, name: str) -> Path:
     """The metrics of a run on the test cases of another copy of its data; made unless there."""
     from hinterland.evaluation.table import write_table as write_metrics
-    from hinterland.training.finish import evaluate_run_predictions
+    from hinterland.training.outcome import evaluate_run_predictions
 
     file = run.path / f"metrics-{name}.csv"
     if not file.is_file():

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hinterland import __version__
+from hinterland._version import __version__
 from hinterland.training.config import TrainConfig
 
 

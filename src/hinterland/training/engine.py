@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.methods import Losses, Method, Phase, Regulariser
-from hinterland.methods.bag import BagTerm
-from hinterland.methods.base import Recipe
+from hinterland.methods.base import TrainableMethod
+from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
-from hinterland.training.optimise import learning_rate, make_optimiser, resolve_recipes
+from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipes
 from hinterland.types import Batch, HinterlandError, Progress
 
 LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator
@@ -38,7 +38,7 @@ class Engine(L.LightningModule):
 
     def __init__(
         self,
-        method: Recipe,
+        method: TrainableMethod,
         networks: nn.ModuleDict,
         regularisers: nn.ModuleDict,
         phase: Phase,
@@ -53,7 +53,7 @@ class Engine(L.LightningModule):
         write: Callable[[int, dict[str, float]], None],
         at_interval: Callable[[Engine], None],
         tick: Callable[[], None],
-        bag: BagTerm | None = None,
+        bag: ImageLabelLoss | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

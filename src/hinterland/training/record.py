@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from hinterland.data.pooling import topology
-from hinterland.data.stamps import write_text
+from hinterland.data.derived.label_noise import with_noisy_supports
+from hinterland.data.io.files import write_text
+from hinterland.data.planning.topology import topology
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods import Method, make_method
 from hinterland.training.config import TrainConfig, make_config
@@ -61,7 +62,6 @@ class RunRecord:
         """The data set as this run is given it: with noisy supports where it asked for them."""
         if self.noise is None:
             return dataset
-        from hinterland.data.label_noise import with_noisy_supports
 
         return with_noisy_supports(dataset, self.split["train"], self.noise, self.train.seed)
 

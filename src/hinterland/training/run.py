@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import torch
 
-from hinterland.data.read import read_dataset
+from hinterland.data.dataset.read import read_dataset
 from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.device import arrange, resolve_accelerator, resolve_precision, window_batch
-from hinterland.training.fit import setting_of
 from hinterland.training.record import RunRecord
+from hinterland.training.trainer import build_context
 from hinterland.types import Case, Dataset, HinterlandError
 
 Which = Literal["best", "last"]
@@ -71,7 +71,7 @@ class Run:
     def networks(self, which: Which | None = None) -> torch.nn.ModuleDict:
         """The trained networks, in evaluation mode, on the CPU."""
         content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
-        networks = self.method.build(setting_of(self.record))
+        networks = self.method.build(build_context(self.record))
         networks.load_state_dict(content["networks"])
         return networks.eval().requires_grad_(False)
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hinterland.data.image_schemes import with_absent
-from hinterland.data.splits import fold as make_fold
-from hinterland.data.supervision import fine_subset, labelled_by, labelled_subset, select
+from hinterland.data.dataset.splits import fold as make_fold
+from hinterland.data.dataset.subsets import (
+    fine_subset,
+    labelled_by,
+    labelled_subset,
+    select,
+    with_absent,
+)
 from hinterland.labels import Scheme
 from hinterland.types import Case, Dataset, HinterlandError
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from hinterland.data.prepared import Prepared
-from hinterland.data.rows import RowLookup
-from hinterland.evaluation.metrics import dice
+from hinterland.data.preprocessing.cache import Prepared
+from hinterland.data.sampling.label_sets import LabelSetLookup
+from hinterland.evaluation.metrics.metrics import dice
 from hinterland.inference.volumes import Predictor
-from hinterland.labels import Coarsening, LabelSpec, LeafSetTable
+from hinterland.labels import Coarsening, LabelSetTable, LabelSpec
 from hinterland.types import Case
 
 
@@ -19,10 +19,10 @@ def validate(
     cases: Iterable[Case],
     prepared: Prepared,
     spec: LabelSpec,
-    table: LeafSetTable,
+    table: LabelSetTable,
     at: Coarsening,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Two tables: case -> group of `at` -> Dice on the preprocessed grid; case -> `sureness`.
+    """Two tables: case -> group of `at` -> Dice on the preprocessed grid; case -> `confidence`.
 
     Voxels whose annotation does not decide a group are left out of its Dice; a group that no voxel
     decides is missing from the result. Both masks empty counts 1, one empty 0, as in the report's
@@ -38,7 +38,7 @@ def validate(
     for case in cases:
         stored = prepared[case.name]
         assert stored.label is not None
-        rows = RowLookup(table, spec.scheme(case.scheme))(np.asarray(stored.label), case.name)
+        rows = LabelSetLookup(table, spec.scheme(case.scheme))(np.asarray(stored.label), case.name)
         # Decoded as the run's test predictions are: the most probable cell, then its group.
         cells = predictor.log_probabilities(np.asarray(stored.image), predictor.cells)
         predicted = group_of[cells.argmax(axis=0)]
@@ -51,11 +51,11 @@ def validate(
                 region |= truth
                 scores[case.name][at.names[group]] = dice((predicted == group) & known, truth)
         if region.any():
-            sure[case.name] = sureness(cells[:, region])
+            sure[case.name] = confidence(cells[:, region])
     return scores, sure
 
 
-def sureness(log_probabilities: np.ndarray) -> dict[str, float]:
+def confidence(log_probabilities: np.ndarray) -> dict[str, float]:
     """Of log-probabilities (cells, voxels), the means over voxels of the largest probability
     ("confidence"), and of the entropy over log(cells), from 0 to 1 ("entropy")."""
     p = np.exp(log_probabilities)

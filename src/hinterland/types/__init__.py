@@ -1,8 +1,8 @@
 """The value types every room speaks: Case, Plan, Batch, View. Immutable, hardly any behaviour."""
 
+from hinterland.errors import HinterlandError
 from hinterland.types.batch import Batch, Progress, View
 from hinterland.types.case import Case, Dataset
-from hinterland.types.errors import HinterlandError
 from hinterland.types.plan import NetworkPlan, Normalisation, Plan
 
 __all__ = [

@@ -16,7 +16,7 @@ class Batch:
     """One training batch of B items.
 
     image        (B, C, *spatial) float
-    annotation   (B, *spatial) integer rows of the data set's `LeafSetTable`
+    annotation   (B, *spatial) integer rows of the data set's `LabelSetTable`
     labelled     (B,) bool: does any voxel of the item carry an annotation
     image_labels (B, nodes) int8: 1 present, 0 absent, -1 unknown, one column per tree node
     covers       (B,) bool: does the patch show the whole image (bag terms are only valid there)
@@ -84,11 +84,11 @@ class View:
     """One image as the network saw it, for regularisers to read.
 
     `annotation` are rows of the table, `soft` a soft target over the network's cells; either may
-    be missing. `logits` are (B, cells, *spatial) at full resolution. `features` maps tap names
+    be missing. `logits` are (B, cells, *spatial) at full resolution. `features` maps layer names
     ("encoder.0", "bottleneck", "decoder.0", ...) to feature maps. `valid` (B, *spatial) bool says
-    where the annotation may be believed; None means everywhere. `again` gives the features of
-    another image of the same shape from the same network; None where the method offers no second
-    look.
+    where the annotation may be believed; None means everywhere. `forward_features` gives the
+    features of another image of the same shape from the same network; None where the method
+    offers no second look.
     """
 
     image: Tensor
@@ -98,4 +98,4 @@ class View:
     features: Mapping[str, Tensor] = field(default_factory=dict)
     valid: Tensor | None = None
     domain: tuple[str, ...] = ()
-    again: Callable[[Tensor], Mapping[str, Tensor]] | None = None
+    forward_features: Callable[[Tensor], Mapping[str, Tensor]] | None = None

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from hinterland.types.errors import HinterlandError
+from hinterland.errors import HinterlandError
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.data.derived import pool, write_derived
-from hinterland.data.splits import k_fold
-from hinterland.data.stamps import write_text
+from hinterland.data.dataset.splits import k_fold
+from hinterland.data.derived.dataset import pool, write_derived
+from hinterland.data.io.files import write_text
 from hinterland.studies.addition.grey_levels import Histograms, divergences, grey_levels
-from hinterland.studies.grid import Job, Report, claim, plan_of, target_scores, train_all
-from hinterland.studies.grid import write_table as save_table
+from hinterland.studies.runner import Job, Report, claim, plan_of, target_scores, train_all
+from hinterland.studies.runner import write_table as save_table
 from hinterland.types import Case, Dataset, HinterlandError
 
 if TYPE_CHECKING:

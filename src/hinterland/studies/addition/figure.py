@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hinterland.studies.addition.grey_levels import REGIONS
-from hinterland.studies.grid import save_figure
+from hinterland.studies.runner import save_figure
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from hinterland.data.volume import read_label, read_volume
+from hinterland.data.io.volume import read_label, read_volume
 from hinterland.labels import LabelSpec
 from hinterland.theory.divergences import histogram_js, histogram_kl
 from hinterland.types import Case
@@ -43,7 +43,7 @@ def grey_levels(
         inside = outside = np.zeros(values.shape, bool)
         if case.label is not None and case.labelled:
             label = read_label(case.label).array[0]
-            meaning = spec.scheme(case.scheme).meaning
+            meaning = spec.scheme(case.scheme).label_values
             inside = np.isin(label, [v for v, s in meaning.items() if s <= foreground])
             outside = np.isin(label, [v for v, s in meaning.items() if not s & foreground])
         for region, where in (

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hinterland.data.derived import Member, pool, write_derived
-from hinterland.data.splits import fixed
-from hinterland.data.stamps import write_text
+from hinterland.data.dataset.splits import fixed
+from hinterland.data.derived.dataset import Member, pool, write_derived
+from hinterland.data.io.files import write_text
 from hinterland.studies.addition.grey_levels import divergences, grey_levels
-from hinterland.studies.grid import (
+from hinterland.studies.runner import (
     Job,
     Report,
     claim,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hinterland.data.stamps import write_text
+from hinterland.data.io.files import write_text
 from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.types import Case, Dataset, HinterlandError, Plan
@@ -140,13 +140,13 @@ def _probe(
     report: Callable[[int, int, str], None] | None,
 ) -> Run:  # fmt: skip
     """The probe at `path`, trained (or finished) if need be; it tells all candidates apart."""
-    from hinterland.data.fingerprint import fingerprint
-    from hinterland.data.planning import make_plan
-    from hinterland.data.prepared import cache_root
+    from hinterland.data.planning.fingerprint import fingerprint
+    from hinterland.data.planning.plan import make_plan
+    from hinterland.data.preprocessing.cache import cache_root
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
     from hinterland.training.run import Run
-    from hinterland.training.train import resume, train
+    from hinterland.training.run_training import resume, train
 
     on = ["/".join(["target", *supports])]
     if (path / "config.yaml").is_file():
@@ -180,22 +180,24 @@ class _Marks:
     """Support numbers and target masks of prepared cases."""
 
     def __init__(self, probe: Run, dataset: Dataset, supports: Sequence[str]) -> None:
-        from hinterland.data.prepared import prepare
+        from hinterland.data.preprocessing.cache import prepare
 
         self.supports = list(supports)
         self.spec, plan = probe.record.spec, probe.record.plan
         names = [*probe.record.split["train"], *probe.record.split["val"]]
         self.prepared = prepare(dataset, plan, cases=[dataset[n] for n in names])
         self.at = probe.method.cells
-        self.table = self.spec.table
+        self.label_sets = self.spec.label_sets
         self.places = [self.at.names.index(s) for s in supports]
 
     def _rows(self, case: Case) -> np.ndarray:
-        from hinterland.data.rows import RowLookup
+        from hinterland.data.sampling.label_sets import LabelSetLookup
 
         label = self.prepared[case.name].label
         assert label is not None
-        return RowLookup(self.table, self.spec.scheme(case.scheme))(np.asarray(label), case.name)
+        return LabelSetLookup(self.label_sets, self.spec.scheme(case.scheme))(
+            np.asarray(label), case.name
+        )
 
     def map(self, case: Case) -> np.ndarray:
         """The number of the support at each voxel, else -1."""
@@ -203,13 +205,13 @@ class _Marks:
 
     def _number(self) -> np.ndarray:
         """For each row of the table the number of the support that it lies in, else -1."""
-        member = self.table.member(self.at)[:, self.places]
+        member = self.label_sets.member(self.at)[:, self.places]
         return np.where(np.any(member, axis=1), member.argmax(axis=1), -1)
 
     def target(self, case: Case) -> np.ndarray:
         """Whether a voxel is known to be in a target class."""
         target = self.spec.target
-        inside = self.table.member(target)[:, list(target.foreground)]
+        inside = self.label_sets.member(target)[:, list(target.foreground)]
         return np.asarray(np.any(inside, axis=1))[self._rows(case)]
 
     def of_labels(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -219,9 +221,9 @@ class _Marks:
 
     def of_predictions(self, case: Case, run: Run) -> np.ndarray:
         """`false_positives` of a run, whose preprocessing may be its own."""
-        from hinterland.data.preprocessing import preprocess
-        from hinterland.data.rows import RowLookup
-        from hinterland.data.volume import read_label, read_volume
+        from hinterland.data.io.volume import read_label, read_volume
+        from hinterland.data.preprocessing.preprocess import preprocess
+        from hinterland.data.sampling.label_sets import LabelSetLookup
 
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
@@ -230,12 +232,12 @@ class _Marks:
         group = asked.over(cells).argmax(0)[predictor.labels(image, geometry, cells)]
         assert case.label is not None
         label = read_label(case.label).array[0]
-        rows = RowLookup(self.table, self.spec.scheme(case.scheme))(
+        rows = LabelSetLookup(self.label_sets, self.spec.scheme(case.scheme))(
             label.astype(np.int16), case.name
         )
         number = self._number()[rows]
         target = self.spec.target
-        possible = self.table.allowed(target)[:, list(target.foreground)]
+        possible = self.label_sets.allowed(target)[:, list(target.foreground)]
         false = np.isin(group, list(asked.foreground)) & ~np.asarray(np.any(possible, axis=1))[rows]
         return false_positives(number, false, len(self.supports))
 
@@ -249,7 +251,7 @@ def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
     from hinterland.training.validate import validate
 
     scores, _ = validate(
-        probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.table, marks.at
+        probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.label_sets, marks.at
     )
     rows = [[scores[c.name].get(s, np.nan) for s in marks.supports] for c in held]
     return np.array(rows, dtype=float).reshape(len(held), len(marks.supports))

@@ -60,7 +60,7 @@ def checked(spec: LabelSpec, supports: Sequence[str]) -> list[str]:
     """The supports asked for, or all candidates. HinterlandError for one that is not background."""
     background = spec.target.groups[spec.target.background]
     for name in supports:
-        if not spec.tree.below(name) <= background:
+        if not spec.tree.leaves_under(name) <= background:
             raise HinterlandError(
                 f"{name!r} is no support structure: it lies in the target ({spec.target}). The "
                 f"candidates are {', '.join(candidates(spec))}."

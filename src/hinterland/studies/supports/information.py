@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hinterland.data.cropping import cut, foreground_voxel, patch_corner
-from hinterland.data.rows import foreground_values
+from hinterland.data.sampling.cropping import cut, foreground_voxel, patch_corner
+from hinterland.data.sampling.label_sets import foreground_values
 from hinterland.labels import Coarsening
 from hinterland.theory.fisher_network import (
     Information,
@@ -19,7 +19,7 @@ from hinterland.theory.fisher_network import (
 )
 
 if TYPE_CHECKING:
-    from hinterland.data.prepared import Prepared
+    from hinterland.data.preprocessing.cache import Prepared
     from hinterland.training.run import Run
     from hinterland.types import Case
 

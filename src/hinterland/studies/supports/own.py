@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hinterland.auxiliary.nnunet_model import NnUNetModel, is_nnunet_model
-from hinterland.auxiliary.source import Licence, Source, Support, of_integers
-from hinterland.auxiliary.structures import Structure
-from hinterland.data.stamps import file_stamp
+from hinterland.data.io.files import file_stamp
+from hinterland.supports.nnunet_model import NnUNetModel, is_nnunet_model
+from hinterland.supports.source import Licence, Source, Support, of_integers
+from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ class OwnModel:
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
         """The most probable cell of each voxel."""
-        from hinterland.data.preprocessing import preprocess
-        from hinterland.data.volume import read_volume
+        from hinterland.data.io.volume import read_volume
+        from hinterland.data.preprocessing.preprocess import preprocess
 
         try:
             volume = read_volume(case.images)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hinterland.data.stamps import write_text
+from hinterland.data.io.files import write_text
 from hinterland.studies.supports.arms import (
     BINARY,
     NAMES,
@@ -111,9 +111,9 @@ class _Plans:
         self._made: dict[int | None, Plan] = {}
 
     def __call__(self, dims: int | None) -> Plan:
-        from hinterland.data.fingerprint import fingerprint
-        from hinterland.data.planning import make_plan
-        from hinterland.data.prepared import cache_root
+        from hinterland.data.planning.fingerprint import fingerprint
+        from hinterland.data.planning.plan import make_plan
+        from hinterland.data.preprocessing.cache import cache_root
 
         dims = dims or self.study.dims
         if dims not in self._made:
@@ -140,7 +140,7 @@ def _train(
     from hinterland.methods import make_method
     from hinterland.training.config import make_config
     from hinterland.training.run import Run
-    from hinterland.training.train import resume, train
+    from hinterland.training.run_training import resume, train
 
     path = out / "runs" / folder_of(arm, seed)
     if Run(path).finished:
@@ -166,7 +166,7 @@ def _train(
 
 def _tuned(config: Any) -> Any:
     """A tenth of the learning rate that the study gives the other arms, where it gives one."""
-    from hinterland.training.initial import FINE_TUNING
+    from hinterland.training.fine_tuning import FINE_TUNING
 
     if config.optimiser.lr is None:
         return config  # `train` takes a tenth of the recipe's
@@ -213,8 +213,8 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
 def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dict[str, Any]:
     import pandas as pd
 
-    from hinterland.evaluation.bootstrap import bootstrap_means, by_group
-    from hinterland.evaluation.paired_tests import wilcoxon
+    from hinterland.evaluation.statistics.bootstrap import bootstrap_means, by_group
+    from hinterland.evaluation.statistics.paired_tests import wilcoxon
 
     per_seed = [b["dice"] - a["dice"] for a, b in zip(one, two, strict=True)]
     means = pd.concat(per_seed).dropna().groupby(["group", "case"]).mean()

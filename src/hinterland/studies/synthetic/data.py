@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hinterland.data.synthetic import SyntheticImage, SyntheticParameters, SyntheticStream
-from hinterland.data.synthetic_grid import GridParameters, GridStream
 from hinterland.labels import LabelSpec
 from hinterland.losses import PartitionLoss
+from hinterland.studies.synthetic.grid import GridParameters, GridStream
+from hinterland.studies.synthetic.images import SyntheticImage, SyntheticParameters, SyntheticStream
 from hinterland.training.config import make_config
 from hinterland.training.device import data_workers
 
@@ -42,7 +42,7 @@ class _Table:
                 },
             }
         )
-        table, schemes = self.spec.table, self.spec.schemes
+        table, schemes = self.spec.label_sets, self.spec.schemes
         self._rows = {
             name: np.array([table.rows(scheme)[v] for v, _ in scheme.values], dtype=np.int16)
             for name, scheme in schemes.items()
@@ -58,7 +58,7 @@ class _Table:
     def loss(self) -> PartitionLoss:
         """The loss at the leaves, of a network with one channel each."""
         leaves = self.spec.tree.leaves
-        return PartitionLoss(leaves, leaves, self.spec.table)
+        return PartitionLoss(leaves, leaves, self.spec.label_sets)
 
 
 TABLE = _Table()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hinterland.evaluation.image_level import (
+from hinterland.classification.metrics import (
     ImageScores,
     YoudenThreshold,
     auroc,

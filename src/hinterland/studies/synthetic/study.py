@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from hinterland.data.stamps import write_text
+from hinterland.data.io.files import write_text
 from hinterland.studies.synthetic.sweeps import SIZES, SWEEPS, Sweep, sweep_of
 from hinterland.studies.synthetic.trial import Trial, run_trial
 from hinterland.types import HinterlandError

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hinterland.data.synthetic import SyntheticParameters
-from hinterland.data.synthetic_grid import GridParameters
+from hinterland.studies.synthetic.grid import GridParameters
+from hinterland.studies.synthetic.images import SyntheticParameters
 from hinterland.studies.synthetic.trial import Arm, Budget, Parameters, Trial
 from hinterland.types import HinterlandError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hinterland.data.synthetic import SyntheticParameters
-from hinterland.data.synthetic_exact import pixel_joint
+from hinterland.studies.synthetic.exact import pixel_joint
+from hinterland.studies.synthetic.images import SyntheticParameters
 from hinterland.studies.synthetic.sweeps import Sweep
 from hinterland.theory.masks import MaskTerms, mask_terms, with_noise
 

@@ -24,12 +24,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.data.synthetic import SyntheticParameters
-from hinterland.data.synthetic_grid import GridParameters
-from hinterland.data.synthetic_stamps import palette
-from hinterland.networks.trunk import FullyConvolutional, PooledClassifier, Trunk
 from hinterland.studies.synthetic.data import TABLE, batches, loader, stream_of
+from hinterland.studies.synthetic.grid import GridParameters
+from hinterland.studies.synthetic.images import SyntheticParameters
 from hinterland.studies.synthetic.scores import Scores, metrics_of, rule_scores
+from hinterland.studies.synthetic.shapes import palette
+from hinterland.studies.synthetic.trunk import FullyConvolutional, PooledClassifier, Trunk
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.device import resolve_accelerator, resolve_precision
 from hinterland.types import HinterlandError

@@ -1,0 +1,182 @@
+"""A cell of a benchmark: one training run, or one measurement, with everything that defines it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+KEPT = ("case", "class", "coarsening", "group", "dice", "jaccard", "hd95", "assd", "nsd",
+        "reference_voxels", "prediction_voxels")  # fmt: skip
+
+
+def data_root() -> Path:
+    """HINTERLAND_DATA, or ../shared/data beside the checkout."""
+    return Path(os.environ.get("HINTERLAND_DATA") or ROOT.parent / "shared" / "data")
+
+
+def work_root() -> Path:
+    """Where run directories go: HINTERLAND_BENCH_RUNS, or `runs/benchmarks` in the checkout."""
+    return Path(os.environ.get("HINTERLAND_BENCH_RUNS") or ROOT / "runs" / "benchmarks")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What every cell has. `arm` names the row of the table, `group` the table it belongs to."""
+
+    arm: str
+    seed: int = 0
+    group: str = ""
+    fold: str = "fixed"
+
+    @property
+    def name(self) -> str:
+        """A file name that no other cell of the benchmark has."""
+        text = f"{self.group}--{self.arm}--fold{self.fold}--seed{self.seed}"
+        return "".join(c if c.isalnum() or c in "-._" else "_" for c in text)
+
+    @property
+    def key(self) -> str:
+        """Changes with anything that defines the cell; a result with another key is stale."""
+        text = json.dumps(
+            {"kind": type(self).__name__, **asdict(self)}, sort_keys=True, default=str
+        )
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        """Do the work; what is returned goes into the result file. `folder` is the cell's own."""
+        raise TypeError(f"{type(self).__name__} does not say how it runs")
+
+
+@dataclass(frozen=True)
+class TrainCell(Cell):
+    """One training run on one data set, evaluated as `hinterland train` does.
+
+    dataset: a folder name under the data root, or `phantom` / `null-phantom` (made with the seed).
+    labels: a file of examples/labels, or None for the data set's own. settings: of TrainConfig,
+    nested. dims, memory: of the plan.
+    """
+
+    dataset: str = "phantom"
+    labels: str | None = None
+    method: str = "supervised"
+    on: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    labelled: str | None = None
+    fine: str | None = None
+    dims: int | None = None
+    memory: float = 8.0
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        from hinterland.methods import make_method
+        from hinterland.training.config import make_config
+        from hinterland.training.run import Run
+        from hinterland.training.run_training import resume, train
+
+        data = self.read()
+        out = folder / "run"
+        if (out / "summary.json").is_file():  # finished, but its result was not written
+            run = Run(out)
+        elif (out / "config.yaml").is_file():  # killed half-way: go on
+            run = resume(out)
+        else:
+            plan = self.plan(data)
+            method = make_method(self.method, data.labels, self.on, self.options)
+            config = make_config({**self.settings, "seed": self.seed})
+            fold = int(self.fold) if self.fold.isdigit() else self.fold
+            run = train(
+                data, plan, method, out=out, fold=fold, config=config, labelled=self.labelled,
+                fine=self.fine, overwrite=True,
+            )  # fmt: skip
+        return collect(run)
+
+    def plan(self, data: Any) -> Any:
+        """The plan of the data set."""
+        from hinterland.data.planning.fingerprint import fingerprint
+        from hinterland.data.planning.plan import make_plan
+        from hinterland.data.preprocessing.cache import cache_root
+
+        found = fingerprint(data, cache=cache_root(), workers=1)
+        return make_plan(found, self.dims, memory_gb=self.memory)
+
+    def read(self) -> Any:
+        """The data set."""
+        from hinterland.data.dataset.read import read_dataset
+
+        if self.dataset.endswith("phantom"):
+            return read_dataset(phantom(self.dataset, self.seed))
+        labels = ROOT / "examples" / "labels" / self.labels if self.labels else None
+        return read_dataset(data_root() / self.dataset, labels)
+
+
+@dataclass(frozen=True)
+class ResampledCell(TrainCell):
+    """A run on images resampled to every `step`-th pixel (1: as they are)."""
+
+    step: float = 1.0
+
+    def plan(self, data: Any) -> Any:
+        plan = super().plan(data)
+        if self.step == 1:
+            return plan
+        z, y, x = plan.median_shape
+        return replace(
+            plan,
+            spacing=(plan.spacing[0], *(s * self.step for s in plan.spacing[1:])),
+            median_shape=(z, round(y / self.step), round(x / self.step)),
+        )
+
+
+def phantom(kind: str, seed: int) -> Path:
+    """The phantom data set of a seed, made once."""
+    from hinterland.phantoms.dataset import make_phantoms
+
+    folder = work_root() / "data" / f"{kind}-{seed}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_phantoms(folder, seed=seed, kind="null" if kind.startswith("null") else "informative")
+    return folder
+
+
+def collect(run: Any) -> dict[str, Any]:
+    """What a finished run contributes: figures, per-case table, both checkpoints, protocol."""
+    import pandas as pd
+
+    record, summary = run.record, run.summary
+    rows: dict[str, Sequence[Any]] = {}
+    for which, suffix in ((run.reported, ""), ("last" if run.reported == "best" else "best", "-")):
+        file = run.path / ("metrics.csv" if not suffix else f"metrics-{which}.csv")
+        if file.is_file():
+            table = pd.read_csv(file)
+            kept = table[[c for c in KEPT if c in table.columns]].round(5)
+            rows[which] = json.loads(kept.to_json(orient="split", index=False))
+    return {
+        "summary": summary,
+        "cases": rows,
+        "reported": run.reported,
+        "selection": record.selection,
+        "split_sizes": {k: len(v) for k, v in record.split.items()},
+        "dataset_fingerprint": record.plan.fingerprint,
+        "plan": {"patch": record.plan.patch_size, "batch": record.plan.batch_size,
+                 "features": record.plan.network.features, "spacing": record.plan.spacing},
+        "seconds_training": summary["seconds_training"],
+        "curve": curve(run.path / "log.csv"),
+    }  # fmt: skip
+
+
+def curve(log: Path) -> list[list[float]]:
+    """(steps done, validation Dice) at each validation."""
+    import pandas as pd
+
+    table = pd.read_csv(log)
+    table = table[table["key"] == "val/dice"]
+    return [
+        [int(s) + 1, round(float(v), 4)] for s, v in zip(table["step"], table["value"], strict=True)
+    ]

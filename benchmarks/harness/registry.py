@@ -1,0 +1,35 @@
+"""Name every benchmark once: what the command line calls it, and the module that defines it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+BENCHMARKS = {
+    "backsplit": "papers.backsplit",
+    "budgets": "papers.backsplit_budgets",
+    "nnunet_figures": "peers.nnunet_figures",
+    "conventions": "peers.conventions",
+    "speed": "peers.speed",
+    "export": "peers.export",
+    "metrics_speed": "peers.metrics_page",
+    "discrepancy": "papers.discrepancy",
+    "cvbm": "papers.cvbm",
+    "subclass": "papers.subclass",
+    "classify": "papers.classification",
+    "synthetic": "papers.synthetic",
+    "supports": "papers.supports",
+}
+"""Name -> module below `benchmarks`, in the order of RESULTS.md."""
+
+
+def load_benchmark(name: str) -> ModuleType:
+    """Import the module of a benchmark.
+
+    Raises
+    ------
+    SystemExit: an unknown name, with those that there are.
+    """
+    if name not in BENCHMARKS:
+        raise SystemExit(f"there is no benchmark {name!r}; expected one of {list(BENCHMARKS)}.")
+    return import_module(f"benchmarks.{BENCHMARKS[name]}")

@@ -1,0 +1,176 @@
+"""Tables of RESULTS.md: arms against metrics, with seeds and paired statistics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.harness.cell import Cell
+from benchmarks.harness.run_cell import result_file
+
+PERCENT = 100.0
+LOWER = ("hd95", "assd")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: which cells, which figures, against which arm, beside which published figure.
+
+    columns: (heading, coarsening, classes, metric); the mean over these classes of the per-case
+    means. Empty classes: all of the coarsening. paper: arm -> text in the last column.
+    shared: arm -> (group, arm) of another table's cells, which this one shows too, first.
+    """
+
+    title: str
+    group: str
+    columns: Sequence[tuple[str, str, Sequence[str], str]]
+    baseline: str | None = None
+    paper: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    shared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def arms(self, cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+        """The cells of every row."""
+        found = {
+            arm: [c for c in cells if (c.group, c.arm) == place]
+            for arm, place in self.shared.items()
+        }
+        for cell in cells:
+            if cell.group == self.group:
+                found.setdefault(cell.arm, []).append(cell)
+        return found
+
+
+def load(benchmark: str, size: str, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """The up-to-date results of the cells, by cell name."""
+    found = {}
+    for cell in cells:
+        file = result_file(benchmark, size, cell.name)
+        if file.is_file():
+            result = json.loads(file.read_text())
+            if result["key"] == cell.key:
+                found[cell.name] = result
+    return found
+
+
+def cases_of(result: Mapping[str, Any], which: str | None = None) -> pd.DataFrame:
+    """The per-case table of a training result; `which`: best, last, or the reported one (also
+    where best and last are the same step)."""
+    content = result["cases"].get(which or "") or result["cases"].get(result["reported"])
+    if content is None:
+        return pd.DataFrame()
+    table = pd.read_json(StringIO(json.dumps(content)), orient="split", dtype={"case": str})
+    if result["config"].get("dataset", "").endswith("phantom"):
+        # each seed has phantoms of its own: equal names are other patients
+        for column in ("case", "group"):
+            table[column] = table[column].astype(str) + f"/{result['seed']}"
+    return table
+
+
+def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table as Markdown. Cells that have not been run say so."""
+    arms = table.arms(cells)
+    head = ["arm", "runs", *[f"{h}" for h, *_ in table.columns], "last checkpoint"]
+    head += ["difference to " + table.baseline + " [95 % CI]; p"] if table.baseline else []
+    head += ["published"] if table.paper else []
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for arm, own in arms.items():
+        done = [results[c.name] for c in own if c.name in results]
+        row = [arm, f"{len(done)}/{len(own)}"]
+        if not done:
+            row += ["not run"] * (len(table.columns) + 1)
+        else:
+            row += [_figure(done, column, None) for column in table.columns]
+            row += [_figure(done, table.columns[0], "last")]
+        if table.baseline:
+            row.append(difference(table, arms, results, arm))
+        if table.paper:
+            row.append(table.paper.get(arm, ""))
+        lines.append("| " + " | ".join(row) + " |")
+    parts = [f"#### {table.title}", ""]
+    return "\n".join([*parts, *lines, "", *([table.note, ""] if table.note else [])])
+
+
+def per_case(
+    results: Sequence[Mapping[str, Any]],
+    column: tuple[str, str, Sequence[str], str],
+    which: str | None = None,
+) -> pd.Series:
+    """Value of a column for each (seed, fold, group, case): the mean over the classes."""
+    _, coarsening, classes, metric = column
+    parts = []
+    for result in results:
+        frame = cases_of(result, which)
+        if frame.empty:
+            continue
+        frame = frame[frame["coarsening"] == coarsening]
+        if classes:
+            frame = frame[frame["class"].isin(list(classes))]
+        values = frame.groupby(["group", "case"], dropna=False)[metric].mean()
+        parts.append(pd.concat({(result["seed"], result["config"]["fold"]): values},
+                               names=["seed", "fold"]))  # fmt: skip
+    return pd.concat(parts) if parts else pd.Series(dtype=float)
+
+
+def _figure(
+    results: Sequence[Mapping[str, Any]],
+    column: tuple[str, str, Sequence[str], str],
+    which: str | None,
+) -> str:
+    values = per_case(results, column, which)
+    if values.empty:
+        return "not run"
+    seeds = values.groupby("seed").mean()
+    mean = seeds.mean()
+    digits = 2 if column[3] in LOWER else 3
+    text = f"{mean:.{digits}f}"
+    return text + (f" ± {seeds.std(ddof=1):.{digits}f}" if len(seeds) > 1 else "")
+
+
+def difference(
+    table: Table,
+    arms: Mapping[str, Sequence[Cell]],
+    results: Mapping[str, Mapping[str, Any]],
+    arm: str,
+) -> str:
+    """Paired by case, cases averaged over the seeds that both arms have; patients resampled."""
+    from hinterland.evaluation.statistics.bootstrap import (
+        bootstrap_means,
+        by_group,
+        percentile_interval,
+    )
+    from hinterland.evaluation.statistics.paired_tests import wilcoxon
+
+    if arm == table.baseline:
+        return ""
+    assert table.baseline is not None
+    one, two = (
+        [results[c.name] for c in arms.get(a, ()) if c.name in results]
+        for a in (table.baseline, arm)
+    )
+    joined = pd.concat(
+        {"a": per_case(one, table.columns[0]), "b": per_case(two, table.columns[0])}, axis=1
+    ).dropna()
+    if joined.empty:
+        return "not run"
+    means = (joined["b"] - joined["a"]).groupby(["group", "case"]).mean()
+    values = means.to_numpy()[:, None]
+    groups = means.index.get_level_values("group").to_numpy().astype(str)
+    low, high = percentile_interval(
+        bootstrap_means(values, groups, seed=0)[:, 0][:, None], len(set(groups)), 0.95
+    )
+    sums, counts = by_group(values, groups)
+    p = wilcoxon((sums / counts)[:, 0])
+    seeds = joined.index.get_level_values("seed").nunique()
+    digits = 2 if table.columns[0][3] in LOWER else 3
+    return (
+        f"{values.mean():+.{digits}f} [{float(np.ravel(low)[0]):+.{digits}f}, "
+        f"{float(np.ravel(high)[0]):+.{digits}f}]; p = {p:.3g} "
+        f"({len(set(groups))} patients, {seeds} seeds)"
+    )

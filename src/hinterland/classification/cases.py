@@ -1,0 +1,117 @@
+"""Which cases a classifier learns from, is tuned on and judged by, and what their labels are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hinterland.classification.task import Task, answers, parse_task, presence_in
+from hinterland.data.dataset.image_labels import read_image_labels
+from hinterland.data.dataset.splits import fold as make_fold
+from hinterland.data.dataset.subsets import select
+from hinterland.data.preprocessing.cache import Prepared
+from hinterland.types import Case, Dataset, HinterlandError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is judged: cases, or patients where the label is the patient's.
+
+    members: unit -> its cases. targets: unit -> class index.
+    """
+
+    members: Mapping[str, tuple[str, ...]]
+    targets: Mapping[str, int]
+    name: str
+
+
+def with_image_labels(dataset: Dataset, file: Path | None) -> Dataset:
+    """The data set with the image labels of a CSV file in place of its own."""
+    if file is None:
+        return dataset
+    rows = read_image_labels(file, dataset.labels.tree)
+    cases = tuple(
+        replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})})
+        for c in dataset.cases
+    )
+    if not any(c.image_labels for c in cases):
+        raise HinterlandError(
+            f"{file}: none of its {len(rows)} rows belongs to a case or patient of {dataset.root}. "
+            "Its first column must hold their names."
+        )
+    return dataset.replace(cases=cases)
+
+
+def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, dict[str, int]]:
+    """The task, and the class of every case where it is known.
+
+    prepared: all labelled cases; the presence of a node is read off their label values.
+    """
+    task = parse_task(text, dataset.cases, dataset.labels.tree)
+    presence: dict[str, int] = {}
+    if task.from_masks:
+        for case in dataset.cases:
+            if case.labelled and case.name in prepared:
+                found = presence_in(
+                    dataset.labels.scheme(case.scheme), prepared[case.name].locations, task.column
+                )
+                if found is not None:
+                    presence[case.name] = found
+    return task, answers(task, dataset.cases, presence)
+
+
+def split_by_class(
+    dataset: Dataset, targets: Mapping[str, int], fold: str, seed: int, labelled: str | None
+) -> dict[str, list[str]]:
+    """train, val and test of the cases whose class is known, as segmentation runs split them.
+
+    labelled: only these training cases are learnt from (see `data.supervision.select`).
+    """
+    known = dataset.replace(cases=tuple(_as_known(c, c.name in targets) for c in dataset.cases))
+    keep = select(known.train, labelled) if labelled and fold == "fixed" else frozenset()
+    split = make_fold(known, fold, seed, keep=keep)
+    parts = {"train": split.train, "val": split.val, "test": split.test}
+    names = {p: [c.name for c in cases if c.name in targets] for p, cases in parts.items()}
+    if labelled:
+        chosen = select(split.train, labelled)
+        names["train"] = [n for n in names["train"] if n in chosen]
+    return names
+
+
+def _as_known(case: Case, known: bool) -> Case:
+    """The case as the splitting functions see one that has (or has not) a label."""
+    if known:
+        return replace(case, label=case.images[0], scheme="known")
+    return replace(case, label=None, scheme="none")
+
+
+def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], task: Task) -> None:
+    """HinterlandError unless training and validation hold every class that is judged, and its
+    opposite: nothing could be fitted otherwise."""
+    for part in ("train", "val"):
+        found = [targets[name] for name in split[part]]
+        for index in task.scored:
+            if index not in found or all(y == index for y in found):
+                which = "nothing but" if found and index in found else "no case of"
+                raise HinterlandError(
+                    f"the {part} split ({len(found)} cases) has {which} {task.classes[index]!r}; "
+                    "thresholds and calibration need both. Take another --fold, give more labels, "
+                    "or leave the class out."
+                )
+
+
+def units_of(
+    task: Task, names: Sequence[str], targets: Mapping[str, int], groups: Mapping[str, str]
+) -> Units:
+    """Patients where a column's label is the same for all of a patient's cases, else cases."""
+    by_group: dict[str, list[str]] = {}
+    for name in names:
+        by_group.setdefault(groups.get(name) or name, []).append(name)
+    same = all(len({targets[n] for n in members}) == 1 for members in by_group.values())
+    if task.from_masks or not same or len(by_group) == len(names):
+        return Units({n: (n,) for n in names}, {n: targets[n] for n in names}, "case")
+    members = {g: tuple(m) for g, m in by_group.items()}
+    return Units(members, {g: targets[m[0]] for g, m in members.items()}, "patient")

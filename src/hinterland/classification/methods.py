@@ -1,0 +1,159 @@
+"""The contract of classifiers, of the same shape as a method's, and the two of paper 5.
+
+A classifier predicts image labels. It sees whole images on one canvas, so that the engine, the data
+and the augmentation are those of segmentation; instead of a voxel's row, a case's class is its
+target.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hinterland.classification.networks import create_classifier
+from hinterland.labels import Coarsening, common_refinement
+from hinterland.losses import PartitionLoss
+from hinterland.methods.base import BuildContext, Losses, TrainableMethod
+from hinterland.methods.supervised import forward_with_features, supervised_terms
+from hinterland.networks.base import SplitNetwork, require_split
+from hinterland.networks.initialise import seeded
+from hinterland.types import Batch, Progress
+
+UNKNOWN = -100
+
+
+@dataclass(frozen=True)
+class ClassifierContext(BuildContext):
+    """What a classifier is built for. `plan.patch_size` is the canvas.
+
+    channels: of the canvas, be it an image, a mask or an embedding. classes: their names.
+    targets: case -> index into `classes`; a case that is not there has no class.
+    """
+
+    channels: int = 1
+    classes: tuple[str, ...] = ()
+    targets: Mapping[str, int] = field(default_factory=dict)
+
+
+class Classifier(TrainableMethod):
+    """A recipe for image labels."""
+
+    @abstractmethod
+    def probabilities(
+        self, networks: nn.ModuleDict, image: Tensor
+    ) -> Float[Tensor, "batch classes"]:
+        """(B, C, *canvas) -> (B, classes), summing to one."""
+
+
+class ClassTargets(nn.Module):
+    """Case names to class indices, `UNKNOWN` where there is none. No parameters."""
+
+    def __init__(self, targets: Mapping[str, int]) -> None:
+        super().__init__()
+        self.targets = dict(targets)
+
+    def forward(self, cases: Sequence[str]) -> Tensor:
+        return torch.tensor([self.targets.get(name, UNKNOWN) for name in cases])
+
+
+def class_loss(logits: Float[Tensor, "batch classes"], target: Tensor) -> Float[Tensor, ""]:
+    """Mean over the items of known class of -log softmax(logits)_y; zero where there is none."""
+    target = target.to(logits.device)
+    total = F.cross_entropy(logits.float(), target, ignore_index=UNKNOWN, reduction="sum")
+    return total / (target != UNKNOWN).sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class ImageClassifier(Classifier):
+    """One network from the canvas to the classes, trained with cross entropy alone.
+
+    With a mask or an embedding on the canvas it is a trained summarising function.
+    """
+
+    network: str = "resnet50"
+    name: str = "classifier"
+
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        assert isinstance(context, ClassifierContext)
+        network = create_classifier(
+            self.network, context.channels, len(context.classes), context.plan.patch_size,
+            seed=context.seed,
+        )  # fmt: skip
+        return nn.ModuleDict({"network": network, "targets": ClassTargets(context.targets)})
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+        del progress
+        target = networks["targets"](batch.case)
+        return Losses({"ce": class_loss(networks["network"](batch.image), target)})
+
+    def probabilities(
+        self, networks: nn.ModuleDict, image: Tensor
+    ) -> Float[Tensor, "batch classes"]:
+        return networks["network"](image).float().softmax(dim=1)
+
+
+@dataclass(frozen=True)
+class YNet(Classifier):
+    """Multitask Y-Net: one encoder, a decoder for segmentation, a linear layer on the pooled
+    bottleneck for the class.
+
+    L = CE(class) + segmentation_weight CE(voxels at `on`), cross entropy alone in both; items
+    without annotation or class count for the other task only.
+    """
+
+    on: tuple[Coarsening, ...]
+    segmentation_weight: float = 1.0
+    name: str = "y-net"
+
+    def build(self, context: BuildContext) -> nn.ModuleDict:
+        assert isinstance(context, ClassifierContext)
+        cells = common_refinement(self.on)
+        network = require_split(context.create_network(len(cells)), self.name)
+        with seeded(context.seed + 1):
+            head = nn.Linear(network.widths[-1], len(context.classes))
+        losses = [PartitionLoss(at, cells, context.label_sets) for at in self.on]
+        return nn.ModuleDict(
+            {
+                "network": network,
+                "head": head,
+                "losses": nn.ModuleList(losses),
+                "targets": ClassTargets(context.targets),
+            }
+        )
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+        del progress
+        levels, taps = forward_with_features(networks["network"], batch.image)
+        logits = networks["head"](pooled(taps["bottleneck"]))
+        parts = cast(nn.ModuleList, networks["losses"])
+        voxels = [supervised_terms(loss, levels, batch.annotation)["ce"] for loss in parts]
+        return Losses(
+            {
+                "ce": class_loss(logits, networks["targets"](batch.case)),
+                "voxels": torch.stack(voxels).mean(),
+            },
+            {"voxels": self.segmentation_weight},
+        )
+
+    def probabilities(
+        self, networks: nn.ModuleDict, image: Tensor
+    ) -> Float[Tensor, "batch classes"]:
+        network = cast(SplitNetwork, networks["network"])
+        logits = networks["head"](pooled(network.encode(image)[-1]))
+        return logits.float().softmax(dim=1)
+
+    def voxel_probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
+        """(B, C, *canvas) -> (B, cells, *canvas): the mask beside the class."""
+        return networks["network"](image).float().softmax(dim=1)
+
+
+def pooled(features: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
+    """Mean over all voxels."""
+    return features.flatten(2).mean(dim=2)

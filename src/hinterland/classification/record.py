@@ -1,0 +1,114 @@
+"""What a classifier's directory says of itself: config.yaml, plan.json, labels.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from hinterland.classification.task import Task
+from hinterland.data.io.files import write_text
+from hinterland.labels import LabelSpec
+from hinterland.types import HinterlandError, Plan
+
+KIND = "classifier"
+
+
+@dataclass(frozen=True)
+class ClassifierRecord:
+    """A resolved classifier. Written once, before training.
+
+    by: the network, the summarising function, `y-net` or `rule`. source: what it looks at: images,
+    or the masks or embeddings of the segmentation run `run` (of its feature map `tap`). canvas: the
+    size everything is brought to. split: case names; targets: case -> index into the task's
+    classes; schemes: the annotation scheme each case is read in. plan: of the preprocessing.
+    rule: t and tau where they are given, else they are fitted. settings: of `TrainConfig`.
+    """
+
+    task: Task
+    by: str
+    source: str
+    run: str
+    tap: str
+    canvas: tuple[int, ...]
+    dataset: dict[str, str]
+    fold: str
+    split: dict[str, list[str]]
+    targets: dict[str, int]
+    schemes: dict[str, str]
+    settings: dict[str, Any]
+    plan: Plan
+    spec: LabelSpec
+    balanced: bool = False
+    rule: dict[str, float] = field(default_factory=dict)
+    labelled: str = ""
+    command: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def split_of(self) -> dict[str, str]:
+        """Case -> train, val or test."""
+        return {name: part for part, names in self.split.items() for name in names}
+
+    def write(self, path: Path) -> None:
+        """plan.json and labels.yaml first, config.yaml last: its presence says all is there."""
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / "plan.json", self.plan.to_json())
+        write_text(path / "labels.yaml", _yaml(self.spec.to_dict()))
+        flat = {k: v for k, v in vars(self).items() if k not in ("plan", "spec", "task")}
+        flat["canvas"] = list(self.canvas)
+        task = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.task).items()}
+        write_text(path / "config.yaml", _yaml({"kind": KIND, "task": task, **flat}))
+
+    @classmethod
+    def read(cls, path: Path) -> ClassifierRecord:
+        """Read what `write` wrote. HinterlandError if `path` is no classifier's directory."""
+        if not is_classifier(path):
+            raise HinterlandError(
+                f"{path} is no classifier: expected a folder that `hinterland classify train "
+                "--out` has made."
+            )
+        try:
+            data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+            data.pop("kind")
+            asked = {k: tuple(v) if isinstance(v, list) else v for k, v in data["task"].items()}
+            return cls(
+                **{
+                    **data,
+                    "task": Task(**cast(dict[str, Any], asked)),
+                    "canvas": tuple(data["canvas"]),
+                    "plan": Plan.from_json((path / "plan.json").read_text(encoding="utf-8")),
+                    "spec": LabelSpec.load(path / "labels.yaml"),
+                }
+            )
+        except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+            raise HinterlandError(
+                f"{path}: config.yaml, plan.json or labels.yaml is damaged or of another version "
+                f"({type(error).__name__}: {error}). Train again into a new folder."
+            ) from None
+
+
+def is_classifier(path: Path) -> bool:
+    """Whether a folder is a classifier's (and no segmentation run)."""
+    file = path / "config.yaml"
+    return file.is_file() and file.read_text(encoding="utf-8").startswith(f"kind: {KIND}")
+
+
+@dataclass(frozen=True)
+class ClassifierRun:
+    """A classifier's directory. Everything is read from it; nothing is kept."""
+
+    path: Path
+
+    @cached_property
+    def record(self) -> ClassifierRecord:
+        """What was asked for, resolved."""
+        return ClassifierRecord.read(self.path)
+
+
+def _yaml(content: Any) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,162 @@
+"""What a classifier looks at: the image, or what a frozen segmentation run makes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from hinterland.classification.canvas import embedding_size, on_canvas
+from hinterland.data.io.files import file_stamp
+from hinterland.data.preprocessing.cache import Prepared, cache_root
+from hinterland.labels import Coarsening, LabelError
+from hinterland.types import HinterlandError
+
+if TYPE_CHECKING:
+    from hinterland.inference.volumes import Predictor
+    from hinterland.training.run import Run
+
+IMAGES, MASKS, EMBEDDINGS = "images", "masks", "embeddings"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A trained segmentation run whose outputs are summarised; its weights stay as they are."""
+
+    run: Run
+    _loaded: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def cells(self) -> Coarsening:
+        """What its channels stand for."""
+        return self.run.method.cells
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Of the checkpoint that the run reports."""
+        return self.run.predictor()
+
+    def masks(self, image: np.ndarray) -> np.ndarray:
+        """Preprocessed image (C, z, y, x) -> probabilities (cells, z, y, x), not binarised."""
+        return np.exp(self.predictor.log_probabilities(image, self.cells))
+
+    def of_node(self, masks: np.ndarray, node: str) -> np.ndarray:
+        """Probabilities (cells, ...) -> those of one node of the tree, (...)."""
+        members = members_of(self.cells, node)
+        return np.minimum(masks[members].sum(axis=0), 1.0)
+
+    def tap(self, name: str) -> str:
+        """`shallow` and `deep` as the paper has them, or the name of a feature map.
+
+        Shallow is the fifth decoder map from the bottleneck, deep the third (Table A1's
+        `conv_blocks_localization[4]` and `[2]`), or the last one there is.
+        """
+        network = self._network()
+        names = list(network.feature_widths())
+        if name in ("shallow", "deep"):
+            last = len(network.widths) - 2
+            return f"decoder.{max(0, last - (4 if name == 'shallow' else 2))}"
+        if name not in names:
+            raise HinterlandError(
+                f"embedding {name!r}: expected shallow, deep or one of {', '.join(names)}."
+            )
+        return name
+
+    def embedding(self, image: np.ndarray, tap: str) -> np.ndarray:
+        """Preprocessed image (C, z, y, x) -> the stitched feature map, float32 (F, z, y, x)."""
+        from hinterland.classification.embeddings import stitched_features
+
+        network, options = self._network(), self.predictor.options
+        network.to(options.device)
+
+        def encode(part: Any) -> Any:
+            features = network.encode(part)
+            return network.feature_maps(features, network.decode(features))[tap]
+
+        return stitched_features(
+            encode, image, self.run.record.plan.patch_size, self.stride(tap),
+            overlap=options.overlap, device=options.device, precision=options.precision,
+        )  # fmt: skip
+
+    def stride(self, tap: str) -> tuple[int, ...]:
+        """How much coarser a feature map is than the image, per axis."""
+        import torch
+
+        network, patch = self._network(), self.run.record.plan.patch_size
+        blank = torch.zeros(
+            1, network.in_channels, *patch, device=next(network.parameters()).device
+        )
+        with torch.inference_mode():
+            features = network.encode(blank)
+            shape = network.feature_maps(features, network.decode(features))[tap].shape[2:]
+        return tuple(p // n for p, n in zip(patch, shape, strict=True))
+
+    def width(self, tap: str) -> int:
+        """Channels of a feature map."""
+        return self._network().feature_widths()[tap]
+
+    def _network(self) -> Any:
+        from hinterland.networks.base import require_split
+
+        if "network" not in self._loaded:
+            deployed = self.run.method.deployed(self.run.networks())
+            self._loaded["network"] = require_split(deployed, "embeddings")
+        return self._loaded["network"]
+
+
+def members_of(cells: Coarsening, node: str) -> np.ndarray:
+    """Indices of the cells below a node. HinterlandError where the model does not tell it apart."""
+    leaves = cells.tree.leaves_under(node)
+    inside = [i for i, group in enumerate(cells.groups) if group <= leaves]
+    if frozenset().union(*(cells.groups[i] for i in inside)) != leaves:
+        raise LabelError(
+            f"the segmentation run does not tell {node!r} apart; it knows ({cells}). Ask for "
+            "another class, or train a run on finer groups."
+        )
+    return np.array(inside)
+
+
+def mask_canvases(
+    frozen: Frozen,
+    names: Sequence[str],
+    prepared: Prepared,
+    canvas: tuple[int, ...],
+    tap: str,
+    tick: Callable[[int, int], None] | None = None,
+) -> tuple[Path, int, tuple[int, ...]]:
+    """Masks (or, with a tap, embeddings) of these cases on the canvas, kept under the cache.
+
+    Returns the folder of NAME.npy (float16), the number of channels and the canvas they are on:
+    that of embeddings is as much coarser as the feature map.
+    """
+    size, channels = canvas, len(frozen.cells)
+    if tap:
+        stride = frozen.stride(tap)
+        lead = (1,) * (len(canvas) - len(stride))
+        size, channels = embedding_size(canvas, (*lead, *stride)), frozen.width(tap)
+    checkpoint = frozen.run.path / "checkpoints" / f"{frozen.run.reported}.ckpt"
+    key = repr((file_stamp(checkpoint), str(prepared.folder), size, tap))
+    folder = cache_root() / "frozen" / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    for done, name in enumerate(names, start=1):
+        file = folder / f"{name}.npy"
+        if not file.is_file():
+            image = np.asarray(prepared[name].image)
+            found = frozen.embedding(image, tap) if tap else frozen.masks(image)
+            temporary = folder / f".{name}.{os.getpid()}.npy"
+            np.save(temporary, on_canvas(found, size).astype(np.float16))
+            temporary.replace(file)
+        if tick:
+            tick(done, len(names))
+    return folder, channels, size
+
+
+def stored(folder: Path) -> Callable[[str], tuple[np.ndarray, None]]:
+    """What `Canvases` asks for, from the files of `mask_canvases`."""
+    return lambda name: (cast(np.ndarray, np.load(folder / f"{name}.npy")).astype(np.float32), None)

@@ -1,0 +1,334 @@
+"""Making a classifier: from a data set of images, or from what a segmentation run sees in them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from hinterland.classification.canvas import Canvases, canvas_size
+from hinterland.classification.cases import (
+    SPLITS,
+    check_split,
+    split_by_class,
+    targets_of,
+    units_of,
+    with_image_labels,
+)
+from hinterland.classification.metrics import auroc
+from hinterland.classification.model import (
+    RULE,
+    Y_NET,
+    ClassifierModel,
+    build_context,
+    make_classifier,
+    recipe_of,
+    showing,
+)
+from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS
+from hinterland.classification.operating_point import FILE, averaged, fit_operating_point
+from hinterland.classification.record import ClassifierRecord, ClassifierRun, is_classifier
+from hinterland.classification.rule import THRESHOLDS, MaskCounts, fit_rule
+from hinterland.classification.source import (
+    EMBEDDINGS,
+    IMAGES,
+    MASKS,
+    Frozen,
+    mask_canvases,
+    stored,
+)
+from hinterland.classification.task import parse_task
+from hinterland.classification.trainer import ClassifierData, ClassifierTrainer
+from hinterland.data.io.files import write_text
+from hinterland.data.planning.topology import topology
+from hinterland.data.preprocessing.cache import Prepared, prepare
+from hinterland.training.config import make_config
+from hinterland.training.device import hardware, versions
+from hinterland.training.run import Run
+from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
+from hinterland.types.case import unmasked
+
+log = logging.getLogger(__name__)
+Report = Callable[[int, int, str], None]
+BATCH = 16
+STEPS, STEPS_FROZEN = 10_000, 2_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. See `train_classifier`."""
+
+    task: str
+    by: str
+    embedding: str = ""
+    canvas: tuple[int, ...] | None = None
+    fold: str = "fixed"
+    labelled: str | None = None
+    image_labels: Path | None = None
+    balanced: bool = False
+    t: float | None = None
+    tau: int | None = None
+    settings: Mapping[str, Any] | None = None
+
+
+def train_classifier(
+    source: Run | tuple[Dataset, Plan],
+    request: Request,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    report: Report | None = None,
+    stage: Callable[[str], None] | None = None,
+) -> ClassifierRun:
+    """Train a classifier, then fit rule, calibration and threshold on validation cases.
+
+    source: a data set and its plan, for a network on images (`Request.by`: one of
+    `IMAGE_CLASSIFIERS`, or `y-net`); or a segmentation run, for the `rule`, for a summarising
+    network on its masks (`fully-connected`, `pool`, or one of `IMAGE_CLASSIFIERS`), or with
+    `embedding` (shallow, deep, or a tap) on its feature maps. A run brings its own split, and only
+    the training cases whose masks it saw are learnt from, unless `labelled` says otherwise.
+
+    out: the directory to make. Of the same request, unfinished, it is gone on with; anything else
+    is refused, unless `overwrite`. HinterlandError where the validation cases do not hold both
+    answers, or the run cannot show the class that the rule is asked for.
+    """
+    out, say = Path(out), stage or log.info
+    say("reading labels")
+    run = source if isinstance(source, Run) else None
+    dataset, plan = (run.dataset, run.record.plan) if run else source  # type: ignore[misc]
+    dataset = with_image_labels(dataset, request.image_labels)
+    prepared = prepare(dataset, plan)
+    record = _record(run, dataset, plan, prepared, request)
+    _claim(out, record, overwrite)
+    if record.by != RULE:
+        _train(out, record, run, dataset, prepared, report or (lambda *_: None), say)
+    say("fitting on validation cases")
+    _operate(out, record, dataset, prepared, report)
+    return ClassifierRun(out)
+
+
+def check_task(dataset: Dataset, request: Request) -> None:
+    """HinterlandError if the data set cannot be asked the task; reads no image."""
+    known = with_image_labels(dataset, request.image_labels)
+    parse_task(request.task, known.cases, known.labels.tree)
+
+
+def _record(
+    run: Run | None, dataset: Dataset, plan: Plan, prepared: Prepared, request: Request
+) -> ClassifierRecord:
+    source, tap = _source(run, request)
+    task, targets = targets_of(dataset, request.task, prepared)
+    settings = dict(request.settings or {})
+    settings.setdefault("steps", STEPS if source == IMAGES else STEPS_FROZEN)
+    if source != IMAGES:
+        settings["data"] = {"augmentation": "none", **settings.get("data", {})}
+    config = make_config(settings)
+    schemes = {c.name: c.scheme if c.labelled else "none" for c in dataset.cases}
+    if run:
+        schemes |= run.record.schemes
+        split = {part: [n for n in run.record.split[part] if n in targets] for part in SPLITS}
+        if request.labelled:
+            own = split_by_class(dataset, targets, "all", 0, request.labelled)["train"]
+            split["train"] = [n for n in split["train"] if n in set(own)]
+        else:
+            split["train"] = [n for n in split["train"] if not unmasked(schemes[n])]
+    else:
+        split = split_by_class(dataset, targets, request.fold, config.seed, request.labelled)
+    targets = {n: targets[n] for part in split.values() for n in part}
+    check_split(split, targets, task)
+    shapes = [prepared[n].image.shape[1:] for n in split["train"]]
+    canvas = canvas_size(shapes, request.canvas)
+    if request.by == Y_NET:
+        canvas = topology((1.0,) * len(canvas), canvas).patch
+    record = ClassifierRecord(
+        task=task, by=request.by, source=source, run=str(run.path.resolve()) if run else "",
+        tap=tap, canvas=canvas,
+        dataset={"path": str(dataset.root.resolve()), "name": dataset.name,
+                 "image_labels": str(request.image_labels or "")},
+        fold=run.record.fold if run else request.fold, split=split, targets=targets,
+        schemes={n: schemes[n] for n in targets}, settings=settings, plan=plan,
+        spec=dataset.labels, balanced=request.balanced,
+        rule={k: v for k, v in (("t", request.t), ("tau", request.tau)) if v is not None},
+        labelled=request.labelled or "", versions=versions(), hardware=hardware(),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    )  # fmt: skip
+    if record.by == RULE:
+        assert run is not None
+        shown = showing(record, run.method.cells)
+        missing = [task.classes[i] for i in task.scored if i not in shown]
+        if len(missing) > (len(task.classes) > 2):  # of several classes one may be "none of them"
+            raise HinterlandError(
+                f"the rule needs a mask for {', '.join(map(repr, missing))}, but the run tells "
+                f"only ({run.method.cells}) apart. Ask for another task, take a trained "
+                "summarising function (--by pool), or train a run on these classes."
+            )
+    return record
+
+
+def _source(run: Run | None, request: Request) -> tuple[str, str]:
+    """Where the classifier looks, and the feature map it reads."""
+    by = request.by
+    if run is None:
+        if by not in (*IMAGE_CLASSIFIERS, Y_NET):
+            raise HinterlandError(
+                f"--by {by}: on images expected one of {', '.join((*IMAGE_CLASSIFIERS, Y_NET))}. "
+                f"{RULE} and the summarising functions ({', '.join(SUMMARISERS)}) need a "
+                "segmentation run in place of the data set."
+            )
+        if request.embedding:
+            raise HinterlandError("--embedding needs a segmentation run in place of the data set.")
+        return IMAGES, ""
+    if by not in (RULE, *SUMMARISERS, *IMAGE_CLASSIFIERS):
+        raise HinterlandError(
+            f"--by {by}: of a segmentation run expected {RULE}, "
+            f"{', '.join((*SUMMARISERS, *IMAGE_CLASSIFIERS))}."
+        )
+    if run.record.fold == "all":
+        raise HinterlandError(
+            f"{run.path} was trained without validation cases; train with a fold."
+        )
+    if by == RULE and request.embedding:
+        raise HinterlandError("the rule reads masks; leave --embedding away.")
+    if request.embedding:
+        return EMBEDDINGS, Frozen(run).tap(request.embedding)
+    return MASKS, ""
+
+
+def _claim(out: Path, record: ClassifierRecord, overwrite: bool) -> None:
+    """Make `out` the directory of this classifier, or find that it is."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not is_classifier(out) and not (overwrite and (out / "canvas.json").is_file()):
+            raise HinterlandError(f"{out} is there already and is no classifier; choose another.")
+        same = is_classifier(out) and _asked(ClassifierRecord.read(out)) == _asked(record)
+        if same and not (out / FILE).is_file() and not overwrite:
+            return
+        if not overwrite:
+            raise HinterlandError(
+                f"{out} holds {'this classifier, finished' if same else 'another classifier'}. "
+                "Choose another --out, or give --overwrite."
+            )
+        shutil.rmtree(out)
+    record.write(out)
+
+
+def _asked(record: ClassifierRecord) -> dict[str, Any]:
+    later = ("command", "versions", "hardware", "spec", "plan")
+    return {k: v for k, v in vars(record).items() if k not in later}
+
+
+def _train(
+    out: Path,
+    record: ClassifierRecord,
+    run: Run | None,
+    dataset: Dataset,
+    prepared: Prepared,
+    report: Report,
+    say: Callable[[str], None],
+) -> None:
+    config = make_config(record.settings)
+    size, names = record.canvas, [n for part in SPLITS[:2] for n in record.split[part]]
+    channels: tuple[str, ...] = record.plan.channels
+    if run is None:
+        reads_masks = record.by == Y_NET
+        canvases = Canvases(size, lambda name: _stored_case(prepared, name, reads_masks))
+    else:
+        say("masks of the run" if record.source == MASKS else "embeddings of the run")
+        folder, count, size = mask_canvases(
+            Frozen(run), names, prepared, record.canvas, record.tap,
+            lambda done, total: report(done, total, ""),
+        )  # fmt: skip
+        channels = tuple(map(str, range(count)))
+        canvases = Canvases(size, stored(folder))
+    plan = _canvas_plan(record, size, channels, config.batch_size or BATCH)
+    write_text(out / "canvas.json", plan.to_json())
+    say("training")
+    by_name = {case.name: case for case in dataset.cases}
+    cases = {part: _cases(record, by_name, part) for part in SPLITS[:2]}
+    data = ClassifierData(cases["train"], cases["val"], canvases, record.balanced)
+    context = build_context(record, plan, len(channels))
+    ClassifierTrainer(
+        out, make_classifier(record), context, data, config, report, recipe_of(record)
+    ).fit()
+
+
+def _stored_case(
+    prepared: Prepared, name: str, with_label: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    case = prepared[name]
+    label = None if case.label is None or not with_label else np.asarray(case.label)
+    return np.asarray(case.image), label
+
+
+def _cases(record: ClassifierRecord, by_name: Mapping[str, Case], part: str) -> tuple[Case, ...]:
+    schemes = record.schemes if record.by == Y_NET else dict.fromkeys(record.schemes, "none")
+    return tuple(by_name[n].with_scheme(schemes[n]) for n in record.split[part])
+
+
+def _canvas_plan(
+    record: ClassifierRecord, size: tuple[int, ...], channels: Sequence[str], batch: int
+) -> Plan:
+    """The plan by which canvases are augmented and networks built."""
+    plan = record.plan
+    dims: Literal[2, 3] = 2 if len(size) == 2 else 3
+    network = topology((1.0,) * dims, size).network() if record.by == Y_NET else plan.network
+    kept = (
+        plan.normalisation if record.source == IMAGES else (Normalisation("none"),) * len(channels)
+    )
+    return replace(
+        plan, dims=dims, channels=tuple(channels), normalisation=kept, patch_size=size,
+        batch_size=batch, network=network,
+    )  # fmt: skip
+
+
+def _operate(
+    out: Path, record: ClassifierRecord, dataset: Dataset, prepared: Prepared, report: Report | None
+) -> None:
+    """Score the validation cases, fit what is fitted there, write operating.json."""
+    names, split = record.split["val"], record.split_of
+    defaults = {i: (record.rule.get("t", 0.5), int(record.rule.get("tau", 100)))
+                for i in range(len(record.task.classes))}  # fmt: skip
+    model = ClassifierModel(out, record, defaults)
+    counts: dict[int, dict[str, MaskCounts]] = {}
+    scores: dict[str, np.ndarray] = {}
+    thresholds = tuple(sorted({*THRESHOLDS, *(t for t, _ in defaults.values())}))
+    for done, name in enumerate(names, start=1):
+        looked = model.look(np.asarray(prepared[name].image))
+        scores[name] = looked.scores
+        if record.by == RULE:
+            for index, mask in looked.masks.items():
+                counts.setdefault(index, {})[name] = MaskCounts.of(mask, thresholds)
+        if report:
+            report(done, len(names), "")
+    rules: dict[int, tuple[float, int]] = {}
+    if record.by == RULE:
+        rules = _fit_rules(record, counts)
+        fitted = replace(model, rules=rules)
+        scores = {n: fitted.by_rule({i: c[n] for i, c in counts.items()}) for n in names}
+    groups = {c.name: c.group for c in dataset.cases}
+    units = units_of(record.task, names, record.targets, groups)
+    unit_split = {u: split[members[0]] for u, members in units.members.items()}
+    point = fit_operating_point(record.task, averaged(scores, units), units, unit_split, rules)
+    point.write(out)
+
+
+def _fit_rules(
+    record: ClassifierRecord, counts: Mapping[int, Mapping[str, MaskCounts]]
+) -> dict[int, tuple[float, int]]:
+    """t and tau of each class's mask, by validation AUROC, where they are not given."""
+    rules = {}
+    for index, of_class in counts.items():
+        t, tau = record.rule.get("t"), record.rule.get("tau")
+        if t is None or tau is None:
+            labels = {n: int(record.targets[n] == index) for n in of_class}
+            taus = None if tau is None else [int(tau)]
+            chosen = of_class if t is None else {n: c.only(t) for n, c in of_class.items()}
+            rule = fit_rule(chosen, labels, record.split_of, auroc, taus)
+            t, tau = rule.t, rule.tau
+        rules[index] = (float(t), int(tau))
+    return rules

@@ -1,0 +1,93 @@
+"""The files of a data set as its layouts list them, and what the layouts share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hinterland.data.integrity.problems import Problem
+from hinterland.types import HinterlandError
+
+# nnU-Net numbers the channels of a case: CASE_0000, CASE_0001, ...
+CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case. `split` is what the folder says: train, test, or None."""
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path | None
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of a data set, and what is wrong with them."""
+
+    root: Path
+    cases: tuple[CaseFiles, ...]
+    channels: tuple[str, ...]
+    dataset_json: Mapping[str, Any] | None
+    problems: tuple[Problem, ...]
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON; HinterlandError, naming the place, where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise HinterlandError(f"{path} is not valid JSON: {error}. Correct it there.") from None
+
+
+def files_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def foreign(path: Path, expected: str) -> Problem:
+    return Problem(
+        "warning", "extra-file", "",
+        f"{path} is ignored: expected {expected}. Remove it, or rename it if it is a case.",
+    )  # fmt: skip
+
+
+def pair(
+    images: Mapping[str, Mapping[int, Path]], labels: Mapping[str, Path],
+    channels: tuple[str, ...], split: str | None, problems: list[Problem],
+) -> list[CaseFiles]:  # fmt: skip
+    cases = []
+    for name, files in images.items():
+        missing = [f"{i} ({channels[i]})" for i in range(len(channels)) if i not in files]
+        if missing:
+            problems.append(
+                Problem("error", "missing-channel", name,
+                        f"channel {', '.join(missing)} has no file; expected {len(channels)} files "
+                        f"{name}_0000 to {name}_{len(channels) - 1:04d}. Copy the missing ones.")
+            )  # fmt: skip
+        paths = tuple(files[i] for i in sorted(files))
+        cases.append(CaseFiles(name, paths, labels.get(name), split))
+    for name in sorted(set(labels) - set(images)):
+        problems.append(
+            Problem("error", "label-without-image", name,
+                    f"there is a label file {labels[name]}, but no image of that name. "
+                    "Add the image or remove the label file.")
+        )  # fmt: skip
+    return cases
+
+
+def refuse_same_names(cases: Iterable[CaseFiles], where: str, problems: list[Problem]) -> None:
+    for name, count in Counter(c.name for c in cases).items():
+        if count > 1:
+            problems.append(
+                Problem("error", "same-name", name,
+                        f"{count} cases in {where} have this name; every case needs its own. "
+                        "Rename all but one, with their label files.")
+            )  # fmt: skip

@@ -1,0 +1,42 @@
+"""Which files belong to which case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hinterland.data.dataset.files import CHANNEL, Layout, files_in
+from hinterland.data.dataset.nnunet import nnunet_layout
+from hinterland.data.dataset.plain import plain_layout
+from hinterland.data.io.volume import file_ending, stem
+from hinterland.types import HinterlandError
+
+
+def find_files(root: Path) -> Layout:
+    """List the cases of a data set by file names alone.
+
+    Raises HinterlandError where the folder has neither layout, or its dataset.json is unusable;
+    whatever concerns single cases is in `problems`.
+    """
+    if not root.is_dir():
+        raise HinterlandError(f"there is no folder {root}; expected the folder of a data set.")
+    if (root / "dataset.json").exists() or (root / "imagesTr").is_dir():
+        return nnunet_layout(root)
+    if (root / "images").is_dir():
+        return plain_layout(root)
+    inside = ", ".join(sorted(p.name for p in root.iterdir())[:6]) or "nothing"
+    raise HinterlandError(
+        f"{root} is not a data set: it holds {inside}. Expected nnU-Net's raw layout "
+        "(dataset.json, imagesTr/, labelsTr/) or folders images/ and masks/."
+    )
+
+
+def group_images(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The images of a folder by case: NAME_0000, NAME_0001, ... together, where all files are
+    numbered so; otherwise each file is a case."""
+    images = [p for p in files_in(folder) if file_ending(p)]
+    matches = [CHANNEL.match(stem(p)) for p in images]
+    grouped: dict[str, tuple[Path, ...]] = {}
+    for path, match in zip(images, matches, strict=True):
+        name = match["case"] if match and all(matches) else stem(path)
+        grouped[name] = (*grouped.get(name, ()), path)
+    return grouped

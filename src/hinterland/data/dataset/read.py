@@ -1,0 +1,193 @@
+"""From a folder to a `Dataset`: which cases there are, and what is known about each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from hinterland.data.dataset.files import CaseFiles, Layout
+from hinterland.data.dataset.image_labels import ImageLabels, read_image_labels, unknown_names
+from hinterland.data.dataset.label_spec import find_spec, labels_file
+from hinterland.data.dataset.layout import find_files, group_images
+from hinterland.data.dataset.splits_file import SplitsFile, read_splits
+from hinterland.data.integrity.problems import Problem, Report
+from hinterland.data.io.formats import is_raster
+from hinterland.data.io.volume import read_header
+from hinterland.labels import UNLABELLED, LabelError, LabelSpec
+from hinterland.types import Case, Dataset, HinterlandError
+
+
+def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None) -> Dataset:
+    """Read a data set: nnU-Net's raw layout, or plain `images/` and `masks/` folders.
+
+    What the label values mean says `labels` (a labels.yaml or a specification), else labels.yaml
+    in the folder, else dataset.json; plain masks without any are read as in `find_spec`.
+    splits.json gives each case its split and the cases their order; without it imagesTr (or
+    images/) is train and imagesTs is test. A case without a label file is unlabelled (scheme
+    `none`). The patient (group) of a case is what labels.yaml says, else splits.json, else the
+    case itself. 2D image formats carry no spacing: distances are then in pixels.
+
+    Only names and small text files are read here; `check_dataset` looks into the images.
+    Raises HinterlandError with all that is wrong.
+    """
+    dataset, problems = scan(path, labels)
+    Report.of(problems).raise_errors()
+    if dataset is None:  # scan explains every None by an error
+        raise HinterlandError(f"{path} could not be read.")
+    return dataset
+
+
+def scan(
+    path: Path | str, labels: Path | str | LabelSpec | None = None
+) -> tuple[Dataset | None, list[Problem]]:
+    """As `read_dataset`, but lists problems instead of raising; None where nothing can be read."""
+    try:
+        layout = find_files(Path(path))
+    except HinterlandError as error:
+        return None, [Problem("error", "bad-dataset", "", str(error))]
+    problems = list(layout.problems)
+    if not layout.cases:
+        folder = "imagesTr" if layout.dataset_json is not None else "images"
+        problems.append(
+            Problem("error", "no-cases", "",
+                    f"{layout.root / folder} holds no case. Check the file ending and names.")
+        )  # fmt: skip
+        return None, problems
+    try:
+        spec = find_spec(layout, labels)
+        for files in layout.cases:
+            spec.case_settings(files.name)  # group_pattern must find a patient in every name
+    except LabelError as error:
+        return None, [*problems, Problem("error", "bad-labels", "", str(error))]
+    splits, found = read_splits(layout.root / "splits.json", [c.name for c in layout.cases])
+    problems += found + _unmatched_patterns(layout, spec)
+    cases: list[Case] = []
+    for files in layout.cases:
+        case = _case(files, spec, splits)
+        problems += _label_problems(files, case, spec, splits)
+        cases.append(case)
+    if splits is not None:
+        rank = {name: i for i, name in enumerate(splits.split)}
+        cases.sort(key=lambda c: rank.get(c.name, len(rank)))  # stable: the rest keep their order
+    spec = _with_image_label_file(layout, spec, labels)
+    rows, found = _image_labels(layout, spec, cases)
+    problems += found
+    cases = [
+        replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})}) for c in cases
+    ]
+    flat = all(is_raster(p) for c in cases for p in c.images)
+    dataset = Dataset(
+        root=layout.root,
+        cases=tuple(cases),
+        labels=spec,
+        channels=layout.channels,
+        name=layout.root.resolve().name,
+        spacing_known=spec.spacing_known and not flat,
+    )
+    return dataset, problems
+
+
+def read_images(folder: Path | str, channels: int) -> tuple[Case, ...]:
+    """The unlabelled cases of a folder of images, for prediction.
+
+    Files are NAME_0000, NAME_0001, ... (nnU-Net), or NAME with all channels in one file.
+    Raises HinterlandError: no image, or a case without all its channels.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise HinterlandError(f"there is no folder {folder}; expected a folder of images.")
+    cases = []
+    for name, files in group_images(folder).items():
+        count = sum(read_header(p).shape[0] for p in files) if len(files) < channels else len(files)
+        if count != channels:
+            raise HinterlandError(
+                f"{folder}: the case {name!r} has {count} channel(s); the model expects {channels}."
+            )
+        cases.append(Case(name, files, scheme=UNLABELLED, group=name))
+    if not cases:
+        raise HinterlandError(f"{folder} holds no image that can be read.")
+    return tuple(cases)
+
+
+def _case(files: CaseFiles, spec: LabelSpec, splits: SplitsFile | None) -> Case:
+    settings = spec.case_settings(files.name)
+    scheme = settings.scheme or spec.default_scheme.name
+    values = spec.scheme(scheme).values
+    label = files.label if values else None
+    if values and label is None:
+        scheme = UNLABELLED
+    split = files.split or "train"
+    if splits is not None:
+        # an unlabelled scan that no list mentions is there to be learnt from
+        outside = "train" if label is None and files.split != "test" else None
+        split = splits.split.get(files.name) or outside  # type: ignore[assignment]
+    group = settings.group or (splits.groups.get(files.name) if splits else None) or files.name
+    return Case(files.name, files.images, label, scheme, group, settings.domain or "", {}, split)
+
+
+def _label_problems(
+    files: CaseFiles, case: Case, spec: LabelSpec, splits: SplitsFile | None
+) -> list[Problem]:
+    wanted = spec.case_settings(files.name).scheme or spec.default_scheme.name
+    listed = splits is not None and files.name in splits.split
+    if files.label is None and spec.scheme(wanted).values:
+        advice = "Add it, or write `scheme: none` for this case in labels.yaml."
+        if listed and case.split != "test":
+            return [
+                Problem("error", "missing-label", case.name,
+                        f"splits.json lists this case under {case.split}, but it has no label "
+                        f"file. {advice}")
+            ]  # fmt: skip
+        if splits is None and files.split != "test":
+            return [
+                Problem("warning", "missing-label", case.name,
+                        f"there is no label file, so that the case counts as unlabelled. {advice}")
+            ]  # fmt: skip
+    if splits is not None and not listed and files.label is not None:
+        return [
+            Problem("warning", "not-in-splits", case.name,
+                    "splits.json does not list this labelled case, so that it is not used. Add it "
+                    "to train, val or test.")
+        ]  # fmt: skip
+    return []
+
+
+def _unmatched_patterns(layout: Layout, spec: LabelSpec) -> list[Problem]:
+    names = [c.name for c in layout.cases]
+    return [
+        Problem("warning", "labels-unknown-case", "",
+                f"labels.yaml has settings for {pattern!r}, which matches no case. Correct the "
+                "name; expected the file name without ending and channel number.")
+        for pattern in spec.cases
+        if not any(fnmatchcase(name, pattern) for name in names)
+    ]  # fmt: skip
+
+
+def _with_image_label_file(
+    layout: Layout, spec: LabelSpec, labels: Path | str | LabelSpec | None
+) -> LabelSpec:
+    """The specification with the place of its image labels: beside a labels.yaml that lies outside
+    the data set (then with its whole path), else in the data set's folder."""
+    beside = labels_file(layout, labels)
+    if spec.image_labels is None or beside is None:
+        return spec
+    file = beside.parent / spec.image_labels
+    inside = layout.root / spec.image_labels
+    if not file.exists() or file.resolve() == inside.resolve():
+        return spec
+    return replace(spec, image_labels=str(file.resolve()))
+
+
+def _image_labels(
+    layout: Layout, spec: LabelSpec, cases: list[Case]
+) -> tuple[Mapping[str, ImageLabels], list[Problem]]:
+    if spec.image_labels is None:
+        return {}, []
+    path = layout.root / spec.image_labels
+    try:
+        rows = read_image_labels(path, spec.tree)
+    except HinterlandError as error:
+        return {}, [Problem("error", "bad-image-labels", "", str(error))]
+    return rows, unknown_names(path, rows, [n for c in cases for n in (c.name, c.group)])

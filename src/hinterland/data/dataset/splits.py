@@ -1,0 +1,148 @@
+"""Who learns, who selects, who tests. Groups (patients) are never divided."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hinterland.data.dataset.splits_file import read_folds
+from hinterland.types import Case, Dataset, HinterlandError
+
+VALIDATION_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cases to learn from, to select by (may be empty for `all`) and to test on."""
+
+    train: tuple[Case, ...]
+    val: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+
+def groups_of(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
+    """Cases by group, groups in the order of their first case."""
+    groups: dict[str, tuple[Case, ...]] = {}
+    for case in cases:
+        key = case.group or case.name
+        groups[key] = (*groups.get(key, ()), case)
+    return groups
+
+
+def fold(
+    dataset: Dataset, which: int | str = 0, seed: int = 0, *,
+    k: int = 5, keep: Collection[str] = (),
+) -> Split:  # fmt: skip
+    """One split of a data set. The test cases are always the author's.
+
+    An integer is a fold of k over the author's train and val cases together: of nnU-Net's
+    splits_final.json where the data set has one, else of `k_fold`. `fixed`: see there; `keep`
+    goes to it. `all`: everything but test is learnt from and nothing validated.
+    Raises HinterlandError: no such fold, too few groups.
+    """
+    if which == "fixed":
+        return fixed(dataset, seed, keep=keep)
+    pool = tuple(c for c in dataset.cases if c.split in ("train", "val"))
+    if which == "all":
+        return Split(pool, (), dataset.test)
+    if not str(which).isdecimal():
+        raise HinterlandError(f"there is no split {which!r}; expected a fold number, fixed or all.")
+    number = int(which)
+    parts = _author_folds(dataset, pool) or k_fold(pool, k, seed)
+    if number >= len(parts):
+        raise HinterlandError(
+            f"there is no fold {number}: this data set has the folds 0 to {len(parts) - 1}."
+        )
+    train, val = parts[number]
+    return Split(train, val, dataset.test)
+
+
+def k_fold(
+    cases: Sequence[Case], k: int = 5, seed: int = 0
+) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
+    """k pairs (train, val). Every labelled case is validated in exactly one of them.
+
+    Labelled groups are shuffled by `seed` and dealt, the largest first, to the fold that holds the
+    fewest cases. Cases keep their order. Unlabelled cases are trained on in every fold but that of
+    their group. Raises HinterlandError where there are fewer labelled groups than folds.
+    """
+    if k < 2:
+        raise HinterlandError(f"{k} folds came; cross-validation needs at least 2.")
+    sizes = {g: sum(c.labelled for c in members) for g, members in groups_of(cases).items()}
+    names = [g for g, size in sizes.items() if size]
+    if len(names) < k:
+        raise HinterlandError(
+            f"{k} folds need {k} groups (patients) with labels, but there are {len(names)}. "
+            "Ask for fewer folds, or use the fold `all`."
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    dealt = sorted((names[i] for i in order), key=lambda g: -sizes[g])
+    folds: list[set[str]] = [set() for _ in range(k)]
+    for group in dealt:
+        min(folds, key=lambda f: sum(sizes[g] for g in f)).add(group)
+    return [_without(cases, held) for held in folds]
+
+
+def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Split:
+    """Train, val and test as the author gave them.
+
+    A missing val is drawn from train: about a fifth of the labelled groups, at least one, at random
+    by `seed`, never the first ones. Cases named in `keep` (the few labelled ones of a
+    semi-supervised run) stay in train. Raises HinterlandError where no group would be left.
+    """
+    train, val = dataset.train, dataset.val
+    if val:
+        return Split(train, val, dataset.test)
+    groups = groups_of(train)
+    free = [
+        g
+        for g, members in groups.items()
+        if any(c.labelled for c in members) and not any(c.name in keep for c in members)
+    ]
+    spare = free if keep else free[1:]  # somebody labelled must stay in train
+    if not spare:
+        raise HinterlandError(
+            "there is no val split, and train has too few labelled groups (patients) to draw one: "
+            f"{len(free)} free. List val cases in splits.json, or use the fold `all`."
+        )
+    count = min(max(1, round(VALIDATION_SHARE * len(free))), len(spare))
+    drawn = np.random.default_rng(seed).choice(len(free), size=count, replace=False)
+    return Split(*_without(train, {free[i] for i in drawn}), dataset.test)
+
+
+def _without(
+    cases: Iterable[Case], held: Collection[str]
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """The cases outside the groups `held`, and the labelled ones inside."""
+    cases = tuple(cases)
+    inside = [(c.group or c.name) in held for c in cases]
+    train = tuple(c for c, held_out in zip(cases, inside, strict=True) if not held_out)
+    val = tuple(c for c, held_out in zip(cases, inside, strict=True) if held_out and c.labelled)
+    return train, val
+
+
+def _author_folds(
+    dataset: Dataset, pool: Sequence[Case]
+) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
+    """The folds of splits_final.json, if the data set has one."""
+    path = dataset.root / "splits_final.json"
+    by_name = {c.name: c for c in pool}
+    folds = []
+    for number, (train, val) in enumerate(read_folds(path) or ()):
+        unknown = [n for n in (*train, *val) if n not in by_name]
+        if unknown:
+            raise HinterlandError(
+                f"{path}, fold {number}: {len(unknown)} case(s) are no training case of this data "
+                f"set: {', '.join(unknown[:5])}. Correct the names or remove the file."
+            )
+        pair = tuple(by_name[n] for n in train), tuple(by_name[n] for n in val)
+        divided = sorted(set(groups_of(pair[0])) & set(groups_of(pair[1])))
+        if divided:
+            raise HinterlandError(
+                f"{path}, fold {number}: the group (patient) {divided[0]!r} is in train and in val "
+                f"({len(divided)} such). Groups are never divided: correct or remove the file."
+            )
+        folds.append(pair)
+    return folds

@@ -1,0 +1,220 @@
+"""Images and label files as arrays with their geometry.
+
+Formats: NIfTI (.nii, .nii.gz), MetaImage and NRRD (.mha, .nrrd), 2D images (.png, .bmp, .jpg) and
+TIFF. Whatever the format, arrays are (channel, z, y, x) and affines are NIfTI's: voxel (x, y, z) ->
+mm in a world that points right, front, up. 2D images have z = 1 and spacing 1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hinterland.data.io.formats import (
+    ENDINGS,
+    LOSSY,
+    VolumeError,
+    call_reader,
+    file_ending,
+    is_raster,
+    label_ending,
+    module_for,
+    probability_ending,
+    stem,
+)
+from hinterland.types import HinterlandError
+
+__all__ = [
+    "ENDINGS",
+    "Header",
+    "Volume",
+    "VolumeError",
+    "file_ending",
+    "label_ending",
+    "probability_ending",
+    "read_header",
+    "read_label",
+    "read_volume",
+    "stem",
+    "write_label",
+    "write_probabilities",
+]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Shape (C, z, y, x), affine (4, 4) and stored dtype of a file, without its voxels."""
+
+    shape: tuple[int, int, int, int]
+    affine: np.ndarray
+    dtype: np.dtype
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size (z, y, x) in mm (2D images: 1)."""
+        return spacing_of(self.affine)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """array (C, z, y, x) and the affine (4, 4) that maps voxel (x, y, z) to mm (RAS)."""
+
+    array: np.ndarray
+    affine: np.ndarray
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size (z, y, x) in mm (2D images: 1)."""
+        return spacing_of(self.affine)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Spatial shape (z, y, x)."""
+        z, y, x = self.array.shape[1:]
+        return z, y, x
+
+
+def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
+    """Lengths of the affine's columns, as (z, y, x)."""
+    x, y, z = (float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
+    return z, y, x
+
+
+def read_header(path: Path | str) -> Header:
+    """Shape, affine and dtype of a file, without its voxels. VolumeError where unreadable."""
+    path = Path(path)
+    shape, affine, dtype = call_reader(path, "header")
+    return Header(shape, affine, dtype)
+
+
+def read_volume(paths: Path | str | Sequence[Path | str]) -> Volume:
+    """Read one file, or stack several along the channels in the order given.
+
+    The array keeps the files' number type (float32 where a NIfTI header scales).
+    Raises VolumeError: unreadable files, channel files of different shapes.
+    """
+    files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
+    loaded = [call_reader(p, "load") for p in files]
+    for path, (array, _) in zip(files, loaded, strict=True):
+        if array.shape[1:] != loaded[0][0].shape[1:]:
+            raise VolumeError(
+                "channel-shape",
+                f"{path} has the shape {array.shape[1:]} (z, y, x) and {files[0].name} has "
+                f"{loaded[0][0].shape[1:]}; all channels of a case must lie on one grid. "
+                "Resample them to the first.",
+            )
+    arrays = [array for array, _ in loaded]
+    return Volume(arrays[0] if len(arrays) == 1 else np.concatenate(arrays), loaded[0][1])
+
+
+def read_label(path: Path | str) -> Volume:
+    """Read a label file as integers, (1, z, y, x), in the smallest type that holds them.
+
+    A colour file whose channels are equal is read as grey. Raises VolumeError: unreadable files,
+    several channels or colours, values that are no integers.
+    """
+    path = Path(path)
+    array, affine = call_reader(path, "load", label=True)
+    if len(array) > 1:
+        if not (array == array[:1]).all():
+            raise VolumeError("label-channels", _colour_message(path, len(array)))
+        array = array[:1]
+    return Volume(_to_integers(path, array), affine)
+
+
+def _colour_message(path: Path, channels: int) -> str:
+    what = "colours" if channels == 3 and is_raster(path) else "channels"
+    return (
+        f"{path} holds {channels} {what}; expected one integer per voxel that names its class. "
+        "Write an index mask: 0 for the background, 1, 2, ... for the classes."
+    )
+
+
+def _to_integers(path: Path, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise VolumeError(
+                "label-not-finite",
+                f"{path} holds NaN or infinity; expected integers. Write the label file again "
+                "and give these voxels a class (or the ignore label).",
+            )
+        rounded = np.rint(array)
+        wrong = array[np.abs(array - rounded) > 1e-4]
+        if wrong.size:
+            some = ", ".join(f"{v:.4g}" for v in np.unique(wrong)[:4])
+            raise VolumeError(
+                "label-not-integer",
+                f"{path} holds {wrong.size} value(s) that are no integers ({some}); expected class "
+                "numbers. It was probably resampled with interpolation: use nearest neighbour.",
+            )
+        array = rounded.astype(np.int64)
+    return array.astype(_smallest_type(array))
+
+
+def _smallest_type(array: np.ndarray) -> type[np.integer[Any]]:
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    for kind in (np.uint8, np.uint16, np.int16, np.int32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return kind
+    return np.int64
+
+
+def write_label(
+    path: Path | str, array: np.ndarray, like: Volume | Header | Path | str, *,
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """Write integers (z, y, x) with the geometry of `like`, in the format of `path`'s ending.
+
+    The file appears under its name only when it is complete. Raises HinterlandError: the file is
+    there already, the shape is not `like`'s, or the format cannot hold it.
+    """
+    path = Path(path)
+    if file_ending(path) in LOSSY:
+        raise HinterlandError(f"{path}: JPEG would blur class numbers; write a .png file instead.")
+    return _write(path, array.astype(_smallest_type(array))[None], like, overwrite)
+
+
+def write_probabilities(
+    path: Path | str, array: np.ndarray, like: Volume | Header | Path | str, *,
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """Write (groups, z, y, x) as float32 with the geometry of `like`; else as `write_label`.
+
+    NIfTI holds the groups along its fourth axis, .mha and .nrrd as components, TIFF as channels.
+    """
+    path = Path(path)
+    ending = file_ending(path)
+    if probability_ending(ending) == ".tif" and not ending.startswith(".tif"):
+        raise HinterlandError(
+            f"{path}: a {ending} file cannot hold probabilities; write a .tif file instead."
+        )
+    return _write(path, array.astype(np.float32), like, overwrite)
+
+
+def _write(
+    path: Path, array: np.ndarray, like: Volume | Header | Path | str, overwrite: bool
+) -> Path:
+    like = read_header(like) if isinstance(like, str | Path) else like
+    expected = tuple(like.shape)[-3:]
+    if array.shape[1:] != expected:
+        raise HinterlandError(
+            f"{path}: the array has the shape {array.shape[1:]} (z, y, x), but the image it is "
+            f"written for has {expected}. Undo the preprocessing before writing."
+        )
+    if path.exists() and not overwrite:
+        raise HinterlandError(f"{path} is there already; remove it or ask to overwrite.")
+    ending = file_ending(path)
+    temporary = path.with_name(f".{stem(path)}.{os.getpid()}{ending}")
+    try:
+        module_for(path).save(temporary, np.ascontiguousarray(array), like.affine)
+        temporary.replace(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise HinterlandError(f"{path} could not be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

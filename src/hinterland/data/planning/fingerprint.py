@@ -1,0 +1,184 @@
+"""What planning needs to know of a data set: shapes, spacings, intensities, and a hash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hinterland.data.io.files import dataset_hash, write_text
+from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.preprocessing.preprocess import nonzero_box
+from hinterland.data.preprocessing.resample import Shape, Spacing
+from hinterland.data.workers import map_cases
+from hinterland.types import Case, Dataset, HinterlandError
+
+SAMPLES = 4_000_000
+"""Intensities kept of a whole data set and channel: the mean is then known to std / 2000."""
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Statistics of one channel over the foreground voxels of the data set."""
+
+    mean: float
+    std: float
+    median: float
+    lowest: float
+    highest: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A data set as planning sees it.
+
+    `shapes` (z, y, x) are those after cropping to the non-zero box, `spacings` (z, y, x) in mm, one
+    of each per case. `kept` is the median share of voxels that cropping keeps. `spacing_known` is
+    False where labels.yaml says so; the spacings are then without meaning. `hash` names the files'
+    content.
+    """
+
+    hash: str
+    channels: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    spacings: tuple[Spacing, ...]
+    intensities: tuple[Intensity, ...]
+    kept: float
+    spacing_known: bool = True
+
+    def to_json(self) -> str:
+        """Serialise; `from_json` reads it back to an equal fingerprint."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Fingerprint:
+        """Read what `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        data["channels"] = tuple(data["channels"])
+        data["shapes"] = tuple(tuple(s) for s in data["shapes"])
+        data["spacings"] = tuple(tuple(s) for s in data["spacings"])
+        data["intensities"] = tuple(Intensity(**i) for i in data["intensities"])
+        return cls(**data)
+
+
+def training_cases(dataset: Dataset) -> tuple[Case, ...]:
+    """The cases a plan may look at: all that are not in the author's test split."""
+    cases = tuple(c for c in dataset.cases if c.split != "test")
+    if not cases:
+        raise HinterlandError(
+            f"{dataset.root}: no case to plan from: every case belongs to the test split. "
+            "Correct splits.json, or put training images into imagesTr."
+        )
+    return cases
+
+
+def fingerprint(
+    dataset: Dataset,
+    cases: Sequence[Case] | None = None,
+    workers: int = 2,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fingerprint:
+    """Measure a data set, each case once.
+
+    `cases` default to `training_cases(dataset)`. Foreground is where the label file is above zero;
+    unlabelled cases give shape and spacing only, and if no case has a foreground, all non-zero
+    voxels count. As many voxels are drawn of each case (with replacement, seeded). With `cache`, a
+    folder, the result is kept there under its hash and found again.
+    """
+    chosen = tuple(cases) if cases is not None else training_cases(dataset)
+    name = dataset_hash(dataset, chosen)
+    stored = None if cache is None else cache / f"{name}.fingerprint.json"
+    if stored is not None and stored.is_file():
+        # the hash is of the files; what labels.yaml says of them may have changed since
+        found = Fingerprint.from_json(stored.read_text())
+        return replace(found, channels=dataset.channels, spacing_known=dataset.spacing_known)
+    measure = partial(_measure, samples=max(1, SAMPLES // len(chosen)))
+    measured = map_cases(measure, chosen, [c.name for c in chosen], workers, progress)
+    for case, one in zip(chosen, measured, strict=True):
+        if len(one.samples) != len(dataset.channels):
+            raise HinterlandError(
+                f"case {case.name!r} has {len(one.samples)} channels, the data set has "
+                f"{len(dataset.channels)} ({', '.join(dataset.channels)}). Give one file per "
+                "channel, or correct channel_names in dataset.json."
+            )
+    foreground = [m for m in measured if m.foreground]
+    counted = foreground or measured
+    result = Fingerprint(
+        hash=name,
+        channels=dataset.channels,
+        shapes=tuple(m.shape for m in measured),
+        spacings=tuple(m.spacing for m in measured),
+        intensities=tuple(
+            _summary(np.concatenate([m.samples[channel] for m in counted]))
+            for channel in range(len(dataset.channels))
+        ),
+        kept=float(np.median([m.kept for m in measured])),
+        spacing_known=dataset.spacing_known,
+    )
+    if stored is not None:
+        write_text(stored, result.to_json())
+    return result
+
+
+@dataclass(frozen=True)
+class _Measured:
+    shape: Shape
+    spacing: Spacing
+    kept: float
+    samples: tuple[np.ndarray, ...]
+    foreground: bool
+
+
+def _measure(case: Case, samples: int) -> _Measured:
+    volume = read_volume(case.images)
+    start, stop = nonzero_box(volume.array)
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    cropped = volume.array[(slice(None), *box)]
+    mask = None
+    if case.label is not None:
+        label = read_label(case.label).array[0]
+        if label.shape != volume.array.shape[1:]:
+            raise HinterlandError(
+                f"image and label differ in shape: {volume.array.shape[1:]} and {label.shape} "
+                "(z, y, x). `hinterland check` lists all such cases."
+            )
+        mask = label[box] > 0
+    foreground = mask is not None and bool(mask.any())
+    if mask is None or not foreground:
+        mask = (cropped != 0).any(axis=0)
+    rng = np.random.default_rng(1234)
+    drawn = []
+    for channel in cropped:
+        values = channel[mask] if mask.any() else channel.reshape(-1)
+        drawn.append(rng.choice(values, samples).astype(np.float32))
+    z, y, x = cropped.shape[1:]
+    # header noise in the seventh digit must not decide which axis is the coarsest
+    sz, sy, sx = (round(float(s), 6) for s in volume.spacing)
+    return _Measured(
+        shape=(z, y, x),
+        spacing=(sz, sy, sx),
+        kept=float(np.prod(cropped.shape[1:]) / np.prod(volume.array.shape[1:])),
+        samples=tuple(drawn),
+        foreground=foreground,
+    )
+
+
+def _summary(values: np.ndarray) -> Intensity:
+    low, median, high = (float(p) for p in np.percentile(values, (0.5, 50, 99.5)))
+    return Intensity(
+        mean=float(values.mean(dtype=np.float64)),
+        std=float(values.std(dtype=np.float64)),
+        median=median,
+        lowest=float(values.min()),
+        highest=float(values.max()),
+        percentile_00_5=low,
+        percentile_99_5=high,
+    )

@@ -1,0 +1,229 @@
+"""Preprocessed cases on disk: made once, found again, memory-mapped when read.
+
+A folder per data set and way of preprocessing holds, per case, `NAME.image.npy` (C, z, y, x)
+float32, `NAME.label.npy` (z, y, x) int16 (the integers of the label file), `NAME.locations.npz`
+and, written last, `NAME.json`. Each appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from hinterland.data.io.files import file_stamp, write_text
+from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.preprocessing.geometry import Geometry
+from hinterland.data.preprocessing.preprocess import label_locations, preprocess
+from hinterland.data.workers import map_cases
+from hinterland.types import Case, Dataset, HinterlandError, Plan
+
+_VERSION = 1  # of the files; raise it when what they hold changes
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One preprocessed case, read-only and memory-mapped.
+
+    image (C, z, y, x) float32; label (z, y, x) int16 or None; locations: label integer -> voxels
+    (n, 3) as (z, y, x), n at most 10,000; geometry: the way back to the file.
+    """
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray | None
+    locations: dict[int, np.ndarray]
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The prepared cases of a data set, by name. Small, picklable, opens files on access."""
+
+    folder: Path
+    labelled: dict[str, bool]
+
+    def __getitem__(self, name: str) -> PreparedCase:
+        """Open one case. KeyError if it was not prepared."""
+        labelled = self.labelled[name]
+        paths = _Paths(self.folder, name)
+        record = json.loads(paths.record.read_text())
+        return PreparedCase(
+            name=name,
+            image=np.load(paths.image, mmap_mode="r"),
+            label=np.load(paths.label, mmap_mode="r") if labelled else None,
+            locations=_locations(paths.locations, record["label"]) if labelled else {},
+            geometry=Geometry.from_dict(record["geometry"]),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.labelled)
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.labelled
+
+
+def prepare(
+    dataset: Dataset,
+    plan: Plan,
+    cache_dir: Path | None = None,
+    workers: int = 2,
+    cases: Sequence[Case] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Preprocess every case that is not there yet or whose files changed.
+
+    `cases` default to all of the data set. `cache_dir` defaults to `cache_root()`; nothing is
+    written elsewhere. Stopped at any point, the next call goes on where it was. A case that is
+    given without a label has none in the result, even if one was prepared before.
+
+    Raises HinterlandError with the case's name if a case cannot be read or its process dies.
+    """
+    chosen = tuple(dataset.cases if cases is None else cases)
+    folder = (cache_dir or cache_root()) / f"{plan.fingerprint}-{preprocessing_hash(plan)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HinterlandError(
+            f"the cache folder {folder} cannot be made: {error.strerror}. Set HINTERLAND_CACHE to "
+            "a folder that can be written to."
+        ) from error
+    _sweep(folder)
+    write_text(folder / "plan.json", plan.to_json())
+    todo = [case for case in chosen if not _Paths(folder, case.name).fits(case)]
+    work = partial(prepare_case, plan=plan, folder=folder)
+    map_cases(work, todo, [case.name for case in todo], workers, progress)
+    return Prepared(folder, {case.name: case.label is not None for case in chosen})
+
+
+def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
+    """Write one case's files into `folder`, the image only if it is not there yet."""
+    paths = _Paths(folder, case.name)
+    record = paths.read(case)
+    label = None
+    stamp = None
+    if case.label is not None:
+        stamp = file_stamp(case.label)
+        label = read_label(case.label).array[0]
+        if label.min() < np.iinfo(np.int16).min or label.max() > np.iinfo(np.int16).max:
+            raise HinterlandError(
+                f"{case.label} has values from {label.min()} to {label.max()}; label values must "
+                "fit 16 bits with a sign. Renumber them."
+            )
+    if record is None:
+        record = {"version": _VERSION, "image": _stamps(case.images), "label": None}
+        image, label, geometry = preprocess(read_volume(case.images), plan, label)
+        _save(paths.image, lambda file: np.save(file, image))
+        record["geometry"] = geometry.to_dict()
+    else:
+        geometry = Geometry.from_dict(record["geometry"])
+        if label is not None:
+            if label.shape != geometry.original_shape:
+                raise HinterlandError(
+                    f"image and label differ in shape: {geometry.original_shape} and "
+                    f"{label.shape} (z, y, x). `hinterland check` lists all such cases."
+                )
+            label = geometry.apply_to_label(label)
+    if label is not None:
+        found = {str(v): at for v, at in label_locations(label, case.name).items()}
+        _save(paths.label, lambda file: np.save(file, label))
+        _save(paths.locations, lambda file: np.savez(file, **found))  # type: ignore[arg-type]
+        record["label"] = stamp
+    write_text(paths.record, json.dumps(record))
+
+
+def cache_root() -> Path:
+    """HINTERLAND_CACHE, or ~/.cache/hinterland."""
+    return Path(os.environ.get("HINTERLAND_CACHE") or Path.home() / ".cache" / "hinterland")
+
+
+def preprocessing_hash(plan: Plan) -> str:
+    """A hash of what preprocessing depends on: plans that differ in patch or network share it."""
+    parts = (plan.channels, plan.normalisation, plan.spacing, plan.unit, plan.transpose, _VERSION)
+    return hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """Where the files of a case are, and whether they fit the case."""
+
+    folder: Path
+    name: str
+
+    @property
+    def image(self) -> Path:
+        return self.folder / f"{self.name}.image.npy"
+
+    @property
+    def label(self) -> Path:
+        return self.folder / f"{self.name}.label.npy"
+
+    @property
+    def locations(self) -> Path:
+        return self.folder / f"{self.name}.locations.npz"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
+    def read(self, case: Case) -> dict[str, Any] | None:
+        """What is recorded of a prepared image of this very file, else None."""
+        if not (self.record.is_file() and self.image.is_file()):
+            return None
+        record: dict[str, Any] = json.loads(self.record.read_text())
+        same = record["version"] == _VERSION and record["image"] == _stamps(case.images)
+        return record if same else None
+
+    def fits(self, case: Case) -> bool:
+        """Whether nothing is left to do for this case."""
+        record = self.read(case)
+        if record is None or case.label is None:
+            return record is not None
+        there = self.label.is_file() and self.locations.is_file()
+        return there and record["label"] == file_stamp(case.label)
+
+
+def _stamps(paths: Sequence[Path]) -> str:
+    return " ".join(file_stamp(path) for path in paths)
+
+
+def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+        temporary.replace(path)
+    except OSError as error:
+        raise HinterlandError(
+            f"{path} cannot be written: {error.strerror}. Set HINTERLAND_CACHE to a folder with "
+            "enough space."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written; younger files may belong to a living one."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - 24 * 3600:
+                path.unlink()
+
+
+@lru_cache(maxsize=128)
+def _locations(path: Path, stamp: str) -> dict[int, np.ndarray]:
+    """The locations of one case; the label's stamp tells a newer file of the same name apart."""
+    with np.load(path) as found:
+        return {int(value): found[value] for value in found.files}

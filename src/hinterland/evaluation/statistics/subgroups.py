@@ -1,0 +1,80 @@
+"""Worst-off and best-off cases, and subgroups given by a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hinterland.evaluation.statistics.bootstrap import bootstrap_ci
+from hinterland.evaluation.statistics.statistics import COMPARED
+from hinterland.types import HinterlandError
+
+WORST, BEST = "worst-off", "best-off"
+
+
+def worst_best(
+    baseline: pd.DataFrame, *, metric: str = "dice", threshold: float = 0.5
+) -> dict[str, str]:
+    """Case -> `worst-off` or `best-off`, judged by the baseline alone (paper 2).
+
+    Worst-off are the cases whose metric (mean over classes and seeds) lies below `threshold`,
+    best-off equally many from the other end; cases between belong to neither. No case is both:
+    where more than half are worst-off, the best-off are the remaining ones.
+    """
+    if metric not in baseline.columns:
+        raise HinterlandError(f"the baseline's table has no column {metric!r}.")
+    means = baseline.groupby("case")[metric].mean().dropna().sort_values(kind="stable")
+    worst = [str(c) for c, value in means.items() if value < threshold]
+    others = [str(c) for c in means.index[len(worst) :]]
+    best = others[max(len(others) - len(worst), 0) :] if worst else []
+    return dict.fromkeys(worst, WORST) | dict.fromkeys(best, BEST)
+
+
+def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The table with the column `subgroup`, looked up by case in a cases table.
+
+    `cases` has the columns `case` (or `group`, the patient) and `column`. Raises HinterlandError
+    for a missing column and for cases without an entry.
+    """
+    key = "case" if "case" in cases.columns else "group"
+    if key not in cases.columns or column not in cases.columns or key not in table.columns:
+        raise HinterlandError(
+            f"the cases table has the columns {list(cases.columns)}; expected `case` (or `group`) "
+            f"and {column!r}."
+        )
+    values = cases.astype({key: str}).drop_duplicates(key).set_index(key)[column]
+    missing = sorted(set(table[key].astype(str)) - set(values.index))
+    if missing:
+        raise HinterlandError(
+            f"the cases table has no row for {len(missing)} cases: {', '.join(missing[:5])}."
+        )
+    return table.assign(subgroup=table[key].astype(str).map(values))
+
+
+def summarise_subgroups(
+    table: pd.DataFrame, metrics: Sequence[str] | None = None, *, seed: int = 0
+) -> pd.DataFrame:
+    """Mean and bootstrap interval per subgroup, method, coarsening, class and metric.
+
+    `table` has the column `subgroup` (see `with_subgroup`, or map `worst_best`). Columns: the
+    keys, metric, mean, low, high, cases, patients. Cases without a subgroup are left out.
+    """
+    names = list(metrics or [m for m in COMPARED if m in table.columns])
+    keys = ["subgroup", *(k for k in ("method", "coarsening", "class") if k in table.columns)]
+    rows = []
+    for key, part in table.dropna(subset=["subgroup"]).groupby(keys, sort=False, dropna=False):
+        cases = part.groupby("case", sort=False)
+        group = cases["group"].first() if "group" in part.columns else None
+        for metric in names:
+            values = cases[metric].mean()
+            patients = None if group is None else group[values.index].to_numpy(str)
+            interval = bootstrap_ci(values.to_numpy(float), patients, seed=seed)
+            rows.append(
+                dict(zip(keys, key, strict=True))
+                | {"metric": metric, "mean": interval.mean, "low": interval.low}
+                | {"high": interval.high, "cases": int(np.isfinite(values).sum())}
+                | {"patients": interval.n}
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,123 @@
+"""One file that any ONNX runtime can run: a patch to class probabilities."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hinterland.export.folder import fresh_output
+from hinterland.types import HinterlandError, Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TOLERANCE = 1e-4
+
+
+def export_onnx(
+    network: nn.Module,
+    plan: Plan,
+    labels: Mapping[str, int],
+    out: Path,
+    *,
+    overwrite: bool = False,
+) -> float:
+    """Write `network` with a softmax as `out`; returns the largest difference to torch found.
+
+    network: (B, C, *patch) -> logits (B, K, *patch). The file maps `image` (any batch, C, *patch),
+    float32, preprocessed as the plan says, to `probabilities` (batch, K, *patch). The plan and the
+    labels (channel names in their order -> integer) are in its metadata, as JSON under
+    "hinterland.plan" and "hinterland.labels".
+
+    Raises:
+        HinterlandError: the extra is not installed, the network cannot be exported, onnxruntime
+            disagrees with torch by more than 1e-4, or `out` exists.
+    """
+    missing = [m for m in ("onnx", "onnxscript", "onnxruntime") if find_spec(m) is None]
+    if missing:
+        raise HinterlandError(
+            f"export to ONNX needs {', '.join(missing)}: pip install 'hinterland[onnx]'"
+        )
+    with fresh_output(out, overwrite) as temporary:
+        _export(network, _patches(plan, 2), temporary)
+        _describe(temporary, {"plan": plan.to_json(), "labels": json.dumps(dict(labels))})
+        difference = max(_difference(network, temporary, _patches(plan, n)) for n in (1, 3))
+        if difference > TOLERANCE:
+            raise HinterlandError(
+                f"the exported network differs from the original by {difference:.1e} in "
+                f"probability, more than {TOLERANCE:.0e}. Please report this; try --to monai."
+            )
+    return difference
+
+
+def _patches(plan: Plan, batch: int) -> Tensor:
+    import torch
+
+    shape = (batch, len(plan.channels), *plan.patch_size)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(batch))
+
+
+def _with_softmax(network: nn.Module) -> nn.Module:
+    """The network as it predicts, its own mode untouched."""
+    from copy import deepcopy
+
+    from torch import nn
+
+    return nn.Sequential(deepcopy(network).float().cpu(), nn.Softmax(dim=1)).eval()
+
+
+def _export(network: nn.Module, example: Tensor, path: Path) -> None:
+    import torch
+
+    noisy = logging.getLogger("torch.onnx")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                _with_softmax(network),
+                (example,),
+                path,
+                dynamo=True,
+                verbose=False,
+                external_data=False,
+                input_names=["image"],
+                output_names=["probabilities"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+            )
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise HinterlandError(f"this network cannot be exported to ONNX: {first}") from error
+    finally:
+        noisy.setLevel(level)
+
+
+def _describe(path: Path, entries: Mapping[str, str]) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {f"hinterland.{k}": v for k, v in entries.items()})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _difference(network: nn.Module, path: Path, image: Tensor) -> float:
+    """Largest difference in probability between onnxruntime and torch on one batch."""
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    (theirs,) = session.run(None, {"image": image.numpy()})
+    with torch.inference_mode():
+        ours = _with_softmax(network)(image).numpy()
+    return float(np.abs(theirs - ours).max())

@@ -1,0 +1,59 @@
+"""The bag term: a positive image label asks for enough voxels somewhere in the image."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, LabelSetTable
+
+TAU = 100
+
+
+class ImageLabelLoss(nn.Module):
+    """-log mean{the `tau` largest of P(v below node)}, over items that show their whole image.
+
+    With an image label "node is there" and no voxel that is annotated so. `tau` is that of the rule
+    (an image is positive if that many voxels are); of smaller images it is their size. Nodes that
+    the method's cells do not tell apart are passed over. Lookup tables only, no parameters.
+    """
+
+    certain: Tensor
+
+    def __init__(self, cells: Coarsening, table: LabelSetTable, tau: int = TAU) -> None:
+        super().__init__()
+        tree = cells.tree
+        self.tau = tau
+        self.members: dict[int, list[int]] = {}
+        below = [tree.leaves_under(node) for node in tree.nodes]
+        for index, leaves in enumerate(below):
+            inside = [i for i, group in enumerate(cells.groups) if group <= leaves]
+            if frozenset().union(*(cells.groups[i] for i in inside)) == leaves:
+                self.members[index] = inside
+        certain = torch.tensor([[s <= leaves for leaves in below] for s in table.sets])
+        self.register_buffer("certain", certain, persistent=False)
+
+    def asked(
+        self,
+        image_labels: Int[Tensor, "batch nodes"],
+        covers: Bool[Tensor, " batch"],
+        rows: Int[Tensor, "batch *space"],
+    ) -> list[tuple[int, int]]:
+        """(item, node) pairs that the term runs over."""
+        found = []
+        for item, node in ((image_labels == 1) & covers[:, None]).nonzero().tolist():
+            if node in self.members and not self.certain[rows[item].unique(), node].any():
+                found.append((item, node))
+        return found
+
+    def forward(
+        self, probabilities: Float[Tensor, "items cells *space"], pairs: list[tuple[int, int]]
+    ) -> Float[Tensor, ""]:
+        """pairs: (position in `probabilities`, node), at least one."""
+        terms = []
+        for item, node in pairs:
+            q = probabilities[item, self.members[node]].sum(dim=0).flatten().float()
+            largest = q.topk(min(self.tau, len(q))).values
+            terms.append(-largest.mean().clamp(min=1e-6).log())
+        return torch.stack(terms).mean()

@@ -1,0 +1,101 @@
+"""A memory of trusted feature vectors of each class, and how far other ones are from it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, LabelSetTable
+from hinterland.networks.initialise import seeded
+
+
+class ClassMemory(nn.Module):
+    """Embeddings (cells, size, dimensions), in a buffer, newest first; `filled` says how many.
+
+    Foreground cells alone are remembered. A voxel's features pass a projection (kept) and then a
+    predictor (compared with what is kept), linear layers both. Two selectors weigh the compared
+    voxels and the remembered ones.
+    """
+
+    bank: Tensor
+    filled: Tensor
+    inside: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        cells: Coarsening,
+        table: LabelSetTable,
+        dimensions: int,
+        size: int,
+        *,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.foreground = list(cells.foreground)
+        with seeded(seed):
+            self.projection = nn.Linear(width, dimensions)
+            self.predictor = nn.Linear(dimensions, dimensions)
+            self.selectors = nn.ModuleList(nn.Linear(dimensions, len(cells)) for _ in range(2))
+        self.register_buffer("bank", torch.zeros(len(cells), size, dimensions))
+        self.register_buffer("filled", torch.zeros(len(cells), dtype=torch.long))
+        # where an annotation lies inside a cell; a coarse one may lie inside none
+        member, decided = torch.tensor(table.member(cells)), torch.tensor(table.decided(cells))
+        self.register_buffer("inside", member.bool() & decided.bool(), persistent=False)
+
+    @torch.no_grad()
+    def store(self, features: Tensor, p: Tensor, rows: Tensor) -> None:
+        """Keep the voxels that are rightly predicted with most confidence, ahead of older ones.
+
+        features (B, width, *space), p (B, cells, *space), rows (B, *space).
+        """
+        vectors = _listed(features.detach())
+        confidence, predicted = (t.flatten() for t in p.max(dim=1))
+        truth = self.inside[rows.long()].flatten(0, -2)
+        size = self.bank.shape[1]
+        for cell in self.foreground:
+            right = ((predicted == cell) & truth[:, cell]).nonzero()[:, 0]
+            best = right[confidence[right].topk(min(size, len(right))).indices]
+            new = self.projection(vectors[best])
+            self.bank[cell] = torch.cat([new, self.bank[cell]])[:size]
+            self.filled[cell] = min(size, int(self.filled[cell]) + len(new))
+
+    @torch.no_grad()
+    def classes(self, p: Tensor, rows: Tensor) -> Tensor:
+        """The cell of each voxel: by its annotation where that lies inside one, else predicted."""
+        truth = self.inside[rows.long()]
+        return torch.where(truth.any(dim=-1), truth.int().argmax(dim=-1), p.argmax(dim=1))
+
+    def distance(self, features: Tensor, classes: Tensor, samples: int) -> Tensor:
+        """mean_c mean_v,m  w_v w_m (1 - cos(e_v, m)): v of cell c, m in the memory of c.
+
+        features (B, width, *space), classes (B, *space). Over the cells that are remembered and
+        found; at most `samples` voxels of each; each w has mean 1.
+        """
+        vectors, classes = _listed(features), classes.flatten()
+        total, count = vectors.sum() * 0, 0
+        for cell in self.foreground:
+            found = (classes == cell).nonzero()[:, 0]
+            kept = self.bank[cell, : int(self.filled[cell])].clone()
+            if len(found) and len(kept):
+                chosen = found[torch.randperm(len(found))[:samples].to(found.device)]
+                embedded = self.predictor(self.projection(vectors[chosen]))
+                far = 1 - F.normalize(embedded, dim=1) @ F.normalize(kept, dim=1).T
+                here, there = (
+                    _weights(selector(x.detach())[:, cell])
+                    for selector, x in zip(self.selectors, (embedded, kept), strict=True)
+                )
+                total, count = total + (here[:, None] * there * far).mean(), count + 1
+        return total / max(count, 1)
+
+
+def _listed(features: Tensor) -> Tensor:
+    """(B, width, *space) as (voxels, width)."""
+    return features.float().movedim(1, -1).flatten(0, -2)
+
+
+def _weights(scores: Tensor) -> Tensor:
+    """sigmoid(scores), scaled to a mean of 1."""
+    w = scores.sigmoid()
+    return w / w.mean().clamp(min=1e-8)

@@ -1,0 +1,214 @@
+"""HierarchicalMix: superclass regions of fine-labelled images pasted over coarsely labelled ones.
+
+The target mixes the pasted labels with pseudo-labels that do not change when the image is turned,
+and that never leave the annotated superclass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hinterland.labels import Coarsening, LabelSetTable
+
+Schedule = Literal["linear", "released"]
+ITERATIONS = 40_000  # the paper's training length; released schedules are stated in its steps
+
+
+def threshold(fraction: float, floor: float = 0.4, schedule: Schedule = "linear") -> float:
+    """tau at a share of training: from 1 down to `floor`.
+
+    "linear": 1 - (1 - floor) t. "released": max(0.999^(it // 10), floor) with it = 40,000 t.
+    """
+    if schedule == "linear":
+        return 1 - (1 - floor) * fraction
+    return max(0.999 ** int(ITERATIONS * fraction // 10), floor)
+
+
+def ramp(fraction: float) -> float:
+    """The weight of the mixed loss, 1 / (1 + exp(-it / 1000)) with it = 40,000 t: .5 up to 1."""
+    return float(1 / (1 + np.exp(-fraction * ITERATIONS / 1000)))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A rotation by `quarters` times 90 degrees in a plane, then a flip along one axis.
+
+    Axes count from the end, so that images (B, C, *space) and labels (B, *space) turn alike.
+    """
+
+    quarters: int
+    plane: tuple[int, int]
+    flip: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.rot90(self.quarters, self.plane).flip(self.flip)
+
+    def undo(self, x: Tensor) -> Tensor:
+        """The inverse: `undo(self(x))` is x."""
+        return x.flip(self.flip).rot90(-self.quarters, self.plane)
+
+
+def draw_turn(space: tuple[int, ...]) -> Turn:
+    """A random turn that keeps the shape: quarter turns only in a plane with equal edges.
+
+    Drawn from torch's global CPU generator, which the engine seeds before each step.
+    """
+    axes = range(-len(space), 0)
+    planes = [(a, b) for a in axes for b in axes if a < b]
+    plane = planes[int(torch.randint(len(planes), ()))]
+    quarters = int(torch.randint(4, ()))
+    if space[plane[0]] != space[plane[1]]:
+        quarters -= quarters % 2
+    flip = plane[int(torch.randint(2, ()))]
+    return Turn(quarters, plane, flip)
+
+
+def agreed(
+    p: Float[Tensor, "batch cells *space"],
+    other: Float[Tensor, "batch cells *space"],
+    allowed: Bool[Tensor, "batch cells *space"],
+    tau: float,
+) -> Float[Tensor, "batch cells *space"]:
+    """Pseudo-labels as one-hot maps; all zero where there is none.
+
+    A voxel is given class c if c is the most probable class of both predictions, with more than
+    `tau` in both, and allowed by its annotation.
+    """
+    confidence, cell = p.max(dim=1, keepdim=True)
+    other_confidence, other_cell = other.max(dim=1, keepdim=True)
+    keep = (cell == other_cell) & (confidence > tau) & (other_confidence > tau)
+    keep &= allowed.gather(1, cell)
+    return torch.zeros_like(p).scatter_(1, cell, keep.to(p.dtype))
+
+
+def bounding_box(mask: Bool[Tensor, "*space"]) -> tuple[slice, ...] | None:
+    """The smallest box around the true voxels; None if there are none."""
+    if not bool(mask.any()):
+        return None
+    box = []
+    for axis in range(mask.ndim):
+        rest = [a for a in range(mask.ndim) if a != axis]
+        (where,) = (mask.any(dim=rest) if rest else mask).nonzero(as_tuple=True)
+        box.append(slice(int(where[0]), int(where[-1]) + 1))
+    return tuple(box)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """x_mix (n, C, *space), and the pasted cell of each voxel (n, *space), -1 outside the paste."""
+
+    image: Tensor
+    pasted: Tensor
+
+    def target(
+        self, alpha: Float[Tensor, " batch"], pseudo: Float[Tensor, "batch cells *space"]
+    ) -> Float[Tensor, "batch cells *space"]:
+        """alpha z + (1 - alpha) z_pse where something was pasted; z_pse elsewhere, where x_mix
+        is x."""
+        ndim = pseudo.ndim - 2
+        inside = (self.pasted >= 0)[:, None]
+        z = torch.zeros_like(pseudo).scatter_(
+            1, self.pasted.clamp(min=0)[:, None], inside.to(pseudo.dtype)
+        )
+        a = alpha.view(-1, 1, *[1] * ndim)
+        return torch.where(inside, a * z + (1 - a) * pseudo, pseudo)
+
+
+class HierarchicalMix(nn.Module):
+    """What rows of a table mean to the mixture. Lookup tables only, no parameters.
+
+    An *open* row names several cells: an inner node. Open rows that hold the remainder leaf are
+    not mixed: the box around a background is the whole image.
+    """
+
+    allowed: Tensor
+    cell: Tensor
+    region: Tensor
+    inside: Tensor
+
+    def __init__(self, cells: Coarsening, table: LabelSetTable) -> None:
+        super().__init__()
+        allowed = table.allowed(cells)
+        known = allowed.sum(axis=1) == 1
+        remainder = cells.background
+        regions = list(
+            dict.fromkeys(
+                tuple(row) for row in allowed if 1 < row.sum() < len(cells) and not row[remainder]
+            )
+        )
+        region = [regions.index(tuple(r)) if tuple(r) in regions else -1 for r in allowed]
+        inside = [[k and not (r & ~np.array(s)).any() for r, k in zip(allowed, known, strict=True)]
+                  for s in regions]  # fmt: skip
+        self.regions = len(regions)
+        cell = np.where(known, allowed.argmax(axis=1), -1)
+        for name, value in (("allowed", allowed), ("cell", cell), ("region", np.array(region))):
+            self.register_buffer(name, torch.tensor(value), persistent=False)
+        inside_array = np.array(inside, dtype=bool).reshape(len(regions), len(table))
+        self.register_buffer("inside", torch.tensor(inside_array), persistent=False)
+
+    def known(
+        self, rows: Int[Tensor, "batch *space"], like: Float[Tensor, "batch cells *space"]
+    ) -> Float[Tensor, "batch cells *space"]:
+        """One-hot maps of the voxels whose annotation is a single cell; zero elsewhere."""
+        cell = self.cell[rows.long()][:, None]
+        return torch.zeros_like(like).scatter_(1, cell.clamp(min=0), (cell >= 0).to(like.dtype))
+
+    def pseudo(
+        self,
+        p: Float[Tensor, "batch cells *space"],
+        other: Float[Tensor, "batch cells *space"],
+        rows: Int[Tensor, "batch *space"],
+        tau: float,
+    ) -> Float[Tensor, "batch cells *space"]:
+        """z_pse: `agreed` predictions on open voxels, the annotation where it is a single cell."""
+        allowed = self.allowed[rows.long()].movedim(-1, 1)
+        known = self.known(rows, p)
+        return torch.where(
+            known.sum(dim=1, keepdim=True) > 0, known, agreed(p, other, allowed, tau)
+        )
+
+    def mix(
+        self,
+        image: Float[Tensor, "batch channels *space"],
+        rows: Int[Tensor, "batch *space"],
+        fine_image: Float[Tensor, "batch channels *space"],
+        fine_rows: Int[Tensor, "batch *space"],
+        alpha: Float[Tensor, " batch"],
+    ) -> Mixed:
+        """Each open region of x gets x' over it: x_mix = (1 - alpha) x + alpha x'.
+
+        x' is cut along the bounding box of the same superclass, resized (linear; its labels by
+        nearest neighbour) to the box of the region, and kept inside the region only.
+        """
+        rows, fine_rows = rows.long(), fine_rows.long()
+        result = image.clone()
+        pasted = torch.full_like(rows, -1)
+        mode = "bilinear" if image.ndim == 4 else "trilinear"
+        region, cell = self.region[rows], self.cell[fine_rows]
+        for i in range(len(image)):
+            for index in range(self.regions):
+                here = region[i] == index
+                to = bounding_box(here)
+                source = to and bounding_box(self.inside[index][fine_rows[i]])
+                if to is None or source is None:
+                    continue
+                size = [s.stop - s.start for s in to]
+                patch = F.interpolate(
+                    fine_image[i][(slice(None), *source)][None].float(), size, mode=mode,
+                    align_corners=False,
+                )[0].to(image.dtype)  # fmt: skip
+                label = F.interpolate(
+                    cell[i][source][None, None].float(), size, mode="nearest-exact"
+                )[0, 0].long()
+                label = torch.where(here[to], label, -1)
+                a = alpha[i] * (label >= 0)
+                result[i][(slice(None), *to)] = (1 - a) * image[i][(slice(None), *to)] + a * patch
+                pasted[i][to] = torch.where(label >= 0, label, pasted[i][to])
+        return Mixed(result, pasted)

@@ -1,0 +1,234 @@
+"""`hinterland compare`: runs in, tables and one report out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hinterland.data.io.files import write_text
+from hinterland.evaluation.statistics.statistics import over_seeds
+from hinterland.report.gallery import choose, exhibit
+from hinterland.report.gallery_source import GallerySource
+from hinterland.report.page import HEADLINE, Content, render
+from hinterland.report.protocol_checks import Finding, check_protocol, enforce
+from hinterland.report.results import (
+    Result,
+    differences_of,
+    results_of,
+    shared_metrics,
+    wide,
+)
+from hinterland.report.runs import Arm, Run, arms_of, read_runs, with_question
+from hinterland.report.tables import csv_table, latex_table, markdown_table
+from hinterland.types import HinterlandError
+
+_MARKS = ("report.html", "tables/results.md")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared and where it was written. `str()` is the headline table for a terminal."""
+
+    out: Path | None
+    methods: tuple[str, ...]
+    question: str
+    unit: str
+    results: tuple[Result, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def report(self) -> Path:
+        """The page. HinterlandError where nothing was written."""
+        if self.out is None:
+            raise HinterlandError("this comparison was not written; give it a folder `out`.")
+        return self.out / "report.html"
+
+    def __str__(self) -> str:
+        headline = [r for r in self.results if r.metric in HEADLINE]
+        remarks = [f"[{f.code}] {f.message}" for f in self.findings]
+        return "\n".join([markdown_table(headline or self.results, self.unit), *remarks])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What summary.json holds; values that are not finite become null."""
+        return {
+            "methods": list(self.methods),
+            "baseline": self.methods[0],
+            "at": self.question,
+            "unit": self.unit,
+            "findings": [asdict(f) for f in self.findings],
+            "results": [
+                {k: None if isinstance(v, float) and not isfinite(v) else v
+                 for k, v in asdict(r).items()}
+                for r in self.results
+            ],
+        }  # fmt: skip
+
+
+def compare(
+    runs: Sequence[Path | str],
+    out: Path | str | None = None,
+    at: str | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    overwrite: bool = False,
+    title: str | None = None,
+    allow: Collection[str] = (),
+    images: bool = True,
+) -> Comparison:
+    """Compare runs pairwise with the first one and write the report.
+
+    runs: run directories, directories of folds, or metric tables (.csv, .parquet). Runs with the
+        same settings are pooled over seeds and folds; the first method is the baseline.
+    out: gets report.html, summary.json and tables/{results.md, results.tex, results.csv}; None
+        writes nothing.
+    names: what to call the methods, one name for each entry of `runs`; entries with the same name
+        are one method. Default: what their configurations say, as short as they can be told apart.
+    at: the question (column `coarsening`) where the tables hold several.
+    allow: codes of protocol refusals to let pass; the report says so.
+    images: whether to build the gallery and the false positives from predictions and images.
+
+    Raises HinterlandError: nothing to compare, a refused protocol (see `guard`), several questions
+    and no `at`, an existing report without `overwrite`.
+    """
+    out = None if out is None else Path(out)
+    present = [] if out is None else [p for n in _MARKS if (p := out / n).exists()]
+    if present and not overwrite:
+        raise HinterlandError(
+            f"{present[0]} is there already. Choose another --out, or say --overwrite."
+        )
+    arms = arms_of(_named(runs, names))
+    if len(arms) < 2:
+        raise HinterlandError(
+            "a comparison needs two methods, but everything given here is one: "
+            f"{arms[0].name!r}. Add the runs of a second method."
+        )
+    arms, question = _at(arms, at)
+    findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
+    content = _content(arms, question, findings, title, images and out is not None)
+    comparison = Comparison(
+        out, tuple(content.methods), question, content.unit, content.results, tuple(findings)
+    )
+    if out is not None:
+        for name, text in _files(comparison, content).items():  # all made before one is written
+            write_text(out / name, text)
+    return comparison
+
+
+def _named(runs: Sequence[Path | str], names: Sequence[str] | None) -> list[Run]:
+    """All runs at the paths, with the names that the user gives their methods."""
+    if names is not None and len(names) != len(runs):
+        raise HinterlandError(f"{len(names)} names were given for {len(runs)} runs; give one each.")
+    labels = names or [""] * len(runs)
+    pairs = zip(runs, labels, strict=True)
+    return [replace(run, label=label) for path, label in pairs for run in read_runs(Path(path))]
+
+
+def _at(arms: Sequence[Arm], at: str | None) -> tuple[list[Arm], str]:
+    """The arms at one question, and its name: the first of the baseline's that all have."""
+    asked = [list(dict.fromkeys(arm.table["coarsening"].astype(str))) for arm in arms]
+    if at is None and all(len(known) == 1 for known in asked):
+        return list(arms), asked[0][0]  # where they differ, the guard says so
+    if at is None:
+        # "cells" are whatever a model tells apart: the same name for different questions
+        common = [q for q in asked[0] if all(q in known for known in asked) and q != "cells"]
+        if not common:
+            listed = "; ".join(
+                f"{a.name}: {', '.join(k)}" for a, k in zip(arms, asked, strict=True)
+            )
+            raise HinterlandError(
+                f"the tables have no question in common ({listed}). Evaluate all runs at one "
+                "question: hinterland evaluate ... --at QUESTION."
+            )
+        at = common[0]
+    for arm, known in zip(arms, asked, strict=True):
+        if at not in known:
+            raise HinterlandError(
+                f"{arm.name} has not been evaluated at {at!r}, only at "
+                f"{', '.join(map(repr, known))}. Evaluate it there first."
+            )
+    return [with_question(arm, at) for arm in arms], at
+
+
+def _content(
+    arms: Sequence[Arm],
+    question: str,
+    findings: Sequence[Finding],
+    title: str | None,
+    images: bool,
+) -> Content:
+    metrics = shared_metrics(arms)
+    if not metrics:
+        raise HinterlandError("the tables have no metric in common. Evaluate them the same way.")
+    headline = [m for m in HEADLINE if m in metrics] or metrics[:1]
+    others = [m for m in metrics if m not in headline]
+    results = results_of(arms, headline) + (results_of(arms, others) if others else [])
+    source = GallerySource(arms, question)
+    absent: dict[str, str] = {}
+    exhibits, structures, confusion = [], {}, {}
+    if not images:
+        absent = dict.fromkeys(("gallery", "structures"), "Left out on request.")
+    elif source.trouble:
+        absent = dict.fromkeys(("gallery", "structures"), source.trouble)
+    elif "dice" in metrics:
+        exhibits = _exhibits(arms, source)
+        structures = source.false_positives()
+        absent = {
+            "gallery": "No case differs in Dice.",
+            "structures": "The reference tells no structures apart beside the target, or no "
+            "method predicted outside of it.",
+        }
+    if "dice" in metrics and not source.trouble:
+        confusion = source.confusion()
+    units = {str(u) for arm in arms for u in arm.table.get("unit", ["mm"])}
+    return Content(
+        title=title or f"{', '.join(a.name for a in arms[1:])} against {arms[0].name}",
+        arms=tuple(arms),
+        question=question,
+        metrics=tuple(metrics),
+        results=tuple(results),
+        findings=tuple(findings),
+        exhibits=tuple(exhibits),
+        structures=structures,
+        confusion=confusion,
+        seeds=_seeds(arms, headline),
+        absent=absent,
+        unit="voxels" if units == {"voxel"} else "mm",
+        structures_unit=source.unit if structures else "mL",
+    )
+
+
+def _seeds(arms: Sequence[Arm], metrics: Sequence[str]) -> pd.DataFrame | None:
+    """Spread over seeds, where there are several."""
+    several = [arm for arm in arms if arm.seeds > 1]
+    if not several:
+        return None
+    return pd.concat([over_seeds(arm.table, metrics) for arm in several], ignore_index=True)
+
+
+def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:
+    table = pd.concat([arm.table for arm in arms], ignore_index=True)
+    shown = []
+    for choice in choose(differences_of(arms)):
+        scores = wide(table, choice.group, "dice").loc[choice.case].to_dict()
+        image, masks, spacing = source.view(choice.case, choice.group)
+        named = {arm.name: float(scores[arm.name]) for arm in arms}
+        shown.append(exhibit(choice, named, image, masks, spacing))
+    return shown
+
+
+def _files(comparison: Comparison, content: Content) -> dict[str, str]:
+    results, unit = comparison.results, comparison.unit
+    headline = [r for r in results if r.metric in HEADLINE] or list(results)
+    return {
+        "tables/results.md": markdown_table(results, unit),
+        "tables/results.tex": latex_table(headline, unit, f"{content.title}."),
+        "tables/results.csv": csv_table(results),
+        "summary.json": json.dumps(comparison.to_dict(), indent=2, allow_nan=False) + "\n",
+        "report.html": render(content),
+    }

@@ -1,0 +1,321 @@
+"""The report: one self-contained HTML page from arms, results, exhibits and findings."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from hinterland._version import __version__
+from hinterland.report.figures import plot_bars
+from hinterland.report.format import (
+    effect,
+    interval,
+    number,
+    p_value,
+    signed,
+    style,
+)
+from hinterland.report.gallery import REFERENCE, Exhibit
+from hinterland.report.plots import (
+    curve_plots,
+    distribution_plots,
+    forest_plot,
+    paired_plots,
+    volume_plots,
+)
+from hinterland.report.protocol_box import protocol_box
+from hinterland.report.protocol_checks import Finding
+from hinterland.report.results import Result
+from hinterland.report.runs import Arm
+
+HEADLINE = ("dice", "hd95", "nsd")
+SIGNIFICANT = 0.05
+_SECTIONS = (
+    ("results", "Results"),
+    ("cases", "Case by case"),
+    ("distributions", "Distributions"),
+    ("volume", "Dice against volume"),
+    ("gallery", "Wins and losses"),
+    ("false-positives", "False positives"),
+    ("subclasses", "Subclasses"),
+    ("training", "Training"),
+    ("protocol", "Protocol"),
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report is made of; what is missing leaves its section out with a sentence.
+
+    `structures`: class -> table of false-positive volume, a row a structure, a column a method.
+    `confusion`: superclass -> shares, a row a (method, subclass), a column what it was taken for.
+    `absent`: section -> why it has nothing to show.
+    """
+
+    title: str
+    arms: tuple[Arm, ...]
+    question: str
+    metrics: tuple[str, ...]
+    results: tuple[Result, ...]
+    findings: tuple[Finding, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
+    structures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    confusion: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    seeds: pd.DataFrame | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+    unit: str = "mm"
+    structures_unit: str = "mL"
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the arms, baseline first."""
+        return [arm.name for arm in self.arms]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All rows of all arms."""
+        return pd.concat([arm.table for arm in self.arms], ignore_index=True)
+
+
+def render(content: Content) -> str:
+    """The page as text; it refers to nothing outside of itself."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("hinterland.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(_context(content))
+
+
+def _context(content: Content) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    def inline(figures: Sequence[str]) -> list[Markup]:
+        return [Markup(svg) for svg in figures]
+
+    table, methods, unit = content.table, content.methods, content.unit
+    headline = [m for m in HEADLINE if m in content.metrics] or list(content.metrics[:3])
+    others = [m for m in content.metrics if m not in headline]
+    first = [m for m in headline if m == "dice"] or headline[:1]
+    bars = [
+        plot_bars(frame, name, f"false positives ({content.structures_unit} per case)", f"fp-{i}")
+        for i, (name, frame) in enumerate(content.structures.items())
+    ]
+    return {
+        "title": content.title,
+        "date": datetime.date.today().isoformat(),
+        "version": __version__,
+        "lede": _lede(content),
+        "baseline": methods[0],
+        "methods": [{"name": m} for m in methods],
+        "sections": [
+            {"id": i, "title": t} for i, t in _SECTIONS if i != "subclasses" or content.confusion
+        ],
+        "cards": _cards(content, headline),
+        "findings": content.findings,
+        "headline": _groups(content, headline),
+        "other_results": _groups(content, others),
+        "results_caption": f"Mean over cases, and paired differences to {methods[0]}.",
+        "results_notes": _notes(),
+        "forest": inline(forest_plot(content.results, methods, first[0])),
+        "seeds": _seeds(content.seeds),
+        "paired": inline(paired_plots(table, methods, first, unit)),
+        "paired_more": inline(paired_plots(table, methods, headline[1:], unit)),
+        "distributions": inline(distribution_plots(table, methods, headline, unit)),
+        "volumes": inline(volume_plots(table, methods)),
+        "exhibits": _exhibits(content),
+        "structures": inline(bars),
+        "confusion": _confusion(content),
+        "curves": inline(curve_plots(content.arms)),
+        "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
+        "absent": {"volume": "The tables hold no reference volumes.",
+                   "curves": "The runs hold no log.csv with curves."} | dict(content.absent),
+    }  # fmt: skip
+
+
+def _lede(content: Content) -> str:
+    protocols = [p for arm in content.arms for p in arm.protocols]
+    cases = {c for p in protocols for c in p.evaluated}
+    patients = {p.group(c) for p in protocols for c in p.evaluated}
+    seeds = {p.seed for p in protocols if p.seed is not None}
+    parts = [f"{len(cases)} cases"]
+    if len(patients) != len(cases):
+        parts[0] += f" of {len(patients)} patients"
+    if seeds:
+        parts.append(f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}")
+    if content.question:
+        named = ", ".join(dict.fromkeys(content.table["class"].astype(str)))
+        asked = content.question
+        parts.append(f"question: {asked}" + ("" if named in asked else f" ({named})"))
+    policies = sorted({p.empty for p in protocols if p.empty})
+    if policies:
+        parts.append(f"empty masks: {', '.join(policies)}")
+    return "; ".join(parts) + "."
+
+
+def _notes() -> list[str]:
+    return [
+        "Intervals: 95 % bootstrap over patients, 10,000 resamples. p: two-sided paired Wilcoxon "
+        "signed-rank test over patients, Holm-corrected over the metrics and classes of each "
+        "comparison (means over classes among themselves). Effect: matched-pairs rank-biserial "
+        "correlation, −1 to +1. n: pairs of cases (patients in brackets where they are fewer).",
+    ]
+
+
+def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """The differences in the first metric, the mean over classes first; six at most.
+
+    Where these are few, the other metrics follow.
+    """
+    methods = content.methods
+    rows = [r for r in content.results if not r.baseline]
+    chosen = [r for r in rows if r.metric == metrics[0]]
+    if len(chosen) < 3:
+        chosen += [r for m in metrics[1:] for r in rows if r.metric == m]
+    cards = []
+    for r in chosen[:6]:
+        span = interval(r.difference_low, r.difference_high, r.metric, sign=True)
+        unit = style(r.metric).shown_unit(content.unit)
+        cards.append(
+            {
+                "series": methods.index(r.method),
+                "what": f"{style(r.metric).label}, {r.group}: {r.method} − {methods[0]}",
+                "big": f"{signed(r.difference, r.metric)} {unit}".strip(),
+                "direction": _direction(r.difference, r.metric) if _significant(r) else "",
+                "rest": f"{span}, p {_equals(p_value(r.p_holm))}, n = {_count(r)}",
+            }
+        )
+    return cards
+
+
+def _groups(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of the table, grouped by class and metric."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    methods = content.methods
+    for metric in metrics:
+        for r in content.results:
+            if r.metric == metric:
+                groups.setdefault((r.group, metric), []).append(_row(r, methods))
+    order = list(dict.fromkeys(r.group for r in content.results))
+    keys = sorted(groups, key=lambda k: order.index(k[0]))
+    titles = {k: f"{k[0]} · {style(k[1]).axis(content.unit)}" for k in keys}
+    return [{"title": titles[k], "rows": groups[k]} for k in keys]
+
+
+def _row(r: Result, methods: Sequence[str]) -> dict[str, Any]:
+    return {
+        "method": r.method,
+        "series": methods.index(r.method),
+        "baseline": r.baseline,
+        "mean": number(r.mean, r.metric),
+        "mean_interval": interval(r.low, r.high, r.metric),
+        "difference": signed(r.difference, r.metric),
+        "interval": interval(r.difference_low, r.difference_high, r.metric, sign=True),
+        "p": p_value(r.p_holm),
+        "effect": effect(r.effect),
+        "n": _count(r),
+        "significant": _significant(r),
+        "direction": _direction(r.difference, r.metric) if _significant(r) else "",
+    }
+
+
+def _count(r: Result) -> str:
+    return str(r.n) if r.patients == r.n else f"{r.n} ({r.patients})"
+
+
+def _significant(r: Result) -> bool:
+    return r.p_holm < SIGNIFICANT
+
+
+def _direction(difference: float, metric: str) -> str:
+    lower = style(metric).lower
+    if lower is None or pd.isna(difference) or difference == 0:
+        return ""
+    return "better" if (difference < 0) == lower else "worse"
+
+
+def _equals(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
+
+
+def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
+    if seeds is None:
+        return []
+    return [
+        {
+            "label": f"{row['class']} · {style(row['metric']).label} · {row['method']}",
+            "mean": number(row["mean"], row["metric"]),
+            "sd": number(row["std_seeds"], row["metric"]),
+            "seeds": row["seeds"],
+        }
+        for row in seeds.to_dict("records")
+    ]
+
+
+def _confusion(content: Content) -> list[dict[str, Any]]:
+    """Tables of shares in per cent, a row a subclass and method."""
+    tables = []
+    for node, matrix in content.confusion.items():
+        columns = [str(c) for c in matrix.columns]
+        rows = []
+        for (method, reference), values in zip(matrix.index, matrix.to_numpy(), strict=True):
+            shares = [
+                {"text": "n/a" if pd.isna(v) else f"{100 * v:.1f}", "own": c == reference}
+                for c, v in zip(columns, values, strict=True)
+            ]
+            series = content.methods.index(method)
+            row = {"method": method, "series": series, "reference": reference, "shares": shares}
+            rows.append(row)
+        rows.sort(key=lambda row: columns.index(str(row["reference"])))
+        tables.append({"title": node, "columns": columns, "rows": rows})
+    return tables
+
+
+def _exhibits(content: Content) -> list[dict[str, Any]]:
+    titles = {"win": "Wins", "loss": "Losses"}
+    shown = []
+    for kind, title in titles.items():
+        items = [_exhibit(e, content.methods) for e in content.exhibits if e.choice.kind == kind]
+        if items:
+            shown.append({"title": title, "items": items})
+    return shown
+
+
+def _exhibit(e: Exhibit, methods: Sequence[str]) -> dict[str, Any]:
+    c = e.choice
+    scores = ", ".join(f"{m} {number(v, 'dice')}" for m, v in e.scores.items())
+    return {
+        "case": c.case,
+        "group": c.group,
+        "difference": signed(c.difference, "dice"),
+        "direction": "better" if c.kind == "win" else "worse",
+        "scores": f"Dice: {scores}",
+        "label": f"{c.case}, {c.group}: Dice {scores}",
+        "width": e.size[0],
+        "height": e.size[1],
+        "start": e.start,
+        "slices": e.slices,
+        "frames": [
+            {
+                "number": f.number,
+                "picture": f.picture,
+                "contours": [
+                    {
+                        "layer": name if name == REFERENCE else f"m{methods.index(name)}",
+                        "series": None if name == REFERENCE else methods.index(name),
+                        "path": path,
+                    }
+                    for name, path in f.contours.items()
+                    if path
+                ],
+            }
+            for f in e.frames
+        ],
+    }

@@ -1,1 +1,0 @@
-"""Image labels: training, prediction and evaluation of classifiers."""

@@ -1,0 +1,149 @@
+"""The folder that support labels are written to: a data set of its own, whole or not there.
+
+While cases are worked on it is called OUT.partial, and the same command goes on where it stopped.
+The data set it is made from is never touched: its images and splits are linked (or copied).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hinterland.data.io.files import write_text
+from hinterland.data.io.volume import file_ending, label_ending
+from hinterland.types import Case, Dataset, HinterlandError
+
+SHEETS = "auxiliary"
+"""The folder inside OUT with provenance.json, quality.csv and quality.json."""
+_RECORD = "asked.json"
+
+
+@dataclass(frozen=True)
+class Output:
+    """OUT, and the folder beside it that is being filled."""
+
+    out: Path
+    dataset: Dataset
+
+    @property
+    def work(self) -> Path:
+        """Where files are until all are there."""
+        return self.out.with_name(self.out.name + ".partial")
+
+    def claim(self, asked: Mapping[str, Any], overwrite: bool) -> None:
+        """Make room, or find the unfinished work of the same command.
+
+        Raises HinterlandError: OUT is there and may not be replaced, or is no folder of this kind,
+        or lies in the data set; or unfinished work with other settings is there.
+        """
+        out, root = self.out.resolve(), self.dataset.root.resolve()
+        if out == root or out in root.parents or root in out.parents:
+            raise HinterlandError(
+                f"--out {self.out} and the data set {self.dataset.root} lie inside of each other; "
+                "the data set is never changed. Choose another --out."
+            )
+        if self.out.exists() or self.out.is_symlink():
+            ours = (self.out / SHEETS / "provenance.json").is_file()
+            if not overwrite or not ours:
+                why = (
+                    "exists already"
+                    if ours
+                    else "is there already and was not made by this command"
+                )
+                hint = "Give --overwrite, or choose" if ours else "Choose"
+                raise HinterlandError(f"{self.out} {why}. {hint} another --out.")
+        record = self.work / SHEETS / _RECORD
+        content = json.dumps(asked, indent=1, sort_keys=True)
+        if self.work.exists():
+            if record.is_file() and record.read_text(encoding="utf-8") == content:
+                return
+            if not record.is_file() or not overwrite:
+                raise HinterlandError(_other_work(self.work, record, asked))
+            shutil.rmtree(self.work)
+        try:
+            write_text(record, content)
+        except OSError as error:
+            raise HinterlandError(
+                f"--out {self.out}: the folder cannot be made ({error.strerror}). Choose another."
+            ) from None
+
+    def label_of(self, case: Case) -> Path:
+        """Where the label file of a case goes, relative to the data set's folder."""
+        root = self.dataset.root
+        if case.label is not None:
+            return case.label.relative_to(root)
+        image = case.images[0].relative_to(root)
+        folder = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}.get(image.parts[0], "masks")
+        if folder == "masks" and (root / "labels").is_dir() and not (root / "masks").is_dir():
+            folder = "labels"
+        return Path(folder) / f"{case.name}{label_ending(file_ending(image))}"
+
+    def fact_of(self, case: Case) -> Path:
+        """What is known of a finished case; written after its label."""
+        return self.work / SHEETS / "cases" / f"{case.name}.json"
+
+    def give_up(self) -> None:
+        """After an error: remove the unfinished folder if no case is finished in it."""
+        if not any((self.work / SHEETS / "cases").glob("*.json")):
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def finish(self, done: Sequence[Case], copy: bool) -> None:
+        """Link what was not made, and give the folder its name.
+
+        done: the cases whose label files were written. copy: copy instead of linking.
+        """
+        written = {case.name for case in done}
+        files = [path for case in self.dataset.cases for path in case.images]
+        files += [
+            case.label
+            for case in self.dataset.cases
+            if case.label is not None and case.name not in written
+        ]
+        files += [
+            path
+            for name in ("splits.json", "splits_final.json")
+            if (path := self.dataset.root / name).is_file()
+        ]
+        for path in files:
+            _place(path, self.work / path.relative_to(self.dataset.root), copy)
+        shutil.rmtree(self.work / SHEETS / "cases", ignore_errors=True)
+        (self.work / SHEETS / _RECORD).unlink()
+        if self.out.exists():
+            old = self.out.with_name(f".{self.out.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            self.out.rename(old)
+            self.work.rename(self.out)
+            shutil.rmtree(old)
+        else:
+            self.work.rename(self.out)
+
+
+def _place(source: Path, target: Path, copy: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink() or target.exists():
+        target.unlink()
+    if not copy and source.suffix != ".json":
+        try:
+            target.symlink_to(source.resolve())
+            return
+        except OSError:
+            pass  # a file system without links: a copy is as good
+    shutil.copyfile(source, target)
+
+
+def _other_work(work: Path, record: Path, asked: Mapping[str, Any]) -> str:
+    if not record.is_file():
+        return (
+            f"{work} is in the way and holds nothing of this command. Remove it, or choose another "
+            "--out."
+        )
+    known = json.loads(record.read_text(encoding="utf-8"))
+    differs = sorted(k for k in {**known, **asked} if known.get(k) != asked.get(k))
+    return (
+        f"{work} holds unfinished work that was asked for differently ({', '.join(differs)}). Give "
+        "the same command again to go on with it, --overwrite to start anew, or another --out."
+    )

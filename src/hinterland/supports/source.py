@@ -1,0 +1,112 @@
+"""What every source of support labels offers, and the licence under which its weights stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from hinterland.supports.structures import Structure
+from hinterland.types import Case, Dataset
+
+UNKNOWN = int(np.iinfo(np.uint16).max)
+"""Index of voxels that a source did not look at."""
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Under what terms the weights may be used. `text` is shown before they are."""
+
+    name: str
+    text: str
+    url: str
+    commercial: bool | None = None
+
+    def __str__(self) -> str:
+        use = {True: "commercial use permitted", False: "NON-COMMERCIAL USE ONLY", None: ""}
+        tail = f" ({use[self.commercial]})" if use[self.commercial] else ""
+        return f"{self.name}{tail}\n{self.text}\n{self.url}"
+
+
+@dataclass(frozen=True)
+class Support:
+    """What a source sees in one case.
+
+    index: (z, y, x) uint16, 0 nothing, s the s-th of the structures asked for, `UNKNOWN` not
+    looked at. affine: (4, 4), voxel (x, y, z) -> mm. provided: the nodes that the source could see
+    here; of another node it says nothing, neither that it is there nor that it is not. overlaps:
+    node -> voxels that an earlier structure took from it.
+    """
+
+    index: np.ndarray
+    affine: np.ndarray
+    provided: frozenset[str]
+    overlaps: Mapping[str, int]
+
+
+class Source(Protocol):
+    """Where support labels come from."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The structures it can give, by its own names."""
+
+    @property
+    def licence(self) -> Licence | None:
+        """Of foreign weights; None where there are none."""
+
+    @property
+    def default(self) -> tuple[str, ...] | None:
+        """The patterns of `choose` to take where the user names none; None: the user must."""
+
+    def check(
+        self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
+    ) -> None:
+        """Refuse, before anything is computed, what cannot succeed. Raises HinterlandError."""
+
+    def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
+        """Look at one case. Raises HinterlandError."""
+
+    def stamp(self, case: Case) -> str:
+        """Changes when what it would say of this case may change (mask files); "" if it cannot."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Kind, versions, model and settings: what makes its labels what they are."""
+
+    def close(self) -> None:
+        """Let go of processes and files."""
+
+
+def of_integers(
+    array: np.ndarray,
+    affine: np.ndarray,
+    values: Mapping[str, Sequence[int]],
+    structures: Sequence[Structure],
+) -> Support:
+    """A label array (z, y, x) whose integers mean the source's names by `values`.
+
+    A region may share integers with others: the structure that stands first takes the voxel.
+    """
+    masks = (np.isin(array, [v for name in s.sources for v in values[name]]) for s in structures)
+    return of_masks(array.shape, affine, zip(structures, masks, strict=True))
+
+
+def of_masks(
+    shape: tuple[int, ...], affine: np.ndarray, masks: Iterable[tuple[Structure, np.ndarray | None]]
+) -> Support:
+    """Masks (z, y, x) bool, one a structure and in the order of the structures; None: not given.
+
+    The first structure that holds a voxel takes it.
+    """
+    index = np.zeros(shape, np.uint16)
+    provided, overlaps = [], {}
+    for number, (structure, mask) in enumerate(masks, start=1):
+        if mask is None:
+            continue
+        provided.append(structure.node)
+        free = index == 0
+        overlaps[structure.node] = int(np.count_nonzero(mask & ~free))
+        index[mask & free] = number
+    return Support(index, affine, frozenset(provided), overlaps)

@@ -1,0 +1,74 @@
+"""Starting from a trained run: its network, grown to the classes of the new one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from hinterland.labels.growth import parents
+from hinterland.methods import Method
+from hinterland.networks.surgery import grow
+from hinterland.training.config import TrainConfig
+from hinterland.types import Plan
+
+if TYPE_CHECKING:
+    from hinterland.training.run import Run
+
+FINE_TUNING = 0.1
+"""Share of the recipe's learning rate: 1e-3 instead of 1e-2 for nnU-Net's SGD, as in paper 1."""
+
+
+def inherit_settings(source: Run, config: TrainConfig, plan: Plan) -> tuple[TrainConfig, Plan]:
+    """Settings and plan of a run that goes on from `source`, as far as they were left open.
+
+    Network, its options and deep supervision are the source's; preprocessing and topology, which
+    the weights belong to, come from its plan; the learning rate is a tenth of the recipe's.
+    """
+    from hinterland.training.optimisers import resolve_recipe
+
+    known = source.record.train
+    left = {
+        name: getattr(known, name)
+        for name in ("network", "network_options", "deep_supervision")
+        if name not in config.model_fields_set
+    }
+    config = config.model_copy(update=left)
+    if config.optimiser.lr is None:
+        rate = resolve_recipe(config).lr * FINE_TUNING
+        config = config.model_copy(
+            update={"optimiser": config.optimiser.model_copy(update={"lr": rate})}
+        )
+    same = {
+        name: getattr(source.record.plan, name)
+        for name in (
+            "dims", "normalisation", "spacing", "unit", "transpose", "patch_size", "network",
+        )
+    }  # fmt: skip
+    return config, replace(plan, **same)
+
+
+@torch.no_grad()
+def start_from(source: Run, networks: nn.ModuleDict, method: Method) -> None:
+    """Give the network that `method` deploys the weights of `source`'s, grown to its cells.
+
+    Modules that equal the one it is part of (a teacher, its moving average) follow it. Raises
+    HinterlandError or LabelError where the networks differ in more than their classes, or a class
+    has no parent.
+    """
+    old = source.method
+    origin = parents(method.cells, old.cells)
+    trained = old.deployed(source.networks()).state_dict()
+    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.values()]
+    grow(method.deployed(networks), trained, origin)
+    for module, old_state in zip(networks.values(), before, strict=True):
+        if not _equal(module.state_dict(), old_state):  # it holds the network that has grown
+            for other, state in zip(networks.values(), before, strict=True):
+                if other is not module and _equal(state, old_state):
+                    other.load_state_dict(module.state_dict())
+
+
+def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)

@@ -1,0 +1,120 @@
+"""What follows training: predict the unseen cases with both checkpoints, and evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hinterland.data.io.files import write_text
+from hinterland.evaluation.folders import Origin, evaluate_folders
+from hinterland.evaluation.table import summarise, write_table
+from hinterland.labels import LabelError
+from hinterland.training.checkpoint import load_checkpoint
+from hinterland.types import Case, Dataset
+
+if TYPE_CHECKING:
+    from hinterland.training.run import Run, Which
+    from hinterland.training.trainer import Report
+
+REPORTED = ("dice", "jaccard", "hd95", "assd", "nsd")
+
+
+def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | None = None) -> None:
+    """Write predictions, metrics.csv (reported checkpoint), the other's metrics, summary.json.
+
+    The reported checkpoint predicts into `predictions/`, the other one into `predictions-NAME/`
+    with `metrics-NAME.csv`, unless both are the same step. Cases: test, or the held-out fold where
+    a fold number was trained.
+    report: called with (volumes predicted, volumes of both checkpoints, message).
+    """
+    cases, split = evaluated_cases(run, dataset)
+    summary: dict[str, Any] = {
+        "method": run.record.method,
+        "selection": run.record.selection,
+        "reported": run.reported,
+        "split": split,
+        "empty": "penalty",
+        "cases": len(cases),
+        "seconds_training": round(seconds, 1),
+        "checkpoints": {},
+    }
+    if cases:
+        other: Which = "last" if run.reported == "best" else "best"
+        parts: list[tuple[Which, str]] = [(run.reported, "")]
+        if not _same_weights(run):
+            parts.append((other, f"-{other}"))
+        for part, (which, suffix) in enumerate(parts):
+
+            def tick(done: int, total: int, part: int = part, which: str = which) -> None:
+                if report:
+                    report(part * total + done, len(parts) * total, f"{which} checkpoint")
+
+            summary["checkpoints"][which] = _one(run, dataset, cases, which, suffix, tick)
+        summary["checkpoints"].setdefault(other, summary["checkpoints"][run.reported])
+        summary["metrics"] = summary["checkpoints"][run.reported]
+    write_text(run.path / "summary.json", json.dumps(summary, indent=2))
+
+
+def _same_weights(run: Run) -> bool:
+    """Whether the best checkpoint is the last one: then it is predicted with once."""
+    best, last = (load_checkpoint(run.path / "checkpoints" / f"{w}.ckpt") for w in ("best", "last"))
+    return (best["phase"], best["step"]) == (last["phase"], last["step"])
+
+
+def evaluated_cases(run: Run, dataset: Dataset) -> tuple[tuple[Case, ...], str]:
+    """The cases a run is judged by, and the name of their split. Only those with a label."""
+    record = run.record
+    split = "test" if record.fold in ("fixed", "all") and record.split["test"] else "val"
+    if record.fold == "all" and split == "val":
+        return (), "none"
+    cases = tuple(dataset[name] for name in record.split[split])
+    return tuple(c for c in cases if c.labelled), split
+
+
+def _one(
+    run: Run,
+    dataset: Dataset,
+    cases: tuple[Case, ...],
+    which: Which,
+    suffix: str,
+    tick: Callable[[int, int], None],
+) -> dict[str, Any]:
+    out = run.path / f"predictions{suffix}"
+    folder = run.predict(cases, out, which=which, overwrite=True, tick=tick)
+    table = evaluate_run_predictions(run, dataset, cases, folder)
+    write_table(table, run.path / f"metrics{suffix}.csv", overwrite=True)
+    return figures(table)
+
+
+def evaluate_run_predictions(
+    run: Run, dataset: Dataset, cases: tuple[Case, ...], folder: Path
+) -> pd.DataFrame:
+    """The tidy table of a run's predictions at every question that its model can answer."""
+    record, cells = run.record, run.method.cells
+    questions = {}
+    for name, question in record.spec.questions.items():
+        try:
+            question.over(cells)
+        except LabelError:
+            continue
+        questions[name] = question
+    if cells not in questions.values():
+        questions["cells"] = cells
+    origin = Origin(method=record.method, fold=record.fold, seed=record.train.seed)
+    return evaluate_folders(
+        folder, cases, spec=record.spec, at=questions, origin=origin, extra=True
+    )
+
+
+def figures(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """question/class -> metric -> mean over cases, with the macro mean as class `mean`."""
+    result: dict[str, dict[str, float]] = {}
+    for row in summarise(table, [m for m in REPORTED if m in table.columns]).to_dict("records"):
+        if pd.notna(row["mean"]):
+            entry = result.setdefault(f"{row['coarsening']}/{row['class']}", {})
+            entry[str(row["metric"])] = round(float(row["mean"]), 5)
+    return result

@@ -1,0 +1,146 @@
+"""The protocol guard: each way to fool oneself is refused or flagged, and a clean study is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hinterland.report.protocol import Protocol
+from hinterland.report.protocol_checks import CODES, check_protocol, enforce
+from hinterland.types import HinterlandError
+
+TRAIN = tuple(f"tr{i}" for i in range(30))
+VAL = tuple(f"va{i}" for i in range(5))
+TEST = tuple(f"te{i}" for i in range(25))
+CLEAN = Protocol(
+    run="a", method="supervised", network="unet", dims=3, steps=300, seed=0, fold="fixed",
+    selection="val", empty="penalty", convention="hd95=directed_max", question="target", unit="mm",
+    labels="all labelled",
+    train=TRAIN, val=VAL, test=TEST, evaluated=TEST, fingerprint="f00d",
+)  # fmt: skip
+OTHER = replace(CLEAN, run="b", method="backsplit")
+
+
+def codes(*arms: Protocol | tuple[Protocol, ...]) -> dict[str, str]:
+    found = check_protocol([arm if isinstance(arm, tuple) else (arm,) for arm in arms])
+    return {f.code: f.severity for f in found}
+
+
+def test_a_clean_study_has_one_remark() -> None:
+    assert codes(CLEAN, OTHER) == {"one-seed": "flag"}
+    seeds = tuple(replace(CLEAN, run=f"a{s}", seed=s) for s in range(3))
+    others = tuple(replace(OTHER, run=f"b{s}", seed=s) for s in range(3))
+    assert codes(seeds, others) == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("test-selection", {"selection": "test"}),
+        ("test-selection", {"evaluated": VAL * 5, "selection": "val"}),
+        ("leak", {"groups": {"tr0": "p1", "te3": "p1"}}),
+        ("leak", {"groups": {"tr0": "p1", "va3": "p1"}}),
+        ("leak", {"groups": {"va0": "p1", "te0": "p1"}}),
+        ("leak", {"train": (*TRAIN, "te0")}),
+        ("tested-on-training", {"test": (), "evaluated": (*TEST[:-1], "tr4")}),
+        ("cases", {"evaluated": TEST[:-1]}),
+        ("cases", {"evaluated": (*TEST, "te99")}),
+        ("empty-policy", {"empty": "drop"}),
+        ("question", {"question": "leaves"}),
+        ("convention", {"convention": "hd95=pooled"}),
+        ("unit", {"unit": "voxel"}),
+    ],
+)
+def test_refused(code: str, change: dict[str, object]) -> None:
+    broken = replace(OTHER, **change)  # type: ignore[arg-type]
+    assert codes(CLEAN, broken)[code] == "refuse"
+    with pytest.raises(HinterlandError, match=rf"\[{code}\]"):
+        enforce(check_protocol([(CLEAN,), (broken,)]))
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("seed", {"seed": None}),
+        ("selection-unknown", {"selection": None}),
+        ("unrecorded", {"recorded": False, "selection": None, "seed": None}),
+        ("data", {"fingerprint": "beef"}),
+        ("settings", {"steps": 600}),
+        ("settings", {"network": "segresnet"}),
+        ("settings", {"dims": 2}),
+        ("labels", {"labels": "3 of 30 labelled"}),
+        ("training-cases", {"train": TRAIN[:10]}),
+    ],
+)
+def test_flagged(code: str, change: dict[str, object]) -> None:
+    changed = replace(OTHER, **change)  # type: ignore[arg-type]
+    found = check_protocol([(CLEAN,), (changed,)])
+    assert {f.code: f.severity for f in found}[code] == "flag"
+    assert enforce(found) == found
+
+
+def test_underpowered_counts_patients_not_cases() -> None:
+    assert "underpowered" not in codes(CLEAN, OTHER)
+    groups = {c: f"p{i // 5}" for i, c in enumerate(TEST)}  # 25 cases of 5 patients
+    few = [replace(p, groups=groups) for p in (CLEAN, OTHER)]
+    found = [f for f in check_protocol([(p,) for p in few]) if f.code == "underpowered"]
+    assert "5 test patients" in found[0].message
+    assert "0.062" in found[0].message  # 2^(1 - 5), the spec's .0625
+    groups = {c: f"p{i // 2}" for i, c in enumerate(TEST)}
+    some = [replace(p, groups=groups) for p in (CLEAN, OTHER)]
+    found = [f for f in check_protocol([(p,) for p in some]) if f.code == "underpowered"]
+    assert "finds large differences only" in found[0].message
+
+
+def test_folds_pool_to_one_case_set() -> None:
+    first = replace(CLEAN, run="a0", fold="0", evaluated=TEST[:12], selection="none", test=())
+    second = replace(first, run="a1", fold="1", evaluated=TEST[12:])
+    whole = replace(OTHER, selection="none", test=())
+    assert "cases" not in codes((first, second), whole)
+    assert codes((first,), whole)["cases"] == "refuse"
+
+
+def test_different_numbers_of_seeds() -> None:
+    assert codes((CLEAN, replace(CLEAN, run="a1", seed=1)), OTHER)["seeds"] == "flag"
+
+
+def test_a_refusal_can_be_allowed_and_is_still_told() -> None:
+    found = check_protocol([(CLEAN,), (replace(OTHER, selection="test"),)])
+    passed = enforce(found, allow=("test-selection",))
+    told = [f for f in passed if f.code == "test-selection"]
+    assert told[0].severity == "flag"
+    assert "Allowed on request" in told[0].message
+
+
+def test_all_refusals_come_in_one_message() -> None:
+    broken = replace(OTHER, selection="test", empty="drop", evaluated=TEST[:-1])
+    with pytest.raises(HinterlandError) as error:
+        enforce(check_protocol([(CLEAN,), (broken,)]))
+    for code in ("test-selection", "empty-policy", "cases"):
+        assert f"[{code}]" in str(error.value)
+
+
+def test_unknown_code_to_allow() -> None:
+    with pytest.raises(HinterlandError, match="no protocol check 'everything'"):
+        enforce([], allow=("everything",))
+    assert enforce([], allow=CODES) == []
+
+
+def test_protocol_reads_what_training_writes() -> None:
+    config = {
+        "method": "backsplit",
+        "on": [{"rest": ["rest"], "lung": ["lung"]}, {"background": ["rest", "lung"]}],
+        "seed": 3, "fold": "0", "selection": "none", "dims": 2,
+        "split": {"train": ["a"], "val": ["b"], "test": []},
+        "groups": {"a": "p0"},
+        "dataset": {"path": "/data/x", "fingerprint": "f00d"},
+        "surprise": object(),
+    }  # fmt: skip
+    protocol = Protocol.of("r", config, {"empty": "penalty", "split": "val"}, ["b", "b"])
+    assert protocol.on == "rest/lung + background"
+    assert (protocol.seed, protocol.dims, protocol.empty) == (3, 2, "penalty")
+    assert (protocol.train, protocol.evaluated) == (("a",), ("b",))
+    assert protocol.patients(["a", "b"]) == {"p0", "b"}
+    assert protocol.recorded
+    assert not Protocol.of("r", {}, {}, []).recorded
