@@ -14,6 +14,7 @@ from hinterland.data.io.files import write_text
 from hinterland.data.planning.topology import topology
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods import Method, make_method
+from hinterland.methods.earlier import upgrade_options
 from hinterland.training.config import TrainConfig, make_config
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
@@ -94,6 +95,7 @@ class RunRecord:
             data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
             for key in ("network", "seed", "steps"):
                 data.pop(key)
+            data["method_options"] = upgrade_options(data["method"], data["method_options"])
             return cls(
                 **{**data, "on": tuple(data["on"])}
                 | {
