@@ -10,7 +10,10 @@ import pytest
 from hinterland.methods.base import Method, TrainableMethod
 from hinterland.methods.registry import METHODS
 
-HOOKS = {"phases", "parameters", "optimiser_recipes", "after_step", "ensemble_predictions"}
+HOOKS = {
+    "phases", "parameters", "optimiser_recipes", "after_step", "ensemble_predictions",
+    "teacher_of",
+}  # fmt: skip
 CUMULATIVE = {"check"}  # each class adds its own; all of them run
 
 

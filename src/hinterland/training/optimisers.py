@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -60,10 +61,14 @@ def _overridden(own: OptimiserRecipe, options: OptimiserConfig) -> OptimiserReci
 
 
 def make_optimiser(
-    settings: OptimiserRecipe, parameters: Iterable[nn.Parameter]
+    settings: OptimiserRecipe,
+    parameters: Iterable[nn.Parameter],
+    undecayed: Sequence[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
-    """SGD, Adam or AdamW over the parameters."""
-    chosen = list(parameters)
+    """Return SGD, Adam or AdamW over the parameters; `undecayed` are a group without decay."""
+    chosen: list[Any] = list(parameters)
+    if undecayed:
+        chosen = [{"params": chosen}, {"params": list(undecayed), "weight_decay": 0.0}]
     rate, decay = settings.lr, settings.weight_decay
     if settings.optimiser == "sgd":
         return torch.optim.SGD(
@@ -71,6 +76,16 @@ def make_optimiser(
         )
     kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
     return kind(chosen, rate, eps=settings.eps, weight_decay=decay)
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load what an optimiser knew of its parameters, which must be in the same order.
+
+    Groups and their settings stay the optimiser's own: they follow from the configuration, and an
+    earlier version had other groups.
+    """
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def learning_rate(

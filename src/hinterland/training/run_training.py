@@ -22,7 +22,7 @@ from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import hardware, process_rank, versions
-from hinterland.training.fine_tuning import inherit_settings, start_from
+from hinterland.training.fine_tuning import cell_counts, inherit_settings, start_from
 from hinterland.training.optimisers import refuse_unknown_optimisers
 from hinterland.training.record import RunRecord, record_of
 from hinterland.training.run import Run
@@ -80,11 +80,17 @@ def train(
         if noise is not None:
             dataset = record.present(dataset)
             record = replace(record, plan=_stamped(record.plan, dataset))
-        initial = _built(record, source)
+        initial = _built(record)
         (stage or log.info)("preprocessing")
         record_cases = {c.name for part in splits.values() for c in part}
         cases = [c for c in dataset.cases if c.name in record_cases]
-        streams_of_run(record, dataset, prepare(dataset, record.plan, cases=cases))
+        prepared = prepare(dataset, record.plan, cases=cases)
+        streams_of_run(record, dataset, prepared)
+        if source:
+            counts = cell_counts(
+                record.cases(dataset, "train"), prepared, record.spec, record.make_method().cells
+            )
+            start_from(source, initial, record.make_method(), counts)
         _make_room(path)
         if source:
             save_checkpoint(path / INITIAL, {"networks": initial.state_dict()})
@@ -175,10 +181,10 @@ def _stamped(plan: Plan, dataset: Dataset) -> Plan:
     return replace(plan, fingerprint=now)
 
 
-def _built(record: RunRecord, source: Run | None) -> torch.nn.Module:
+def _built(record: RunRecord) -> torch.nn.Module:
     """Build everything once, before anything is deleted or written: a wrong name costs nothing.
 
-    The networks as training will begin with them.
+    The networks as their seed makes them.
     """
     context, method = build_context(record), record.make_method()
     if record.split["val"]:
@@ -192,8 +198,6 @@ def _built(record: RunRecord, source: Run | None) -> torch.nn.Module:
             f"network_options {dict(context.network_options)}: {error}. Expected options of "
             f"{context.network}, such as features and norm."
         ) from None
-    if source:
-        start_from(source, networks, method)
     return networks
 
 

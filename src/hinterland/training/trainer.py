@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,8 @@ class Trainer:
     def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
         """Validate, log, and save: last always, best where the mean Dice is the phase's highest."""
         scores, sure = self._validate(engine)
-        best = self.position.best
+        taught = self._validate_teacher(engine)
+        best = self._comparable(engine, self.position.best)
         if engine.trainer.global_rank == 0:
             score, means = mean_score(scores)
             at = engine.offset + engine.step
@@ -155,6 +156,8 @@ class Trainer:
                     logbook.write(engine.phase.name, at - 1, values)
                 self._message = f"val Dice {score:.3f}"
                 log.info("step %d: val Dice %.4f", at, score)
+            if taught and logbook:
+                logbook.write(engine.phase.name, at - 1, {"val/teacher/dice": taught})
             improved = not scores or best is None or score > best[0]
             if improved:
                 best = (score, at)
@@ -170,6 +173,15 @@ class Trainer:
         else:
             self.position = Position(engine.index, engine.step, best)
         engine.trainer.strategy.barrier()
+
+    @staticmethod
+    def _comparable(engine: Engine, best: tuple[float, int] | None) -> tuple[float, int] | None:
+        """The best so far, unless a regulariser has begun to act since: its weights are then those
+        of another loss, and the run would report them as what the regulariser does."""
+        if best is None:
+            return None
+        before, now = (engine.acting(step - 1) for step in (best[1] - engine.offset, engine.step))
+        return best if before == now else None
 
     def _validate(
         self, engine: Engine
@@ -189,6 +201,31 @@ class Trainer:
             scores, sure = ({k: v for part in parts for k, v in part[i].items()} for i in (0, 1))
             return scores, sure
         return found
+
+    def _validate_teacher(self, engine: Engine) -> float | None:
+        """Dice of the teacher's labels on training cases whose own are hidden; None without any.
+
+        It is logged and chooses nothing: the run may not know these labels.
+        """
+        cases = [
+            case
+            for case, shown in zip(
+                (self.dataset[name] for name in self.record.split["train"]),
+                self.record.cases(self.dataset, "train"),
+                strict=True,
+            )
+            if case.labelled and not shown.labelled
+        ][: self.config.validation.hidden]
+        teacher = self.method.teacher_of(self.networks)
+        if not cases or teacher is None or engine.trainer.global_rank:
+            return None
+        self.networks.eval()
+        predictor = replace(self.predictor(engine.device, mirror=False), model=teacher)
+        scores, _ = validate(
+            predictor, cases, self.prepared, self.spec, self.context.label_sets, self.spec.target
+        )
+        self.networks.train()
+        return mean_score(scores)[0]
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
         """The current networks as a predictor of volumes."""
