@@ -57,7 +57,9 @@ def batch_for(context: ClassifierContext) -> Batch:
     for i in range(len(CASES)):
         width = (0, 4, 9)[i % 3]
         truth[(i, *(slice(2, 2 + width),) * len(size))] = 1
-    rows = torch.tensor([SPEC.label_sets.rows(SPEC.scheme("full"))[v] for v in (0, 1)])[truth]
+    rows = torch.tensor([SPEC.label_sets.label_set_ids(SPEC.scheme("full"))[v] for v in (0, 1)])[
+        truth
+    ]
     n = len(CASES)
     return Batch(
         image=image + 2 * truth[:, None].float(), annotation=rows,

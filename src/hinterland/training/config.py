@@ -71,6 +71,12 @@ class ValidationConfig(_Strict):
     mirror: bool = Field(
         True, description="average over mirrored copies when predicting at the end"
     )
+    hidden: int = Field(
+        3,
+        ge=0,
+        description="training cases whose labels are hidden from the run, on which a "
+        "method's teacher is scored for the log; 0: none",
+    )
     window_batch: int | None = Field(
         None, ge=1, description="tiles at a time; None: 4, or on a CPU what its cache holds"
     )

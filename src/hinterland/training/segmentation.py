@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ class SegmentationTrainer(Trainer):
         score, means = mean_score(scores)
         values = {"val/dice": score, **{f"val/dice/{k}": v for k, v in means.items()}}
         values |= {f"val/{k}": v for k, v in mean_score(sure)[1].items()}
+        if taught := self._validate_teacher(engine):
+            values["val/teacher/dice"] = taught
         return Validation(score, values, f"val Dice {score:.3f}")
 
     def _image_label_term(self) -> ImageLabelTerm | None:
@@ -107,6 +110,29 @@ class SegmentationTrainer(Trainer):
             scores, sure = ({k: v for part in parts for k, v in part[i].items()} for i in (0, 1))
             return scores, sure
         return found
+
+    def _validate_teacher(self, engine: Engine) -> float | None:
+        """Return the Dice of the teacher on training cases whose labels are hidden; None without.
+
+        It is logged and chooses nothing: the run may not know these labels.
+        """
+        pairs = zip(
+            (self.dataset[name] for name in self.record.split["train"]),
+            self.record.cases(self.dataset, "train"),
+            strict=True,
+        )
+        hidden = [case for case, shown in pairs if case.labelled and not shown.labelled]
+        cases = hidden[: self.config.validation.hidden]
+        teacher = self.method.teacher_of(self.networks)
+        if not cases or teacher is None or engine.trainer.global_rank:
+            return None
+        self.networks.eval()
+        predictor = replace(self.predictor(engine.device, mirror=False), model=teacher)
+        scores, _ = validate(
+            predictor, cases, self.prepared, self.spec, self.context.label_sets, self.spec.target
+        )
+        self.networks.train()
+        return mean_score(scores)[0]
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
         """The current networks as a predictor of volumes."""

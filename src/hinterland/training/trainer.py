@@ -179,7 +179,7 @@ class Trainer(ABC):
     def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
         """Validate, log, and save: last always, best where the score is the phase's highest."""
         found = self.assess(engine)
-        best = self.position.best
+        best = self._comparable(engine, self.position.best)
         if engine.trainer.global_rank == 0:
             at = engine.offset + engine.step
             if found:
@@ -202,6 +202,18 @@ class Trainer(ABC):
         else:
             self.position = Position(engine.index, engine.step, best)
         engine.trainer.strategy.barrier()
+
+    @staticmethod
+    def _comparable(engine: Engine, best: tuple[float, int] | None) -> tuple[float, int] | None:
+        """Return the best so far, unless a regulariser has begun to act since.
+
+        Its weights are then those of another loss, and the run would report them as what the
+        regulariser does.
+        """
+        if best is None or best[1] < 0:
+            return best
+        before, now = (engine.acting(step - 1) for step in (best[1] - engine.offset, engine.step))
+        return best if before == now else None
 
     def _content(self, engine: Engine) -> dict[str, Any]:
         position = self.position
