@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmarks.harness.cell import ROOT, Cell, collect, data_root, work_root
 from benchmarks.harness.tables import cases_of
+from hinterland.evaluation.statistics.difference import paired_difference
 
 Results = Mapping[str, Mapping[str, Any]]
 REGIONS = ("foreground", "background", "image")
@@ -162,8 +163,6 @@ def addition_table(cells: Sequence[Cell], results: Results) -> str:
 
 def _drops(cells: Sequence[AdditionCell], results: Results, amounts: Sequence[int]) -> str:
     """Largest amount against none, for each loss: paired by case, interval by bootstrap."""
-    from hinterland.evaluation.statistics.bootstrap import bootstrap_means
-
     if len(amounts) < 2:
         return ""
     parts = []
@@ -180,9 +179,8 @@ def _drops(cells: Sequence[AdditionCell], results: Results, amounts: Sequence[in
             parts.append(f"{LABELS[loss]}: not run")
             continue
         change = (tables[amounts[-1]]["dice"] - tables[amounts[0]]["dice"]).dropna()
-        means = change.groupby("case").mean().to_numpy()[:, None]
-        low, high = np.quantile(bootstrap_means(means, seed=0)[:, 0], [0.025, 0.975])
-        parts.append(f"{LABELS[loss]} {means.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+        found = paired_difference(change.groupby("case").mean())
+        parts.append(f"{LABELS[loss]} {found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
     return (
         f"Change of Dice from {amounts[0]} to {amounts[-1]} added, paired by case, 95 % interval "
         "over cases: " + "; ".join(parts) + "."

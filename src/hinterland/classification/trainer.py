@@ -105,7 +105,7 @@ def streams_by_class(data: ClassifierData, context: ClassifierContext) -> tuple[
 
 def predict_canvases(
     classifier: Classifier,
-    networks: nn.ModuleDict,
+    networks: nn.Module,
     canvases: PreparedByName,
     names: Sequence[str],
     *,
@@ -132,7 +132,8 @@ def _canvas(image: np.ndarray) -> torch.Tensor:
 
 def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> float:
     """AUROC of each class against the rest, averaged over the classes that have both; of two
-    classes, that of the second. NaN where none has both."""
+    classes, that of the second. NaN where none has both.
+    """
     names = [n for n in probabilities if n in targets]
     if not names:
         return float("nan")

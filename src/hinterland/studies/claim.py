@@ -66,7 +66,7 @@ def claim(
 
 
 def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """The settings that differ, with both values where they are short."""
+    """List the settings that differ, with both values where they are short."""
     found = []
     for key in {**asked, **known}:
         pair = known.get(key), asked.get(key)

@@ -12,6 +12,8 @@ from typing import Any
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import plan_dataset
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
 from hinterland.phantoms.dataset import Kind, make_phantoms
 from hinterland.report.compare import Comparison, compare
 from hinterland.report.results import Result
@@ -29,6 +31,7 @@ STEPS = 1000
 """Steps of each arm: one seed with three arms stays below six minutes on two cores."""
 
 QUESTION = "target"
+_PARTS = ("phantoms", "runs", "tables", "report.html", "summary.json")
 ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "binary": ("supervised", ("target",)),
     "backsplit": ("backsplit", ()),
@@ -46,8 +49,6 @@ SETTINGS: dict[str, Any] = {
     "data": {"foreground": 0.67},
     "optimiser": {"optimiser": "adamw", "lr": 3e-3, "weight_decay": 1e-2},
 }
-_METRICS = ("dice", "hd95", "nsd")
-_PARTS = ("phantoms", "runs", "tables", "report.html", "summary.json")
 
 
 def run_demo(
@@ -167,7 +168,9 @@ def findings(made: Comparison, arms: Sequence[str], kind: Kind) -> list[str]:
     if kind == "null":
         lines.append("Null phantoms: the support labels say nothing of the image; expect no gain.")
     base = {r.metric: r for r in made.results if r.baseline}
-    others = [r for r in made.results if not r.baseline and r.metric in _METRICS]
+    others = [
+        r for r in made.results if not r.baseline and r.metric in metrics_shown(Shown.HEADLINE)
+    ]
     for result in others:
         arm = arms[made.methods.index(result.method)]
         lines.append(_sentence(arm, arms[0], result, base[result.metric].mean, made.unit))
@@ -177,16 +180,15 @@ def findings(made: Comparison, arms: Sequence[str], kind: Kind) -> list[str]:
 def _sentence(arm: str, baseline: str, result: Result, base: float, unit: str) -> str:
     low, high = result.difference_low, result.difference_high
     if result.p_holm < 0.05 and (low > 0 or high < 0):
-        better = (result.difference > 0) != (result.metric == "hd95")
-        verdict = f"{arm} is {'better' if better else 'worse'} on these phantoms"
+        gained = better(result.metric, result.difference)
+        verdict = f"{arm} is {'better' if gained else 'worse'} on these phantoms"
     else:
         verdict = "no difference is shown"
-    distance = result.metric == "hd95"
-    digits, tail = (1, f" {unit}") if distance else (3, "")
-    name = {"dice": "Dice", "hd95": "HD95", "nsd": "NSD"}[result.metric]
+    metric = METRICS.get(result.metric)
+    digits, tail = metric.decimals, f" {metric.shown_unit(unit)}" if metric.unit else ""
     return (
-        f"{result.group} {name}: {arm} {result.mean:.{digits}f}, {baseline} {base:.{digits}f}, "
-        f"difference {result.difference:+.{digits}f}{tail} "
+        f"{result.group} {metric.label}: {arm} {result.mean:.{digits}f}, "
+        f"{baseline} {base:.{digits}f}, difference {result.difference:+.{digits}f}{tail} "
         f"(95 % interval {low:+.{digits}f} to {high:+.{digits}f}, Holm-corrected p = "
         f"{result.p_holm:.2g}, {result.n} cases): {verdict}."
     )

@@ -11,14 +11,17 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import fixed
 from hinterland.data.derived.dataset import Change, Member, write_derived
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.evaluation.table import write_table as write_metrics
+from hinterland.studies.addition.figure import NAMES
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
     Report,
@@ -30,13 +33,10 @@ from hinterland.studies.runner import (
     write_table,
 )
 from hinterland.training.config import make_config
+from hinterland.training.outcome import evaluate_run_predictions
 from hinterland.training.request import RunRequest
+from hinterland.training.run import Run
 from hinterland.types import Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 SIGMAS = (0.05, 0.10, 0.15, 0.20)
@@ -85,7 +85,7 @@ def noisy_dataset(
     size: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """A copy of the labelled cases of these splits, with noise on those in `noisy`."""
+    """Copy the labelled cases of these splits, with noise on those in `noisy`."""
     split = fixed(dataset, seed)
     chosen = [
         Member(case, case.name, part)
@@ -182,10 +182,7 @@ def noise_requests(
 
 
 def evaluate_on(run: Run, dataset: Dataset, name: str) -> Path:
-    """The metrics of a run on the test cases of another copy of its data; made unless there."""
-    from hinterland.evaluation.table import write_table as write_metrics
-    from hinterland.training.outcome import evaluate_run_predictions
-
+    """Evaluate a run on the test cases of another copy of its data, unless that is done."""
     file = run.path / f"metrics-{name}.csv"
     if not file.is_file():
         cases = tuple(dataset.test)
@@ -202,7 +199,6 @@ def figures_of(file: Path, dataset: Dataset) -> dict[str, float]:
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
 
     return pd.DataFrame(rows)
 
@@ -226,8 +222,6 @@ def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
 def draw(table: pd.DataFrame, title: str, file: Path) -> None:
     """Dice against the noise of the training images, and against that of the test images."""
     from matplotlib.figure import Figure
-
-    from hinterland.studies.addition.figure import NAMES
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     parts = {

@@ -40,7 +40,7 @@ class Engine(L.LightningModule):
     def __init__(
         self,
         method: TrainableMethod,
-        networks: nn.ModuleDict,
+        networks: nn.Module,
         regularisers: nn.ModuleDict,
         phase: Phase,
         *,

@@ -65,7 +65,7 @@ def tuned_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def start_from(source: Run, networks: nn.ModuleDict, method: Method) -> None:
+def start_from(source: Run, networks: nn.Module, method: Method) -> None:
     """Give the network that `method` deploys the weights of `source`'s, grown to its cells.
 
     Modules that equal the one it is part of (a teacher, its moving average) follow it. Raises
@@ -75,11 +75,11 @@ def start_from(source: Run, networks: nn.ModuleDict, method: Method) -> None:
     old = source.method
     origin = parents(method.cells, old.cells)
     trained = old.deployed(source.networks()).state_dict()
-    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.values()]
+    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.children()]
     grow(method.deployed(networks), trained, origin)
-    for module, old_state in zip(networks.values(), before, strict=True):
+    for module, old_state in zip(networks.children(), before, strict=True):
         if not _equal(module.state_dict(), old_state):  # it holds the network that has grown
-            for other, state in zip(networks.values(), before, strict=True):
+            for other, state in zip(networks.children(), before, strict=True):
                 if other is not module and _equal(state, old_state):
                     other.load_state_dict(module.state_dict())
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import Losses, Method
-from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.types import Batch
 
 
@@ -16,7 +16,7 @@ class ImageLabelTerm(nn.Module):
         super().__init__()
         self.method, self.loss, self.weight = method, loss, weight
 
-    def forward(self, networks: nn.ModuleDict, batch: Batch) -> Losses:
+    def forward(self, networks: nn.Module, batch: Batch) -> Losses:
         """The term of a batch; no term at all where no item has a label to learn from."""
         pairs = self.loss.asked(batch.image_labels, batch.covers, batch.annotation)
         if not pairs:

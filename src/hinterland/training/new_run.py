@@ -27,6 +27,9 @@ from hinterland.training.segmentation import INITIAL, build_context, streams_of_
 from hinterland.training.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
+Stage = Callable[[str], None]
+"""Takes a sentence about what is being done."""
+
 
 def start_run(
     request: RunRequest, path: Path, progress: Callable[[int, int], None] | None, say: Stage

@@ -16,7 +16,7 @@ from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.methods import Method
 from hinterland.training.device import process_rank
-from hinterland.training.new_run import start_run
+from hinterland.training.new_run import Stage, start_run
 from hinterland.training.outcome import finish_run
 from hinterland.training.request import RunRequest
 from hinterland.training.run import Run
@@ -26,7 +26,7 @@ from hinterland.training.trainer import Report
 from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)
-Stage = Callable[[str], None]
+
 Existing = Literal["resume", "refuse", "replace"]
 
 

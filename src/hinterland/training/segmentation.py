@@ -16,8 +16,8 @@ from hinterland.data.sampling.label_sets import foreground_values
 from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import Stream
 from hinterland.inference.volumes import Predictor, WindowOptions
+from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import BuildContext, Method
-from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.batch_composition import streams_for
 from hinterland.training.checkpoint import load_checkpoint
@@ -171,4 +171,5 @@ def build_context(record: RunRecord) -> BuildContext:
         else supervision,
         batch_dice=record.plan.batch_dice,
         seed=config.seed,
+        loss=config.loss,
     )

@@ -44,7 +44,7 @@ def test_candidates_are_the_background_without_the_remainder():
     plain = LabelSpec.from_dict(
         {"tree": {"rest": {}, "lesion": {}}, "schemes": {"full": {0: "rest", 1: "lesion"}}}
     )
-    with pytest.raises(HinterlandError, match="hinterland auxiliary"):
+    with pytest.raises(HinterlandError, match="hinterland supports"):
         candidates(plain)
 
 

@@ -10,14 +10,16 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import k_fold
 from hinterland.data.derived.dataset import pool, write_derived
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.studies.addition.grey_levels import Histograms, divergences, grey_levels
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import Report, target_scores, train_all
@@ -25,9 +27,6 @@ from hinterland.studies.runner import write_table as save_table
 from hinterland.training.config import make_config
 from hinterland.training.request import RunRequest
 from hinterland.types import Case, Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 ARMS = ("base", "base+novel")
@@ -162,13 +161,14 @@ def estimate(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
     for i in range(RESAMPLES):
         drawn = [probes[j] for j in rng.integers(len(probes), size=len(probes))]
         means[i] = np.mean([rng.choice(part, len(part)).mean() for part in drawn])
-    low, high = np.quantile(means, [0.025, 0.975])
+    groups = gain.index.get_level_values("group").nunique()
+    low, high = (float(side[0]) for side in percentile_interval(means[:, None], groups))
     above = float((means > 0).mean() + (means == 0).mean() / 2)
     by_arm = table.groupby("arm")["dice"].mean()
     return {
         "dice_base": float(by_arm[ARMS[0]]), "dice_added": float(by_arm[ARMS[1]]),
         "gain": float(np.mean([part.mean() for part in probes])),
-        "low": float(low), "high": float(high), "probability": above,
+        "low": low, "high": high, "probability": above,
     }  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def verdict(probability: float) -> str:
 
 
 def reasons(advice: Mapping[str, Any]) -> list[str]:
-    """What the advice rests on, a sentence each."""
+    """List what the advice rests on, a sentence each."""
     apart, same = advice["divergences"]["base_novel"], advice["divergences"]["base_halves"]
     lines = [
         f"Probes: {advice['gain']:+.3f} Dice on held-out base cases with {advice['novel_cases']} "

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import fixed
 from hinterland.data.derived.dataset import Member, pool, write_derived
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.studies.addition.figure import draw
 from hinterland.studies.addition.grey_levels import divergences, grey_levels
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
@@ -32,9 +34,6 @@ from hinterland.studies.runner import (
 from hinterland.training.config import make_config
 from hinterland.training.request import RunRequest
 from hinterland.types import Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 BASE, NOVEL = "base", "novel"
@@ -143,8 +142,6 @@ def run_data_addition(
     into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
     interruption it goes on where it was. Returns what summary.json holds.
     """
-    from hinterland.studies.addition.figure import draw
-
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)
     if max(asked.added, default=-1) > addable(novel) or list(asked.added) != sorted(asked.added):
@@ -182,7 +179,6 @@ def run_data_addition(
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
 
     return pd.DataFrame(rows)
 
@@ -218,12 +214,12 @@ def addition_requests(
 
 
 def run_name(loss: str, added: int, seed: int) -> str:
-    """The folder of a run."""
+    """Return the folder of a run."""
     return f"{loss}-{added}-seed{seed}"
 
 
 def training_list(pooled: Pooled, added: int, out: Path) -> Path:
-    """A file with the cases of a step, one a line, for `labelled`."""
+    """Write a file with the cases of a step, one a line, for `labelled`."""
     file = out / "steps" / f"{added}.txt"
     write_text(file, "\n".join([*pooled.base, *pooled.novel[:added]]) + "\n")
     return file.resolve()

@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
+import pandas as pd
 
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns
+from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import train_all
 from hinterland.studies.supports.arms import (
@@ -25,21 +28,17 @@ from hinterland.studies.supports.arms import (
     standard_axes,
     variations,
 )
+from hinterland.studies.supports.figure import draw
 from hinterland.training.config import make_config
 from hinterland.training.fine_tuning import tuned_settings
 from hinterland.training.request import RunRequest
+from hinterland.training.run import Run
 from hinterland.types import Dataset, HinterlandError, Plan
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
 Fold = int | Literal["fixed"]
 Planner = Callable[[Literal[2, 3] | None], Plan]
-METRICS = ("dice", "hd95", "nsd")
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _arms(study: Study, supports: Sequence[str], plan_of: Planner) -> list[Arm]:
 
 
 def _planner(dataset: Dataset, study: Study) -> Planner:
-    """What gives the plan of the data set in 2D, 3D or (None) as the study says, each made once."""
+    """Make what gives the plan of the data set in 2D, 3D or (None) as the study says."""
 
     @cache
     def plan_of(dims: Literal[2, 3] | None) -> Plan:
@@ -118,7 +117,7 @@ def _steps(study: Study, arm: Arm) -> int:
 
 
 def folder_of(arm: Arm, seed: int) -> str:
-    """The name of a run's folder."""
+    """Name a run's folder."""
     text = "".join(c if c.isalnum() else "-" for c in arm.name).strip("-")
     return f"{text}-seed{seed}"
 
@@ -126,7 +125,7 @@ def folder_of(arm: Arm, seed: int) -> str:
 def _request(
     dataset: Dataset, study: Study, arm: Arm, seed: int, out: Path, plan_of: Planner
 ) -> RunRequest:
-    """What an arm asks of its run."""
+    """Return what an arm asks of its run."""
     settings = {**(study.settings or {}), **arm.settings}
     if arm.dims and "patch_size" in settings:
         settings["patch_size"] = list(settings["patch_size"])[-arm.dims :]
@@ -147,12 +146,10 @@ def _request(
 
 def target_scores(run: Run) -> pd.DataFrame:
     """Per case (index: group, case) the metrics at the target question, mean over its classes."""
-    import pandas as pd
-
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
-    columns = [m for m in METRICS if m in table.columns]
+    columns = metric_columns(table, Shown.HEADLINE)
     return table.groupby(["group", "case"])[columns].mean()
 
 
@@ -163,8 +160,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
     same variation. Differences are paired by case (cases averaged over seeds), intervals resample
     patients (95 %), p is Wilcoxon's.
     """
-    import pandas as pd
-
     scores = {arm.name: [target_scores(runs[arm.name, s]) for s in range(seeds)] for arm in arms}
     rows = []
     for arm in arms:
@@ -182,10 +177,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
 
 
 def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    import pandas as pd
-
-    from hinterland.evaluation.statistics.bootstrap import bootstrap_means, by_group
-    from hinterland.evaluation.statistics.paired_tests import wilcoxon
 
     per_seed = [b["dice"] - a["dice"] for a, b in zip(one, two, strict=True)]
     means = pd.concat(per_seed).dropna().groupby(["group", "case"]).mean()
@@ -194,19 +185,13 @@ def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dic
     groups = means.index.get_level_values("group").to_numpy().astype(str)
     if len(set(groups)) < 2:
         groups = means.index.get_level_values("case").to_numpy().astype(str)
-    values = means.to_numpy()[:, None]
-    low, high = np.quantile(bootstrap_means(values, groups, seed=0)[:, 0], [0.025, 0.975])
-    sums, counts = by_group(values, groups)
-    return {
-        "difference": float(values.mean()), "low": float(low), "high": float(high),
-        "p": float(wilcoxon((sums / counts)[:, 0])),
-    }  # fmt: skip
+    found = paired_difference(means.to_numpy(), groups)
+    return {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
 
 
 def _conclude(
     out: Path, asked: dict[str, Any], arms: Sequence[Arm], table: pd.DataFrame
 ) -> dict[str, Any]:
-    from hinterland.studies.supports.figure import draw
 
     write_text(out / "table.csv", table.to_csv(index=False, float_format="%.5f"))
     draw(table, f"{asked['name']}: {Path(asked['dataset']).name}", out / "figure.png")

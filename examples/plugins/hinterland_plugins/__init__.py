@@ -1,0 +1,1 @@
+"""Add seven things to Hinterland from outside, each in one file."""
