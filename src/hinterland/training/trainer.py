@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from hinterland.training.image_label_term import ImageLabelTerm
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
+from hinterland.types import HinterlandError
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -155,13 +157,27 @@ class Trainer(ABC):
         )
         data = _Loaders(self, index, lengths[index])
         if self.position.step < lengths[index]:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._loaders_killed():
                 warnings.filterwarnings("ignore", module="lightning")
                 trainer.fit(engine, datamodule=data)
         if logbook:
             logbook.close()
         self.position = Position(index + 1, 0, None)
         self._states = None
+
+    @contextmanager
+    def _loaders_killed(self) -> Iterator[None]:
+        """Say in one message that a process which loads patches was killed."""
+        try:
+            yield
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise HinterlandError(
+                f"a process that loads patches has died ({str(error).splitlines()[0]}), most "
+                "likely because memory ran out. Free some and go on: hinterland resume "
+                f"{self.run}; or train with fewer such processes (--set data.workers=0)."
+            ) from None
 
     def _lightning(self, steps: int) -> L.Trainer:
         left = max(steps - self.position.step, 0)
