@@ -177,7 +177,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_else(tmp_path, mon
 def test_a_log_that_cannot_be_written_names_itself_and_the_way_on(tmp_path):
     logbook = Logbook(tmp_path)
     logbook._file.close()
-    logbook._file = Path("/dev/full").open("w")
+    logbook._file = Path("/dev/full").open("w")  # noqa: SIM115
     logbook._csv = csv.writer(logbook._file)
     logbook.write("train", 0, {"loss": 1.0})
     with pytest.raises(hl.HinterlandError, match=r"log.csv cannot be written.*hinterland resume"):

@@ -54,7 +54,9 @@ def plan(
     made = plan_for(screen, data, plan_options(dims, memory, planner))
     cost = plan_cost(made, len(data.labels.tree))
     write_text(out, made.to_json())
-    screen.say(describe(made) + f"\ncost        {cost}{_over(cost, memory)}\nwritten to  {out}")
+    screen.say(
+        describe(made) + f"\ncost        {cost}{over_budget(cost, memory)}\nwritten to  {out}"
+    )
     screen.result(
         {
             "plan": str(out),
@@ -71,7 +73,7 @@ def plan(
     )
 
 
-def _over(cost: PlanCost, memory: float) -> str:
+def over_budget(cost: PlanCost, memory: float) -> str:
     """A word where the batch, which nnU-Net's rule rounds, takes more than was given."""
     if cost.memory_gb <= memory:
         return ""
