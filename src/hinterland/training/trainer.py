@@ -277,9 +277,15 @@ def position_of(content: Mapping[str, Any]) -> Position:
 
 
 def phase_steps(shares: list[float], steps: int) -> list[int]:
-    """Steps of each phase, in proportion to the shares, each at least one, summing to `steps`.
+    """Share steps out among phases: in proportion, each at least one, summing to `steps`.
 
     Fewer steps than phases are one step a phase.
+
+    Examples:
+        >>> phase_steps([1, 3], 8)
+        [2, 6]
+        >>> phase_steps([1, 1], 1)
+        [1, 1]
     """
     ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
     lengths = [max(1, b - a) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
