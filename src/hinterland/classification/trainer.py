@@ -20,6 +20,7 @@ from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.batch_composition import share_out
 from hinterland.training.config import TrainConfig
 from hinterland.training.engine import Engine
+from hinterland.training.recipes import with_recipe
 from hinterland.training.trainer import Report, Trainer, Validation
 from hinterland.types import Case, HinterlandError
 
@@ -58,7 +59,7 @@ class ClassifierTrainer(Trainer):
             raise HinterlandError("classifiers train on one device: set devices and nodes to 1.")
         if context.plan.batch_size < 2:
             raise HinterlandError("batch_size 1: classifiers normalise by batch; set 2 or more.")
-        super().__init__(run, classifier, context, config, report, recipe)
+        super().__init__(run, classifier, context, with_recipe(config), report, recipe)
         self.data = data
         self.streams = [streams_by_class(data, context)]
 
@@ -79,12 +80,12 @@ class ClassifierTrainer(Trainer):
         if not self.data.val:
             return None
         names = [case.name for case in self.data.val]
-        self.networks.eval()
+        networks = self.weights.deployed.eval()
         found = predict_canvases(
-            self.method, self.networks, self.data.canvases, names,
+            self.method, networks, self.data.canvases, names,
             device=str(engine.device), precision=self.precision,
         )  # fmt: skip
-        self.networks.train()
+        networks.train()
         score = mean_auroc(found, self.context.targets)
         return Validation(score, {"val/auroc": score}, f"val AUROC {score:.3f}")
 

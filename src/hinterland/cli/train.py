@@ -100,6 +100,10 @@ def train(
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
     planner: PlannerOption = "hinterland",
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="How it is trained: fast, nnunet or paper (the default)."),
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Default: 25,000.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Default: 0.")] = None,
     set_: Annotated[
@@ -126,7 +130,7 @@ def train(
     from hinterland.training.run_training import run_or_resume
 
     screen = Screen(as_json)
-    config, options = settings(with_, steps, seed, set_)
+    config, options = settings(with_, steps, seed, set_, recipe)
     data = read_dataset(dataset, labels)
     request = RunRequest(
         data,
@@ -168,14 +172,20 @@ def resume(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def settings(
-    with_: str | None, steps: int | None, seed: int | None, set_: list[str] | None
+    with_: str | None,
+    steps: int | None,
+    seed: int | None,
+    set_: list[str] | None,
+    recipe: str | None = None,
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration, and the options of the method (`--set method.x=y`)."""
     from hinterland.training.config import apply_overrides, make_config
     from hinterland.types import HinterlandError
 
     base: dict[str, Any] = {"regularisers": {name: {} for name in names(with_)}}
-    base |= {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    base |= {
+        k: v for k, v in (("steps", steps), ("seed", seed), ("recipe", recipe)) if v is not None
+    }
     asked = apply_overrides(base, set_ or [])
     options = asked.pop("method", {})
     if not isinstance(options, dict):

@@ -6,6 +6,7 @@ from torch import nn
 
 from hinterland.networks.base import SplitNetwork
 from hinterland.networks.initialise import initialise, seeded
+from hinterland.networks.roles import mark_end
 
 
 def map_head(network: SplitNetwork, level: int, out_channels: int, *, seed: int) -> nn.Module:
@@ -21,4 +22,4 @@ def map_head(network: SplitNetwork, level: int, out_channels: int, *, seed: int)
     with seeded(seed):
         head = conv(network.widths[level], out_channels, 1)
         initialise(head)
-    return head
+    return mark_end(head)

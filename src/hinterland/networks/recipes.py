@@ -12,10 +12,11 @@ class OptimiserRecipe:
 
     With t the share of the steps done: `poly` is lr (1 - t)^power, `linear` the same with power 1,
     `cosine` is min_lr + (lr - min_lr) (1 + cos(pi t)) / 2. `momentum` and `nesterov` are for SGD,
-    `eps` is for Adam and AdamW.
+    `eps` is for Adam and AdamW; Muon has `momentum`, and `adam_share` of the rate goes to the AdamW
+    beside it. Over the first `warmup_share` of the steps the rate rises linearly from zero.
     """
 
-    optimiser: Literal["sgd", "adam", "adamw"]
+    optimiser: Literal["sgd", "adam", "adamw", "muon"]
     lr: float
     weight_decay: float
     momentum: float = 0.0
@@ -24,9 +25,12 @@ class OptimiserRecipe:
     schedule: Literal["poly", "cosine", "linear"] = "poly"
     power: float = 0.9
     min_lr: float = 0.0
+    warmup_share: float = 0.0
+    adam_share: float = 0.15
     deep_supervision: bool = True
 
 
+MUON = OptimiserRecipe("muon", 0.06, 1e-2, momentum=0.95, schedule="linear", warmup_share=0.05)
 NNUNET = OptimiserRecipe("sgd", 1e-2, 3e-5, momentum=0.99, nesterov=True)
 _MONAI = replace(NNUNET, momentum=0.0, nesterov=False, eps=1e-5, deep_supervision=False)
 _ADAM = OptimiserRecipe("adam", 1e-4, 0.0, deep_supervision=False)

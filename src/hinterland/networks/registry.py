@@ -20,6 +20,7 @@ from hinterland.networks.recipes import (
     SWINUNETR,
     OptimiserRecipe,
 )
+from hinterland.networks.roles import mark_ends
 from hinterland.types import HinterlandError, NetworkPlan, Plan
 from hinterland.types.registry import Registry
 
@@ -108,6 +109,7 @@ def create(
         deep_supervision=deep_supervision, seed=seed,
     )  # fmt: skip
     network.name = name
+    mark_ends(network, len(plan.channels))
     return network
 
 

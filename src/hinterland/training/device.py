@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from hinterland._version import __version__
 from hinterland.training.config import TrainConfig
@@ -81,6 +82,18 @@ def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
     if config.validation.window_batch is not None:
         return config.validation.window_batch
     return max(1, 2**17 // math.prod(tile)) if device == "cpu" else 4
+
+
+def arrange(networks: nn.Module, dims: int, accelerator: str) -> nn.Module:
+    """The networks with weights in the order of axes that the device computes fastest in.
+
+    On a CPU convolutions with channels last, with their norm and activation, took 0.85 (2D) and 0.7
+    (3D) of the time.
+    """
+    if accelerator != "cpu":
+        return networks
+    order = torch.channels_last if dims == 2 else torch.channels_last_3d
+    return networks.to(memory_format=order)  # type: ignore[call-overload]
 
 
 def process_rank() -> int:

@@ -74,7 +74,7 @@ class Engine(L.LightningModule):
             parameters = list(self.method.parameters(self.networks, name))
             if name == self.phase.optimisers[0]:
                 parameters += [p for p in self.regularisers.parameters() if p.requires_grad]
-            optimiser = make_optimiser(self.recipes[name][0], parameters)
+            optimiser = make_optimiser(self.recipes[name][0], parameters, self.networks)
             if self._states is not None:
                 optimiser.load_state_dict(self._states[name])
             optimisers.append(optimiser)
@@ -103,7 +103,7 @@ class Engine(L.LightningModule):
             recipe, options = self.recipes[name]
             rate = learning_rate(recipe, options, self.step, self.steps)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("lr_share", 1.0)
             losses = self._losses(batch, progress)
             total = losses.total
             optimiser.zero_grad(set_to_none=True)

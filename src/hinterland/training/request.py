@@ -12,6 +12,7 @@ from hinterland.labels import Coarsening
 from hinterland.methods import Method, make_method
 from hinterland.training.config import TrainConfig
 from hinterland.training.fine_tuning import inherit_config, inherit_plan
+from hinterland.training.recipes import with_recipe
 from hinterland.training.record import RunRecord
 from hinterland.training.run import Run
 from hinterland.types import Dataset, HinterlandError, Plan
@@ -91,9 +92,9 @@ class RunRequest:
         return make_method(self.method, self.dataset.labels, self.on, self.options)
 
     def make_config(self) -> TrainConfig:
-        """The settings, with what follows from the run that this one begins with."""
+        """Return the settings, with what follows from the recipe and from `init_from`."""
         source = self.source
-        return inherit_config(source, self.config) if source else self.config
+        return with_recipe(inherit_config(source, self.config) if source else self.config)
 
     def make_plan(self, progress: Callable[[int, int], None] | None = None) -> Plan:
         """The plan, measured and made if there is none, with what follows from `init_from`.

@@ -95,12 +95,12 @@ class SegmentationTrainer(Trainer):
         """Scores and confidence of all validation cases; each process predicts its share."""
         trainer = engine.trainer
         cases = self.record.cases(self.dataset, "val")[trainer.global_rank :: trainer.world_size]
-        self.networks.eval()
+        networks = self.weights.deployed.eval()
         found = validate(
             self.predictor(engine.device, mirror=False), cases, self.prepared, self.spec,
             self.context.label_sets, self.spec.target,
         )  # fmt: skip
-        self.networks.train()
+        networks.train()
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, found)
@@ -119,7 +119,10 @@ class SegmentationTrainer(Trainer):
             precision=self.precision,
         )
         return Predictor(
-            lambda x: self.method.probabilities(self.networks, x), plan, self.method.cells, options
+            lambda x: self.method.probabilities(self.weights.deployed, x),
+            plan,
+            self.method.cells,
+            options,
         )
 
 

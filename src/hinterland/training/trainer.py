@@ -22,9 +22,11 @@ from hinterland.data.sampling.sampler import StepSampler, Stream
 from hinterland.methods import BuildContext
 from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
+from hinterland.training.averaging import Weights
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
+    arrange,
     data_workers,
     process_rank,
     resolve_accelerator,
@@ -94,7 +96,8 @@ class Trainer(ABC):
         self.precision = resolve_precision(config.precision, self.accelerator)
         self.recipe = resolve_recipe(config, recipe)
         self.method, self.context = method, context
-        self.networks = method.build(context)
+        self.networks = arrange(method.build(context), context.plan.dims, self.accelerator)
+        self.weights = Weights(self.networks, config.averaging)
         self.regularisers = nn.ModuleDict()
         self.image_label_term: ImageLabelTerm | None = None
         self.position = Position()
@@ -134,6 +137,8 @@ class Trainer(ABC):
         returns = phase.start_from == "best" and self.returns_to_best
         if self.position.step == 0 and index > 0 and returns:
             self._load_weights(load_checkpoint(self.run / "checkpoints" / "best.ckpt"))
+        if self.position.step == 0:
+            self.weights.restart()
         trainer = self._lightning(lengths[index])
         logbook = None
         if trainer.global_rank == 0:
@@ -152,7 +157,7 @@ class Trainer(ABC):
             optimiser_states=self._states,
             write=lambda step, values: logbook.write(phase.name, step, values) if logbook else None,
             at_interval=lambda e: self._interval(e, logbook),
-            tick=lambda: self.report(offset + engine.step, self.config.steps, self._message),
+            tick=lambda: self._tick(offset + engine.step),
             image_label_term=self.image_label_term,
         )
         data = _Loaders(self, index, lengths[index])
@@ -178,6 +183,10 @@ class Trainer(ABC):
                 "likely because memory ran out. Free some and go on: hinterland resume "
                 f"{self.run}; or train with fewer such processes (--set data.workers=0)."
             ) from None
+
+    def _tick(self, step: int) -> None:
+        self.weights.update()
+        self.report(step, self.config.steps, self._message)
 
     def _lightning(self, steps: int) -> L.Trainer:
         left = max(steps - self.position.step, 0)
@@ -216,13 +225,14 @@ class Trainer(ABC):
             "phase": position.phase,
             "step": position.step,
             "best": list(position.best) if position.best else None,
-            "networks": self.networks.state_dict(),
+            **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
             "optimisers": engine.optimiser_state(),
         }
 
     def _restore(self, content: dict[str, Any], lengths: list[int]) -> None:
-        self._load_weights(content)
+        self.weights.restore(content)
+        self.regularisers.load_state_dict(content.get("regularisers", {}))
         self.position = position_of(content)
         best, phase = self.position.best, self.position.phase
         self._states = content["optimisers"]

@@ -1,1 +1,0 @@
-"""Add seven things to Hinterland from outside, each in one file."""
