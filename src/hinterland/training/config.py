@@ -125,7 +125,22 @@ class TrainConfig(_Strict):
 
 
 def make_config(settings: Mapping[str, Any]) -> TrainConfig:
-    """A checked configuration. HinterlandError naming each setting that cannot be meant."""
+    """Check settings, and fill in the defaults of those that are not given.
+
+    Args:
+        settings: Nested as `hinterland train --set a.b=c` names them.
+
+    Returns:
+        The configuration, frozen.
+
+    Raises:
+        HinterlandError: The message names each setting that cannot be meant.
+
+    Examples:
+        >>> config = make_config({"steps": 1000, "network": "resenc-m"})
+        >>> config.steps, config.network, config.interval
+        (1000, 'resenc-m', 50)
+    """
     try:
         return TrainConfig.model_validate(dict(settings))
     except ValidationError as error:
@@ -150,9 +165,14 @@ def _reason(kind: str, place: tuple[int | str, ...], message: str) -> str:
 
 
 def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Settings with `a.b=value` texts applied; values are read as YAML (`1e-3`, `true`, `[2, 3]`).
+    """Apply `a.b=value` texts to settings; values are read as YAML (`1e-3`, `true`, `[2, 3]`).
 
-    Raises HinterlandError for a text without `=`.
+    Raises:
+        HinterlandError: A text has no `=`, or a section's name stands for a value.
+
+    Examples:
+        >>> apply_overrides({"steps": 10}, ["optimiser.optimiser=adam", "patch_size=[32, 32]"])
+        {'steps': 10, 'optimiser': {'optimiser': 'adam'}, 'patch_size': [32, 32]}
     """
     result: dict[str, Any] = {
         k: dict(v) if isinstance(v, Mapping) else v for k, v in settings.items()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from hinterland.training.image_label_term import ImageLabelTerm
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
+from hinterland.types import HinterlandError
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -160,13 +162,27 @@ class Trainer(ABC):
         )
         data = _Loaders(self, index, lengths[index])
         if self.position.step < lengths[index]:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._loaders_killed():
                 warnings.filterwarnings("ignore", module="lightning")
                 trainer.fit(engine, datamodule=data)
         if logbook:
             logbook.close()
         self.position = Position(index + 1, 0, None)
         self._states = None
+
+    @contextmanager
+    def _loaders_killed(self) -> Iterator[None]:
+        """Say in one message that a process which loads patches was killed."""
+        try:
+            yield
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise HinterlandError(
+                f"a process that loads patches has died ({str(error).splitlines()[0]}), most "
+                "likely because memory ran out. Free some and go on: hinterland resume "
+                f"{self.run}; or train with fewer such processes (--set data.workers=0)."
+            ) from None
 
     def _tick(self, step: int) -> None:
         self.weights.update()
@@ -283,9 +299,15 @@ def position_of(content: Mapping[str, Any]) -> Position:
 
 
 def phase_steps(shares: list[float], steps: int) -> list[int]:
-    """Steps of each phase, in proportion to the shares, each at least one, summing to `steps`.
+    """Share steps out among phases: in proportion, each at least one, summing to `steps`.
 
     Fewer steps than phases are one step a phase.
+
+    Examples:
+        >>> phase_steps([1, 3], 8)
+        [2, 6]
+        >>> phase_steps([1, 1], 1)
+        [1, 1]
     """
     ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
     lengths = [max(1, b - a) for a, b in zip([0, *ends[:-1]], ends, strict=True)]

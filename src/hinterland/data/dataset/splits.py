@@ -59,6 +59,16 @@ def fold(
     return Split(train, val, dataset.test)
 
 
+_ONE = (
+    "Take --fold all (it learns from every case, and nothing is held out), or list further cases "
+    "as val in splits.json and take --fold fixed."
+)
+_FEW = (
+    "Take --fold fixed (it holds a patient out, or the val cases that splits.json lists), or "
+    "--fold all (it learns from every case)."
+)
+
+
 def k_fold(
     cases: Sequence[Case], k: int = 5, seed: int = 0
 ) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
@@ -75,7 +85,7 @@ def k_fold(
     if len(names) < k:
         raise HinterlandError(
             f"{k} folds need {k} groups (patients) with labels, but there are {len(names)}. "
-            "Ask for fewer folds, or use the fold `all`."
+            + (_FEW if len(names) > 1 else _ONE)
         )
     order = np.random.default_rng(seed).permutation(len(names))
     dealt = sorted((names[i] for i in order), key=lambda g: -sizes[g])
@@ -105,7 +115,7 @@ def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Spl
     if not spare:
         raise HinterlandError(
             "there is no val split, and train has too few labelled groups (patients) to draw one: "
-            f"{len(free)} free. List val cases in splits.json, or use the fold `all`."
+            f"{len(free)} free. {_ONE}"
         )
     count = min(max(1, round(VALIDATION_SHARE * len(free))), len(spare))
     drawn = np.random.default_rng(seed).choice(len(free), size=count, replace=False)
