@@ -46,7 +46,7 @@ def _voxels(path: Path, image: Any) -> np.ndarray:
 
 def _values(image: Any) -> np.ndarray:
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
-    if scaled or image.get_data_dtype().kind == "f":
+    if (scaled and image.get_data_dtype().kind in "iu") or image.get_data_dtype().kind == "f":
         return np.asarray(image.dataobj, dtype=np.float32)
     return np.asarray(image.dataobj)
 

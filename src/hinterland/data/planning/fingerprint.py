@@ -144,12 +144,7 @@ def _measure(case: Case, samples: int) -> _Measured:
     cropped = volume.array[(slice(None), *box)]
     mask = None
     if case.label is not None:
-        label = read_label(case.label).array[0]
-        if label.shape != volume.array.shape[1:]:
-            raise HinterlandError(
-                f"image and label differ in shape: {volume.array.shape[1:]} and {label.shape} "
-                "(z, y, x). `hinterland check` lists all such cases."
-            )
+        label = read_label(case.label, case.images[0]).array[0]
         mask = label[box] > 0
     foreground = mask is not None and bool(mask.any())
     if mask is None or not foreground:
