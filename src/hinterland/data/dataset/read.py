@@ -10,11 +10,10 @@ from pathlib import Path
 from hinterland.data.dataset.files import CaseFiles, Layout
 from hinterland.data.dataset.image_labels import ImageLabels, read_image_labels, unknown_names
 from hinterland.data.dataset.label_spec import find_spec, labels_file
-from hinterland.data.dataset.layout import find_files, group_images
+from hinterland.data.dataset.layout import find_files
 from hinterland.data.dataset.splits_file import SplitsFile, read_splits
 from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.io.formats import is_flat
-from hinterland.data.io.volume import read_header
 from hinterland.labels import UNLABELLED, LabelError, LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -109,28 +108,6 @@ def scan(
         spacing_known=spec.spacing_known and not flat,
     )
     return dataset, problems
-
-
-def read_images(folder: Path | str, channels: int) -> tuple[Case, ...]:
-    """The unlabelled cases of a folder of images, for prediction.
-
-    Files are NAME_0000, NAME_0001, ... (nnU-Net), or NAME with all channels in one file.
-    Raises HinterlandError: no image, or a case without all its channels.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise HinterlandError(f"there is no folder {folder}; expected a folder of images.")
-    cases = []
-    for name, files in group_images(folder).items():
-        count = sum(read_header(p).shape[0] for p in files) if len(files) < channels else len(files)
-        if count != channels:
-            raise HinterlandError(
-                f"{folder}: the case {name!r} has {count} channel(s); the model expects {channels}."
-            )
-        cases.append(Case(name, files, scheme=UNLABELLED, group=name))
-    if not cases:
-        raise HinterlandError(f"{folder} holds no image that can be read.")
-    return tuple(cases)
 
 
 def _case(files: CaseFiles, spec: LabelSpec, splits: SplitsFile | None) -> Case:
