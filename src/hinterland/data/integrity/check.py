@@ -53,6 +53,7 @@ def check_dataset(
     facts.sort(key=lambda f: order[f.case])
     problems += [p for f in facts for p in f.problems]
     problems += [*_copies(dataset, facts), *_divided(dataset.cases), *_never_used(dataset, facts)]
+    problems += _no_labels(dataset)
     return Findings.of(problems, cases=len(dataset))
 
 
@@ -117,16 +118,23 @@ def _divided(cases: Iterable[Case]) -> list[Problem]:
 
 
 def _never_used(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
-    """Classes that the schemes name and no label file holds."""
+    """Note values of schemes that no label file holds, unless another scheme shows the class."""
     seen: dict[str, set[int]] = defaultdict(set)
+    shown: set[frozenset[int]] = set()
     schemes = {c.name: c.scheme for c in dataset.cases}
     for f in facts:
         if f.values:
             seen[schemes[f.case]] |= set(f.values)
+            meaning = dataset.labels.scheme(schemes[f.case]).label_values
+            shown |= {meaning[v] for v in f.values if v in meaning}
     problems = []
     for name, found in seen.items():
         scheme = dataset.labels.scheme(name)
-        absent = [v for v, s in scheme.values if v not in found and s != scheme.tree.all_leaves]
+        absent = [
+            v for v, leaves in scheme.values
+            if v not in found and leaves != scheme.tree.all_leaves
+            and not any(other <= leaves for other in shown)
+        ]  # fmt: skip
         if absent:
             problems.append(
                 Problem("note", "value-never-used", "",
@@ -134,3 +142,15 @@ def _never_used(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
                         "A class that is never seen cannot be learnt.")
             )  # fmt: skip
     return problems
+
+
+def _no_labels(dataset: Dataset) -> list[Problem]:
+    """An error where nothing could be learnt from: no case has a label of any kind."""
+    if any(c.label is not None or c.image_labels or c.labelled for c in dataset.cases):
+        return []
+    return [
+        Problem("error", "no-labels", "",
+                f"none of the {len(dataset)} cases has a label file that can be read, so that "
+                "nothing can be learnt. Look at the files that are ignored (see the warnings), "
+                "convert them, or correct their names.")
+    ]  # fmt: skip

@@ -25,6 +25,7 @@ from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import label_locations, preprocess
 from hinterland.data.workers import map_cases
+from hinterland.labels import Scheme
 from hinterland.types import Case, Dataset, HinterlandError, Plan, Tick
 
 _VERSION = 1  # of the files; raise it when what they hold changes
@@ -105,6 +106,9 @@ def prepare(
     todo = [case for case in chosen if not _Paths(folder, case.name).fits(case)]
     work = partial(prepare_case, plan=plan, folder=folder)
     map_cases(work, todo, [case.name for case in todo], workers, progress)
+    for case in chosen:
+        if case.label is not None:
+            _check_values(case, _Paths(folder, case.name), dataset.labels.scheme(case.scheme))
     return Prepared(folder, {case.name: case.label is not None for case in chosen})
 
 
@@ -114,6 +118,7 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
     record = paths.read(case)
     label = None
     stamp = None
+    values: list[int] = []
     if case.label is not None:
         stamp = file_stamp(case.label)
         label = read_label(case.label, case.images[0]).array[0]
@@ -122,6 +127,7 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
                 f"{case.label} has values from {label.min()} to {label.max()}; label values must "
                 "fit 16 bits with a sign. Renumber them."
             )
+        values = np.unique(label).tolist()
     if record is None:
         record = {"version": _VERSION, "image": _stamps(case.images), "label": None}
         image, label, geometry = preprocess(read_volume(case.images), plan, label)
@@ -136,7 +142,22 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
         _save(paths.label, lambda file: np.save(file, label))
         _save(paths.locations, lambda file: np.savez(file, **found))  # type: ignore[arg-type]
         record["label"] = stamp
+        record["values"] = values
     write_text(paths.record, json.dumps(record))
+
+
+def _check_values(case: Case, paths: _Paths, scheme: Scheme) -> None:
+    """HinterlandError for values of a label file that the case's scheme does not name."""
+    record = json.loads(paths.record.read_text())
+    # records of earlier versions do not list them, and resampling may have lost rare ones
+    values = record.get("values") or _locations(paths.locations, record["label"])
+    unknown = sorted(set(values) - set(scheme.label_values))
+    if unknown and scheme.values:
+        raise HinterlandError(
+            f"case {case.name!r}: {case.label} holds {unknown}, which the scheme {scheme.name!r} "
+            f"does not name (it names {sorted(scheme.label_values)}). Correct the file, or name "
+            "the values in labels.yaml; `hinterland check` lists all such cases."
+        )
 
 
 def cache_root() -> Path:
