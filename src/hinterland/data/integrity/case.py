@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hinterland.data.integrity.geometry import check_affine, compare
+from hinterland.data.integrity.near_duplicates import describe
 from hinterland.data.integrity.problems import Problem
 from hinterland.data.io.formats import format_of
 from hinterland.data.io.volume import (
@@ -34,12 +35,17 @@ class CaseTask:
 
 @dataclass
 class CaseFacts:
-    """What one look at a case found. `pixels` and `labels` are digests of the voxel values."""
+    """What one look at a case found.
+
+    `pixels` and `labels` are digests of the voxel values, `look` is what `describe` says of the
+    first image.
+    """
 
     case: str
     problems: list[Problem] = field(default_factory=list)
     pixels: str | None = None
     labels: str | None = None
+    look: bytes | None = None
     values: dict[int, int] = field(default_factory=dict)
 
 
@@ -118,6 +124,8 @@ def _pixels(path: Path, name: str, digest: hashlib._Hash, facts: CaseFacts) -> b
             # the same values in another number type are still the same image
             digest.update(np.ascontiguousarray(plane, dtype=np.float32).tobytes())
         varies |= changes
+    if varies and facts.look is None and not bad:
+        facts.look = describe(array)
     if bad:
         facts.problems.append(
             Problem("error", "not-finite", name,
