@@ -77,7 +77,7 @@ def scan(
         )  # fmt: skip
         return None, problems
     try:
-        spec = find_spec(layout, labels)
+        spec = _with_image_label_file(layout, find_spec(layout, labels), labels)
         for files in layout.cases:
             spec.case_settings(files.name)  # group_pattern must find a patient in every name
     except LabelError as error:
@@ -92,7 +92,6 @@ def scan(
     if splits is not None:
         rank = {name: i for i, name in enumerate(splits.split)}
         cases.sort(key=lambda c: rank.get(c.name, len(rank)))  # stable: the rest keep their order
-    spec = _with_image_label_file(layout, spec, labels)
     rows, found = _image_labels(layout, spec, cases)
     problems += found
     cases = [
@@ -172,6 +171,11 @@ def _with_image_label_file(
     beside = labels_file(layout, labels)
     if spec.image_labels is None or beside is None:
         return spec
+    if ".." in Path(spec.image_labels).parts:
+        raise LabelError(
+            f"{beside}: image_labels is {spec.image_labels!r}, which leaves the folder. Put the "
+            "file beside labels.yaml and give its name."
+        )
     file = beside.parent / spec.image_labels
     inside = layout.root / spec.image_labels
     if not file.exists() or file.resolve() == inside.resolve():
