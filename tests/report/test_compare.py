@@ -210,6 +210,33 @@ def test_no_such_run(tmp_path: Path) -> None:
         compare([tmp_path / "empty"], tmp_path / "out")
 
 
+def test_hostile_names_are_text(save: Callable[..., Path], tmp_path: Path) -> None:
+    """HTML stays text, mathematics is not typeset, formulas do not reach a spreadsheet."""
+    bad = "<script>alert(1)</script>"
+    first = metrics("=1+1", classes=(bad, "$\\frac{$"), question='"><img src=x onerror=alert(2)>')
+    first["case"] = first["case"].where(
+        first["case"] != "case03", "</svg><script>alert(3)</script>"
+    )
+    second = first.assign(method="<b>v</b> & $x", dice=first["dice"] + 0.1)
+    out = tmp_path / "out"
+    made = compare([save("a", first), save("b", second)], out, title="</title><script>4</script>")
+    page = made.report.read_text()
+    own = page.count("<script")
+    plain = compare([save("c", metrics("u")), save("d", metrics("v", shift=0.1))], tmp_path / "p")
+    assert own == plain.report.read_text().count("<script") == 1
+    assert "<img src=x" not in page
+    assert "<b>v</b>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "&lt;b&gt;v&lt;/b&gt;" in page
+    cells = pd.read_csv(out / "tables" / "results.csv")["method"]
+    assert set(cells) == {"'=1+1", "<b>v</b> & $x"}
+
+
+def test_a_method_may_not_be_called_like_the_annotation(save: Callable[..., Path]) -> None:
+    with pytest.raises(HinterlandError, match="is the annotation"):
+        compare([save("a", metrics("u")), save("b", metrics("reference"))])
+
+
 def test_leak_in_a_run_directory_is_refused_unless_allowed(
     study: tuple[Path, Path], tmp_path: Path
 ) -> None:

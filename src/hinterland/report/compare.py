@@ -21,7 +21,7 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
-from hinterland.report.gallery import choose, exhibit
+from hinterland.report.gallery import REFERENCE, choose, exhibit
 from hinterland.report.gallery_source import GallerySource
 from hinterland.report.page import Content, render
 from hinterland.report.protocol_checks import Finding, check_protocol, enforce
@@ -118,6 +118,11 @@ def compare(
         raise HinterlandError(
             "a comparison needs two methods, but everything given here is one: "
             f"{arms[0].name!r}. Add the runs of a second method."
+        )
+    if taken := [arm.name for arm in arms if arm.name == REFERENCE]:
+        raise HinterlandError(
+            f"a method is called {taken[0]!r}, which in the report is the annotation. Give it "
+            "another name."
         )
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
