@@ -210,6 +210,27 @@ def test_no_such_run(tmp_path: Path) -> None:
         compare([tmp_path / "empty"], tmp_path / "out")
 
 
+def test_runs_that_did_not_take_off_are_marked(study: tuple[Path, Path], tmp_path: Path) -> None:
+    runs = [study[0]]
+    for seed in (0, 1):
+        copy = tmp_path / f"seed{seed}"
+        shutil.copytree(study[1], copy)
+        config = yaml.safe_load((copy / "config.yaml").read_text())
+        config["train"]["seed"] = seed
+        (copy / "config.yaml").write_text(yaml.safe_dump(config))
+        runs.append(copy)
+    assert "take-off" not in {f.code for f in compare(runs).findings}
+    log = pd.read_csv(runs[2] / "log.csv")
+    log.loc[log["key"] == "val/dice", "value"] = 0.01
+    log.to_csv(runs[2] / "log.csv", index=False)
+    made = compare(runs, tmp_path / "out", images=False)
+    (finding,) = (f for f in made.findings if f.code == "take-off")
+    assert finding.runs == (str(runs[2]),)
+    assert "1 of 2 runs did not take off" in str(made)
+    assert {r.mark for r in made.results if r.baseline} == {""}
+    assert "(1 of 2 runs did not take off)" in made.report.read_text()
+
+
 def test_hostile_names_are_text(save: Callable[..., Path], tmp_path: Path) -> None:
     """HTML stays text, mathematics is not typeset, formulas do not reach a spreadsheet."""
     bad = "<script>alert(1)</script>"

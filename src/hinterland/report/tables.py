@@ -84,7 +84,7 @@ def escape_latex(text: str) -> str:
 
 def _cells(r: Result, unit: str) -> tuple[str, ...]:
     metric = r.metric
-    head = (r.group, METRICS.get(metric).axis(unit), r.method)
+    head = (r.group, METRICS.get(metric).axis(unit), r.name)
     mean = (number(r.mean, metric), interval(r.low, r.high, metric))
     if r.baseline:
         return (*head, *mean, "", "", "", "", str(r.n))
