@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from factories import spec_of
 
 from hinterland.labels import LabelSpec
 from hinterland.report.confusion import (
@@ -78,7 +79,7 @@ def test_a_class_called_outside_is_not_what_lies_outside(tmp_path):
 
 
 def test_a_flat_tree_has_no_superclasses(tmp_path):
-    flat = LabelSpec.from_dict({"tree": {"a": {}, "b": {}}, "schemes": {"full": {0: "a", 1: "b"}}})
+    flat = spec_of({"a": {}, "b": {}})
     write(tmp_path / "p", "x", [0, 1])
     write(tmp_path / "r", "x", [0, 1])
     table = subclass_confusion(tmp_path / "p", tmp_path / "r", spec=flat)

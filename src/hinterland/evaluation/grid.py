@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.integrity.geometry import compare
-from hinterland.data.io.formats import is_raster
-from hinterland.data.io.volume import Header, Volume, read_header, read_label
+from hinterland.data.io.formats import is_flat
+from hinterland.data.io.grid import Grid, differences, on_grid
+from hinterland.data.io.volume import read_header, read_label
 from hinterland.types import HinterlandError
 
 
 def read_label_on(
-    path: Path, like: Path | Header, name: str, what: str, to: str, *, trust: bool = False
+    path: Path, like: Path, name: str, what: str, to: str, *, trust: bool = False
 ) -> np.ndarray:
     """Read a label file on the grid of another file.
 
@@ -22,7 +22,7 @@ def read_label_on(
     voxel. Pictures without an affine are compared by shape alone.
 
     Args:
-        like: the file whose grid counts, or its header.
+        like: the file whose grid counts.
         name: the case, for messages; `what` and `to` name the two files there.
         trust: take the grid of `like` where the headers differ and the shapes do not.
 
@@ -32,85 +32,38 @@ def read_label_on(
     Raises:
         HinterlandError: the file cannot be read, or lies on another grid.
     """
-    volume = read_label(path)
-    flat = is_raster(path) or (isinstance(like, Path) and is_raster(like))
-    header = read_header(like) if isinstance(like, Path) else like
-    if trust or flat:
-        _check_shape(volume, header, name, what, to)
-        return volume.array[0]
-    fits = compare(header, _header(volume), name, what, to)
-    if fits is None or fits.severity != "error":
-        return volume.array[0]
-    turned = turn(volume, header.affine)
-    if turned is not None:
-        fits = compare(header, _header(turned), name, what, to)
-        if fits is None or fits.severity != "error":
-            return turned.array[0]
-    _check_shape(volume, header, name, what, to)
-    raise HinterlandError(
-        f"{name}: {what} has {_difference(volume, header, to)}. "
-        "Export it in the geometry of the original image; if only its header "
-        "is wrong, let the reference's geometry count (trust_reference)."
-    )
+    volume, grid = read_label(path), read_header(like).grid
+    known = not (trust or is_flat(path) or is_flat(like))
+    found = on_grid(volume.array, volume.affine if known else grid.affine, grid)
+    if found is None:
+        raise HinterlandError(f"{name}: {what} has {_difference(volume.grid, grid, to)}")
+    return found[0]
 
 
-def turn(volume: Volume, affine: np.ndarray) -> Volume | None:
-    """Permute and flip the axes of a volume so that they run along those of an affine.
-
-    Args:
-        affine: (4, 4), voxel (x, y, z) -> mm.
-
-    Returns:
-        The same voxels at the same places, in another order; None where the two sets of axes are
-        not parallel.
-    """
-    axes = np.linalg.norm(volume.affine[:3, :3], axis=0), np.linalg.norm(affine[:3, :3], axis=0)
-    if not (np.isfinite(volume.affine).all() and all((a > 0).all() for a in axes)):
-        return None
-    cosines = (affine[:3, :3] / axes[1]).T @ (volume.affine[:3, :3] / axes[0])
-    signs = np.rint(cosines).astype(int)
-    if not (np.abs(signs).sum(axis=0) == 1).all() or not (np.abs(signs).sum(axis=1) == 1).all():
-        return None
-    source = np.abs(signs).argmax(axis=1)  # for each axis of the result, the axis it comes from
-    step = np.eye(4)  # voxel of the result -> voxel of the volume
-    step[:3, :3] = signs.T
-    size = np.array(volume.shape[::-1])  # x, y, z
-    for axis, sign in zip(source, signs[np.arange(3), source], strict=True):
-        step[axis, 3] = size[axis] - 1 if sign < 0 else 0
-    array = volume.array.transpose(0, *(3 - source[::-1]))
-    backwards = tuple(3 - a for a in range(3) if signs[a, source[a]] < 0)
-    return Volume(np.flip(array, backwards), volume.affine @ step)
-
-
-def _header(volume: Volume) -> Header:
-    z, y, x = volume.shape
-    return Header((1, z, y, x), volume.affine, volume.array.dtype)
-
-
-def _check_shape(volume: Volume, header: Header, name: str, what: str, to: str) -> None:
-    if volume.shape != tuple(header.shape[1:]):
-        raise HinterlandError(
-            f"{name}: {what} has the shape {volume.shape} (z, y, x), {to} "
-            f"{tuple(header.shape[1:])}. Both must lie on one grid: export the prediction in "
-            "the geometry of the original image."
+def _difference(found: Grid, expected: Grid, to: str) -> str:
+    """Say what separates two grids, the most telling property first, and what to do."""
+    wrong = next(d.name for d in differences(expected, found) if d.matters)
+    if wrong == "shape":
+        return (
+            f"the shape {found.shape} (z, y, x), {to} {expected.shape}. Both must lie on one grid: "
+            "export the prediction in the geometry of the original image."
         )
-
-
-def _difference(volume: Volume, header: Header, to: str) -> str:
-    """Say what separates two grids of one shape, the most telling property first."""
-    problem = compare(header, _header(volume), "", "", "")
-    code = problem.code if problem is not None else ""
-    if code == "spacing-mismatch":
-        ours = _rounded(volume.spacing)
-        return f"the spacing {ours} (z, y, x), {to} {_rounded(header.spacing)}"
-    if code == "direction-mismatch":
-        return f"another orientation, {to} is oriented otherwise"
-    here, there = volume.affine[:3, 3], header.affine[:3, 3]
-    away = float(np.linalg.norm(here - there))
+    here, there = found.affine[:3, 3], expected.affine[:3, 3]
+    text = {
+        "spacing": f"the spacing {_spacing(found)} (z, y, x), {to} {_spacing(expected)}",
+        "direction": f"another orientation, {to} is oriented otherwise",
+        "origin": f"the origin {_rounded(here)} mm (x, y, z), "
+        f"{np.linalg.norm(here - there):.4g} mm away from that of {to}, {_rounded(there)}",
+        "affine": "no usable affine",
+    }[wrong]
     return (
-        f"the origin {_rounded(here)} mm (x, y, z), {away:.4g} mm away from that of {to}, "
-        f"{_rounded(there)}"
+        f"{text}. Export it in the geometry of the original image; if only its header is wrong, "
+        "let the reference's geometry count (trust_reference)."
     )
+
+
+def _spacing(grid: Grid) -> str:
+    return _rounded(np.linalg.norm(grid.affine[:3, :3], axis=0)[::-1])
 
 
 def _rounded(values: Sequence[float] | np.ndarray) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from hinterland.data.integrity.geometry import compare
-from hinterland.data.io.formats import is_raster
-from hinterland.data.io.volume import ENDINGS, file_ending, read_header, read_label, stem
+from hinterland.data.io.formats import is_flat
+from hinterland.data.io.volume import endings, file_ending, read_header, read_label, stem
 from hinterland.evaluation.grid import read_label_on
 from hinterland.evaluation.masks import ValueMap, named_values
 from hinterland.labels import LabelSpec
@@ -83,7 +83,9 @@ def case_pairs(
         raise HinterlandError("none of the cases has a reference label; nothing can be evaluated.")
     found = _matched(predictions, [c.name for c in labelled], extra or wanted is not None)
     return [
-        Pair(c.name, found[c.name], c.label, c.scheme, c.group, c.domain, c.images[0])
+        Pair(
+            c.name, found[c.name], c.label, c.scheme, c.group, c.domain, next(iter(c.images), None)
+        )
         for c in labelled
         if c.label is not None
     ]
@@ -115,7 +117,8 @@ def label_files(folder: Path, what: str) -> dict[str, Path]:
         inner = [d.name for d in folder.iterdir() if d.is_dir() and d.name.startswith("labels")]
         hint = f" Did you mean {folder / sorted(inner)[-1]}?" if inner else ""
         raise HinterlandError(
-            f"the folder {folder} with the {what} holds no label file ({', '.join(ENDINGS)}).{hint}"
+            f"the folder {folder} with the {what} holds no label file "
+            f"({', '.join(endings())}).{hint}"
         )
     return found
 
@@ -179,12 +182,12 @@ def read_pair(
         )
     except HinterlandError as error:
         raise HinterlandError(_blame_reference(pair) or str(error)) from None
-    return prediction, reference.array[0], reference.spacing, not is_raster(pair.reference)
+    return prediction, reference.array[0], reference.spacing, not is_flat(pair.reference)
 
 
 def _blame_reference(pair: Pair) -> str:
     """Say so where the prediction lies on the image's grid and the reference does not, else ""."""
-    if pair.image is None or any(map(is_raster, (pair.image, pair.prediction, pair.reference))):
+    if pair.image is None or any(map(is_flat, (pair.image, pair.prediction, pair.reference))):
         return ""
     image, prediction, reference = (
         read_header(f) for f in (pair.image, pair.prediction, pair.reference)

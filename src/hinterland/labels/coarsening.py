@@ -22,6 +22,21 @@ class Coarsening:
     The group that holds the tree's remainder leaf is the *background* of the coarsening; it comes
     first, the others follow in the order given. Channel g of a network trained on a coarsening is
     `names[g]`.
+
+    Examples
+    --------
+    >>> from hinterland.labels import LabelTree
+    >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
+    >>> lesion = tree.coarsen("infection")
+    >>> lesion.names, lesion.background
+    (('background', 'infection'), 0)
+    >>> lesion.to_dict()
+    {'background': ['lung', 'rest'], 'infection': ['infection']}
+    >>> lesion.matrix.astype(int)
+    array([[1, 1, 0],
+           [0, 0, 1]])
+    >>> tree.leaves.refines(lesion), lesion.refines(tree.leaves)
+    (True, False)
     """
 
     tree: LabelTree

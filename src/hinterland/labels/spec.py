@@ -25,6 +25,7 @@ from hinterland.labels.parsing import (
 )
 from hinterland.labels.regions import tree_of_dataset_json
 from hinterland.labels.scheme import UNLABELLED, Scheme
+from hinterland.labels.strict_yaml import read_yaml
 from hinterland.labels.tree import REMAINDER_NAMES, LabelTree
 
 _KEYS = (
@@ -197,8 +198,6 @@ class LabelSpec:
     @classmethod
     def load(cls, path: Path | str) -> LabelSpec:
         """Read labels.yaml. LabelError, naming the file, for anything it cannot mean."""
-        from hinterland.labels.strict_yaml import read_yaml
-
         with within(str(path)):
             return cls.from_dict(read_yaml(Path(path)))
 

@@ -38,6 +38,18 @@ class LabelTree:
     Raises
     ------
     LabelError: duplicate or empty names, fewer than two leaves, an unknown remainder.
+
+    Examples
+    --------
+    >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
+    >>> tree.leaf_names
+    ('lung', 'rest', 'infection')
+    >>> sorted(tree.leaves_under("background"))
+    [0, 1]
+    >>> str(tree.coarsen("infection"))
+    'background | infection'
+    >>> sorted(tree.parse("not infection")), sorted(tree.parse("lung+infection"))
+    ([0, 1], [0, 2])
     """
 
     leaf_names: tuple[str, ...]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hinterland.data.dataset.read import read_dataset
-from hinterland.data.io.formats import is_raster
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Volume, read_volume
 from hinterland.evaluation.grid import read_label_on
 from hinterland.evaluation.masks import ValueMap, encode
@@ -104,7 +104,7 @@ class GallerySource:
             if path is None:
                 raise HinterlandError(f"{folder} has no prediction for {case}. Predict it again.")
             masks[arm.name] = mask(path, prediction_values(folder, spec), "the prediction")
-        if is_raster(image):
+        if is_flat(image):
             return _channels_last(volume.array), masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hinterland.data.sampling.augmentation import AUGMENTATIONS
 from hinterland.types import HinterlandError
 
 
@@ -34,7 +35,7 @@ class OptimiserConfig(_Strict):
 class DataConfig(_Strict):
     """How patches are drawn and changed."""
 
-    augmentation: Literal["nnunet", "flips", "none"] = "nnunet"
+    augmentation: str = Field("nnunet", description="nnunet, flips, none, or a registered one")
     foreground: float = Field(0.33, ge=0, le=1, description="share of patches on foreground")
     foreground_on: Literal["target", "on"] = Field(
         "target",
@@ -47,6 +48,13 @@ class DataConfig(_Strict):
         "however many cases a domain has",
     )
     workers: int | None = Field(None, ge=0, description="None: 0 on a CPU, else up to 8")
+
+    @field_validator("augmentation")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name not in AUGMENTATIONS.names():
+            raise ValueError(f"expected one of {', '.join(AUGMENTATIONS.names())}")
+        return name
 
 
 class ValidationConfig(_Strict):

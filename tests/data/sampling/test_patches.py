@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import plan_of
 from torch.utils.data import DataLoader
 
 from hinterland.data.preprocessing.cache import prepare
@@ -23,7 +24,7 @@ from hinterland.data.sampling.sampler import (
     step_keys,
 )
 from hinterland.labels import LabelSpec, Scheme
-from hinterland.types import Case, HinterlandError, NetworkPlan, Normalisation, Plan
+from hinterland.types import Case, HinterlandError
 
 SPEC = LabelSpec.from_dict(
     {
@@ -40,21 +41,7 @@ SHAPE = (20, 22, 24)
 
 
 def a_plan(patch, channels=1):
-    ones = (1,) * len(patch)
-    return Plan(
-        dims=len(patch),
-        channels=("MR",) * channels,
-        normalisation=(Normalisation("zscore"),) * channels,
-        spacing=(1.0, 1.0, 1.0),
-        unit="mm",
-        transpose=(0, 1, 2),
-        median_shape=SHAPE,
-        patch_size=patch,
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan((8,), (ones,), (ones,)),
-        fingerprint="test",
-    )
+    return plan_of(patch, (8,), ("MR",) * channels, median_shape=SHAPE)
 
 
 @dataclass

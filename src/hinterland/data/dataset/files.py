@@ -47,9 +47,14 @@ def read_json(path: Path) -> Any:
 
 
 def files_in(folder: Path) -> list[Path]:
+    """List the files of a folder that are not hidden, in order; none where there is no folder.
+
+    A link whose target is missing (data sets of git-annex) is a file too: it was meant to be there,
+    so that reading it must fail and not leave it out.
+    """
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
 
 
 def foreign(path: Path, expected: str) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.preprocess import nonzero_box
 from hinterland.data.preprocessing.resample import Shape, Spacing
 from hinterland.data.workers import map_cases
-from hinterland.types import Case, Dataset, HinterlandError
+from hinterland.types import Case, Dataset, HinterlandError, Tick
 
 SAMPLES = 4_000_000
 """Intensities kept of a whole data set and channel: the mean is then known to std / 2000."""
@@ -84,7 +84,7 @@ def fingerprint(
     cases: Sequence[Case] | None = None,
     workers: int = 2,
     cache: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> Fingerprint:
     """Measure a data set, each case once.
 
@@ -144,12 +144,7 @@ def _measure(case: Case, samples: int) -> _Measured:
     cropped = volume.array[(slice(None), *box)]
     mask = None
     if case.label is not None:
-        label = read_label(case.label).array[0]
-        if label.shape != volume.array.shape[1:]:
-            raise HinterlandError(
-                f"image and label differ in shape: {volume.array.shape[1:]} and {label.shape} "
-                "(z, y, x). `hinterland check` lists all such cases."
-            )
+        label = read_label(case.label, case.images[0]).array[0]
         mask = label[box] > 0
     foreground = mask is not None and bool(mask.any())
     if mask is None or not foreground:

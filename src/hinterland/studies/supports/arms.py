@@ -51,7 +51,7 @@ def candidates(spec: LabelSpec) -> list[str]:
     if not found:
         raise HinterlandError(
             f"the labels have no support structure: beside the target ({target}) there is only "
-            f"{tree.remainder!r}. Add some: hinterland auxiliary."
+            f"{tree.remainder!r}. Add some: hinterland supports."
         )
     return found
 
