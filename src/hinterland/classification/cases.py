@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hinterland.data.preprocessing.cache import Prepared
 from hinterland.types import Case, Dataset, HinterlandError
 
 SPLITS = ("train", "val", "test")
+UNITS = ("auto", "case", "patient")
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,55 @@ def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], 
                 )
 
 
-def units_of(
-    task: Task, names: Sequence[str], targets: Mapping[str, int], groups: Mapping[str, str]
-) -> Units:
-    """Choose what is judged.
+def unit_of(
+    task: Task, targets: Mapping[str, int], groups: Mapping[str, str], asked: str = "auto"
+) -> str:
+    """Say what is judged: "case" or "patient".
 
-    Patients where a column's label is the same for all of a patient's cases, else cases.
+    Patients where several cases are of one patient and a column's label is the same for all of
+    them; a node may be in one scan and not in another. `asked`: "case" or "patient" decides it.
     """
-    by_group: dict[str, list[str]] = {}
-    for name in names:
-        by_group.setdefault(groups.get(name) or name, []).append(name)
+    if asked != "auto":
+        return asked
+    by_group = _by_group(targets, groups)
     same = all(len({targets[n] for n in members}) == 1 for members in by_group.values())
-    if task.from_masks or not same or len(by_group) == len(names):
-        return Units({n: (n,) for n in names}, {n: targets[n] for n in names}, "case")
-    members = {g: tuple(m) for g, m in by_group.items()}
-    return Units(members, {g: targets[m[0]] for g, m in members.items()}, "patient")
+    one_each = len(by_group) == len(targets)
+    return "case" if task.from_masks or not same or one_each else "patient"
+
+
+def units_of(
+    task: Task,
+    names: Sequence[str],
+    targets: Mapping[str, int],
+    groups: Mapping[str, str],
+    unit: str = "auto",
+) -> Units:
+    """Gather the cases into what is judged; see `unit_of`.
+
+    A patient whose cases differ holds the class of a yes-or-no question if one of them does.
+    HinterlandError where they differ in a question with several classes.
+    """
+    targets = {n: targets[n] for n in names}
+    name = unit_of(task, targets, groups, unit)
+    if name == "case":
+        return Units({n: (n,) for n in names}, targets, name)
+    members = _by_group(targets, groups)
+    found: dict[str, int] = {}
+    for group, cases in members.items():
+        classes = {targets[n] for n in cases}
+        if len(classes) > 1 and len(task.classes) > 2:
+            raise HinterlandError(
+                f"the scans of patient {group!r} have different classes "
+                f"({', '.join(task.classes[i] for i in sorted(classes))}): {task.text!r} cannot be "
+                "judged by patient. Give --unit case, or one label for each patient."
+            )
+        found[group] = max(classes)
+    return Units(members, found, name)
+
+
+def _by_group(names: Iterable[str], groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        key = groups.get(name) or name
+        found[key] = (*found.get(key, ()), name)
+    return found

@@ -15,26 +15,24 @@ import numpy as np
 from hinterland.classification.canvas import Canvases, canvas_size
 from hinterland.classification.cases import (
     SPLITS,
+    UNITS,
     check_split,
     split_by_class,
     targets_of,
-    units_of,
     with_image_labels,
 )
-from hinterland.classification.metrics import auroc
+from hinterland.classification.fitting import operate
 from hinterland.classification.model import (
     RULE,
     Y_NET,
-    ClassifierModel,
     build_context,
     make_classifier,
     recipe_of,
     showing,
 )
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS
-from hinterland.classification.operating_point import FILE, averaged, fit_operating_point
+from hinterland.classification.operating_point import AGGREGATES, FILE
 from hinterland.classification.record import ClassifierRecord, ClassifierRun, is_classifier
-from hinterland.classification.rule import THRESHOLDS, MaskCounts, fit_rule
 from hinterland.classification.source import (
     EMBEDDINGS,
     IMAGES,
@@ -75,6 +73,8 @@ class Request:
     t: float | None = None
     tau: int | None = None
     settings: Mapping[str, Any] | None = None
+    unit: str = "auto"
+    aggregate: str = "mean"
 
 
 def train_classifier(
@@ -100,6 +100,11 @@ def train_classifier(
     answers, or the run cannot show the class that the rule is asked for.
     """
     out, say = Path(out), stage or log.info
+    if request.aggregate not in AGGREGATES or request.unit not in UNITS:
+        raise HinterlandError(
+            f"unit {request.unit!r}, aggregate {request.aggregate!r}: expected one of "
+            f"{', '.join(UNITS)}, and one of {', '.join(AGGREGATES)}."
+        )
     say("reading labels")
     run = source if isinstance(source, Run) else None
     dataset, plan = (run.dataset, run.record.plan) if run else source  # type: ignore[misc]
@@ -110,7 +115,7 @@ def train_classifier(
     if record.by != RULE:
         _train(out, record, run, dataset, prepared, report or (lambda *_: None), say)
     say("fitting on validation cases")
-    _operate(out, record, dataset, prepared, report)
+    operate(out, record, dataset, prepared, report)
     return ClassifierRun(out)
 
 
@@ -157,6 +162,7 @@ def _record(
         spec=dataset.labels, balanced=request.balanced,
         rule={k: v for k, v in (("t", request.t), ("tau", request.tau)) if v is not None},
         labelled=request.labelled or "", versions=versions(), hardware=hardware(),
+        unit=request.unit, aggregate=request.aggregate,
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )  # fmt: skip
     if record.by == RULE:
@@ -285,51 +291,3 @@ def _canvas_plan(
         plan, dims=dims, channels=tuple(channels), normalisation=kept, patch_size=size,
         batch_size=batch, network=network,
     )  # fmt: skip
-
-
-def _operate(
-    out: Path, record: ClassifierRecord, dataset: Dataset, prepared: Prepared, report: Report | None
-) -> None:
-    """Score the validation cases, fit what is fitted there, write operating.json."""
-    names, split = record.split["val"], record.split_of
-    defaults = {i: (record.rule.get("t", 0.5), int(record.rule.get("tau", 100)))
-                for i in range(len(record.task.classes))}  # fmt: skip
-    model = ClassifierModel(out, record, defaults)
-    counts: dict[int, dict[str, MaskCounts]] = {}
-    scores: dict[str, np.ndarray] = {}
-    thresholds = tuple(sorted({*THRESHOLDS, *(t for t, _ in defaults.values())}))
-    for done, name in enumerate(names, start=1):
-        output = model.predict(np.asarray(prepared[name].image))
-        scores[name] = output.scores
-        if record.by == RULE:
-            for index, mask in output.masks.items():
-                counts.setdefault(index, {})[name] = MaskCounts.of(mask, thresholds)
-        if report:
-            report(done, len(names), "")
-    rules: dict[int, tuple[float, int]] = {}
-    if record.by == RULE:
-        rules = _fit_rules(record, counts)
-        fitted = replace(model, rules=rules)
-        scores = {n: fitted.by_rule({i: c[n] for i, c in counts.items()}) for n in names}
-    groups = {c.name: c.group for c in dataset.cases}
-    units = units_of(record.task, names, record.targets, groups)
-    unit_split = {u: split[members[0]] for u, members in units.members.items()}
-    point = fit_operating_point(record.task, averaged(scores, units), units, unit_split, rules)
-    point.write(out)
-
-
-def _fit_rules(
-    record: ClassifierRecord, counts: Mapping[int, Mapping[str, MaskCounts]]
-) -> dict[int, tuple[float, int]]:
-    """Fit t and tau of each class's mask, by validation AUROC, where they are not given."""
-    rules = {}
-    for index, of_class in counts.items():
-        t, tau = record.rule.get("t"), record.rule.get("tau")
-        if t is None or tau is None:
-            labels = {n: int(record.targets[n] == index) for n in of_class}
-            taus = None if tau is None else [int(tau)]
-            chosen = of_class if t is None else {n: c.only(t) for n, c in of_class.items()}
-            rule = fit_rule(chosen, labels, record.split_of, auroc, taus)
-            t, tau = rule.t, rule.tau
-        rules[index] = (float(t), int(tau))
-    return rules
