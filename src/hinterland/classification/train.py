@@ -135,6 +135,11 @@ def _record(
     if source != IMAGES:
         settings["data"] = {"augmentation": "none", **settings.get("data", {})}
     config = make_config(settings)
+    if config.validation.select == "dice":
+        raise HinterlandError(
+            "validation.select=dice: a classifier has no masks; expected auroc, "
+            "balanced-accuracy or last."
+        )
     schemes = {c.name: c.scheme if c.labelled else "none" for c in dataset.cases}
     if run:
         schemes |= run.record.schemes

@@ -129,9 +129,10 @@ class ClassifierTrainer:
                 device=str(engine.device), precision=self.precision,
             )  # fmt: skip
             self.networks.train()
-            score = mean_auroc(found, self.context.targets)
-            logbook.write(engine.phase.name, engine.step - 1, {"val/auroc": score})
-            self._message = f"val AUROC {score:.3f}"
+            area = mean_auroc(found, self.context.targets)
+            logbook.write(engine.phase.name, engine.step - 1, {"val/auroc": area})
+            self._message = f"val AUROC {area:.3f}"
+            score = selected(self.config.validation.select, area, found, self.context.targets)
         improved = not np.isfinite(score) or score > self.best
         self.best = score if np.isfinite(score) and improved else self.best
         content = {
@@ -217,6 +218,26 @@ def _canvas(image: np.ndarray) -> torch.Tensor:
     """(C, z, y, x), without the z of a 2D canvas."""
     array = torch.from_numpy(np.array(image, dtype=np.float32))
     return array[:, 0] if array.shape[1] == 1 else array
+
+
+def selected(
+    select: str | None,
+    area: float,
+    probabilities: Mapping[str, np.ndarray],
+    targets: Mapping[str, int],
+) -> float:
+    """Compute what the best checkpoint is best at; NaN for "last".
+
+    AUROC, or the balanced accuracy of the most probable class (macro recall).
+    """
+    if select in (None, "auroc"):
+        return area
+    if select == "last":
+        return float("nan")
+    names = [n for n in probabilities if n in targets]
+    truth = np.array([targets[n] for n in names])
+    right = np.array([int(probabilities[n].argmax()) for n in names]) == truth
+    return float(np.mean([right[truth == c].mean() for c in np.unique(truth)]))
 
 
 def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> float:

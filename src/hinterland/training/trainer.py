@@ -38,11 +38,14 @@ from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
 from hinterland.training.record import RunRecord
+from hinterland.training.selection import Presence, require_presence, selection_score
 from hinterland.training.validate import mean_score, validate
 from hinterland.types import Case, Dataset
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
+Table = dict[str, dict[str, float]]
+"""Case -> name -> number."""
 INITIAL = Path("checkpoints") / "initial.ckpt"
 """The weights to begin with, of a run that starts from another one."""
 
@@ -80,6 +83,7 @@ class Trainer:
         self.position = Position()
         self._states: dict[str, Any] | None = None
         self._message = ""
+        self._presences: dict[str, dict[str, Presence]] = {}
 
     def fit(self) -> None:
         """Train from the last checkpoint (if there is one) to the end of the last phase."""
@@ -146,16 +150,22 @@ class Trainer:
         scores, sure = self._validate(engine)
         best = self.position.best
         if engine.trainer.global_rank == 0:
-            score, means = mean_score(scores)
+            dice, means = mean_score(scores)
+            select = self.config.validation.select or "dice"
+            require_presence(select, self._presences)
+            score = selection_score(select, dice, self._presences)
             at = engine.offset + engine.step
-            if scores:
-                values = {"val/dice": score, **{f"val/dice/{k}": v for k, v in means.items()}}
+            if scores or self._presences:
+                values = {"val/dice": dice, **{f"val/dice/{k}": v for k, v in means.items()}}
                 values |= {f"val/{k}": v for k, v in mean_score(sure)[1].items()}
+                if select not in ("dice", "last"):
+                    values[f"val/{select}"] = score
                 if logbook:
                     logbook.write(engine.phase.name, at - 1, values)
-                self._message = f"val Dice {score:.3f}"
-                log.info("step %d: val Dice %.4f", at, score)
-            improved = not scores or best is None or score > best[0]
+                self._message = f"val Dice {dice:.3f}"
+                log.info("step %d: val Dice %.4f", at, dice)
+            unknown = not np.isfinite(score)  # nothing to choose by: the last one
+            improved = unknown or best is None or not score <= best[0]
             if improved:
                 best = (score, at)
             self.position = Position(engine.index, engine.step, best)
@@ -171,24 +181,29 @@ class Trainer:
             self.position = Position(engine.index, engine.step, best)
         engine.trainer.strategy.barrier()
 
-    def _validate(
-        self, engine: Engine
-    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-        """Scores and confidence of all validation cases; each process predicts its share."""
+    def _validate(self, engine: Engine) -> tuple[Table, Table]:
+        """Scores and confidence of all validation cases; each process predicts its share.
+
+        Where the best checkpoint is chosen by image labels, it notes what images hold, too.
+        """
         trainer = engine.trainer
         cases = self.record.cases(self.dataset, "val")[trainer.global_rank :: trainer.world_size]
         self.networks.eval()
-        found = validate(
+        by_image = self.config.validation.select in ("auroc", "balanced-accuracy")
+        presences: dict[str, dict[str, Presence]] = {}
+        scores, sure = validate(
             self.predictor(engine.device, mirror=False), cases, self.prepared, self.spec,
-            self.context.label_sets, self.spec.target,
+            self.context.label_sets, self.spec.target, presences if by_image else None,
         )  # fmt: skip
         self.networks.train()
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, found)
-            scores, sure = ({k: v for part in parts for k, v in part[i].items()} for i in (0, 1))
-            return scores, sure
-        return found
+            torch.distributed.all_gather_object(parts, (scores, sure, presences))
+            scores, sure, presences = (
+                {k: v for part in parts for k, v in part[i].items()} for i in (0, 1, 2)
+            )
+        self._presences = presences
+        return scores, sure
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
         """The current networks as a predictor of volumes."""
