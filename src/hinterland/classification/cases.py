@@ -71,7 +71,7 @@ def split_by_class(
 
     labelled: only these training cases are learnt from (see `data.supervision.select`).
     """
-    known = dataset.replace(cases=tuple(_as_known(c, c.name in targets) for c in dataset.cases))
+    known = dataset.replace(cases=tuple(_as_known(c, targets.get(c.name)) for c in dataset.cases))
     keep = select(known.train, labelled) if labelled and fold == "fixed" else frozenset()
     split = make_fold(known, fold, seed, keep=keep)
     parts = {"train": split.train, "val": split.val, "test": split.test}
@@ -82,11 +82,11 @@ def split_by_class(
     return names
 
 
-def _as_known(case: Case, known: bool) -> Case:
-    """Make a case that the splitting functions take for a labelled (or an unlabelled) one."""
-    if known:
-        return replace(case, label=case.images[0], scheme="known")
-    return replace(case, label=None, scheme="none")
+def _as_known(case: Case, target: int | None) -> Case:
+    """Make a case that the splitting functions take for one with this class, or for unlabelled."""
+    if target is None:
+        return replace(case, label=None, scheme="none", image_labels={})
+    return replace(case, label=case.images[0], scheme="known", image_labels={"class": target})
 
 
 def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], task: Task) -> None:
