@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_data_set(hospital: Path) -> None:
     case = dataset["Bild 002"]
     assert (case.scheme, case.group) == ("benign", "p1")
     assert case.image_labels["Befund"] == "benign"
-    assert case.image_labels["lesion"] == 1
+    assert [case.image_labels[n] for n in ("lesion", "benign", "malignant")] == [1, 1, 0]
     assert dataset["Bild 000"].image_labels["lesion"] == 0
     said = " ".join(made.understood)
     parts = (
@@ -67,7 +67,7 @@ def test_a_folder_becomes_a_data_set(hospital: Path) -> None:
         "'Befund' is asked",
         "40 benign",
         "patients are in 'Patient'",
-        "1 rows name no image: Bild 999",
+        "1 row without an image: Bild 999",
     )
     for part in parts:
         assert part in said

@@ -89,20 +89,25 @@ def _as_known(case: Case, target: int | None) -> Case:
     return replace(case, label=case.images[0], scheme="known", image_labels={"class": target})
 
 
-def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], task: Task) -> None:
-    """Refuse a split whose training or validation part lacks a judged class or its opposite.
+def check_split(
+    split: Mapping[str, Sequence[str]],
+    targets: Mapping[str, int],
+    task: Task,
+    parts: Sequence[str] = SPLITS[:2],
+) -> None:
+    """Refuse a split one of whose `parts` lacks a judged class or its opposite.
 
     Nothing could be fitted otherwise. Raises HinterlandError.
     """
-    for part in ("train", "val"):
+    for part in parts:
         found = [targets[name] for name in split[part]]
         for index in task.scored:
             if index not in found or all(y == index for y in found):
                 which = "nothing but" if found and index in found else "no case of"
                 raise HinterlandError(
                     f"the {part} split ({len(found)} cases) has {which} {task.classes[index]!r}; "
-                    "thresholds and calibration need both. Take another --fold, give more labels, "
-                    "or leave the class out."
+                    "training, thresholds and calibration need both. Take another --fold, give "
+                    "more labels, or leave the class out."
                 )
 
 

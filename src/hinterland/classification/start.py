@@ -231,6 +231,8 @@ def _row(case: str, table: LabelTable, lesion: str, nodes: Sequence[str]) -> dic
     row = {"case": case}
     if lesion:
         row[lesion] = "" if not value else str(int(not negative(value)))
+    for node in [_node(v) for v in table.answers if _node(v) in nodes]:
+        row[node] = "" if not value else str(int(_node(value) == node))
     kept = [c for c in table.columns if c not in (table.name, table.patient, "case", lesion)]
     # a column that is called like a class would be read as "is it there?"
     return row | {f"{c}_text" if c in nodes else c: own.get(c, "") for c in kept}
@@ -292,7 +294,8 @@ def _understood(found: _Found, table: LabelTable, parts: Mapping[str, Sequence[s
         lines.append(f"{len(found.images) - known} images have no label and are judged nowhere")
     if table.unmatched:
         lines.append(
-            f"{len(table.unmatched)} rows name no image: {', '.join(table.unmatched[:3])}"
+            f"{len(table.unmatched)} row{'s' * (len(table.unmatched) > 1)} without an image: "
+            + ", ".join(table.unmatched[:3])
             + (", ..." if len(table.unmatched) > 3 else "")
         )
     return lines
