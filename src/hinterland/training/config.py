@@ -67,6 +67,12 @@ class ValidationConfig(_Strict):
     """Prediction of whole validation volumes while training, and of the test volumes after it."""
 
     interval: int | None = Field(None, ge=1, description="steps; None: a twentieth of all steps")
+    select: Literal["dice", "auroc", "balanced-accuracy", "last"] | None = Field(
+        None,
+        description="what the best checkpoint is best at on validation cases: the mean Dice, or "
+        "telling images with the target from images without it; last takes the last one. "
+        "None: dice, and auroc for classifiers",
+    )
     overlap: float = Field(0.5, ge=0, lt=1)
     mirror: bool = Field(
         True, description="average over mirrored copies when predicting at the end"

@@ -203,9 +203,11 @@ class Trainer(ABC):
                     logbook.write(engine.phase.name, at - 1, found.values)
                 self._message = found.message
                 log.info("step %d: %s", at, found.message)
-            improved = not found or best is None or found.score > best[0]
+            score = found.score if found else float("nan")
+            unknown = not np.isfinite(score)  # nothing to choose by: the last one
+            improved = unknown or best is None or not score <= best[0]
             if improved:
-                best = (found.score if found else float("nan"), at)
+                best = (score, at)
             self.position = Position(engine.index, engine.step, best)
             if logbook:
                 logbook.flush()
