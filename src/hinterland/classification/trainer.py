@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from hinterland.training.engine import Engine
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
+from hinterland.training.pace import ENDLESS, DeadlinePace, Pace, StepPace
 from hinterland.training.recipes import with_recipe
 from hinterland.types import Case, HinterlandError
 
@@ -77,6 +79,9 @@ class ClassifierTrainer:
         self.recipe = resolve_recipe(config, recipe)
         self.networks = classifier.build(context)
         self.weights = Weights(self.networks, config.averaging)
+        self.pace: Pace = StepPace(config.steps, config.interval)
+        if config.time is not None:
+            self.pace = DeadlinePace(config.time)
         self.step, self.best = 0, -np.inf
         self._states: dict[str, Any] | None = None
         self._message = ""
@@ -91,7 +96,8 @@ class ClassifierTrainer:
             self.weights.restore(content)
             self.step, self.best = content["step"], content["best"]
             self._states = content["optimisers"]
-        if self.step < self.config.steps:
+            self.pace.restore(content["pace"])
+        if not self.pace.ended(self.step):
             self._fit()
         best = load_checkpoint(self.run / "checkpoints" / "best.ckpt")
         self.networks.load_state_dict(best["networks"])
@@ -106,7 +112,7 @@ class ClassifierTrainer:
             nn.ModuleDict(),
             phase,
             index=0,
-            steps=config.steps,
+            pace=self.pace,
             start=self.step,
             offset=0,
             recipe=self.recipe,
@@ -114,21 +120,20 @@ class ClassifierTrainer:
             optimiser_states=self._states,
             write=lambda step, values: logbook.write(phase.name, step, values),
             at_interval=lambda e: self._interval(e, logbook),
-            tick=lambda: self._tick(engine.step),
+            tick=lambda: self._tick(engine),
         )
-        left = config.steps - self.step
-        trainer = lightning_trainer(config, self.accelerator, self.precision, left)
+        trainer = lightning_trainer(config, self.accelerator, self.precision)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             trainer.fit(engine, datamodule=_Loaders(self))
         logbook.close()
 
-    def _tick(self, step: int) -> None:
+    def _tick(self, engine: Engine) -> None:
         self.weights.update()
-        self.report(step, self.config.steps, self._message)
+        self.report(*engine.pace.at(engine.step), self._message)
 
     def _interval(self, engine: Engine, logbook: Logbook) -> None:
-        score = np.nan
+        score, started = np.nan, time.monotonic()
         if self.data.val:
             names = [case.name for case in self.data.val]
             networks = self.weights.deployed.eval()
@@ -140,10 +145,12 @@ class ClassifierTrainer:
             score = mean_auroc(found, self.context.targets)
             logbook.write(engine.phase.name, engine.step - 1, {"val/auroc": score})
             self._message = f"val AUROC {score:.3f}"
+        engine.pace.validated(time.monotonic() - started)
         improved = not np.isfinite(score) or score > self.best
         self.best = score if np.isfinite(score) and improved else self.best
         content = {
             "step": engine.step,
+            "pace": engine.pace.state(),
             "best": float(self.best),
             **self.weights.state(),
             "optimisers": engine.optimiser_state(),
@@ -168,7 +175,7 @@ class ClassifierTrainer:
 
 
 class _Loaders(L.LightningDataModule):
-    """Batches of canvases, an epoch being the steps between two validations."""
+    """Batches of canvases, from where training stands."""
 
     def __init__(self, trainer: ClassifierTrainer) -> None:
         super().__init__()
@@ -188,10 +195,8 @@ class _Loaders(L.LightningDataModule):
             seed=config.seed,
             foreground={},
         )
-        start = self._first + self.trainer.current_epoch * config.interval
-        sampler = StepSampler(
-            streams, min(start + config.interval, config.steps), start=start, foreground_share=0.0
-        )
+        steps = config.steps if config.time is None else ENDLESS
+        sampler = StepSampler(streams, steps, start=self._first, foreground_share=0.0)
         return DataLoader(
             items,
             batch_sampler=sampler,

@@ -25,6 +25,8 @@ class Protocol:
     dims: int | None = None
     steps: int | None = None
     seed: int | None = None
+    took_off: bool | None = None
+    take_off: int | None = None
     fold: str | None = None
     selection: str | None = None
     empty: str | None = None
@@ -85,7 +87,9 @@ class Protocol:
             network=_text(find("network", "architecture")),
             recipe=_text(_mapping(find("train")).get("recipe")),
             dims=_integer(find("dims")),
-            steps=_integer(find("steps")),
+            steps=_integer(summary.get("steps") or find("steps")),
+            took_off=summary.get("took_off"),
+            take_off=_integer(summary.get("take_off")),
             seed=_integer(find("seed")),
             fold=_text(find("fold")),
             selection=_text(find("selection")),

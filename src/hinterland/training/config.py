@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hinterland.training.pace import seconds_of
 from hinterland.types import HinterlandError
 
 
@@ -72,6 +73,9 @@ class TrainConfig(_Strict):
     """A training run. `hinterland train --set a.b=c` sets `b` of section `a`."""
 
     steps: int = Field(25_000, ge=1)
+    time: float | None = Field(
+        None, description="seconds (or 20min, 1.5h) for training and prediction, in place of steps"
+    )
     seed: int = Field(0, ge=0)
     recipe: str = Field("paper", description="fast, nnunet or paper: see training.recipes")
     network: str = "unet"
@@ -99,6 +103,11 @@ class TrainConfig(_Strict):
     )
     data: DataConfig = DataConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return value if value is None else seconds_of(value)
 
     @property
     def interval(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from hinterland.training.engine import Engine
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
+from hinterland.training.pace import ENDLESS, DeadlinePace, Pace, StepPace
 from hinterland.training.record import RunRecord
 from hinterland.training.validate import mean_score, validate
 from hinterland.types import Case, Dataset
@@ -51,7 +53,8 @@ INITIAL = Path("checkpoints") / "initial.ckpt"
 
 @dataclass
 class Position:
-    """Where training stands. `best` is (score, global step) of the phase's best validation.
+    """Where training stands. `best` is (score, global step) of the phase's best validation, and
+    `offset` the steps of the phases before it.
 
     Each phase has a best of its own: what is reported is the method's last phase, and weights of
     pre-training are not.
@@ -60,6 +63,7 @@ class Position:
     phase: int = 0
     step: int = 0
     best: tuple[float, int] | None = None
+    offset: int = 0
 
 
 class Trainer:
@@ -82,6 +86,8 @@ class Trainer:
         self.streams = streams_of_run(record, dataset, prepared)
         self.position = Position()
         self._states: dict[str, Any] | None = None
+        self._pace_state: dict[str, Any] = {}
+        self._spent = 0.0
         self._message = ""
 
     def fit(self) -> None:
@@ -91,7 +97,7 @@ class Trainer:
         phases = self.method.phases()
         lengths = phase_steps([p.share for p in phases], self.config.steps)
         if (self.run / "checkpoints" / "last.ckpt").is_file():
-            self._restore(load_checkpoint(self.run / "checkpoints" / "last.ckpt"), lengths)
+            self._restore(load_checkpoint(self.run / "checkpoints" / "last.ckpt"))
         elif self.record.init_from:
             self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
         while self.position.phase < len(phases):
@@ -99,13 +105,14 @@ class Trainer:
 
     def _fit_phase(self, index: int, lengths: list[int]) -> None:
         phase = self.method.phases()[index]
-        offset = sum(lengths[:index])
+        offset = self.position.offset
         returns = phase.start_from == "best" and self.record.selection == "val"
         if self.position.step == 0 and index > 0 and returns:
             self._load_weights(load_checkpoint(self.run / "checkpoints" / "best.ckpt"))
         if self.position.step == 0:
             self.weights.restart()
-        trainer = self._lightning(lengths[index])
+        pace = self._pace(index, lengths)
+        trainer = lightning_trainer(self.config, self.accelerator, self.precision)
         logbook = None
         if trainer.global_rank == 0:
             logbook = Logbook(self.run, start=offset + self.position.step)
@@ -115,7 +122,7 @@ class Trainer:
             self.regularisers,
             phase,
             index=index,
-            steps=lengths[index],
+            pace=pace,
             start=self.position.step,
             offset=offset,
             recipe=self.recipe,
@@ -123,22 +130,50 @@ class Trainer:
             optimiser_states=self._states,
             write=lambda step, values: logbook.write(phase.name, step, values) if logbook else None,
             at_interval=lambda e: self._interval(e, logbook),
-            tick=lambda: self._tick(offset + engine.step),
+            tick=lambda: self._tick(engine),
             bag=self._bag_term(),
         )
-        data = _Loaders(self, index, lengths[index])
-        if self.position.step < lengths[index]:
+        timed = self.config.time is not None
+        data = _Loaders(self, index, ENDLESS if timed else lengths[index])
+        if not pace.ended(self.position.step):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="lightning")
                 trainer.fit(engine, datamodule=data)
         if logbook:
             logbook.close()
-        self.position = Position(index + 1, 0, None)
+        self.position = Position(index + 1, 0, None, offset + engine.step)
         self._states = None
+        self._spent, self._pace_state = pace.state().get("elapsed", 0.0), {}
 
-    def _tick(self, step: int) -> None:
+    def _tick(self, engine: Engine) -> None:
         self.weights.update()
-        self.report(step, self.config.steps, self._message)
+        done, total = engine.offset + engine.step, self.config.steps
+        if self.config.time is not None:
+            done, total = engine.pace.at(engine.step)
+        self.report(done, total, self._message)
+
+    def _pace(self, index: int, lengths: list[int]) -> Pace:
+        """The pace of a phase, where it stands."""
+        if self.config.time is None:
+            return StepPace(lengths[index], self.config.interval)
+        shares = [p.share for p in self.method.phases()]
+        pace = DeadlinePace(
+            self.config.time,
+            spent=self._spent,
+            share=shares[index] / sum(shares[index:]),
+            after=self._validations_after_training(),
+        )
+        if self._pace_state:
+            pace.restore(self._pace_state)
+        return pace
+
+    def _validations_after_training(self) -> float:
+        """How many times as long as a validation the predictions after training will take."""
+        split = self.record.split
+        told = split["test"] if self.record.fold in ("fixed", "all") else split["val"]
+        copies = 2**self.record.plan.dims if self.config.validation.mirror else 1
+        checkpoints = 2 if self.record.selection == "val" else 1
+        return copies * checkpoints * len(told) / max(len(split["val"]), 1)
 
     def _bag_term(self) -> ImageLabelLoss | None:
         """The term for positive image labels, where a training case has one."""
@@ -146,13 +181,11 @@ class Trainer:
         wanted = positive and self.config.bag_weight > 0
         return ImageLabelLoss(self.method.cells, self.context.label_sets) if wanted else None
 
-    def _lightning(self, steps: int) -> L.Trainer:
-        left = max(steps - self.position.step, 0)
-        return lightning_trainer(self.config, self.accelerator, self.precision, left)
-
     def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
         """Validate, log, and save: last always, best where the mean Dice is the phase's highest."""
+        started = time.monotonic()
         scores, sure = self._validate(engine)
+        engine.pace.validated(time.monotonic() - started)
         best = self.position.best
         if engine.trainer.global_rank == 0:
             score, means = mean_score(scores)
@@ -167,7 +200,7 @@ class Trainer:
             improved = not scores or best is None or score > best[0]
             if improved:
                 best = (score, at)
-            self.position = Position(engine.index, engine.step, best)
+            self.position = Position(engine.index, engine.step, best, engine.offset)
             if logbook:
                 logbook.flush()
             content = self._content(engine)
@@ -177,7 +210,7 @@ class Trainer:
             if improved:
                 save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         else:
-            self.position = Position(engine.index, engine.step, best)
+            self.position = Position(engine.index, engine.step, best, engine.offset)
         engine.trainer.strategy.barrier()
 
     def _validate(
@@ -221,19 +254,21 @@ class Trainer:
         return {
             "phase": position.phase,
             "step": position.step,
+            "offset": position.offset,
+            "pace": engine.pace.state(),
             "best": list(position.best) if position.best else None,
             **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
             "optimisers": engine.optimiser_state(),
         }
 
-    def _restore(self, content: dict[str, Any], lengths: list[int]) -> None:
+    def _restore(self, content: dict[str, Any]) -> None:
         self.weights.restore(content)
         self.regularisers.load_state_dict(content["regularisers"])
         best = tuple(content["best"]) if content["best"] else None
-        self.position = Position(content["phase"], content["step"], best)
-        self._states = content["optimisers"]
-        at = sum(lengths[: content["phase"]]) + content["step"]
+        self.position = Position(content["phase"], content["step"], best, content["offset"])
+        self._states, self._pace_state = content["optimisers"], content["pace"]
+        at = content["offset"] + content["step"]
         if best and best[1] == at and process_rank() == 0:  # perhaps killed before it was written
             save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         log.info("resuming phase %d at step %d", content["phase"], content["step"])
@@ -244,7 +279,7 @@ class Trainer:
 
 
 class _Loaders(L.LightningDataModule):
-    """Batches of one phase, an epoch being the steps between two validations."""
+    """Batches of one phase, from where it stands."""
 
     def __init__(self, trainer: Trainer, index: int, steps: int) -> None:
         super().__init__()
@@ -269,11 +304,10 @@ class _Loaders(L.LightningDataModule):
             phase=self._index,
             foreground={name: foreground_values(s, *on) for name, s in schemes.items()},
         )
-        start = self._first + self.trainer.current_epoch * config.interval
         sampler = StepSampler(
             streams,
-            min(start + config.interval, self._steps),
-            start=start,
+            self._steps,
+            start=self._first,
             rank=rank,
             world=world,
             foreground_share=config.data.foreground,
