@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.harness.cell import Cell
 from benchmarks.harness.run_cell import result_file
+from hinterland.evaluation.metrics.registry import METRICS
+from hinterland.evaluation.statistics.difference import paired_difference
 
 PERCENT = 100.0
-LOWER = ("hd95", "assd")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _figure(
         return "not run"
     seeds = values.groupby("seed").mean()
     mean = seeds.mean()
-    digits = 2 if column[3] in LOWER else 3
+    digits = decimals(column[3])
     text = f"{mean:.{digits}f}"
     return text + (f" ± {seeds.std(ddof=1):.{digits}f}" if len(seeds) > 1 else "")
 
@@ -140,13 +140,6 @@ def difference(
     arm: str,
 ) -> str:
     """Paired by case, cases averaged over the seeds that both arms have; patients resampled."""
-    from hinterland.evaluation.statistics.bootstrap import (
-        bootstrap_means,
-        by_group,
-        percentile_interval,
-    )
-    from hinterland.evaluation.statistics.paired_tests import wilcoxon
-
     if arm == table.baseline:
         return ""
     assert table.baseline is not None
@@ -160,17 +153,15 @@ def difference(
     if joined.empty:
         return "not run"
     means = (joined["b"] - joined["a"]).groupby(["group", "case"]).mean()
-    values = means.to_numpy()[:, None]
-    groups = means.index.get_level_values("group").to_numpy().astype(str)
-    low, high = percentile_interval(
-        bootstrap_means(values, groups, seed=0)[:, 0][:, None], len(set(groups)), 0.95
-    )
-    sums, counts = by_group(values, groups)
-    p = wilcoxon((sums / counts)[:, 0])
+    found = paired_difference(means, means.index.get_level_values("group"))
     seeds = joined.index.get_level_values("seed").nunique()
-    digits = 2 if table.columns[0][3] in LOWER else 3
+    digits = decimals(table.columns[0][3])
     return (
-        f"{values.mean():+.{digits}f} [{float(np.ravel(low)[0]):+.{digits}f}, "
-        f"{float(np.ravel(high)[0]):+.{digits}f}]; p = {p:.3g} "
-        f"({len(set(groups))} patients, {seeds} seeds)"
+        f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]; "
+        f"p = {found.p:.3g} ({found.patients} patients, {seeds} seeds)"
     )
+
+
+def decimals(metric: str) -> int:
+    """Digits behind the point of a figure, at least two: a benchmark shows small differences."""
+    return max(2, METRICS.get(metric).decimals)

@@ -1,4 +1,4 @@
-"""`hinterland auxiliary`: the whole way without foreign weights, and what a user sees."""
+"""`hinterland supports`: the whole way without foreign weights, and what a user sees."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_organ_model_of_one_part_labels_the_other(hinterland, runs, rest, tmp_path):
     out = tmp_path / "with organs"
-    shown = as_json(hinterland("auxiliary", "model", rest, runs / "backsplit", "--out", out,
+    shown = as_json(hinterland("supports", "model", rest, runs / "backsplit", "--out", out,
                                "--json"))  # fmt: skip
     assert [e["structure"] for e in shown["structures"]] == ["host", "decoy", "bowel", "spine"]
     run, data = Run(runs / "backsplit"), read_dataset(out)
@@ -61,7 +61,7 @@ def test_an_organ_model_of_one_part_labels_the_other(hinterland, runs, rest, tmp
     assert set(Run(tmp_path / "run").method.cells.names) == {
         "rest", "host", "decoy", "bowel", "spine", "lesion"
     }  # fmt: skip
-    record = json.loads((out / "auxiliary" / "provenance.json").read_text())
+    record = json.loads((out / "supports" / "provenance.json").read_text())
     assert record["source"]["trained_on"] == run.record.split["train"]
 
 
@@ -70,7 +70,7 @@ def test_an_organ_model_of_one_part_labels_the_other(hinterland, runs, rest, tmp
 def test_nnunets_own_prediction_says_the_same(hinterland, runs, rest, tmp_path):
     hinterland("export", runs / "backsplit", tmp_path / "model", "--to", "nnunet")
     for name, model in (("theirs", tmp_path / "model"), ("ours", runs / "backsplit")):
-        hinterland("auxiliary", "model", rest, model, "--out", tmp_path / name, "--no-mirror",
+        hinterland("supports", "model", rest, model, "--out", tmp_path / name, "--no-mirror",
                    "--device", "cpu")  # fmt: skip
     for case in read_dataset(tmp_path / "ours").train:
         theirs = read_label(tmp_path / "theirs" / "labelsTr" / f"{case.name}.png").array
@@ -85,22 +85,22 @@ def test_masks_and_the_ways_to_get_it_wrong(hinterland, phantoms, rest, tmp_path
         label = read_label(file)
         write_label(masks / file.name, np.ones_like(label.array[0]), like=label)
     out = tmp_path / "out"
-    text = hinterland("auxiliary", "masks", rest, masks, "--structures", "1=body", "--out", out)
+    text = hinterland("supports", "masks", rest, masks, "--structures", "1=body", "--out", out)
     assert "body: in 5 of 5 cases" in text.stdout
     assert "lesion kept" in text.stdout
-    again = hinterland("auxiliary", "masks", rest, masks, "--out", out, code=1)
+    again = hinterland("supports", "masks", rest, masks, "--out", out, code=1)
     assert "exists already" in again.stderr
-    hinterland("auxiliary", "masks", rest, masks, "--structures", "1=body", "--out", out,
+    hinterland("supports", "masks", rest, masks, "--structures", "1=body", "--out", out,
                "--overwrite", "--cases", "val")  # fmt: skip
     assert "1 case" not in again.stderr
-    wrong = hinterland("auxiliary", "masks", rest, masks, "--structures", "2", "--out",
+    wrong = hinterland("supports", "masks", rest, masks, "--structures", "2", "--out",
                        tmp_path / "no", "--json", code=1)  # fmt: skip
     assert "picks nothing" in as_json(wrong)["error"]
-    nothing = hinterland("auxiliary", "model", rest, tmp_path, "--out", tmp_path / "no", code=1)
+    nothing = hinterland("supports", "model", rest, tmp_path, "--out", tmp_path / "no", code=1)
     assert "is no model" in nothing.stderr
-    origin = hinterland("auxiliary", "nninteractive", rest, "--out", tmp_path / "no", code=1)
+    origin = hinterland("supports", "nninteractive", rest, "--out", tmp_path / "no", code=1)
     assert "--masks FOLDER" in origin.stderr
-    hinterland("auxiliary", "masks", rest, "--out", out, code=2)
+    hinterland("supports", "masks", rest, "--out", out, code=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["masks", "out"]
 
 
@@ -110,6 +110,12 @@ def test_a_model_of_other_channels_is_refused(hinterland, runs, rest, tmp_path):
     content = json.loads((folder / "dataset.json").read_text())
     content["channel_names"] = {"0": "R", "1": "G", "2": "B"}
     (folder / "dataset.json").write_text(json.dumps(content))
-    told = hinterland("auxiliary", "model", folder, runs / "backsplit", "--out", tmp_path / "out",
+    told = hinterland("supports", "model", folder, runs / "backsplit", "--out", tmp_path / "out",
                       code=1)  # fmt: skip
     assert "takes 1 channel(s)" in told.stderr
+
+
+def test_the_earlier_word_names_the_new_one(hinterland, tmp_path):
+    told = hinterland("auxiliary", "masks", tmp_path, tmp_path, "--out", tmp_path / "no", code=2)
+    assert told.stderr.count("\n") == 1
+    assert "`hinterland auxiliary` is called `hinterland supports` now" in told.stderr

@@ -16,7 +16,7 @@ from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.metrics.conventions import evaluate_conventions, side_by_side
 from hinterland.evaluation.metrics.metrics import MetricSettings, measure
 from hinterland.labels import LabelSpec
-from hinterland.report.false_positives import false_positives_by_structure, healthy_cases
+from hinterland.report.false_positives import cases_without_class, false_positives_by_structure
 from hinterland.types import Case, HinterlandError
 
 SPACING = (2.5, 0.7, 0.9)  # z, y, x
@@ -299,16 +299,16 @@ def test_convention_table(folders: tuple[Path, Path]) -> None:
     assert np.isinf(table.loc["assd", "monai"])
 
 
-def test_false_positives_of_healthy_cases_and_where(folders: tuple[Path, Path]) -> None:
+def test_false_positives_on_cases_without_the_class_and_where(folders: tuple[Path, Path]) -> None:
     pred, ref = folders
-    healthy = np.where(labels(0) == 2, 1, labels(0))
-    write_label(ref / "a.nii.gz", healthy, volume(healthy), overwrite=True)
-    guess = healthy.copy()
+    without = np.where(labels(0) == 2, 1, labels(0))
+    write_label(ref / "a.nii.gz", without, volume(without), overwrite=True)
+    guess = without.copy()
     guess[2, 5:7, 5:9] = 2  # 8 voxels in the lung
     guess[0, 0, 0:2] = 2  # 2 in the rest
     write_label(pred / "a.nii.gz", guess, volume(guess), overwrite=True)
-    row = healthy_cases(evaluate_folders(pred, ref, at="lesion")).iloc[0]
-    assert (row["healthy"], row["with_prediction"], row["share"]) == (1, 1, 1.0)
+    row = cases_without_class(evaluate_folders(pred, ref, at="lesion")).iloc[0]
+    assert (row["cases"], row["with_prediction"], row["share"]) == (1, 1, 1.0)
     assert row["mean_ml"] == pytest.approx(10 * np.prod(SPACING) / 1000, rel=1e-5)
     where = false_positives_by_structure(pred, ref, at="lesion").set_index(["case", "structure"])
     assert where.loc[("a", "lung"), "voxels"] == 8

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hinterland.export.onnx import export_onnx
-from hinterland.networks import NAMES, create, recipe
+from hinterland.networks import create, network_names, recipe
 from hinterland.types import HinterlandError, NetworkPlan, Normalisation, Plan
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -45,7 +45,7 @@ def plan_for(dims: int, patch: tuple[int, ...]) -> Plan:
     ],
 )
 def test_onnxruntime_gives_the_same_probabilities(name, dims, tmp_path):
-    assert name in NAMES
+    assert name in network_names()
     patch = (64,) * dims if name == "swinunetr" else (16,) * dims
     plan = plan_for(dims, patch)
     network = create(name, plan, 3, recipe(name).deep_supervision).train()

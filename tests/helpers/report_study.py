@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from scans import plan_for
 
 from hinterland.data.io.volume import Header, write_label, write_probabilities
 from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import write_table
+from hinterland.labels import LabelSpec
+from hinterland.training.config import make_config
+from hinterland.training.record import RunRecord
 
 SHAPE = (10, 48, 56)
 AFFINE = np.diag([1.5, 1.5, 4.0, 1.0])  # x, y, z in mm
@@ -104,17 +108,18 @@ def _run(
     table = evaluate_folders(run / "predictions", data / "labelsTs", lesions=True, threads=1,
                              origin=Origin(method, "fixed", 0))  # fmt: skip
     write_table(table.assign(group=table["case"].map(groups)), run / "metrics.csv")
-    config = {
-        "command": f"hinterland train data --method {method} --fold fixed --out runs/{method}",
-        "method": method, "on": METHODS[method], "network": "unet", "dims": 3, "steps": 300,
-        "seed": 0, "fold": "fixed", "selection": "val",
-        "split": {"train": list(train[:-2]), "val": list(train[-2:]), "test": list(test)},
-        "groups": {**{c: c for c in train}, **groups},
-        "dataset": {"path": str(data), "name": "data", "fingerprint": "7f3a90cc41d2e001"},
-        "versions": {"hinterland": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
-    }  # fmt: skip
-    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    (run / "labels.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
+    RunRecord(
+        command=f"hinterland train data --method {method} --fold fixed --out runs/{method}",
+        method=method, on=tuple(METHODS[method]), method_options={}, dims=3, fold="fixed",
+        selection="val",
+        split={"train": list(train[:-2]), "val": list(train[-2:]), "test": list(test)},
+        schemes=dict.fromkeys([*train, *test], "full"),
+        groups={**{c: c for c in train}, **groups},
+        dataset={"path": str(data), "name": "data", "fingerprint": "7f3a90cc41d2e001"},
+        versions={"hinterland": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+        train=make_config({"network": "unet", "steps": 300, "seed": 0}),
+        plan=plan_for((4.0, 1.5, 1.5)), spec=LabelSpec.from_dict(SPEC),
+    ).write(run)  # fmt: skip
     (run / "summary.json").write_text(json.dumps({"empty": "penalty"}))
     _log(method, rng).to_csv(run / "log.csv", index=False)
     return run

@@ -111,12 +111,17 @@ def test_same_method_with_other_settings_is_another_method(
     copy = tmp_path / "copy"
     shutil.copytree(study[0], copy)
     config = yaml.safe_load((copy / "config.yaml").read_text())
-    (copy / "config.yaml").write_text(yaml.safe_dump({**config, "steps": 600}))
+    changed = {**config, "train": {**config["train"], "steps": 600}}
+    (copy / "config.yaml").write_text(yaml.safe_dump(changed))
     arms = arms_of([*read_runs(study[0]), *read_runs(copy)])
     assert [a.name for a in arms] == ["supervised · steps 300", "supervised · steps 600"]
-    (copy / "config.yaml").write_text(yaml.safe_dump({**config, "seed": 1}))
+    changed = {**config, "train": {**config["train"], "seed": 1}}
+    (copy / "config.yaml").write_text(yaml.safe_dump(changed))
     arms = arms_of([*read_runs(study[0]), *read_runs(copy)])
     assert [(a.name, a.seeds) for a in arms] == [("supervised", 2)]
+    (copy / "config.yaml").write_text(yaml.safe_dump({**config, "noise": 0.8}))
+    arms = arms_of([*read_runs(study[0]), *read_runs(copy)])
+    assert [a.name for a in arms] == ["supervised", "supervised · noise 0.8"]
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
     arms = arms_of([*read_runs(study[0]), *read_runs(copy)])
     assert [a.name for a in arms] == ["supervised", "copy"]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from scans import plan_for
 
+from hinterland.labels import LabelSpec
 from hinterland.report.protocol import Protocol
 from hinterland.report.protocol_checks import CODES, check_protocol, enforce
+from hinterland.training.config import make_config
+from hinterland.training.record import RunRecord
 from hinterland.types import HinterlandError
 
 TRAIN = tuple(f"tr{i}" for i in range(30))
@@ -127,23 +132,29 @@ def test_unknown_code_to_allow() -> None:
     assert enforce([], allow=CODES) == []
 
 
-def test_protocol_reads_what_training_writes() -> None:
-    config = {
-        "method": "backsplit",
-        "on": [{"rest": ["rest"], "lung": ["lung"]}, {"background": ["rest", "lung"]}],
-        "seed": 3, "fold": "0", "selection": "none", "dims": 2,
-        "split": {"train": ["a"], "val": ["b"], "test": []},
-        "groups": {"a": "p0"},
-        "dataset": {"path": "/data/x", "fingerprint": "f00d"},
-        "surprise": object(),
-    }  # fmt: skip
-    protocol = Protocol.of("r", config, {"empty": "penalty", "split": "val"}, ["b", "b"])
-    assert protocol.on == "rest/lung + background"
+def test_protocol_reads_what_training_writes(tmp_path: Path) -> None:
+    spec = LabelSpec.from_dict(
+        {"tree": {"lung": {}, "rest": {}}, "schemes": {"full": {0: "rest", 1: "lung"}}}
+    )
+    RunRecord(
+        method="backsplit", on=({"rest": ["rest"], "lung": ["lung"]}, {"all": ["rest", "lung"]}),
+        method_options={}, fold="0", selection="none", dims=2,
+        split={"train": ["a", "c"], "val": ["b"], "test": []}, groups={"a": "p0"},
+        schemes={"a": "full", "b": "full", "c": "none"},
+        dataset={"path": "/data/x", "fingerprint": "f00d"},
+        train=make_config({"seed": 3}), plan=plan_for((None, 1.0, 1.0)), spec=spec,
+    ).write(tmp_path)  # fmt: skip
+    record = RunRecord.read(tmp_path)
+    protocol = Protocol.of("r", record, {"empty": "penalty", "seed": "7"}, ["b", "b"], {"b": "p1"})
+    assert protocol.on == "rest/lung + all"
     assert (protocol.seed, protocol.dims, protocol.empty) == (3, 2, "penalty")
-    assert (protocol.train, protocol.evaluated) == (("a",), ("b",))
-    assert protocol.patients(["a", "b"]) == {"p0", "b"}
+    assert (protocol.train, protocol.evaluated) == (("a", "c"), ("b",))
+    assert protocol.patients(["a", "b"]) == {"p0", "p1"}
+    assert protocol.labels == "1 of 2 labelled"
     assert protocol.recorded
-    assert not Protocol.of("r", {}, {}, []).recorded
+    bare = Protocol.of("r", None, {"seed": "7", "fold": "1"}, ["b"])
+    assert (bare.recorded, bare.seed, bare.fold) == (False, 7, "1")
+    assert Protocol.of("r", None, {"seed": ""}, []).seed is None
 
 
 def test_runs_that_never_took_off_are_named():

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,10 +17,14 @@ import pytest
 from report_study import make_study
 
 from hinterland.data.io.volume import Volume
-from hinterland.evaluation.metrics.metrics import METRICS
 from hinterland.evaluation.metrics.overlap import Counts
-from hinterland.evaluation.statistics.statistics import LOWER_IS_BETTER
+from hinterland.evaluation.metrics.registry import METRICS, better
 from hinterland.report import format as fmt
+from hinterland.report.breakdown import (
+    cases_without_breakdowns,
+    lesion_size_breakdowns,
+    subgroup_breakdowns,
+)
 from hinterland.report.compare import Comparison, compare
 from hinterland.report.figures import plot_paired
 from hinterland.report.gallery import Choice, choose, exhibit
@@ -27,6 +32,7 @@ from hinterland.report.gallery_source import GallerySource, _Display
 from hinterland.report.results import Result
 from hinterland.report.runs import arms_of, read_runs
 from hinterland.report.tables import escape_latex, latex_table, markdown_table
+from hinterland.types import HinterlandError
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +94,8 @@ def test_page_is_whole_and_refers_to_nothing_outside(page: str) -> None:
 def test_every_section_has_content(page: str) -> None:
     sections = dict(re.findall(r'<section id="([\w-]+)">(.*?)</section>', page, re.DOTALL))
     assert list(sections) == [
-        "results", "cases", "distributions", "volume", "gallery", "false-positives", "subclasses",
-        "training", "protocol",
+        "results", "cases", "distributions", "volume", "gallery", "groups", "lesions",
+        "false-positives", "subclasses", "training", "protocol",
     ]  # fmt: skip
     for name in ("cases", "distributions", "volume", "false-positives", "training"):
         assert 'class="plot"' in sections[name], name
@@ -244,6 +250,42 @@ def test_confusion_inside_superclasses(runs: tuple[Path, Path], page: str) -> No
     assert f"<b>{100 * matrix.loc[(arms[1].name, 'lung'), 'lung']:.1f}</b>" in page
 
 
+def test_breakdowns_hold_the_numbers_of_the_tables(runs: tuple[Path, Path]) -> None:
+    arms = arms_of([run for path in runs for run in read_runs(path)])
+    source = GallerySource(arms, "target")
+    (sizes,) = lesion_size_breakdowns(source.lesions())
+    assert [name for name, _ in sizes.rows] == [arm.name for arm in arms]
+    for arm, (_, cells) in zip(arms, sizes.rows, strict=True):
+        counted = [re.match(r"(\d+) of (\d+)", cell) for cell in cells]
+        found, lesions = (sum(int(c[i]) for c in counted if c) for i in (1, 2))
+        assert lesions == arm.table["lesions_reference"].sum()
+        hits = arm.table["lesion_sensitivity"] * arm.table["lesions_reference"]
+        assert found == round(hits.sum())
+    half = {c: "first" if c < "case03" else "second" for c in arms[0].table["case"]}
+    (table,) = subgroup_breakdowns(arms, half, "dice")
+    assert table.columns == ("first (3 cases)", "second (3 cases)")
+    first = arms[1].table[arms[1].table["case"] < "case03"]["dice"].mean()
+    assert table.rows[1][1][0].startswith(fmt.number(first, "dice"))
+    assert cases_without_breakdowns(arms) == []
+    tables = [arm.table.assign(reference_voxels=0) for arm in arms]
+    bare = [replace(arm, runs=(replace(arm.runs[0], table=t),))
+            for arm, t in zip(arms, tables, strict=True)]  # fmt: skip
+    (without,) = cases_without_breakdowns(bare)
+    assert without.rows[0][1][0] == "6 of 6 (100 %)"
+
+
+def test_a_column_of_a_table_of_cases_makes_groups(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    rows = "".join(f"case{i:02d},{'f' if i % 2 else 'm'}\n" for i in range(6))
+    (tmp_path / "cases.csv").write_text("case,sex\n" + rows)
+    wanted = (tmp_path / "cases.csv", "sex")
+    made = compare(runs, tmp_path / "out", images=False, subgroups=wanted)
+    text = made.report.read_text()
+    assert "m (3 cases)" in text
+    assert "By the column sex of cases.csv." in text
+    with pytest.raises(HinterlandError, match="'age'"):
+        compare(runs, tmp_path / "o", images=False, subgroups=(tmp_path / "cases.csv", "age"))
+
+
 def test_missing_pieces_leave_their_section_out(runs: tuple[Path, Path], tmp_path: Path) -> None:
     copies = []
     for run in runs:
@@ -295,8 +337,13 @@ def test_number_formats(shown: str, expected: str) -> None:
 
 
 def test_directions_agree_with_the_statistics() -> None:
-    for metric in METRICS:
-        assert (fmt.style(metric).lower is True) == (metric in LOWER_IS_BETTER)
+    lower = {m for m in METRICS.names() if better(m, -1.0)}
+    assert lower == {"hd95", "assd", "lesion_false_positives"}
+    assert {m for m in METRICS.names() if better(m, 1.0) is None} == {
+        "volume_error_ml", "relative_volume_difference", "lesions_reference", "lesions_prediction",
+    }  # fmt: skip
+    assert better("dice", 0.0) is None
+    assert better("dice", float("nan")) is None
 
 
 def test_tables_for_papers() -> None:

@@ -80,7 +80,7 @@ def test_the_result_says_what_it_is(lesions, organs, tmp_path):
     assert before == data.labels.tree.leaves_under("background")
     names = json.loads((out / "dataset.json").read_text())["labels"]
     assert names == {"background": 0, "organ": 1, "spine": 2, "lesion": 5}
-    record = json.loads((out / "auxiliary" / "provenance.json").read_text())
+    record = json.loads((out / "supports" / "provenance.json").read_text())
     assert record["structures"] == {"organ": ["host"], "spine": ["spine"]}
     assert record["source"]["layout"] == "multi-label"
     assert record["cases"] == [c.name for c in data.cases if c.split != "test"]
@@ -90,7 +90,7 @@ def test_the_result_says_what_it_is(lesions, organs, tmp_path):
 def test_the_quality_sheet_measures_volumes_and_overlap(truth, lesions, organs, tmp_path):
     out = tmp_path / "out"
     add(lesions, organs, out, ["host"])
-    with (out / "auxiliary" / "quality.csv").open() as file:
+    with (out / "supports" / "quality.csv").open() as file:
         rows = {r["case"]: r for r in csv.DictReader(file)}
     for case in read_dataset(truth).train:
         label = read_label(case.label)
@@ -188,6 +188,7 @@ def test_unlabelled_cases_get_supports_only_when_asked(truth, lesions, organs, t
 
 def test_supports_can_be_added_in_several_steps(lesions, organs, tmp_path):
     add(lesions, organs, tmp_path / "one", ["host"])
+    (tmp_path / "one" / "supports").rename(tmp_path / "one" / "auxiliary")  # of an earlier version
     add(tmp_path / "one", organs, tmp_path / "two", ["decoy", "bowel", "spine"])
     add(lesions, organs, tmp_path / "all")
     both = [read_dataset(tmp_path / n) for n in ("two", "all")]
@@ -197,7 +198,7 @@ def test_supports_can_be_added_in_several_steps(lesions, organs, tmp_path):
         )
     assert both[0].labels.scheme("full") == both[1].labels.scheme("full")
     clean(tmp_path / "two")
-    record = json.loads((tmp_path / "two" / "auxiliary" / "provenance.json").read_text())
+    record = json.loads((tmp_path / "two" / "supports" / "provenance.json").read_text())
     assert record["before"]["structures"] == {"host": ["host"]}
 
 

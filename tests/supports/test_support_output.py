@@ -61,9 +61,7 @@ def test_it_goes_on_case_by_case_and_ends_the_same(lesions, organs, tmp_path):
     call(lesions, organs, tmp_path / "at once")
     ours, other = contents(out), contents(tmp_path / "at once")
     assert ours.keys() == other.keys()
-    assert {k for k in ours if ours[k] != other[k]} <= {
-        "auxiliary/quality.json"
-    }  # names the folder
+    assert {k for k in ours if ours[k] != other[k]} <= {"supports/quality.json"}  # names the folder
 
 
 def test_unfinished_work_of_another_kind_is_not_mixed_in(lesions, organs, tmp_path):
@@ -72,7 +70,7 @@ def test_unfinished_work_of_another_kind_is_not_mixed_in(lesions, organs, tmp_pa
     with pytest.raises(HinterlandError, match=r"asked for differently \(structures\)"):
         call(lesions, organs, out, patterns=("spine",))
     assert call(lesions, organs, out, patterns=("spine",), overwrite=True)
-    assert json.loads((out / "auxiliary" / "quality.json").read_text())["integers"]["spine"]
+    assert json.loads((out / "supports" / "quality.json").read_text())["integers"]["spine"]
 
 
 def test_an_early_stop_leaves_nothing(lesions, organs, tmp_path):

@@ -61,7 +61,7 @@ def test_totalsegmentator(truth, tools, tmp_path):
     source = TotalSegmentator("total_mr", device="cpu", roi=True)
     add(truth, source, tmp_path / "out", ["liver_left=liver", "colon", "spine=back"])
     same_as(truth, tmp_path / "out", {"liver": 1, "colon": 3, "back": 4})
-    record = json.loads((tmp_path / "out" / "auxiliary" / "provenance.json").read_text())
+    record = json.loads((tmp_path / "out" / "supports" / "provenance.json").read_text())
     assert record["source"]["version"] == "2.18.0"
     assert record["source"]["task"] == "total_mr"
     assert record["licence"]["name"].startswith("TotalSegmentator")
@@ -88,7 +88,7 @@ def test_nninteractive_clicks_inside_the_structures(tools, tmp_path):
     source = NnInteractive(ClicksFromMasks(masks, 7, seed=1), device="cpu")
     add(flat, source, tmp_path / "out", ["spine", "decoy"])
     same_as(flat, tmp_path / "out", {"spine": 4, "decoy": 2})
-    record = json.loads((tmp_path / "out" / "auxiliary" / "provenance.json").read_text())
+    record = json.loads((tmp_path / "out" / "supports" / "provenance.json").read_text())
     assert record["source"]["count"] == 7
     assert record["source"]["licence"] == "CC BY-NC-SA 4.0"
 

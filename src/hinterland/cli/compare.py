@@ -38,6 +38,15 @@ def compare(
     images: Annotated[
         bool, typer.Option("--images/--no-images", help="With or without the gallery of cases.")
     ] = True,
+    subgroups: Annotated[
+        str | None,
+        typer.Option(
+            "--subgroups",
+            metavar="CSV:COLUMN",
+            help="Show the results by a column of a table of cases. Default: the worst-off and "
+            "best-off cases of the baseline.",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,8 +59,21 @@ def compare(
     screen = Screen(as_json)
     screen.note("comparing")
     made = compare_runs(
-        runs, out, at, overwrite=overwrite, title=title, allow=names(allow), images=images
-    )
+        runs, out, at, overwrite=overwrite, title=title, allow=names(allow), images=images,
+        subgroups=_file_and_column(subgroups),
+    )  # fmt: skip
     screen.say(str(made))
     screen.say(f"report: {made.report}")
     screen.result({"report": str(made.report), **made.to_dict()})
+
+
+def _file_and_column(text: str | None) -> tuple[Path, str] | None:
+    """ "cases.csv:sex" -> the file and the column."""
+    from hinterland.types import HinterlandError
+
+    if text is None:
+        return None
+    file, _, column = text.rpartition(":")
+    if not file or not column:
+        raise HinterlandError(f"--subgroups {text}: expected FILE:COLUMN, such as cases.csv:sex.")
+    return Path(file), column

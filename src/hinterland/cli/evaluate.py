@@ -57,6 +57,15 @@ def evaluate(
     lesions: Annotated[
         bool, typer.Option("--lesions", help="Lesion-wise metrics, too (connected components).")
     ] = False,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME,...",
+            help="Further metrics, by name or family (lesions), those of other packages among "
+            "them; an unknown name lists what there is.",
+        ),
+    ] = None,
     cases: Annotated[
         str | None, typer.Option("--cases", metavar="NAME,...", help="Only these cases.")
     ] = None,
@@ -84,6 +93,7 @@ def evaluate(
         "spec": labels,
         "at": at,
         "lesions": lesions,
+        "metrics": names(metric),
         "cases": names(cases) or None,
         "trust_reference": trust_reference,
     }
@@ -130,16 +140,18 @@ def _all(predictions: Path, references: Path, empty: str | None, options: dict, 
 
 def _show(screen: Screen, table: Any, convention: str) -> list[dict[Any, Any]]:
     from hinterland.evaluation.metrics.conventions import side_by_side
-    from hinterland.evaluation.table import metric_columns, summarise
+    from hinterland.evaluation.metrics.metric import Shown
+    from hinterland.evaluation.metrics.registry import METRICS, metric_columns
+    from hinterland.evaluation.table import summarise
 
     units = ", ".join(dict.fromkeys(table["unit"].astype(str)))
     if convention == "all":
         frame = side_by_side(table)
         screen.say(plain_table(frame, "the same predictions under four conventions"))
         return frame.to_dict("records")
-    metrics = [m for m in metric_columns(table) if m not in ("volume_error_ml",)]
-    summary = summarise(table, metrics)
+    summary = summarise(table)
+    shown = [m for m in metric_columns(table) if METRICS.get(m).shown != Shown.TABLE]
     policy = ", ".join(dict.fromkeys(table["empty"].astype(str)))
     title = f"mean over cases; distances in {units}; empty masks: {policy}"
-    screen.say(summary_table(summary, title, metrics))
+    screen.say(summary_table(summary, title, shown))
     return summary.drop(columns=["method"], errors="ignore").to_dict("records")

@@ -15,13 +15,6 @@ from hinterland.cli.advise_masks import advise_masks
 from hinterland.cli.advise_supports import advise_supports
 from hinterland.cli.analyse_confidence import analyse_confidence
 from hinterland.cli.analyse_features import analyse_features
-from hinterland.cli.auxiliary import (
-    masks,
-    model,
-    nninteractive,
-    totalsegmentator,
-    vibesegmentator,
-)
 from hinterland.cli.check import check
 from hinterland.cli.classify_evaluate import classify_evaluate
 from hinterland.cli.classify_predict import classify_predict
@@ -37,6 +30,13 @@ from hinterland.cli.study_data_addition import study_data_addition
 from hinterland.cli.study_noise import study_noise
 from hinterland.cli.study_supports import study_supports
 from hinterland.cli.study_synthetic import synthetic
+from hinterland.cli.supports import (
+    masks,
+    model,
+    nninteractive,
+    totalsegmentator,
+    vibesegmentator,
+)
 from hinterland.cli.train import resume, train
 
 app = typer.Typer(
@@ -62,17 +62,17 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),
-    "auxiliary masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
-    "auxiliary model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),
-    "auxiliary totalsegmentator": (
+    "supports masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
+    "supports model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),
+    "supports totalsegmentator": (
         totalsegmentator,
         "Dataset115_COVID19CT --structures 'lung_*=lung,heart' --out with_lungs",
     ),
-    "auxiliary vibesegmentator": (
+    "supports vibesegmentator": (
         vibesegmentator,
         "Dataset050_Liver --structures liver,spleen --out with_organs",
     ),
-    "auxiliary nninteractive": (
+    "supports nninteractive": (
         nninteractive,
         "Dataset115_COVID19CT --masks lung_masks --clicks 7 --out with_lungs",
     ),
@@ -101,12 +101,28 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "advise masks": (advise_masks, "BUSI --at target"),
 }
 GROUPS = {
-    "auxiliary": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
+    "supports": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
     "study": "Experiments of the papers, each one command: tables and figures.",
     "advise": "What to do next with a data set or a run, and how unsure the advice is.",
     "analyse": "Look inside a trained run.",
     "classify": "Image labels out of segmentation networks, and classifiers beside them.",
 }
+
+# Words of earlier versions -> what the group is called now.
+RENAMED = {"auxiliary": "supports"}
+
+
+def _renamed(old: str, new: str) -> Callable[[], None]:
+    """Make the command that answers to an earlier word with the one line that says the new one."""
+
+    def say() -> None:
+        typer.echo(
+            f"error: `hinterland {old}` is called `hinterland {new}` now; give the same command "
+            "with the new word.", err=True,
+        )  # fmt: skip
+        raise typer.Exit(2)
+
+    return say
 
 
 def _add_commands() -> None:
@@ -118,6 +134,11 @@ def _add_commands() -> None:
         *group, name = typed.split()
         at = groups[group[0]] if group else app
         at.command(name, epilog=f"Example: hinterland {typed} {example}")(command)
+    for old, new in RENAMED.items():
+        app.command(
+            old, hidden=True, add_help_option=False,
+            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        )(_renamed(old, new))  # fmt: skip
     for name in dict.fromkeys(typed.split()[0] for typed in COMMANDS if " " in typed):
         app.add_typer(groups[name], name=name)
 

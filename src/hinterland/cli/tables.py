@@ -9,13 +9,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-SHOWN = ("dice", "jaccard", "hd95", "assd", "nsd")
-_DISTANCES = ("hd95", "assd")
-
 
 def figures_table(figures: Mapping[str, Mapping[str, float]], title: str) -> Table:
-    """A run's figures: question/class -> metric -> mean over cases."""
-    metrics = [m for m in SHOWN if any(m in row for row in figures.values())]
+    """Make a table of a run's figures: question/class -> metric -> mean over cases."""
+    from hinterland.evaluation.metrics.registry import METRICS
+
+    metrics = [m for m in METRICS.names() if any(m in row for row in figures.values())]
     table = _empty(title, "question / class", metrics)
     for name, row in figures.items():
         table.add_row(name, *(_figure(m, row.get(m)) for m in metrics))
@@ -23,7 +22,7 @@ def figures_table(figures: Mapping[str, Mapping[str, float]], title: str) -> Tab
 
 
 def summary_table(summary: pd.DataFrame, title: str, metrics: list[str]) -> Table:
-    """What `summarise` made of a tidy table: mean over cases, one line per question and class."""
+    """Show what `summarise` made of a table: mean over cases, a line per question and class."""
     table = _empty(title, "question / class", metrics)
     table.add_column("cases", justify="right")
     for (question, name), rows in summary.groupby(["coarsening", "class"], sort=False):
@@ -38,7 +37,7 @@ def summary_table(summary: pd.DataFrame, title: str, metrics: list[str]) -> Tabl
 
 
 def plain_table(frame: pd.DataFrame, title: str) -> Table:
-    """A small data frame as it is, numbers to four digits."""
+    """Show a small data frame as it is, numbers to four digits."""
     table = _empty(title, str(frame.columns[0]), [str(c) for c in frame.columns[1:]])
     for row in frame.itertuples(index=False):
         cells = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in row)
@@ -58,6 +57,9 @@ def _empty(title: str, first: str, others: list[str]) -> Table:
 
 
 def _figure(metric: str, value: float | None) -> str:
+    """A value with one digit more than in print."""
+    from hinterland.evaluation.metrics.registry import METRICS
+
     if value is None or value != value:
         return "-"
-    return f"{value:.2f}" if metric in _DISTANCES else f"{value:.4f}"
+    return f"{value:.{METRICS.get(metric).decimals + 1}f}"

@@ -1,20 +1,22 @@
-"""One function over many cases in several processes, none of which may die unnoticed."""
+"""Run one function over many cases in several processes, none of which may die unnoticed."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import sys
+import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Literal, TypeVar
 
-from hinterland.types import HinterlandError
+from hinterland.types import HinterlandError, Tick
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,9 +36,9 @@ def map_cases(
     items: Sequence[Item],
     names: Sequence[str],
     workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> list[Result]:
-    """`[function(item) for item in items]`, in that order, `workers` at a time.
+    """Return `[function(item) for item in items]`, worked on by `workers` processes at a time.
 
     With one item everything runs in this process. `progress(done, total)` is called after each
     item. Raises HinterlandError with the case's name when the function does so or when the process
@@ -65,94 +67,84 @@ def map_cases(
 def outcomes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[tuple[int, Outcome[Result]]]:
-    """Pairs (index, outcome) as they come; with 0 workers all in this process, in order.
+    """Yield pairs (index, outcome) as they come; with 0 workers all in this process, in order.
 
-    An item whose process died is tried again when all others are done, alone: two big scans may
-    fit one after the other that did not fit side by side.
+    When a process dies, every item that was being worked on is tried again after all others, alone:
+    two big scans may fit one after the other that did not fit side by side.
     """
     if workers <= 0:
         yield from ((i, _attempt(function, item)) for i, item in enumerate(items))
         return
-    suspects = []
-    for index, outcome in _round(function, items, range(len(items)), workers):
-        if outcome.kind == "died":
-            suspects.append(index)
-        else:
-            yield index, outcome
+    waiting, suspects = deque(range(len(items))), list[int]()
+    while waiting:
+        with _Pool(min(workers, len(waiting))) as pool:
+            yield from pool.work(function, items, waiting, suspects)
     for index in suspects:
-        yield from _round(function, items, [index], 1)
+        with _Pool(1) as pool:
+            died = list[int]()
+            yield from pool.work(function, items, deque([index]), died)
+            if died:
+                yield index, Outcome("died", message=pool.epitaph())
 
 
-def _round(
-    function: Callable[[Any], Any], items: Sequence[Any], indices: Sequence[int], workers: int
-) -> Iterator[tuple[int, Outcome[Any]]]:
-    waiting = iter(indices)
-    pool: dict[Connection, _Worker] = {}
+class _Pool:
+    """A process pool that is given no more items than it can work on, and leaves no process."""
 
-    def employ(worker: _Worker | None) -> None:
-        index = next(waiting, None)
-        if index is None:
-            if worker:
-                worker.stop()
-            return
-        worker = worker or _Worker.start(function)
-        pool[worker.connection] = worker
-        worker.give(index, items[index])
-
-    try:
-        for _ in range(min(workers, len(indices))):
-            employ(None)
-        while pool:
-            for connection in wait(list(pool)):
-                worker = pool.pop(connection)  # type: ignore[call-overload]
-                outcome = worker.take()
-                yield worker.busy, outcome
-                employ(None if outcome.kind == "died" else worker)
-    finally:
-        for worker in pool.values():
-            worker.stop()
-
-
-@dataclass
-class _Worker:
-    process: BaseProcess
-    connection: Connection
-    busy: int = -1
-
-    @classmethod
-    def start(cls, function: Callable[[Any], Any]) -> _Worker:
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
         # Forking spares scripts the `if __name__ == "__main__"` guard and the imports.
-        method = "fork" if sys.platform == "linux" else "spawn"
-        context: BaseContext = multiprocessing.get_context(method)
-        ours, theirs = context.Pipe()
-        process = context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(function, theirs, os.getpid()), daemon=True
-        )
-        process.start()
-        theirs.close()
-        return cls(process, ours)
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._executor = ProcessPoolExecutor(workers, context, _leave_with, (os.getpid(),))
+        self._before = set(multiprocessing.active_children())
+        self._processes: set[BaseProcess] = set()
 
-    def give(self, index: int, item: Any) -> None:
-        self.busy = index
-        with suppress(BrokenPipeError, OSError):  # it died idle: `take` finds out
-            self.connection.send(item)
+    def __enter__(self) -> _Pool:
+        return self
 
-    def take(self) -> Outcome[Any]:
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+    def work(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        waiting: deque[int],
+        suspects: list[int],
+    ) -> Iterator[tuple[int, Outcome[Result]]]:
+        """Yield outcomes and empty `waiting`; after a death, add what was running to `suspects`."""
+        running: dict[Future[Outcome[Result]], int] = {}
         try:
-            return self.connection.recv()
-        except (EOFError, OSError):  # only the worker holds the other end: it is dead
-            self.process.join(timeout=5)
-            code = self.process.exitcode
-            killed = code is not None and code < 0
-            self.stop()
-            return Outcome("died", message=f"was killed by signal {-code}" if killed and code
-                           else f"ended ({code})")  # fmt: skip
+            while waiting or running:
+                while waiting and len(running) < self._workers:
+                    future = self._executor.submit(_attempt, function, items[waiting[0]])
+                    running[future] = waiting.popleft()
+                self._processes |= set(multiprocessing.active_children()) - self._before
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    yield running.pop(future), outcome
+        except BrokenProcessPool:
+            suspects += running.values()
 
-    def stop(self) -> None:
-        self.connection.close()
-        if self.process.is_alive():
-            self.process.terminate()
-        self.process.join()
+    def epitaph(self) -> str:
+        """Say how the (only) process of the pool died."""
+        (process,) = self._processes
+        process.join(timeout=5)
+        code = process.exitcode or 0
+        return f"was killed by signal {-code}" if code < 0 else f"ended ({code})"
+
+
+def _leave_with(parent: int) -> None:
+    """End this worker when its parent is gone: one that was killed cannot say goodbye."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(2.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome[Any]:
@@ -165,19 +157,3 @@ def _attempt(function: Callable[[Any], Any], item: Any) -> Outcome[Any]:
         return Outcome("user", message=more)
     except Exception:
         return Outcome("bug", message=traceback.format_exc())
-
-
-def _work(function: Callable[[Any], Any], connection: Connection, parent: int) -> None:
-    while True:
-        # a parent that was killed cannot say goodbye, and siblings may hold its end open
-        while not connection.poll(2.0):
-            if os.getppid() != parent:
-                return
-        try:
-            item = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            connection.send(_attempt(function, item))
-        except (BrokenPipeError, OSError):
-            return

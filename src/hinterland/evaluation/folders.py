@@ -19,7 +19,8 @@ from hinterland.evaluation.metrics.case import (
     named_questions,
     thread_map,
 )
-from hinterland.evaluation.metrics.metrics import MetricSettings
+from hinterland.evaluation.metrics.pair import MetricSettings
+from hinterland.evaluation.metrics.registry import LESIONS, asked_metrics
 from hinterland.evaluation.pairing import (
     Pair,
     annotated,
@@ -52,6 +53,7 @@ def evaluate_folders(
     at: Questions | str | None = None,
     settings: MetricSettings | None = None,
     lesions: bool = False,
+    metrics: Iterable[str] = (),
     origin: Origin | None = None,
     cases: Iterable[str] | None = None,
     extra: bool = False,
@@ -59,29 +61,37 @@ def evaluate_folders(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """The tidy table of a folder of predictions: one row per case, question and class.
+    """Measure a folder of predictions against references.
 
-    predictions: folder of label files (NIfTI, PNG, TIFF, ...), one a case, named like the
-        references. What their integers mean is read from `labels.json` or `dataset.json` beside
-        them; without either they mean what the references' do.
-    references: folder of label files, or the cases of a data set (with labels).
-    spec: what the references' integers mean: a LabelSpec or a labels.yaml. Default: labels.yaml,
-        else dataset.json, in the references' folder, its parent, or the predictions' folder; else
-        every integer found is a class of its own.
-    at: question(s); text as `LabelSpec.question` reads it, several separated by commas. Default:
-        all questions of `spec`.
-    cases: names, to evaluate only these. Default: every reference.
-    extra: permit predictions that have no reference (they are left out).
-    trust_reference: take the references' spacing and orientation where a prediction's differ.
-    threads: over cases, or over classes where there are fewer cases than threads.
-    progress: called with (done, total) after each case.
+    Args:
+        predictions: folder of label files (NIfTI, PNG, TIFF, ...), one a case, named like the
+            references. What their integers mean is read from `labels.json` or `dataset.json` beside
+            them; without either they mean what the references' do.
+        references: folder of label files, or the cases of a data set (with labels).
+        spec: what the references' integers mean: a LabelSpec or a labels.yaml. Default:
+            labels.yaml, else dataset.json, in the references' folder, its parent, or the
+            predictions' folder; else every integer found is a class of its own.
+        at: question(s); text as `LabelSpec.question` reads it, several separated by commas.
+            Default: all questions of `spec`.
+        settings: the definitions in force.
+        lesions: lesion-wise metrics, too; the same as the family "lesions" among `metrics`.
+        metrics: further metrics than those of every table, by name or family.
+        origin: what the rows have in common.
+        cases: names, to evaluate only these. Default: every reference.
+        extra: permit predictions that have no reference (they are left out).
+        trust_reference: take the references' geometry where a prediction's differs.
+        threads: over cases, or over classes where there are fewer cases than threads.
+        progress: called with (done, total) after each case.
 
-    Columns: case, class, coarsening, fold, method, seed, group, domain, the metrics, voxel counts
-    and volumes, decided, empty, unit, definition. 2D images without a spacing and data sets with
-    `spacing: unknown` are measured in voxels; column `unit` says so.
+    Returns:
+        The tidy table, one row per case, question and class: case, class, coarsening, fold,
+        method, seed, group, domain, the metrics, voxel counts and volumes, decided, empty, unit,
+        definition. 2D images without a spacing and data sets with `spacing: unknown` are measured
+        in voxels; column `unit` says so.
 
-    Raises HinterlandError, once, listing what is wrong: missing or extra predictions, empty
-    folders, other shapes or spacings, unknown labels, questions that cannot be answered.
+    Raises:
+        HinterlandError: once, listing what is wrong: missing or extra predictions, empty folders,
+            other shapes or geometries, unknown labels, questions that cannot be answered.
     """
     folder = Path(predictions)
     if isinstance(references, str | Path):
@@ -93,13 +103,14 @@ def evaluate_folders(
     settings = settings or MetricSettings()
     if not spec.spacing_known:
         settings = replace(settings, unit="voxel")
+    chosen = asked_metrics((*metrics, *((LESIONS,) if lesions else ())))
     meaning = prediction_values(folder, spec)
     pairs = annotated([p.with_spec(spec) for p in pairs])
     threads = threads or available_threads()
     inner = 1 if len(pairs) >= threads else threads
 
     def work(pair: Pair) -> list[dict[str, Any]]:
-        return _rows(pair, spec, questions, settings, meaning, lesions, trust_reference, inner)
+        return _rows(pair, spec, questions, settings, meaning, chosen, trust_reference, inner)
 
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(min(threads, len(pairs))) as pool:
@@ -111,7 +122,7 @@ def evaluate_folders(
 
 
 def tidy(rows: Sequence[Mapping[str, Any]], origin: Origin) -> pd.DataFrame:
-    """Rows of `evaluate_case` as a table, key columns first."""
+    """Return rows of `evaluate_case` as a table, key columns first."""
     seed = pd.Series([origin.seed] * len(rows), dtype="Int64")
     table = pd.DataFrame(rows).assign(fold=origin.fold, method=origin.method, seed=seed)
     first = ["case", "class", "coarsening", "fold", "method", "seed", "group", "domain"]
@@ -120,7 +131,7 @@ def tidy(rows: Sequence[Mapping[str, Any]], origin: Origin) -> pd.DataFrame:
 
 
 def read_questions(spec: LabelSpec, at: Questions | str | None) -> dict[str, Any]:
-    """Questions by name: as given, by text ("leaves,infection"), or those of the specification."""
+    """Return questions by name: as given, by text ("leaves,infection"), or those of `spec`."""
     if at is None:
         return dict(spec.questions)
     if isinstance(at, str):
@@ -134,7 +145,7 @@ def _rows(
     questions: Mapping[str, Any],
     settings: MetricSettings,
     meaning: ValueMap,
-    lesions: bool,
+    metrics: Sequence[str],
     trust_reference: bool,
     threads: int,
 ) -> list[dict[str, Any]]:
@@ -143,7 +154,7 @@ def _rows(
         settings = replace(settings, unit="voxel")
     rows = evaluate_case(
         prediction, reference, np.array(spacing).tolist(), questions, spec.scheme(pair.scheme),
-        meaning=meaning, settings=settings, lesions=lesions, name=pair.name, threads=threads,
+        meaning=meaning, settings=settings, metrics=metrics, name=pair.name, threads=threads,
     )  # fmt: skip
     return [{**row, "group": pair.group, "domain": pair.domain} for row in rows]
 
@@ -179,7 +190,7 @@ def iterate_masks(
     cases: Iterable[str] | None = None,
     threads: int | None = None,
 ) -> list[Row]:
-    """The rows that `function` makes of every case, question and class, keys in front.
+    """Return the rows that `function` makes of every case, question and class, keys in front.
 
     Arguments and errors are those of `evaluate_folders`; classes that a reference's scheme never
     names are left out.

@@ -29,15 +29,15 @@ class GroupMap:
     open_sets: tuple[frozenset[int], ...]
 
     def crop(self, box: tuple[slice, ...]) -> GroupMap:
-        """The part inside a box."""
+        """Return the part inside a box."""
         return replace(self, codes=self.codes[box])
 
     def mask(self, group: int) -> np.ndarray:
-        """Voxels inside a group."""
+        """Mark the voxels inside a group."""
         return self.codes == group
 
     def undecided(self, group: int) -> np.ndarray | None:
-        """Voxels that may or may not belong to the group; None where there are none."""
+        """Mark the voxels that may or may not belong to the group; None where there are none."""
         result: np.ndarray | None = None
         for i, leaves in enumerate(self.open_sets):
             if leaves & self.at.groups[group]:
@@ -92,7 +92,7 @@ def _refuse(array: np.ndarray, meaning: ValueMap, what: str) -> None:
 
 
 def decidable(coded: GroupMap, meaning: ValueMap, what: str) -> GroupMap:
-    """`coded`, if every voxel of a prediction lies in one group; HinterlandError otherwise."""
+    """Return `coded` if every voxel of a prediction lies in one group; else HinterlandError."""
     for i, leaves in enumerate(coded.open_sets):
         if (coded.codes == len(coded.at) + i).any():
             value = next(v for v, s in meaning.items() if s == leaves)
@@ -106,7 +106,7 @@ def decidable(coded: GroupMap, meaning: ValueMap, what: str) -> GroupMap:
 
 
 def named_values(tree: LabelTree, labels: Mapping[str, int], where: str) -> ValueMap:
-    """What a prediction's integers mean, from names: nodes, expressions, or `everything else`.
+    """Read what a prediction's integers mean from names: nodes, expressions, `everything else`.
 
     Raises LabelError, naming the file, for names that are not in the tree.
     """
@@ -126,7 +126,7 @@ def named_values(tree: LabelTree, labels: Mapping[str, int], where: str) -> Valu
 
 
 def _disjoint(meaning: dict[int, frozenset[int]]) -> ValueMap:
-    """A name that holds others ("background" of the tree beside "lung") means what they leave."""
+    """Let a name that holds others ("background" beside "lung") mean what they leave."""
     result = {}
     for value, leaves in meaning.items():
         inner = [s for v, s in meaning.items() if v != value and s < leaves]
@@ -135,5 +135,5 @@ def _disjoint(meaning: dict[int, frozenset[int]]) -> ValueMap:
 
 
 def groups_of(at: Coarsening) -> Iterator[tuple[int, str]]:
-    """Number and name of the groups that are evaluated: all but the background."""
+    """Yield number and name of the groups that are evaluated: all but the background."""
     return ((g, at.names[g]) for g in at.foreground)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.io.volume import ENDINGS, file_ending, read_label, stem
+from hinterland.data.io.volume import endings, file_ending, read_label, stem
 from hinterland.evaluation.masks import ValueMap, named_values
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
@@ -33,7 +33,7 @@ class Pair:
     domain: str = ""
 
     def with_spec(self, spec: LabelSpec) -> Pair:
-        """With scheme, group and domain from the specification where nothing was said."""
+        """Fill in scheme, group and domain from the specification where nothing was said."""
         said = spec.case_settings(self.name)
         return replace(
             self,
@@ -81,7 +81,7 @@ def case_pairs(
 
 
 def label_files(folder: Path, what: str) -> dict[str, Path]:
-    """Case name -> file for every label file of a folder, sorted by name.
+    """Find the label files of a folder: case name -> file, sorted by name.
 
     HinterlandError: no such folder, no label file in it, one case in two formats.
     """
@@ -101,7 +101,8 @@ def label_files(folder: Path, what: str) -> dict[str, Path]:
         inner = [d.name for d in folder.iterdir() if d.is_dir() and d.name.startswith("labels")]
         hint = f" Did you mean {folder / sorted(inner)[-1]}?" if inner else ""
         raise HinterlandError(
-            f"the folder {folder} with the {what} holds no label file ({', '.join(ENDINGS)}).{hint}"
+            f"the folder {folder} with the {what} holds no label file "
+            f"({', '.join(endings())}).{hint}"
         )
     return found
 
@@ -131,7 +132,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def annotated(pairs: list[Pair]) -> list[Pair]:
-    """The pairs whose reference says anything; the others are named in a warning."""
+    """Keep the pairs whose reference says anything; the others are named in a warning."""
     left = [p.name for p in pairs if p.scheme == "none"]
     if left:
         log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))
@@ -179,7 +180,7 @@ def _rounded(spacing: Sequence[float]) -> str:
 
 
 def prediction_values(folder: Path, spec: LabelSpec) -> ValueMap:
-    """What the integers of the predictions in a folder mean.
+    """Read what the integers of the predictions in a folder mean.
 
     From `labels.json` (ours: {"labels": {name: integer}}, or just the mapping) or nnU-Net's
     `dataset.json` beside them. Without either, or where dataset.json has regions (whose

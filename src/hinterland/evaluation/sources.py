@@ -17,7 +17,7 @@ from hinterland.types import HinterlandError
 def find_spec(
     spec: LabelSpec | Path | str | None, pairs: Sequence[Pair], predictions: Path
 ) -> LabelSpec:
-    """The specification given, or the nearest one on disk, or every integer a class of its own.
+    """Return the specification given, else the nearest on disk, else every integer a class.
 
     Looked for, in this order: labels.yaml, then dataset.json, in the folder of the references, its
     parent, the folder of the predictions. Raises HinterlandError for unreadable files.
@@ -38,7 +38,7 @@ def find_spec(
 
 
 def spec_from_integers(values: Sequence[int]) -> LabelSpec:
-    """Every integer a leaf of its own: 0 `background`, n `label n`."""
+    """Make every integer a leaf of its own: 0 `background`, n `label n`."""
     names = {int(v): f"label {v}" for v in sorted({0, *values}) if v != 0}
     if not names:
         raise HinterlandError(

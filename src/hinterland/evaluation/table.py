@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from hinterland.evaluation.metrics.lesions import LESION_METRICS
-from hinterland.evaluation.metrics.metrics import METRICS
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns, metrics_shown
 from hinterland.types import HinterlandError
 
 KEYS = ("case", "class", "coarsening", "fold", "method", "seed")
@@ -17,13 +17,8 @@ GROUPING = ("method", "coarsening", "class")
 MACRO = "mean over classes"
 
 
-def metric_columns(table: pd.DataFrame) -> list[str]:
-    """The metric columns that a table has, in the order of the contract."""
-    return [m for m in (*METRICS, *LESION_METRICS) if m in table.columns]
-
-
 def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Mean of each metric over cases, then over classes (macro).
+    """Average each metric over cases, then over classes (macro).
 
     A case that appears with several seeds or folds first enters with its mean, so that no case
     counts twice. Returns one row per method, coarsening, class and metric: `mean`, `std` (over
@@ -102,6 +97,6 @@ def read_table(path: Path | str) -> pd.DataFrame:
     if missing or not metric_columns(table):
         raise HinterlandError(
             f"{path} has the columns {list(table.columns)}; a metrics table needs `case`, `class` "
-            f"and at least one of {', '.join(METRICS)}."
+            f"and at least one of {', '.join(metrics_shown(Shown.TABLE))}."
         )
     return table

@@ -13,7 +13,7 @@ from hinterland.types import HinterlandError
 
 @contextmanager
 def fresh_output(out: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary path beside `out` to write a file or a folder at; it becomes `out` at the end.
+    """Give a temporary path beside `out` to write a file or folder at; at the end it becomes `out`.
 
     Raises:
         HinterlandError: `out` exists and may not be overwritten. Nothing is left behind then, nor

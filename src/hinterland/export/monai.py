@@ -15,13 +15,32 @@ from typing import TYPE_CHECKING, Any
 
 from hinterland.data.io.volume import file_ending as known_ending
 from hinterland.export.folder import fresh_output
+from hinterland.export.model import ExportedModel
 from hinterland.export.monai_axes import MonaiAxes, monai_network
 from hinterland.types import HinterlandError, Plan
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from hinterland.training.run import Run, Which
+
 _RASTER = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+
+
+def export(
+    run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
+) -> dict[str, int]:
+    """Export a run as a MONAI bundle; see `export_monai`."""
+    model = ExportedModel.of(run, checkpoint)
+    export_monai(
+        model.network,
+        model.plan,
+        model.labels,
+        out,
+        file_ending=model.file_ending,
+        overwrite=overwrite,
+    )
+    return model.labels
 
 
 def export_monai(
@@ -145,7 +164,7 @@ def _preprocessing(plan: Plan, axes: MonaiAxes) -> list[dict[str, Any]]:
 
 
 def _normalisation(plan: Plan) -> list[dict[str, Any]]:
-    """Clipping, then (x - subtrahend) / divisor by channel, None standing for the image's own."""
+    """Clip, then take (x - subtrahend) / divisor by channel, None standing for the image's own."""
     schemes = plan.normalisation
     if len({n.masked for n in schemes}) > 1 or any(
         n.scheme == "rescale" and n.upper <= n.lower for n in schemes
@@ -228,7 +247,7 @@ def _postprocessing(values: list[int], ending: str) -> list[dict[str, Any]]:
 
 
 def _metadata(plan: Plan, names: list[str]) -> dict[str, Any]:
-    """MONAI's description of a bundle; channels of the output are in the order of `names`."""
+    """Describe a bundle as MONAI does; channels of the output are in the order of `names`."""
     packages = {f"{p}_version": version(p) for p in ("monai", "numpy")}
     return {
         "version": "1.0.0",

@@ -28,7 +28,7 @@ class MonaiAxes:
 
     @classmethod
     def of(cls, plan: Plan, flat_files: bool) -> MonaiAxes:
-        """The axes for a plan and the kind of its image files."""
+        """Choose the axes for a plan and the kind of its image files."""
         monai = [2 - axis for axis in plan.transpose]  # MONAI axis of each axis of the plan
         inside = monai[3 - plan.dims :]
         ranks = sorted(inside)
@@ -53,7 +53,7 @@ class MonaiAxes:
 
 
 def monai_network(network: nn.Module, axes: MonaiAxes, order: Sequence[int]) -> nn.Module:
-    """A copy of the network that takes and gives patches in MONAI's order of axes.
+    """Copy the network into one that takes and gives patches in MONAI's order of axes.
 
     Output channel k is the network's channel `order[k]`.
     """

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hinterland.export.folder import fresh_output
+from hinterland.export.model import ExportedModel
 from hinterland.export.nnunet_weights import Shape, nnunet_weights, shape_of
 from hinterland.types import HinterlandError, Normalisation, Plan
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from hinterland.training.run import Run, Which
 
 _NETWORKS = {"unet": "PlainConvUNet", "resenc-m": "ResidualEncoderUNet"}
 _NETWORKS["resenc-l"] = _NETWORKS["resenc-m"]
@@ -23,6 +26,24 @@ _READERS = {
     ".png": "NaturalImage2DIO", ".bmp": "NaturalImage2DIO",
 }  # fmt: skip
 _ELSE = "Use --to onnx: that file holds the network alone."
+
+
+def export(
+    run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
+) -> dict[str, int]:
+    """Export a run for a plain nnU-Net; see `export_nnunet`."""
+    model = ExportedModel.of(run, checkpoint)
+    return export_nnunet(
+        model.network.state_dict(),
+        model.architecture,
+        model.plan,
+        model.labels,
+        out,
+        mirror=model.mirror,
+        file_ending=model.file_ending,
+        dataset=model.dataset,
+        overwrite=overwrite,
+    )
 
 
 def export_nnunet(
@@ -90,12 +111,12 @@ def export_nnunet(
 
 
 def configuration(plan: Plan) -> str:
-    """nnU-Net's name for a plan of these dimensions."""
+    """Return nnU-Net's name for a plan of these dimensions."""
     return "2d" if plan.dims == 2 else "3d_fullres"
 
 
 def _number(labels: Mapping[str, int], out_channels: int) -> tuple[dict[str, int], list[int]]:
-    """Consecutive integers for the channels, and our channel for each of them."""
+    """Number the channels consecutively, and name our channel for each number."""
     values = list(labels.values())
     if len(values) != out_channels or len(set(values)) != len(values) or 0 not in values:
         raise HinterlandError(
@@ -155,7 +176,7 @@ def _scheme(normalisation: Normalisation) -> str:
 
 
 def _intensities(normalisation: Normalisation) -> dict[str, float]:
-    """What CTNormalization reads; the other schemes measure the image itself."""
+    """Write what CTNormalization reads; the other schemes measure the image itself."""
     return {
         "mean": normalisation.mean,
         "std": normalisation.std,
@@ -165,7 +186,7 @@ def _intensities(normalisation: Normalisation) -> dict[str, float]:
 
 
 def _resampling(plan: Plan) -> dict[str, Any]:
-    """Cubic for images, linear for logits, nearest slice along a thick axis; nothing in voxels."""
+    """Resample images cubically, logits linearly, thick axes by nearest slice; not in voxels."""
     if plan.unit == "voxel":
         if any(s not in (None, 1.0) for s in plan.spacing):
             raise HinterlandError(

@@ -73,7 +73,7 @@ def shape_of(weights: Mapping[str, Tensor]) -> Shape:
 
 
 def _counts(weights: Mapping[str, Tensor], pattern: re.Pattern[str]) -> tuple[int, ...]:
-    """How many members each numbered stage has."""
+    """Count the members of each numbered stage."""
     found = {(int(m[1]), int(m[2])) for k in weights if (m := pattern.match(k))}
     stages = sorted({stage for stage, _ in found})
     return tuple(sum(s == stage for s, _ in found) for stage in stages)
@@ -112,7 +112,7 @@ def nnunet_weights(
 
 
 def _split(place: str) -> tuple[str, int, str]:
-    """Room, level and the rest of a place: "decoder.stages.2.0.conv" is stages, 2, "0.conv"."""
+    """Split a place: "decoder.stages.2.0.conv" is room stages, level 2, and "0.conv"."""
     for room in ("decoder.stages", "decoder.upsample", "head.layers"):
         if place.startswith(room + "."):
             number, _, rest = place[len(room) + 1 :].partition(".")
@@ -133,7 +133,7 @@ def _encoder_place(stage: int, rest: str, shape: Shape) -> str:
 
 
 def _layer(out: dict[str, Tensor], place: str, field: str, value: Tensor) -> None:
-    """A parameter of a convolution or of its norm, under both names; a bias for the former."""
+    """Name a parameter of a convolution or its norm in both ways; a bias for the former."""
     if place.endswith(".conv"):
         base, names = place.removesuffix(".conv"), ("conv", "all_modules.0")
     else:

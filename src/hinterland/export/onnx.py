@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hinterland.export.folder import fresh_output
+from hinterland.export.model import ExportedModel
 from hinterland.types import HinterlandError, Plan
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hinterland.training.run import Run, Which
+
 TOLERANCE = 1e-4
+
+
+def export(
+    run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
+) -> dict[str, int]:
+    """Export a run as one ONNX file; see `export_onnx`."""
+    model = ExportedModel.of(run, checkpoint)
+    export_onnx(model.network, model.plan, model.labels, out, overwrite=overwrite)
+    return model.labels
 
 
 def export_onnx(
@@ -65,7 +77,7 @@ def _patches(plan: Plan, batch: int) -> Tensor:
 
 
 def _with_softmax(network: nn.Module) -> nn.Module:
-    """The network as it predicts, its own mode untouched."""
+    """Return the network as it predicts, its own mode untouched."""
     from copy import deepcopy
 
     from torch import nn
@@ -110,7 +122,7 @@ def _describe(path: Path, entries: Mapping[str, str]) -> None:
 
 
 def _difference(network: nn.Module, path: Path, image: Tensor) -> float:
-    """Largest difference in probability between onnxruntime and torch on one batch."""
+    """Return the largest difference in probability between onnxruntime and torch on one batch."""
     import onnxruntime
     import torch
 

@@ -7,18 +7,27 @@ CVBM's outlook on active learning, for any method that makes several predictions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hinterland.data.io.volume import (
+    Volume,
+    file_ending,
+    probability_ending,
+    read_volume,
+    write_probabilities,
+)
+from hinterland.data.preprocessing.preprocess import preprocess
+from hinterland.inference.window import sliding_window
 from hinterland.types import Case, HinterlandError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hinterland.data.io.volume import Volume
     from hinterland.data.preprocessing.geometry import Geometry
     from hinterland.inference.volumes import WindowOptions
     from hinterland.training.run import Run, Which
@@ -27,13 +36,13 @@ MAPS = ("uncertainty", "disagreement")
 
 
 def uncertainty(probabilities: np.ndarray) -> np.ndarray:
-    """Entropy of (cells, z, y, x) over cells, divided by log(cells): 0 sure, 1 no idea."""
+    """Return the entropy of (cells, z, y, x) over cells by log(cells): 0 sure, 1 no idea."""
     p = np.clip(probabilities, 1e-12, 1)
     return (-(p * np.log(p)).sum(axis=0) / np.log(len(p))).astype(np.float32)
 
 
 def disagreement(estimates: Sequence[np.ndarray]) -> np.ndarray:
-    """Total variation distance 1/2 sum_k |p_k - q_k| of (cells, z, y, x), the mean over all pairs.
+    """Return total variation distance 1/2 sum_k |p_k - q_k| of (cells, z, y, x), mean over pairs.
 
     In [0, 1], with two cells |p - q|; zero where there is one estimate only.
     """
@@ -47,7 +56,7 @@ def disagreement(estimates: Sequence[np.ndarray]) -> np.ndarray:
 def soft_jaccard_distance(
     estimates: Sequence[np.ndarray], foreground: Sequence[int]
 ) -> dict[int, float]:
-    """Cell -> 1 - sum min(p, q) / sum max(p, q), the mean over all pairs of estimates.
+    """Return cell -> 1 - sum min(p, q) / sum max(p, q), the mean over all pairs of estimates.
 
     How far the opinions are apart about what they call foreground, whatever its size: for masks it
     is 1 - Jaccard. One voxel is added to both sums, so that two empty opinions agree.
@@ -72,7 +81,7 @@ def rank_cases(
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """The cases, the one most worth annotating first.
+    """Rank the cases, the one most worth annotating first.
 
     Columns: rank (from 1), case, group, score, uncertainty, and one a foreground cell. With several
     opinions the score is the mean over foreground cells of `soft_jaccard_distance`; with one it is
@@ -154,17 +163,13 @@ def ensemble_predictions(
     which: Which | None = None,
     options: WindowOptions | None = None,
 ) -> Iterator[tuple[Case, Volume, Geometry, list[np.ndarray]]]:
-    """Each case with the probabilities (cells, z, y, x) of every opinion, preprocessed geometry.
+    """Predict each case by every member of the ensemble: (cells, z, y, x), preprocessed geometry.
 
     All opinions come from one pass over the tiles: their channels lie one after the other, and the
     constant a voxel that a logarithm is known up to falls out when each is normalised by itself.
     """
     import torch
     from scipy.special import softmax
-
-    from hinterland.data.io.volume import read_volume
-    from hinterland.data.preprocessing.preprocess import preprocess
-    from hinterland.inference.window import sliding_window
 
     options = options or run.window_options()
     networks = run.networks(which).to(options.device)
@@ -184,12 +189,10 @@ def ensemble_predictions(
 
 
 def unseen(run: Run, cases: Sequence[Case]) -> tuple[Case, ...]:
-    """Without the files of the run's own data set whose labels it has trained or validated on.
+    """Leave out the files of the run's data set whose labels it has trained or validated on.
 
     The others of that data set are in the group (patient) that the run knows them by.
     """
-    from dataclasses import replace
-
     record = run.record
     root = Path(record.dataset["path"])
     used = {
@@ -208,7 +211,7 @@ def unseen(run: Run, cases: Sequence[Case]) -> tuple[Case, ...]:
 
 
 def count_predictions(run: Run, which: Which | None = None) -> int:
-    """How many opinions the method of a run, with its options, has of an image."""
+    """Count the predictions that the method of a run, with its options, has of an image."""
     import torch
 
     plan = run.record.plan
@@ -218,14 +221,12 @@ def count_predictions(run: Run, which: Which | None = None) -> int:
 
 
 def map_path(folder: Path, case: Case, kind: str) -> Path:
-    """Where a map of a case is written: FOLDER/KIND/CASE.nii.gz, or another floating format."""
-    from hinterland.data.io.volume import file_ending, probability_ending
-
+    """Return where a map of a case goes: FOLDER/KIND/CASE.nii.gz, or another floating format."""
     return folder / kind / f"{case.name}{probability_ending(file_ending(case.images[0]))}"
 
 
 def refuse_existing(folder: Path, cases: Sequence[Case], kinds: Sequence[str] = MAPS) -> None:
-    """HinterlandError if a map is there already."""
+    """Raise HinterlandError if a map is there already."""
     existing = [p for c in cases for k in kinds if (p := map_path(folder, c, k)).exists()]
     if existing:
         raise HinterlandError(
@@ -237,8 +238,6 @@ def _write(
     folder: Path, case: Case, volume: Volume, geometry: Geometry,
     maps: dict[str, np.ndarray], overwrite: bool,
 ) -> None:  # fmt: skip
-    from hinterland.data.io.volume import write_probabilities
-
     for kind, values in maps.items():
         # Outside of the crop the image is zero and the answer known: the map is 0 there.
         restored = geometry.undo(values[None], background=-1)

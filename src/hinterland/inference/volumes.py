@@ -60,18 +60,18 @@ class Predictor:
     options: WindowOptions = field(default_factory=WindowOptions)
 
     def log_probabilities(self, image: np.ndarray, at: Coarsening) -> np.ndarray:
-        """Preprocessed image (C, z, y, x) -> log-probabilities (groups of `at`, z, y, x)."""
+        """Map a preprocessed image (C, z, y, x) to log-probabilities (groups of `at`, z, y, x)."""
         logs = sliding_window(self.model, image, self.plan.patch_size, **vars(self.options))
         return group_logs(logs, at.over(self.cells))
 
     def labels(self, image: np.ndarray, geometry: Geometry, at: Coarsening) -> np.ndarray:
-        """The most probable group of `at` for each voxel of the file: uint8 (z, y, x)."""
+        """Return the most probable group of `at` for each voxel of the file: uint8 (z, y, x)."""
         logs = self.log_probabilities(image, at)
         return geometry.undo_argmax(logs, background=at.background).astype(np.uint8)
 
 
 def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """log of summed probabilities: (cells, ...) -> (groups, ...); members: (groups, cells) bool."""
+    """Log summed probabilities: (cells, ...) -> (groups, ...); members: (groups, cells) bool."""
     out = np.empty((len(members), *logs.shape[1:]), logs.dtype)
     for row, result in zip(members, out, strict=True):
         cells = np.flatnonzero(row)
@@ -139,7 +139,7 @@ def _beside(target: Path) -> Path:
 
 
 def _write_dataset_json(out: Path, values: Mapping[str, int], targets: Sequence[Path]) -> None:
-    """nnU-Net's way of saying what the integers in a folder of segmentations mean."""
+    """Say what the integers in a folder of segmentations mean, in nnU-Net's way."""
     content = {
         "labels": dict(values),
         "file_ending": file_ending(targets[0]) if targets else ".nii.gz",
@@ -160,7 +160,7 @@ def _load(job: tuple[str, Sequence[Path]], plan: Plan) -> tuple[Volume, np.ndarr
 
 
 def _prefetch(work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """`map(work, items)` in threads, in order, at most `ahead` results waiting."""
+    """Run `map(work, items)` in threads, in order, at most `ahead` results waiting."""
     with ThreadPoolExecutor(max_workers=max(ahead, 1)) as pool:
         waiting: list[Future[R]] = []
         for item in items:

@@ -22,7 +22,7 @@ TINY = 1e-30  # log of it is finite; no probability that matters is smaller
 
 
 def tile_starts(size: int, tile: int, overlap: float = 0.5) -> list[int]:
-    """First voxels of the tiles along an axis, evenly spread: at most tile (1 - overlap) apart."""
+    """Spread the first voxels of tiles evenly along an axis, at most tile (1 - overlap) apart."""
     if size <= tile:
         return [0]
     steps = int(np.ceil((size - tile) / (tile * (1 - overlap)))) + 1
@@ -31,7 +31,7 @@ def tile_starts(size: int, tile: int, overlap: float = 0.5) -> list[int]:
 
 @lru_cache(maxsize=8)
 def gaussian_weights(shape: tuple[int, ...]) -> np.ndarray:
-    """Weight of each voxel of a tile: a Gaussian of sigma = size / 8 per axis, 1 at the centre."""
+    """Weigh each voxel of a tile: a Gaussian of sigma = size / 8 per axis, 1 at the centre."""
     axes = []
     for n in shape:
         distance = np.arange(n) - n // 2
@@ -54,7 +54,7 @@ def sliding_window(
     device: str | torch.device = "cpu",
     precision: str = "fp32",
 ) -> np.ndarray:
-    """Log-probabilities of one preprocessed image.
+    """Predict log-probabilities of one preprocessed image.
 
     model: (B, C, *tile) -> (B, cells, *tile) probabilities.
     image: float32 (C, z, y, x); with a 2D tile each slice is predicted by itself.
@@ -92,7 +92,7 @@ def sliding_window(
 def _mirrored(
     model: Callable[[Tensor], Tensor], tiles: Tensor, mirror: Sequence[int], precision: str
 ) -> Tensor:
-    """Mean log-probability over all flips of `mirror`, float32."""
+    """Average log-probabilities over all flips of `mirror`, float32."""
     import torch
 
     flips = chain.from_iterable(combinations(mirror, n) for n in range(len(mirror) + 1))
@@ -108,7 +108,7 @@ def _mirrored(
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext[None]:
-    """The autocast context of a precision: "fp32", "bf16" or "fp16"."""
+    """Return the autocast context of a precision: "fp32", "bf16" or "fp16"."""
     import torch
 
     if precision == "fp32":
@@ -118,7 +118,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast | nullconte
 
 
 def _pad(planes: np.ndarray, tile: tuple[int, ...]) -> tuple[np.ndarray, tuple[slice, ...]]:
-    """Zeros around images smaller than a tile, and where the image is in the result."""
+    """Pad images smaller than a tile with zeros, and say where the image is in the result."""
     widths, inside = [(0, 0), (0, 0)], []
     for n, t in zip(planes.shape[2:], tile, strict=True):
         short = max(t - n, 0)

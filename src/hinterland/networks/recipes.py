@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hinterland.types import HinterlandError
-
 
 @dataclass(frozen=True)
 class OptimiserRecipe:
@@ -35,38 +33,20 @@ class OptimiserRecipe:
 MUON = OptimiserRecipe("muon", 0.06, 1e-2, momentum=0.95, schedule="linear", warmup_share=0.05)
 NNUNET = OptimiserRecipe("sgd", 1e-2, 3e-5, momentum=0.99, nesterov=True)
 _MONAI = replace(NNUNET, momentum=0.0, nesterov=False, eps=1e-5, deep_supervision=False)
-_CLASSIC = replace(NNUNET, weight_decay=1e-4, momentum=0.9, nesterov=False, deep_supervision=False)
 _ADAM = OptimiserRecipe("adam", 1e-4, 0.0, deep_supervision=False)
-_RECIPES = {
-    "unet": NNUNET,
-    "resenc-m": NNUNET,
-    "resenc-l": NNUNET,
-    "vnet": _CLASSIC,
-    "unet-ssl4mis": _CLASSIC,
-    "segresnet": replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=1e-5),
-    "swinunetr": replace(
-        _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6
-    ),
-    "attention-unet": _ADAM,
-    "nucleisegnet": replace(_ADAM, lr=1e-3),
-    "cmunet": replace(_ADAM, weight_decay=1e-4, schedule="cosine", min_lr=1e-5),
-}
+CLASSIC = replace(NNUNET, weight_decay=1e-4, momentum=0.9, nesterov=False, deep_supervision=False)
+SEGRESNET = replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=1e-5)
+SWINUNETR = replace(
+    _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6
+)
+ATTENTION_UNET = _ADAM
+NUCLEISEGNET = replace(_ADAM, lr=1e-3)
+CMUNET = replace(_ADAM, weight_decay=1e-4, schedule="cosine", min_lr=1e-5)
 # Paper 5: cross entropy alone and Adam with lr 1e-4; heads on frozen maps are small and want more.
 _CLASSIFIER = replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=0.0, eps=1e-8)
 _HEAD_RATES = {"simple": 1e-3, "complex": 1e-3, "small": 1e-3, "pool": 1e-2}
 
 
 def classifier_recipe(name: str) -> OptimiserRecipe:
-    """The recipe of a classifier or summarising function that `create_classifier` knows."""
+    """Return the recipe of a classifier or summarising function."""
     return replace(_CLASSIFIER, lr=_HEAD_RATES.get(name, _CLASSIFIER.lr))
-
-
-def recipe(name: str) -> OptimiserRecipe:
-    """The recipe of a network that `create` knows.
-
-    Raises:
-        HinterlandError: no network has this name.
-    """
-    if name not in _RECIPES:
-        raise HinterlandError(f"network {name!r}: expected one of {', '.join(_RECIPES)}")
-    return _RECIPES[name]

@@ -12,10 +12,18 @@ from typing import Any
 import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metrics_shown
 from hinterland.evaluation.statistics.statistics import over_seeds
+from hinterland.evaluation.statistics.subgroups import read_cases, with_subgroup, worst_best
+from hinterland.report.breakdown import (
+    cases_without_breakdowns,
+    lesion_size_breakdowns,
+    subgroup_breakdowns,
+)
 from hinterland.report.gallery import choose, exhibit
 from hinterland.report.gallery_source import GallerySource
-from hinterland.report.page import HEADLINE, Content, render
+from hinterland.report.page import Content, render
 from hinterland.report.protocol_checks import Finding, check_protocol, enforce
 from hinterland.report.results import (
     Result,
@@ -50,12 +58,12 @@ class Comparison:
         return self.out / "report.html"
 
     def __str__(self) -> str:
-        headline = [r for r in self.results if r.metric in HEADLINE]
+        headline = [r for r in self.results if r.metric in metrics_shown(Shown.HEADLINE)]
         remarks = [f"[{f.code}] {f.message}" for f in self.findings]
         return "\n".join([markdown_table(headline or self.results, self.unit), *remarks])
 
     def to_dict(self) -> dict[str, Any]:
-        """What summary.json holds; values that are not finite become null."""
+        """Return what summary.json holds; values that are not finite become null."""
         return {
             "methods": list(self.methods),
             "baseline": self.methods[0],
@@ -80,6 +88,7 @@ def compare(
     title: str | None = None,
     allow: Collection[str] = (),
     images: bool = True,
+    subgroups: tuple[Path, str] | None = None,
 ) -> Comparison:
     """Compare runs pairwise with the first one and write the report.
 
@@ -92,6 +101,8 @@ def compare(
     at: the question (column `coarsening`) where the tables hold several.
     allow: codes of protocol refusals to let pass; the report says so.
     images: whether to build the gallery and the false positives from predictions and images.
+    subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off and
+        best-off cases of the baseline.
 
     Raises HinterlandError: nothing to compare, a refused protocol (see `guard`), several questions
     and no `at`, an existing report without `overwrite`.
@@ -111,6 +122,8 @@ def compare(
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
     content = _content(arms, question, findings, title, images and out is not None)
+    if out is not None:
+        content = replace(content, **_breakdowns(arms, content, subgroups))
     comparison = Comparison(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings)
     )
@@ -121,7 +134,7 @@ def compare(
 
 
 def _named(runs: Sequence[Path | str], names: Sequence[str] | None) -> list[Run]:
-    """All runs at the paths, with the names that the user gives their methods."""
+    """Read all runs at the paths, with the names that the user gives their methods."""
     if names is not None and len(names) != len(runs):
         raise HinterlandError(f"{len(names)} names were given for {len(runs)} runs; give one each.")
     labels = names or [""] * len(runs)
@@ -130,7 +143,7 @@ def _named(runs: Sequence[Path | str], names: Sequence[str] | None) -> list[Run]
 
 
 def _at(arms: Sequence[Arm], at: str | None) -> tuple[list[Arm], str]:
-    """The arms at one question, and its name: the first of the baseline's that all have."""
+    """Restrict the arms to one question, and name it: the first of the baseline's that all have."""
     asked = [list(dict.fromkeys(arm.table["coarsening"].astype(str))) for arm in arms]
     if at is None and all(len(known) == 1 for known in asked):
         return list(arms), asked[0][0]  # where they differ, the guard says so
@@ -155,6 +168,32 @@ def _at(arms: Sequence[Arm], at: str | None) -> tuple[list[Arm], str]:
     return [with_question(arm, at) for arm in arms], at
 
 
+def _breakdowns(
+    arms: Sequence[Arm], content: Content, subgroups: tuple[Path, str] | None
+) -> dict[str, Any]:
+    """Make the parts of the content that break results down by groups of cases."""
+    metric = (*(m for m in metrics_shown(Shown.HEADLINE) if m in content.metrics),
+              *content.metrics)[0]  # fmt: skip
+    if subgroups is not None:
+        file, column = subgroups
+        named = with_subgroup(arms[0].table, read_cases(file), column)
+        of_case = dict(zip(named["case"], named["subgroup"].astype(str), strict=True))
+        text = f"By the column {column} of {file.name}."
+    else:
+        of_case = worst_best(arms[0].table, metric=metric) if metric == "dice" else {}
+        text = (
+            f"{arms[0].name} alone decides: worst-off are the cases on which its mean Dice is "
+            "below .5, best-off equally many from the other end. Expect worst-off cases to gain "
+            "in part because they were chosen for being low (regression to the mean)."
+        )
+    groups = subgroup_breakdowns(arms, of_case, metric) if of_case else []
+    return {
+        "groups": tuple(groups),
+        "groups_text": text,
+        "cases_without": tuple(cases_without_breakdowns(arms)),
+    }
+
+
 def _content(
     arms: Sequence[Arm],
     question: str,
@@ -165,12 +204,12 @@ def _content(
     metrics = shared_metrics(arms)
     if not metrics:
         raise HinterlandError("the tables have no metric in common. Evaluate them the same way.")
-    headline = [m for m in HEADLINE if m in metrics] or metrics[:1]
+    headline = [m for m in metrics_shown(Shown.HEADLINE) if m in metrics] or metrics[:1]
     others = [m for m in metrics if m not in headline]
     results = results_of(arms, headline) + (results_of(arms, others) if others else [])
     source = GallerySource(arms, question)
     absent: dict[str, str] = {}
-    exhibits, structures, confusion = [], {}, {}
+    exhibits, structures, confusion, lesions = [], {}, {}, []
     if not images:
         absent = dict.fromkeys(("gallery", "structures"), "Left out on request.")
     elif source.trouble:
@@ -178,6 +217,7 @@ def _content(
     elif "dice" in metrics:
         exhibits = _exhibits(arms, source)
         structures = source.false_positives()
+        lesions = lesion_size_breakdowns(source.lesions(), source.unit == "mL")
         absent = {
             "gallery": "No case differs in Dice.",
             "structures": "The reference tells no structures apart beside the target, or no "
@@ -196,6 +236,7 @@ def _content(
         exhibits=tuple(exhibits),
         structures=structures,
         confusion=confusion,
+        lesions=tuple(lesions),
         seeds=_seeds(arms, headline),
         absent=absent,
         unit="voxels" if units == {"voxel"} else "mm",
@@ -204,7 +245,7 @@ def _content(
 
 
 def _seeds(arms: Sequence[Arm], metrics: Sequence[str]) -> pd.DataFrame | None:
-    """Spread over seeds, where there are several."""
+    """Compute the spread over seeds, where there are several."""
     several = [arm for arm in arms if arm.seeds > 1]
     if not several:
         return None
@@ -224,7 +265,7 @@ def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:
 
 def _files(comparison: Comparison, content: Content) -> dict[str, str]:
     results, unit = comparison.results, comparison.unit
-    headline = [r for r in results if r.metric in HEADLINE] or list(results)
+    headline = [r for r in results if r.metric in metrics_shown(Shown.HEADLINE)] or list(results)
     return {
         "tables/results.md": markdown_table(results, unit),
         "tables/results.tex": latex_table(headline, unit, f"{content.title}."),

@@ -27,7 +27,7 @@ OUTSIDE = "outside"
 
 
 def superclasses(at: Coarsening) -> dict[str, dict[str, list[int]]]:
-    """Inner node -> child -> the groups of `at` below it, for every node that `at` divides.
+    """Map inner node -> child -> the groups of `at` below it, for every node that `at` divides.
 
     Nodes whose children are not unions of groups, as with a question that is coarser, are left out.
     """
@@ -44,7 +44,7 @@ def superclasses(at: Coarsening) -> dict[str, dict[str, list[int]]]:
 
 
 def count_pairs(reference: GroupMap, prediction: GroupMap) -> np.ndarray:
-    """(groups, groups) int: voxels by reference (rows) and prediction (columns).
+    """Count voxels by reference (rows) and prediction (columns): (groups, groups) int.
 
     Voxels on which the reference is undecided count nowhere.
     """
@@ -63,7 +63,7 @@ def subclass_confusion(
     cases: Iterable[str] | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """Within each superclass, the voxels of each of its children by what they were taken for.
+    """Count, within each superclass, the voxels of each child by what they were taken for.
 
     One row per case, superclass, child in the reference and child in the prediction (`OUTSIDE`:
     predicted as something outside the superclass): columns case, superclass, reference, predicted,
@@ -93,7 +93,7 @@ def subclass_confusion(
 
 
 def confusion_rows(counts: np.ndarray, at: Coarsening) -> list[dict[str, Any]]:
-    """The rows of `subclass_confusion` from one case's `count_pairs`."""
+    """Make the rows of `subclass_confusion` from one case's `count_pairs`."""
     rows = []
     for node, children in superclasses(at).items():
         for child, own in children.items():
@@ -105,7 +105,7 @@ def confusion_rows(counts: np.ndarray, at: Coarsening) -> list[dict[str, Any]]:
 
 
 def confusion_matrices(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Superclass -> matrix of shares: a row a child in the reference, a column what it became.
+    """Make superclass -> matrix of shares: a row a child in the reference, a column what it became.
 
     Each row sums to 1: per case the share of the child's voxels, then the mean over the cases that
     have any; NaN where none has. Further columns of `table` that tell methods or seeds apart must

@@ -1,4 +1,4 @@
-"""False positives: how many healthy cases have any, and in which structure they sit."""
+"""False positives: how many cases without the class have any, and which structure holds them."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 
 
-def healthy_cases(table: pd.DataFrame) -> pd.DataFrame:
-    """False positives on the cases whose reference is empty, from a metric table.
+def cases_without_class(table: pd.DataFrame) -> pd.DataFrame:
+    """Count false positives on the cases whose reference lacks the class.
 
-    One row per method, coarsening and class: `healthy` (cases with an empty reference),
-    `with_prediction` (those with any predicted voxel), `share`, and the mean and largest volume
-    predicted on them (`mean_ml`, `largest_ml`; NaN where the unit is voxels).
+    Returns:
+        One row per method, coarsening and class: `cases` (with an empty reference),
+        `with_prediction` (those with any predicted voxel), `share`, and the mean and largest volume
+        predicted on them (`mean_ml`, `largest_ml`; NaN where the unit is voxels). A case with
+        several seeds counts with each of them.
     """
     keys = [k for k in ("method", "coarsening", "class") if k in table.columns]
     rows = []
     for key, part in table.groupby(keys, sort=False, dropna=False):
-        healthy = part[part["reference_voxels"] == 0]
-        hit = int((healthy["prediction_voxels"] > 0).sum())
+        empty = part[part["reference_voxels"] == 0]
+        hit = int((empty["prediction_voxels"] > 0).sum())
         rows.append(
             dict(zip(keys, key, strict=True))
-            | {"healthy": len(healthy), "with_prediction": hit}
-            | {"share": hit / len(healthy) if len(healthy) else float("nan")}
-            | {"mean_ml": healthy["prediction_ml"].mean()}
-            | {"largest_ml": healthy["prediction_ml"].max()}
+            | {"cases": len(empty), "with_prediction": hit}
+            | {"share": hit / len(empty) if len(empty) else float("nan")}
+            | {"mean_ml": empty["prediction_ml"].mean()}
+            | {"largest_ml": empty["prediction_ml"].max()}
         )
     return pd.DataFrame(rows)
 
 
 def locate(false_positives: np.ndarray, support: GroupMap) -> dict[str, int]:
-    """Structure -> number of false-positive voxels in it, for every structure of `support`.
+    """Count the false-positive voxels in every structure of `support`, by its name.
 
     Where the support label is an inner node, the structure is that node.
     """
@@ -65,7 +67,7 @@ def false_positives_by_structure(
     cases: Iterable[str] | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """Which structure holds the false positives of each class: only sub-divided background can say.
+    """Find which structure holds the false positives of each class, if the background is divided.
 
     A false positive is a voxel predicted inside the group that the reference decides to lie
     outside. `support` is a folder of label files that names the structures, e.g. the full

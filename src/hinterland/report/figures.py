@@ -15,7 +15,7 @@ from hinterland.report.svg import INK, MUTED, colour, marker, panel
 def plot_paired(
     wide: pd.DataFrame, baseline: str, other: str, series: int, title: str, unit: str, key: str
 ) -> str:
-    """Every case once: the baseline's value across, the other method's upwards.
+    """Plot every case once: the baseline's value across, the other method's upwards.
 
     wide: one row a case, one column a method. Points above the diagonal gained.
     """
@@ -41,7 +41,7 @@ def plot_paired(
 def plot_differences(
     difference: pd.Series, series: int, title: str, axis: str, key: str, lower: bool = False
 ) -> str:
-    """Paired differences, one bar a case, sorted. `lower`: smaller values are better."""
+    """Plot paired differences, one bar a case, sorted. `lower`: smaller values are better."""
     values = difference.dropna().sort_values(ascending=lower)[::-1]
     y = values.to_numpy(float)
     with panel() as p:
@@ -57,7 +57,7 @@ def plot_differences(
 
 
 def plot_distribution(values: Mapping[str, pd.Series], title: str, axis: str, key: str) -> str:
-    """A box and every case as a point, one row a method. values: method -> series by case."""
+    """Plot a box and every case as a point, a row a method. values: method -> series by case."""
     rng = np.random.default_rng(0)
     names = list(values)
     thin = {"color": MUTED, "linewidth": 0.8}
@@ -93,7 +93,7 @@ def plot_distribution(values: Mapping[str, pd.Series], title: str, axis: str, ke
 def plot_volume(
     values: Mapping[str, pd.DataFrame], title: str, axis: str, unit: str, key: str
 ) -> str:
-    """A metric against the reference volume (logarithmic), with a running median a method.
+    """Plot a metric against the reference volume (logarithmic), with a running median a method.
 
     values: method -> table with the columns `volume` and `value`, indexed by case.
     """
@@ -120,7 +120,7 @@ def plot_volume(
 
 
 def plot_forest(rows: Sequence[Mapping[str, Any]], title: str, axis: str, key: str) -> str:
-    """Mean paired differences with their intervals against zero, a line per label.
+    """Plot mean paired differences with their intervals against zero, a line per label.
 
     rows: mappings with `label`, `difference`, `low`, `high`, `series`. Methods of one label lie
     close together.
@@ -150,7 +150,7 @@ def plot_forest(rows: Sequence[Mapping[str, Any]], title: str, axis: str, key: s
 
 
 def plot_curves(curves: Mapping[str, Sequence[pd.Series]], title: str, key: str) -> str:
-    """One quantity against the training step. curves: method -> one series (by step) a run.
+    """Plot one quantity against the training step. curves: method -> one series a run, by step.
 
     Dense curves are shown faint, with their running mean on top.
     """
@@ -171,7 +171,7 @@ def plot_curves(curves: Mapping[str, Sequence[pd.Series]], title: str, key: str)
 
 
 def plot_bars(table: pd.DataFrame, title: str, axis: str, key: str) -> str:
-    """Grouped horizontal bars. table: one row a structure, one column a method."""
+    """Plot grouped horizontal bars. table: one row a structure, one column a method."""
     rows, methods = list(table.index), list(table.columns)
     thick = 0.8 / max(len(methods), 1)
     with panel(height=0.9 + 0.2 * len(rows) * max(len(methods), 1.5)) as p:
@@ -194,7 +194,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _wrap(text: str, width: int = 20) -> str:
-    """Long names on several lines, at most three."""
+    """Break long names into several lines, at most three."""
     return "\n".join(textwrap.wrap(text, width, max_lines=3, placeholder=" …"))
 
 
@@ -203,7 +203,7 @@ def _with_unit(name: str, unit: str) -> str:
 
 
 def _thin(run: pd.Series, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """At most `most` points of a long curve, each the mean of its neighbours."""
+    """Reduce a long curve to at most `most` points, each the mean of its neighbours."""
     x, y = run.index.to_numpy(float), run.to_numpy(float)
     if len(x) <= most:
         return x, y

@@ -2,70 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
+
+from hinterland.evaluation.metrics.registry import METRICS
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
 
 
-@dataclass(frozen=True)
-class MetricStyle:
-    """A metric's printed name, unit ("distance" = the table's), decimals and direction."""
-
-    label: str
-    unit: str = ""
-    decimals: int = 3
-    lower: bool | None = False
-
-    def axis(self, unit: str) -> str:
-        """The name with its unit, for an axis."""
-        shown = self.shown_unit(unit)
-        return f"{self.label} ({shown})" if shown else self.label
-
-    def shown_unit(self, unit: str) -> str:
-        """The unit in print, given the table's unit of distance."""
-        return unit if self.unit == "distance" else self.unit
-
-
-_STYLES = {
-    "dice": MetricStyle("Dice"),
-    "jaccard": MetricStyle("Jaccard"),
-    "hd95": MetricStyle("HD95", "distance", 1, True),
-    "assd": MetricStyle("ASSD", "distance", 2, True),
-    "nsd": MetricStyle("NSD"),
-    "volume_error_ml": MetricStyle("Volume error", "mL", 2, None),
-    "relative_volume_difference": MetricStyle("Relative volume difference", "", 2, None),
-    "lesion_sensitivity": MetricStyle("Lesion sensitivity"),
-    "lesion_precision": MetricStyle("Lesion precision"),
-    "lesion_f1": MetricStyle("Lesion F1"),
-    "lesion_false_positives": MetricStyle("False-positive lesions", "per case", 2, True),
-    "lesion_dice": MetricStyle("Dice of matched lesions"),
-}
-
-
-def style(metric: str) -> MetricStyle:
-    """The style of a metric; unknown ones keep their name and three decimals."""
-    return _STYLES.get(metric, MetricStyle(metric.replace("_", " "), lower=None))
-
-
 def number(value: float | None, metric: str) -> str:
-    """A value: `.512` for shares, `12.3` for millimetres, an en dash where there is none."""
-    return _fixed(value, style(metric).decimals)
+    """Format a value: `.512` for shares, `12.3` for millimetres, an en dash where there is none."""
+    return _fixed(value, METRICS.get(metric).decimals)
 
 
 def signed(value: float | None, metric: str) -> str:
-    """A difference, always with its sign."""
+    """Format a difference, always with its sign."""
     if value is None or not isfinite(value):
         return MISSING
-    text = _fixed(abs(value), style(metric).decimals)
+    text = _fixed(abs(value), METRICS.get(metric).decimals)
     if not text.strip("0."):
         return text
     return (MINUS if value < 0 else "+") + text
 
 
 def interval(low: float | None, high: float | None, metric: str, sign: bool = False) -> str:
-    """`[.401, .623]`, or nothing where there is no interval."""
+    """Format an interval, `[.401, .623]`, or nothing where there is no interval."""
     if low is None or high is None or not (isfinite(low) and isfinite(high)):
         return ""
     show = signed if sign else number
@@ -73,7 +34,7 @@ def interval(low: float | None, high: float | None, metric: str, sign: bool = Fa
 
 
 def p_value(value: float | None) -> str:
-    """`.012`, `< .001`, or an en dash."""
+    """Format a p-value: `.012`, `< .001`, or an en dash."""
     if value is None or not isfinite(value):
         return MISSING
     if value < 0.001:
@@ -82,7 +43,7 @@ def p_value(value: float | None) -> str:
 
 
 def effect(value: float | None) -> str:
-    """An effect size in -1 .. 1 with two decimals and its sign."""
+    """Format an effect size in -1 .. 1 with two decimals and its sign."""
     if value is None or not isfinite(value):
         return MISSING
     text = _fixed(abs(value), 2)

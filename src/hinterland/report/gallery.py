@@ -49,7 +49,7 @@ class Exhibit:
 
 
 def choose(differences: pd.DataFrame, each: int = 3, most: int = 8) -> list[Choice]:
-    """The largest wins and losses against the baseline, every case at most once.
+    """Choose the largest wins and losses against the baseline, every case at most once.
 
     differences: columns `case`, `class`, `method`, `difference` (positive = better). `each` wins
     and losses per method, `most` in all.
@@ -78,7 +78,7 @@ def exhibit(
     spacing: tuple[float, float, float],
     most: int = 15,
 ) -> Exhibit:
-    """Pictures of the slices around all masks.
+    """Make pictures of the slices around all masks.
 
     image: (z, y, x) or (z, y, x, 3) in display orientation (row 0 on top). masks: layer name ->
     boolean (z, y, x); `reference` first. spacing (z, y, x), any unit. At most `most` slices, spread
@@ -110,7 +110,7 @@ def exhibit(
 
 
 def _slices(union: np.ndarray, reference: np.ndarray, most: int) -> np.ndarray:
-    """Slice numbers, the one with the largest reference always among them."""
+    """Choose slice numbers, the one with the largest reference always among them."""
     touched = np.flatnonzero(union.any(axis=(1, 2)))
     if not len(touched):
         return np.array([union.shape[0] // 2])
@@ -122,7 +122,7 @@ def _slices(union: np.ndarray, reference: np.ndarray, most: int) -> np.ndarray:
 
 
 def _window(union: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice, slice]:
-    """The part of the plane to show: around the masks, with context, nearly square in space."""
+    """Choose the part of the plane to show: around the masks, with context, nearly square."""
     shape = union.shape[1:]
     plane = union.any(axis=0)
     if not plane.any():
@@ -144,7 +144,7 @@ def _window(union: np.ndarray, spacing: tuple[float, float, float]) -> tuple[sli
 
 
 def _scale(rows: slice, columns: slice, spacing: tuple[float, float, float]) -> tuple[float, float]:
-    """Pixels per voxel (down, across), so that the picture has square pixels in space."""
+    """Return pixels per voxel (down, across), so that the picture has square pixels in space."""
     height = (rows.stop - rows.start) * spacing[1]
     width = (columns.stop - columns.start) * spacing[2]
     unit = LONGEST / max(height, width)
@@ -166,7 +166,7 @@ def _grey_window(image: np.ndarray) -> tuple[float, float]:
 
 
 def _jpeg(picture: np.ndarray, low: float, high: float, scale: tuple[float, float]) -> str:
-    """A data URI. Lossy on purpose: it is there to be looked at, the contours are exact."""
+    """Encode as a data URI, lossy on purpose: it is to be looked at, the contours are exact."""
     from PIL import Image
 
     grey = np.nan_to_num((picture.astype(np.float32) - low) / (high - low))
@@ -179,7 +179,7 @@ def _jpeg(picture: np.ndarray, low: float, high: float, scale: tuple[float, floa
 
 
 def _path(mask: np.ndarray, scale: tuple[float, float]) -> str:
-    """The outline of a mask (y, x) as the `d` of an SVG path, in picture pixels."""
+    """Trace the outline of a mask (y, x) as the `d` of an SVG path, in picture pixels."""
     return "".join(_outlines(mask, scale))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hinterland.data.dataset.read import read_dataset
-from hinterland.data.io.formats import is_raster
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Volume, read_label, read_volume
 from hinterland.evaluation.masks import ValueMap, encode
 from hinterland.evaluation.pairing import label_files, prediction_values
@@ -22,7 +22,9 @@ from hinterland.report.confusion import (
 )
 from hinterland.report.false_positives import false_positives_by_structure
 from hinterland.report.gallery import REFERENCE
+from hinterland.report.lesion_sizes import lesion_table
 from hinterland.report.runs import Arm, Run
+from hinterland.training.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
 
@@ -48,7 +50,7 @@ class GallerySource:
             for run in arm.runs:
                 if not run.path.is_dir():
                     return f"No pictures: {arm.name} came as a bare metric table."
-                if not _dataset_path(run):
+                if run.record is None:
                     return f"No pictures: {run.path} has no config.yaml that names its data set."
                 if not (run.path / "predictions").is_dir():
                     return f"No pictures: {run.path} has no folder `predictions`."
@@ -60,10 +62,8 @@ class GallerySource:
 
     @cached_property
     def _dataset(self) -> Dataset:
-        labels = self._run.path / "labels.yaml"
-        return read_dataset(
-            Path(_dataset_path(self._run)), LabelSpec.load(labels) if labels.is_file() else None
-        )
+        record = _record(self._run)
+        return read_dataset(Path(record.dataset["path"]), record.spec)
 
     @cached_property
     def _at(self) -> Coarsening:
@@ -76,7 +76,7 @@ class GallerySource:
     def view(
         self, case: str, group: str
     ) -> tuple[np.ndarray, dict[str, np.ndarray], tuple[float, float, float]]:
-        """Image (z, y, x[, 3]), masks of one class by layer, spacing (z, y, x), for display.
+        """Read image (z, y, x[, 3]), masks of one class by layer, spacing (z, y, x), for display.
 
         Volumes are turned as radiologists look at them (see `_Display`), their first channel is
         shown; 2D images stay as they are.
@@ -98,13 +98,13 @@ class GallerySource:
         shape = masks[REFERENCE].shape
         if any(m.shape != shape for m in masks.values()) or volume.shape != shape:
             raise HinterlandError(f"{case}: image, reference and predictions differ in shape.")
-        if is_raster(known.images[0]):
+        if is_flat(known.images[0]):
             return _channels_last(volume.array), masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing
 
     def false_positives(self) -> dict[str, pd.DataFrame]:
-        """Class -> mean false-positive volume per case: a row a structure, a column a method.
+        """Tabulate by class mean false-positive volumes: a row a structure, a column a method.
 
         In mL, or in voxels where the spacing is unknown. Classes whose references tell fewer than
         two structures apart, and classes without a false positive, are left out.
@@ -135,8 +135,8 @@ class GallerySource:
         return found
 
     def confusion(self) -> dict[str, pd.DataFrame]:
-        """Superclass -> shares: a row a method and subclass in the reference, a column what it
-        was taken for. Methods that do not tell the leaves apart are left out."""
+        """Tabulate shares by superclass: a row for a method and subclass of the reference, a
+        column for what it was taken for. Methods that do not tell the leaves apart are left out."""
         spec = self._dataset.labels
         leaves = spec.tree.leaves
         arms = [a for a in self._arms if all(_cells(r, spec).refines(leaves) for r in a.runs)]
@@ -157,6 +157,25 @@ class GallerySource:
         return {
             node: pd.concat({name: m[node] for name, m in parts.items()}, names=["method"])
             for node in nodes
+        }
+
+    def lesions(self) -> dict[str, pd.DataFrame]:
+        """List method -> the reference lesions of all its runs and which are found."""
+        return {
+            arm.name: pd.concat(
+                [
+                    lesion_table(
+                        run.path / "predictions",
+                        [self._case(c) for c in dict.fromkeys(run.table["case"])],
+                        spec=self._dataset.labels,
+                        at={self._question or "target": self._at},
+                        cases=list(dict.fromkeys(run.table["case"])),
+                    )
+                    for run in arm.runs
+                ],
+                ignore_index=True,
+            )
+            for arm in self._arms
         }
 
     @property
@@ -180,8 +199,8 @@ class GallerySource:
 
 
 def _cells(run: Run, spec: LabelSpec) -> Coarsening:
-    """What a run tells apart: its configuration says so, else everything."""
-    on = [Coarsening.from_dict(spec.tree, groups) for groups in run.config.get("on") or ()]
+    """Return what a run tells apart: its record says so, else everything."""
+    on = [Coarsening.from_dict(spec.tree, groups) for groups in _record(run).on]
     return common_refinement(on) if on else spec.tree.leaves
 
 
@@ -220,13 +239,14 @@ class _Display:
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
-    """(z, y, x, 3) for a colour picture, else the first channel (z, y, x)."""
+    """Return (z, y, x, 3) for a colour picture, else the first channel (z, y, x)."""
     if len(array) == 3 and array.dtype == np.uint8:
         return np.moveaxis(array, 0, -1)
     return array[0]
 
 
-def _dataset_path(run: Run) -> str:
-    dataset = run.config.get("dataset")
-    path = dataset.get("path") if isinstance(dataset, Mapping) else dataset
-    return str(path or "")
+def _record(run: Run) -> RunRecord:
+    """Return the record of a run; those without one never come here (see `trouble`)."""
+    if run.record is None:
+        raise HinterlandError(f"{run.path} has no config.yaml that names its data set.")
+    return run.record

@@ -17,8 +17,8 @@ from hinterland.types import Case
 def lesion_table(
     predictions: Path | str, references: Path | str | Sequence[Case], **options: Any
 ) -> pd.DataFrame:
-    """One row per reference lesion: case, class, coarsening, `volume` (mL, or voxels / 1000
-    without a physical spacing), `found`, and `dice` with its partner (NaN where it is missed).
+    """List the reference lesions: case, class, coarsening, `volume` (mL, or voxels / 1000 without
+    a physical spacing), `found`, and `dice` with its partner (NaN where it is missed).
 
     `options` are `spec`, `at`, `cases` and `threads`, as in `evaluate_folders`.
     """
@@ -37,7 +37,7 @@ def lesion_table(
 def sensitivity_by_volume(
     lesions: pd.DataFrame, bins: Sequence[float] = VOLUME_BINS_ML
 ) -> pd.DataFrame:
-    """Sensitivity to reference lesions by volume, over all cases of a `lesion_table`.
+    """Compute the sensitivity to reference lesions by volume, over all cases of a `lesion_table`.
 
     bins: edges in mL; a lesion of volume v falls into [lower, upper). One row per coarsening, class
     and bin: `lower_ml`, `upper_ml`, `lesions`, `found`, `sensitivity` (NaN for an empty bin).

@@ -10,6 +10,9 @@ from typing import Any
 import pandas as pd
 
 from hinterland._version import __version__
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
+from hinterland.report.breakdown import Breakdown
 from hinterland.report.figures import plot_bars
 from hinterland.report.format import (
     effect,
@@ -17,7 +20,6 @@ from hinterland.report.format import (
     number,
     p_value,
     signed,
-    style,
 )
 from hinterland.report.gallery import REFERENCE, Exhibit
 from hinterland.report.plots import (
@@ -32,7 +34,6 @@ from hinterland.report.protocol_checks import Finding
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm
 
-HEADLINE = ("dice", "hd95", "nsd")
 SIGNIFICANT = 0.05
 _SECTIONS = (
     ("results", "Results"),
@@ -40,6 +41,8 @@ _SECTIONS = (
     ("distributions", "Distributions"),
     ("volume", "Dice against volume"),
     ("gallery", "Wins and losses"),
+    ("groups", "Groups of cases"),
+    ("lesions", "Lesions by size"),
     ("false-positives", "False positives"),
     ("subclasses", "Subclasses"),
     ("training", "Training"),
@@ -52,7 +55,9 @@ class Content:
     """All that a report is made of; what is missing leaves its section out with a sentence.
 
     `structures`: class -> table of false-positive volume, a row a structure, a column a method.
-    `confusion`: superclass -> shares, a row a (method, subclass), a column what it was taken for.
+    `groups`, `lesions`, `cases_without`: results by subgroup, by lesion size, and on cases without
+    the class. `confusion`: superclass -> shares, a row a (method, subclass), a column what it was
+    taken for.
     `absent`: section -> why it has nothing to show.
     """
 
@@ -65,6 +70,10 @@ class Content:
     exhibits: tuple[Exhibit, ...] = ()
     structures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     confusion: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    groups: tuple[Breakdown, ...] = ()
+    groups_text: str = ""
+    lesions: tuple[Breakdown, ...] = ()
+    cases_without: tuple[Breakdown, ...] = ()
     seeds: pd.DataFrame | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     unit: str = "mm"
@@ -82,7 +91,7 @@ class Content:
 
 
 def render(content: Content) -> str:
-    """The page as text; it refers to nothing outside of itself."""
+    """Write the page as text; it refers to nothing outside of itself."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
@@ -101,13 +110,18 @@ def _context(content: Content) -> dict[str, Any]:
         return [Markup(svg) for svg in figures]
 
     table, methods, unit = content.table, content.methods, content.unit
-    headline = [m for m in HEADLINE if m in content.metrics] or list(content.metrics[:3])
+    headline = [m for m in metrics_shown(Shown.HEADLINE) if m in content.metrics] or list(
+        content.metrics[:3]
+    )
     others = [m for m in content.metrics if m not in headline]
     first = [m for m in headline if m == "dice"] or headline[:1]
     bars = [
         plot_bars(frame, name, f"false positives ({content.structures_unit} per case)", f"fp-{i}")
         for i, (name, frame) in enumerate(content.structures.items())
     ]
+    optional = {
+        "subclasses": content.confusion, "groups": content.groups, "lesions": content.lesions,
+    }  # fmt: skip
     return {
         "title": content.title,
         "date": datetime.date.today().isoformat(),
@@ -116,7 +130,7 @@ def _context(content: Content) -> dict[str, Any]:
         "baseline": methods[0],
         "methods": [{"name": m} for m in methods],
         "sections": [
-            {"id": i, "title": t} for i, t in _SECTIONS if i != "subclasses" or content.confusion
+            {"id": i, "title": t} for i, t in _SECTIONS if i not in optional or optional[i]
         ],
         "cards": _cards(content, headline),
         "findings": content.findings,
@@ -132,6 +146,9 @@ def _context(content: Content) -> dict[str, Any]:
         "volumes": inline(volume_plots(table, methods)),
         "exhibits": _exhibits(content),
         "structures": inline(bars),
+        **{k: [_breakdown(b, methods) for b in getattr(content, k)]
+           for k in ("groups", "lesions", "cases_without")},
+        "groups_text": content.groups_text,
         "confusion": _confusion(content),
         "curves": inline(curve_plots(content.arms)),
         "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
@@ -170,7 +187,7 @@ def _notes() -> list[str]:
 
 
 def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """The differences in the first metric, the mean over classes first; six at most.
+    """Show the differences in the first metric, the mean over classes first; six at most.
 
     Where these are few, the other metrics follow.
     """
@@ -182,11 +199,11 @@ def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
     cards = []
     for r in chosen[:6]:
         span = interval(r.difference_low, r.difference_high, r.metric, sign=True)
-        unit = style(r.metric).shown_unit(content.unit)
+        unit = METRICS.get(r.metric).shown_unit(content.unit)
         cards.append(
             {
                 "series": methods.index(r.method),
-                "what": f"{style(r.metric).label}, {r.group}: {r.method} − {methods[0]}",
+                "what": f"{METRICS.get(r.metric).label}, {r.group}: {r.method} − {methods[0]}",
                 "big": f"{signed(r.difference, r.metric)} {unit}".strip(),
                 "direction": _direction(r.difference, r.metric) if _significant(r) else "",
                 "rest": f"{span}, p {_equals(p_value(r.p_holm))}, n = {_count(r)}",
@@ -196,7 +213,7 @@ def _cards(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _groups(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of the table, grouped by class and metric."""
+    """Group the rows of the table by class and metric."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     methods = content.methods
     for metric in metrics:
@@ -205,7 +222,7 @@ def _groups(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
                 groups.setdefault((r.group, metric), []).append(_row(r, methods))
     order = list(dict.fromkeys(r.group for r in content.results))
     keys = sorted(groups, key=lambda k: order.index(k[0]))
-    titles = {k: f"{k[0]} · {style(k[1]).axis(content.unit)}" for k in keys}
+    titles = {k: f"{k[0]} · {METRICS.get(k[1]).axis(content.unit)}" for k in keys}
     return [{"title": titles[k], "rows": groups[k]} for k in keys]
 
 
@@ -235,10 +252,7 @@ def _significant(r: Result) -> bool:
 
 
 def _direction(difference: float, metric: str) -> str:
-    lower = style(metric).lower
-    if lower is None or pd.isna(difference) or difference == 0:
-        return ""
-    return "better" if (difference < 0) == lower else "worse"
+    return {True: "better", False: "worse", None: ""}[better(metric, difference)]
 
 
 def _equals(p: str) -> str:
@@ -250,7 +264,7 @@ def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "label": f"{row['class']} · {style(row['metric']).label} · {row['method']}",
+            "label": f"{row['class']} · {METRICS.get(row['metric']).label} · {row['method']}",
             "mean": number(row["mean"], row["metric"]),
             "sd": number(row["std_seeds"], row["metric"]),
             "seeds": row["seeds"],
@@ -259,8 +273,13 @@ def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
     ]
 
 
+def _breakdown(table: Breakdown, methods: Sequence[str]) -> dict[str, Any]:
+    rows = [{"method": m, "series": methods.index(m), "cells": cells} for m, cells in table.rows]
+    return {"title": table.title, "columns": table.columns, "rows": rows}
+
+
 def _confusion(content: Content) -> list[dict[str, Any]]:
-    """Tables of shares in per cent, a row a subclass and method."""
+    """Make tables of shares in per cent, a row a subclass and method."""
     tables = []
     for node, matrix in content.confusion.items():
         columns = [str(c) for c in matrix.columns]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from hinterland.evaluation.metrics.registry import METRICS
 from hinterland.report.figures import (
     plot_curves,
     plot_differences,
@@ -14,7 +15,6 @@ from hinterland.report.figures import (
     plot_paired,
     plot_volume,
 )
-from hinterland.report.format import style
 from hinterland.report.results import Result, wide
 from hinterland.report.runs import Arm
 
@@ -24,10 +24,10 @@ _MOST = 12  # panels of one kind before they are no longer looked at
 def paired_plots(
     table: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], unit: str
 ) -> list[str]:
-    """Per metric, class and method: the scatter against the baseline and the sorted differences."""
+    """Plot, by metric, class and method, the scatter against the baseline and the differences."""
     figures: list[str] = []
     for metric in metrics:
-        s = style(metric)
+        s = METRICS.get(metric)
         for group in _groups(table):
             values = wide(table, group, metric)
             for i, other in enumerate(methods[1:], start=1):
@@ -39,7 +39,9 @@ def paired_plots(
                 difference = values[other] - values[methods[0]]
                 axis = f"{other} − {methods[0]}" + _bracket(s.shown_unit(unit))
                 figures.append(
-                    plot_differences(difference, i, title, axis, f"{key}-d", lower=bool(s.lower))
+                    plot_differences(
+                        difference, i, title, axis, f"{key}-d", lower=s.direction == "lower"
+                    )
                 )
     return figures[: 2 * _MOST]
 
@@ -47,21 +49,23 @@ def paired_plots(
 def distribution_plots(
     table: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], unit: str
 ) -> list[str]:
-    """Per class and metric one panel with a row per method."""
+    """Plot one panel a class and metric, with a row a method."""
     figures: list[str] = []
     for group in _groups(table):
         for metric in metrics:
             values = wide(table, group, metric)
             if values.notna().any(axis=None):
-                title = f"{group} · {style(metric).label}"
+                title = f"{group} · {METRICS.get(metric).label}"
                 series = {m: values[m] for m in methods if m in values}
                 key = f"distribution-{len(figures)}"
-                figures.append(plot_distribution(series, title, style(metric).axis(unit), key))
+                figures.append(
+                    plot_distribution(series, title, METRICS.get(metric).axis(unit), key)
+                )
     return figures[: 2 * _MOST]
 
 
 def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dice") -> list[str]:
-    """Per class the metric against the reference's volume; [] where no volumes are known."""
+    """Plot, by class, the metric against the reference's volume; [] without volumes."""
     column, unit = "reference_ml", "mL"
     if column not in table or table[column].isna().all():
         column, unit = "reference_voxels", "voxels"
@@ -77,13 +81,13 @@ def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dic
         }
         if any((f["volume"] > 0).any() for f in frames.values()):
             key = f"volume-{len(figures)}"
-            label = style(metric).label
+            label = METRICS.get(metric).label
             figures.append(plot_volume(frames, group, label, unit, key))
     return figures[:_MOST]
 
 
 def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) -> list[str]:
-    """Differences in one metric, class by class; [] for a single one."""
+    """Plot differences in one metric, class by class; [] for a single one."""
     rows = [
         {
             "label": r.group,
@@ -98,13 +102,13 @@ def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) 
     ]
     if len(rows) < 2:
         return []
-    label = style(metric).label
+    label = METRICS.get(metric).label
     axis = f"mean paired difference to {methods[0]}, 95 % interval"
     return [plot_forest(rows, label, axis, "forest")]
 
 
 def curve_plots(arms: Sequence[Arm]) -> list[str]:
-    """Loss terms and validation metrics against the step, from the runs' logs.
+    """Plot loss terms and validation metrics against the step, from the runs' logs.
 
     log.csv is tidy: phase, step, key, value. Terms that only one method logs get panels too, the
     total first. Steps of later phases go on where the phase before ended.
@@ -128,7 +132,7 @@ def curve_plots(arms: Sequence[Arm]) -> list[str]:
 
 
 def _continuous(log: pd.DataFrame) -> pd.DataFrame:
-    """The log with steps that run on over phases (where they start anew in each)."""
+    """Renumber the log so that steps run on over phases (where they start anew in each)."""
     if not {"step", "key", "value"} <= set(log.columns):
         return pd.DataFrame(columns=["step", "key", "value"])
     log = log.assign(value=pd.to_numeric(log["value"], errors="coerce"))
@@ -152,7 +156,7 @@ _TITLES = {
 
 
 def _rank(key: str) -> tuple[int, str]:
-    """Loss and validation Dice first, then validation by class, loss terms, the learning rate."""
+    """Sort loss and validation Dice first, then validation by class, loss terms, learning rate."""
     first = ("train/loss", "loss", "val/dice")
     if key in first:
         return first.index(key), key

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from hinterland.training.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -47,77 +49,86 @@ class Protocol:
     recorded: bool = True
 
     def group(self, case: str) -> str:
-        """The patient of a case; a case without one is a patient of its own."""
+        """Return the patient of a case; a case without one is a patient of its own."""
         return self.groups.get(case) or case
 
     def patients(self, cases: Sequence[str]) -> frozenset[str]:
-        """The patients behind some cases."""
+        """Return the patients behind some cases."""
         return frozenset(self.group(c) for c in cases)
 
     @classmethod
     def of(
         cls,
         run: str,
-        config: Mapping[str, Any],
-        summary: Mapping[str, Any],
+        record: RunRecord | None,
+        told: Mapping[str, Any],
         evaluated: Sequence[str],
         groups: Mapping[str, str] | None = None,
     ) -> Protocol:
-        """Read config.yaml and summary.json as far as they go; unknown keys are left alone.
+        """Put together what a run's record and its metric table say.
 
-        A setting is looked up in the configuration first, then in the summary. An empty
-        configuration makes a protocol that says of itself that nothing was recorded.
+        Args:
+            run: its name.
+            record: what the run directory says; None for a bare table, whose protocol says of
+                itself that nothing was recorded.
+            told: `empty`, `convention`, `question`, `unit`, `seed`, `fold` of the table, and of
+                summary.json `steps` (done), `took_off`, `take_off`.
+            evaluated: the cases of the table.
+            groups: case -> patient, as the table has it.
         """
-
-        def find(*keys: str) -> Any:
-            for source in (config, summary):
-                for key in keys:
-                    if source.get(key) is not None:
-                        return source[key]
-            return None
-
-        split = _mapping(find("split", "splits"))
-        dataset = find("dataset")
-        data = _mapping(dataset)
-        known = {str(k): str(v) for k, v in _mapping(find("groups")).items()} | dict(groups or {})
-        return cls(
+        cases = tuple(dict.fromkeys(str(c) for c in evaluated))
+        bare = cls(
             run=run,
-            method=_text(find("method")),
-            on=coarsenings_text(find("on")),
-            network=_text(find("network", "architecture")),
-            recipe=_text(_mapping(find("train")).get("recipe")),
-            dims=_integer(find("dims")),
-            steps=_integer(summary.get("steps") or find("steps")),
-            took_off=summary.get("took_off"),
-            take_off=_integer(summary.get("take_off")),
-            seed=_integer(find("seed")),
-            fold=_text(find("fold")),
-            selection=_text(find("selection")),
-            empty=_text(summary.get("empty") or config.get("empty")),
-            convention=_text(summary.get("convention") or config.get("convention")),
-            question=_text(summary.get("at") or summary.get("coarsening") or config.get("at")),
-            unit=_text(find("unit")),
-            dataset=_text(data.get("path") or data.get("name")) if data else _text(dataset),
-            fingerprint=_text(data.get("fingerprint") or find("fingerprint")),
-            command=_text(find("command")),
-            git=_text(find("git")),
-            labels=_labels_text(*label_counts(config)),
-            train=_names(split.get("train")),
-            val=_names(split.get("val")),
-            test=_names(split.get("test")),
-            evaluated=tuple(dict.fromkeys(str(c) for c in evaluated)),
-            groups=known,
-            versions={str(k): str(v) for k, v in _mapping(find("versions")).items()},
-            recorded=bool(config),
+            empty=told.get("empty") or None,
+            convention=told.get("convention") or None,
+            question=told.get("question") or None,
+            unit=told.get("unit") or None,
+            fold=told.get("fold") or None,
+            seed=_integer(told.get("seed")),
+            evaluated=cases,
+            groups=dict(groups or {}),
+            recorded=False,
+        )
+        if record is None:
+            return bare
+        return replace(
+            bare,
+            method=record.method,
+            on=coarsenings_text(record),
+            network=record.train.network,
+            recipe=record.train.recipe,
+            dims=record.dims,
+            steps=_integer(told.get("steps")) or record.train.steps,
+            took_off=told.get("took_off"),
+            take_off=_integer(told.get("take_off")),
+            seed=record.train.seed,
+            fold=record.fold,
+            selection=record.selection,
+            dataset=record.dataset.get("path") or record.dataset.get("name"),
+            fingerprint=record.dataset.get("fingerprint"),
+            command=record.command or None,
+            git=record.git or None,
+            labels=_labels_text(*label_counts(record)),
+            train=tuple(record.split.get("train", ())),
+            val=tuple(record.split.get("val", ())),
+            test=tuple(record.split.get("test", ())),
+            groups={**record.groups, **bare.groups},
+            versions=record.versions,
+            recorded=True,
         )
 
 
-def label_counts(config: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Training cases of a run, those with a label, and those with a fine one (not `@coarse`)."""
-    schemes = _mapping(config.get("schemes"))
-    train = [str(schemes.get(c, "")) for c in _names(_mapping(config.get("split")).get("train"))]
+def label_counts(record: RunRecord) -> tuple[int, int, int]:
+    """Count the training cases of a run, those with a label, and those with a fine one (not
+    `@coarse`)."""
+    train = [record.schemes.get(c, "") for c in record.split.get("train", ())]
     known = [s for s in train if s != "none"]
     return len(train), len(known), sum(not s.endswith("@coarse") for s in known)
+
+
+def coarsenings_text(record: RunRecord) -> str | None:
+    """Name the coarsenings that a run was trained on by the names of their groups."""
+    return " + ".join("/".join(groups) for groups in record.on) or None
 
 
 def _labels_text(train: int, labelled: int, fine: int) -> str | None:
@@ -127,33 +138,5 @@ def _labels_text(train: int, labelled: int, fine: int) -> str | None:
     return some if fine == labelled else f"{some}, {fine} of them fine"
 
 
-def coarsenings_text(on: Any) -> str | None:
-    """Coarsenings as config.yaml has them (group -> leaves), by the names of their groups."""
-    parts = on if isinstance(on, list | tuple) else [on] if on else []
-    names = ["/".join(str(n) for n in p) if isinstance(p, Mapping) else str(p) for p in parts]
-    return " + ".join(names) or None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(str(v) for v in value) if isinstance(value, list | tuple) else ()
-
-
-def _integer(value: Any) -> int | None:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _text(value: Any) -> str | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, list | tuple):
-        return ", ".join(str(v) for v in value) or None
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k} {v}" for k, v in value.items()) or None
-    return str(value)
+def _integer(value: str | None) -> int | None:
+    return int(value) if value and value.lstrip("-").isdigit() else None

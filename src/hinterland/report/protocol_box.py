@@ -71,7 +71,7 @@ _EXPECTED_TO_DIFFER = {"Method", "Trained on", "Command", "Seed", "Fold"}
 
 
 def protocol_box(protocols: Sequence[Protocol]) -> Box:
-    """The box of some runs. A line nobody knows anything about is left out; a line on which all
+    """Make the box of some runs. A line nobody knows anything of is left out; a line on which all
     runs agree is written once."""
     rows = []
     for label, get, code in _LINES:

@@ -24,7 +24,7 @@ class Finding:
 
 
 def check_protocol(arms: Sequence[Sequence[Protocol]]) -> list[Finding]:
-    """Everything there is to say against a comparison; an empty list means nothing.
+    """Find everything there is to say against a comparison; an empty list means nothing.
 
     arms: per method its runs (folds and seeds). Pure: looks at the records only. Refusals first.
 
@@ -83,7 +83,7 @@ CODES = (
 
 
 def _split(run: Protocol) -> Iterator[Finding]:
-    """What one run's own split and selection rule give away."""
+    """Check one run's own split and selection rule."""
     sides = {"train": run.train, "val": run.val, "test": run.test}
     for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
         shared = run.patients(sides[a]) & run.patients(sides[b])
@@ -125,7 +125,7 @@ def _split(run: Protocol) -> Iterator[Finding]:
 
 
 def _unknown(runs: Sequence[Protocol]) -> Iterator[Finding]:
-    """What could not be checked, because nobody wrote it down."""
+    """Name what could not be checked, because nobody wrote it down."""
     bare = tuple(p.run for p in runs if not p.recorded)
     if bare:
         yield Finding(
@@ -149,7 +149,7 @@ def _unknown(runs: Sequence[Protocol]) -> Iterator[Finding]:
 
 
 def _same(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
-    """What must be equal between all runs, or the difference is not the method's."""
+    """Check what must be equal between all runs, or the difference is not the method's."""
     names = [_arm_name(arm) for arm in arms]
     cases = [{c for p in arm for c in p.evaluated} for arm in arms]
     for name, mine in zip(names[1:], cases[1:], strict=True):
@@ -232,7 +232,7 @@ def _ground(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
 
 
 def _differences(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
-    """Settings that differ beside the method; legitimate, but to be known."""
+    """Name settings that differ beside the method; legitimate, but to be known."""
     prints = _by_value(arms, lambda p: p.fingerprint)
     if len(prints) > 1:
         yield Finding(

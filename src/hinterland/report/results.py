@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.statistics import compare_tables
-from hinterland.evaluation.table import MACRO, metric_columns
+from hinterland.evaluation.table import MACRO
 from hinterland.report.runs import Arm
 
 
@@ -44,7 +46,7 @@ class Result:
 
 
 def wide(table: pd.DataFrame, group: str, metric: str) -> pd.DataFrame:
-    """One row a case, one column a method: the metric of one class, averaged over seeds."""
+    """Pivot the metric of one class, averaged over seeds: a row a case, a column a method."""
     rows = table[table["class"].astype(str) == group]
     return rows.pivot_table(
         index="case", columns="method", values=metric, aggfunc="mean", dropna=False, sort=False
@@ -52,15 +54,14 @@ def wide(table: pd.DataFrame, group: str, metric: str) -> pd.DataFrame:
 
 
 def shared_metrics(arms: Sequence[Arm]) -> list[str]:
-    """The metrics that every arm has, in the order of the contract, without plain counts."""
+    """Return the metrics that every arm has, in the registry's order, without plain counts."""
     tables = [arm.table for arm in arms]
-    shared = [m for m in metric_columns(tables[0]) if all(m in t for t in tables)]
-    counts = ("lesions_reference", "lesions_prediction")
-    return [m for m in shared if m not in counts and any(t[m].notna().any() for t in tables)]
+    shared = [m for m in metric_columns(tables[0], Shown.REQUEST) if all(m in t for t in tables)]
+    return [m for m in shared if any(t[m].notna().any() for t in tables)]
 
 
 def results_of(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Result]:
-    """All results: the mean over classes first, then class by class; per metric all methods.
+    """Compute all results: the mean over classes first, then by class; per metric all methods.
 
     The metrics given are one family for Holm's correction. Raises HinterlandError as
     `compare_tables` does: different cases, classes, policies or units.
@@ -107,7 +108,7 @@ def _result(row: dict[Any, Any], method: str, side: str, group: str) -> Result:
 
 
 def differences_of(arms: Sequence[Arm], metric: str = "dice") -> pd.DataFrame:
-    """Per case, class and method the difference to the baseline: case, class, method, difference.
+    """Compute the differences to the baseline: case, class, method, difference.
 
     Positive is better for metrics of which more is better.
     """

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hinterland.evaluation.table import read_table
 from hinterland.report.protocol import Protocol, coarsenings_text, label_counts
+from hinterland.training.record import RunRecord
 from hinterland.types import HinterlandError
 
 _TABLES = ("metrics.csv", "metrics.parquet")
@@ -18,21 +20,25 @@ _TABLES = ("metrics.csv", "metrics.parquet")
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its metric table and what else is known. `path` is the directory or the table;
-    `label` a name that the user gives to its method."""
+    """One run: its metric table and what else is known.
+
+    `path` is the directory or the table, `record` what the directory says of itself (None for a
+    bare table), `label` a name that the user gives to its method.
+    """
 
     path: Path
     table: pd.DataFrame
-    config: Mapping[str, Any] = field(default_factory=dict)
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    record: RunRecord | None = None
     log: pd.DataFrame | None = None
     label: str = ""
 
     @property
     def method(self) -> str:
-        """What the configuration calls the method, else the table, else the file's name."""
+        """What the record calls the method, else the table, else the file's name."""
+        if self.record is not None:
+            return self.record.method
         named = [str(m) for m in self.table["method"].dropna().unique() if str(m)]
-        return str(self.config.get("method") or (named[0] if named else _stem(self.path)))
+        return named[0] if named else _stem(self.path)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -44,27 +50,32 @@ class Run:
     @property
     def settings(self) -> dict[str, str]:
         """What makes two runs of one method different methods, in the order of its weight."""
-        config = self.config
-        train, known, fine = label_counts(config)
-        rest = {k: v for k, v in _dict(config.get("train")).items()
-                if k not in ("seed", "network", "steps")}  # fmt: skip
+        record = self.record
+        if record is None:
+            return {}
+        train, known, fine = label_counts(record)
+        config = record.train.model_dump(mode="json")
+        rest = {k: v for k, v in config.items() if k not in ("seed", "network", "steps")}
         return {
-            "on": coarsenings_text(config.get("on")) or "",
-            "with": _plain(config.get("method_options") or ""),
+            "on": coarsenings_text(record) or "",
+            "with": _plain(record.method_options),
             "labelled": str(known) if known < train else "",
             "fine": str(fine) if fine < known else "",
-            "network": str(config.get("network", "")),
-            "dims": str(config.get("dims", "")),
-            "steps": str(config.get("steps", "")),
-            "settings": _plain(rest) if rest else "",
+            "noise": "" if record.noise is None else f"{record.noise:g}",
+            "from": record.init_from,
+            "network": record.train.network,
+            "dims": str(record.dims),
+            "steps": str(record.train.steps),
+            "settings": _plain(rest),
         }
 
     @property
     def place(self) -> tuple[str, str]:
         """Seed and fold."""
+        if self.record is not None:
+            return str(self.record.train.seed), self.record.fold
         first = self.table.iloc[0]
-        seed = self.config.get("seed", first["seed"])
-        return str(seed), str(self.config.get("fold", first["fold"]))
+        return str(first["seed"]), str(first["fold"])
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class Arm:
 
 
 def read_runs(path: Path) -> list[Run]:
-    """The runs at a path.
+    """Read the runs at a path.
 
     A table gives one run per `method` it names. A directory gives one run if it holds a metric
     table, or all of its subdirectories that do (folds). HinterlandError where there is none.
@@ -151,7 +162,7 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
 
 
 def _told_apart(named: Sequence[tuple[str, Path]]) -> list[str]:
-    """The names; where several are the same, with the folder above, or the whole path."""
+    """Return the names; where several are the same, with the folder above or the whole path."""
     names = [name for name, _ in named]
     above = [f"{path.resolve().parent.name}/{name}" for name, path in named]
     longer = [a if above.count(a) == 1 else str(p) for a, (_, p) in zip(above, named, strict=True)]
@@ -159,7 +170,7 @@ def _told_apart(named: Sequence[tuple[str, Path]]) -> list[str]:
 
 
 def _name(key: tuple[str, ...], keys: Sequence[tuple[str, ...]], runs: Sequence[Run]) -> str:
-    """The method, followed by those settings that tell it from others of the same method."""
+    """Name a method, and those settings that tell it from others of the same method."""
     if runs[0].label:
         return runs[0].label
     rivals = [k for k in keys if k[0] == key[0] and k != key]
@@ -172,7 +183,7 @@ def _name(key: tuple[str, ...], keys: Sequence[tuple[str, ...]], runs: Sequence[
 
 
 def with_question(arm: Arm, at: str) -> Arm:
-    """The same arm with only the rows of one coarsening."""
+    """Return the same arm with only the rows of one coarsening."""
     runs = tuple(
         replace(r, table=r.table[r.table["coarsening"].astype(str) == at].reset_index(drop=True))
         for r in arm.runs
@@ -181,17 +192,14 @@ def with_question(arm: Arm, at: str) -> Arm:
 
 
 def _read_run(folder: Path, table: Path) -> Run:
-    summary = _mapping(folder / "summary.json")
-    config = _mapping(folder / "config.yaml")
+    record = RunRecord.read(folder) if (folder / "config.yaml").is_file() else None
     log = folder / "log.csv"
     frame = pd.read_csv(log) if log.is_file() and log.stat().st_size else None
-    return Run(folder, _read_table(table), config, summary, frame)
+    return Run(folder, _read_table(table), record, frame)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """The tidy table, with the columns that only pooling needs filled in where they are absent."""
-    from hinterland.evaluation.table import read_table
-
+    """Read the tidy table; columns that only pooling needs are filled in where absent."""
     table = read_table(path)
     if table.empty:
         raise HinterlandError(f"{path} has no rows. Evaluate some cases first.")
@@ -206,41 +214,25 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _protocol(run: Run, name: str) -> Protocol:
     groups = dict(zip(run.table["case"], run.table["group"], strict=True))
-    told = {
+    told: dict[str, Any] = {
         key: " | ".join(dict.fromkeys(run.table[column].astype(str)))
         for key, column in (("empty", "empty"), ("convention", "definition"), ("unit", "unit"),
-                            ("at", "coarsening"), ("seed", "seed"), ("fold", "fold"))
+                            ("question", "coarsening"), ("seed", "seed"), ("fold", "fold"))
         if column in run.table
     }  # fmt: skip
-    summary = {**told, **{k: v for k, v in run.summary.items() if v is not None}}
-    return Protocol.of(name, run.config, summary, list(run.table["case"]), groups)
+    summary = run.path / "summary.json"
+    if summary.is_file():
+        known = json.loads(summary.read_text(encoding="utf-8"))
+        told |= {key: known.get(key) for key in ("steps", "took_off", "take_off")}
+    return Protocol.of(name, run.record, told, list(run.table["case"]), groups)
 
 
 def _table_of(folder: Path) -> Path | None:
     return next((folder / t for t in _TABLES if (folder / t).is_file()), None)
 
 
-def _mapping(path: Path) -> dict[str, Any]:
-    """A YAML or JSON file as a mapping; {} where it is absent."""
-    if not path.is_file():
-        return {}
-    import yaml
-
-    text = path.read_text(encoding="utf-8")
-    try:
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise HinterlandError(f"{path} cannot be read: {reason}. Restore it.") from None
-    return content if isinstance(content, dict) else {}
-
-
 def _stem(path: Path) -> str:
     return path.stem if path.suffix in (".csv", ".parquet") else path.resolve().name
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _plain(value: Any) -> str:

@@ -58,12 +58,12 @@ _STYLE: Any = {
 
 
 def colour(index: int) -> str:
-    """The colour of the index-th method (they repeat after eight)."""
+    """Return the colour of the index-th method (they repeat after eight)."""
     return SERIES[index % len(SERIES)]
 
 
 def marker(index: int) -> str:
-    """The marker of the index-th method: colour is never the only difference."""
+    """Return the marker of the index-th method: colour is never the only difference."""
     return MARKERS[index % len(MARKERS)]
 
 
@@ -79,7 +79,7 @@ class Panel:
         self._titles: dict[str, Sequence[str]] = {}
 
     def points(self, x: Any, y: Any, titles: Sequence[str], series: int = 0, **style: Any) -> None:
-        """Scatter of the index-th method. x, y and titles have one entry a point."""
+        """Scatter the points of the index-th method. x, y and titles have one entry a point."""
         gid = f"points-{len(self._titles)}"
         options = {"s": 13, "alpha": 0.75, "linewidths": 0, "zorder": 3} | style
         drawn = self.axes.scatter(x, y, color=colour(series), marker=marker(series), **options)
@@ -87,7 +87,7 @@ class Panel:
         self._titles[gid] = titles
 
     def svg(self, key: str, label: str) -> str:
-        """The finished inline SVG. `key` is unique on the page, `label` describes the plot."""
+        """Return the inline SVG. `key` is unique on the page, `label` describes the plot."""
         buffer = io.StringIO()
         with _styled():
             self.figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -96,7 +96,7 @@ class Panel:
 
 @contextmanager
 def panel(width: float = 3.7, height: float = 2.7) -> Iterator[Panel]:
-    """A panel of width x height inches, to be drawn on inside the `with`."""
+    """Open a panel of width x height inches, to be drawn on inside the `with`."""
     from matplotlib.figure import Figure
 
     with _styled():
@@ -140,7 +140,7 @@ def _inline(svg: str, key: str, label: str, titles: Mapping[str, Sequence[str]])
 
 
 def _scope_ids(root: ElementTree.Element, key: str) -> None:
-    """Several SVGs share one page: keep only ids that something points at, under a prefix."""
+    """Keep only ids that something points at, under a prefix: several SVGs share one page."""
     text = ElementTree.tostring(root, encoding="unicode")
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
     for element in root.iter():

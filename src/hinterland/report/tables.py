@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from hinterland.evaluation.metrics.registry import METRICS
 from hinterland.report.format import (
     MINUS,
     MISSING,
@@ -15,7 +16,6 @@ from hinterland.report.format import (
     number,
     p_value,
     signed,
-    style,
 )
 from hinterland.report.results import Result
 
@@ -39,7 +39,7 @@ _SPECIAL = {
 
 
 def markdown_table(results: Sequence[Result], unit: str) -> str:
-    """A Markdown table, one line per class, metric and method."""
+    """Write a Markdown table, one line per class, metric and method."""
     lines = [_HEAD, *(_cells(r, unit) for r in results)]
     text = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(3, *(len(line[i]) for line in text)) for i in range(len(_HEAD))]
@@ -50,45 +50,40 @@ def markdown_table(results: Sequence[Result], unit: str) -> str:
 
 
 def latex_table(results: Sequence[Result], unit: str, caption: str) -> str:
-    """A booktabs table (needs \\usepackage{booktabs}); classes are set apart by a rule."""
-    lines = [
-        r"% \usepackage{booktabs}",
-        r"\begin{table}",
-        r"  \centering",
-        rf"  \caption{{{escape_latex(caption)}}}",
-        r"  \begin{tabular}{lllrrrrrrr}",
-        r"    \toprule",
-        "    " + " & ".join(escape_latex(h) if h not in ("p", "n") else f"${h}$" for h in _HEAD)
-        + r" \\",
-        r"    \midrule",
-    ]  # fmt: skip
+    """Write a booktabs table (needs \\usepackage{booktabs}); classes are set apart by a rule."""
+    rows: list[list[str]] = []
     before: Result | None = None
     for r in results:
+        cells = [escape_latex(cell) for cell in _cells(r, unit)]
         if before is not None and r.group != before.group:
-            lines.append(r"    \midrule")
-        cells = list(_cells(r, unit))
-        if before is not None and r.group == before.group:
-            cells[0] = ""
-            if r.metric == before.metric:
-                cells[1] = ""
-        lines.append("    " + " & ".join(escape_latex(c) for c in cells) + r" \\")
+            cells[0] = rf"\midrule {cells[0]}"
+        elif before is not None:
+            cells[:2] = "", "" if r.metric == before.metric else cells[1]
+        rows.append(cells)
         before = r
-    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]) + "\n"
+    head = [f"${h}$" if h in ("p", "n") else escape_latex(h) for h in _HEAD]
+    body = pd.DataFrame(rows, columns=head).style.hide(axis="index")
+    return "% \\usepackage{booktabs}\n" + body.to_latex(
+        column_format="lllrrrrrrr",
+        hrules=True,
+        caption=escape_latex(caption),
+        position_float="centering",
+    )
 
 
 def csv_table(results: Sequence[Result]) -> str:
-    """All results with full precision."""
+    """Write all results with full precision."""
     return pd.DataFrame([asdict(r) for r in results]).to_csv(index=False)
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX would print it."""
+    """Escape text so that LaTeX prints it as it is."""
     return "".join(_SPECIAL.get(c, c) for c in text)
 
 
 def _cells(r: Result, unit: str) -> tuple[str, ...]:
     metric = r.metric
-    head = (r.group, style(metric).axis(unit), r.method)
+    head = (r.group, METRICS.get(metric).axis(unit), r.method)
     mean = (number(r.mean, metric), interval(r.low, r.high, metric))
     if r.baseline:
         return (*head, *mean, "", "", "", "", str(r.n))

@@ -1,1 +1,1 @@
-"""Support labels from elsewhere: masks on disk, models, foreign tools. See docs/auxiliary.md."""
+"""Add support labels from masks, models and foreign tools; docs/support-labels.md explains it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -32,7 +32,7 @@ from hinterland.supports.naming import (
     main_scheme,
     new_spec,
 )
-from hinterland.supports.output import SHEETS, Output
+from hinterland.supports.output import PROVENANCE, SHEETS, Output, provenance_of
 from hinterland.supports.quality import Row, flagged, measure, summary, to_csv
 from hinterland.supports.source import UNKNOWN, Source
 from hinterland.supports.structures import (
@@ -42,7 +42,7 @@ from hinterland.supports.structures import (
     lesion_leaves,
     not_supports,
 )
-from hinterland.types import Case, Dataset, HinterlandError
+from hinterland.types import Case, Dataset, HinterlandError, Report
 
 log = logging.getLogger(__name__)
 
@@ -100,14 +100,14 @@ def add_supports(
     options: Options | None = None,
     *,
     labels: Path | None = None,
-    tick: Callable[[int, int, str], None] | None = None,
+    tick: Report | None = None,
 ) -> dict[str, Any]:
     """Write a copy of the data set in which the source's structures are labelled, too.
 
     patterns: see `choose`; None takes the source's default. labels: the labels.yaml that the data
     set was read with, if it lies elsewhere. Interrupted, the same call goes on where it stopped.
 
-    Annotations always win over the source (see `merge`). Returns what auxiliary/quality.json
+    Annotations always win over the source (see `merge`). Returns what supports/quality.json
     holds: per structure the figures of the quality sheet, and what the summary of a run says.
     Raises HinterlandError, before any case is worked on where possible.
     """
@@ -282,16 +282,14 @@ class _Work:
         write_text(sheets / "quality.csv", to_csv(rows))
         quality = {**found, "rows": [asdict(r) for r in rows]}
         write_text(sheets / "quality.json", json.dumps(quality, indent=1))
-        write_text(
-            sheets / "provenance.json", json.dumps(self._provenance(), indent=1, default=str)
-        )
+        write_text(sheets / PROVENANCE, json.dumps(self._provenance(), indent=1, default=str))
         self.output.finish(self.cases, self.options.copy)
         return found
 
     def _provenance(self) -> dict[str, Any]:
 
         licence = self.source.licence
-        earlier = self.dataset.root / SHEETS / "provenance.json"
+        earlier = provenance_of(self.dataset.root)
         return {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "hinterland": __version__,
@@ -309,7 +307,7 @@ class _Work:
                 "fingerprint": dataset_hash(self.dataset, self.cases),
             },
             "cases": [c.name for c in self.cases],
-            "before": read_json(earlier) if earlier.is_file() else None,
+            "before": None if earlier is None else read_json(earlier),
         }
 
 

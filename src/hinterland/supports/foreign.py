@@ -43,7 +43,7 @@ def interpreter(variable: str, package: str, install: str) -> str:
 
 
 class Worker:
-    """A script of `auxiliary/scripts` that answers requests; see scripts/serve.py."""
+    """A script of `supports/scripts` that answers requests; see scripts/serve.py."""
 
     def __init__(self, python: str, script: str) -> None:
         self.name = script

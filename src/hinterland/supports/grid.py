@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hinterland.data.integrity.geometry import check_affine, compare
-from hinterland.data.io.formats import is_raster
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Header, read_header
 from hinterland.supports.source import UNKNOWN, Support
 from hinterland.types import Case, HinterlandError
@@ -21,7 +21,7 @@ def on_grid(support: Support, case: Case, resample: bool = False) -> Support:
     """
     image = read_header(case.images[0])
     z, y, x = support.index.shape
-    flat = is_raster(case.images[0]) or z == image.shape[1] == 1  # knows no position
+    flat = is_flat(case.images[0]) or z == image.shape[1] == 1  # knows no position
     if flat and (z, y, x) == image.shape[1:]:
         support = replace(support, affine=image.affine)
     found = Header((1, z, y, x), support.affine, support.index.dtype)

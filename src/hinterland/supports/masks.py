@@ -11,7 +11,7 @@ import numpy as np
 
 from hinterland.data.dataset.files import files_in, read_json
 from hinterland.data.io.files import file_stamp
-from hinterland.data.io.volume import VolumeError, file_ending, read_label, stem
+from hinterland.data.io.volume import VolumeError, file_ending, read_header, read_label, stem
 from hinterland.supports.source import Licence, Support, of_integers, of_masks
 from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
@@ -195,7 +195,5 @@ def named_values(content: Mapping[str, Any], path: Path) -> dict[str, tuple[int,
 
 def _nothing(case: Case) -> Support:
     """No mask at all: nothing is said about any structure."""
-    from hinterland.data.io.volume import read_header
-
     header = read_header(case.images[0])
     return Support(np.zeros(header.shape[1:], np.uint16), header.affine, frozenset(), {})

@@ -17,9 +17,24 @@ from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import file_ending, label_ending
 from hinterland.types import Case, Dataset, HinterlandError
 
-SHEETS = "auxiliary"
+SHEETS = "supports"
 """The folder inside OUT with provenance.json, quality.csv and quality.json."""
+_EARLIER_SHEETS = "auxiliary"  # as the folder was called by earlier versions
+PROVENANCE = "provenance.json"
 _RECORD = "asked.json"
+
+
+def provenance_of(root: Path) -> Path | None:
+    """Find the provenance of supports that were added to a data set, also by earlier versions.
+
+    Args:
+        root: The folder of a data set.
+
+    Returns:
+        The JSON file, or None where no supports were added to this data set.
+    """
+    files = [root / folder / PROVENANCE for folder in (SHEETS, _EARLIER_SHEETS)]
+    return next((file for file in files if file.is_file()), None)
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,7 @@ class Output:
                 "the data set is never changed. Choose another --out."
             )
         if self.out.exists() or self.out.is_symlink():
-            ours = (self.out / SHEETS / "provenance.json").is_file()
+            ours = provenance_of(self.out) is not None
             if not overwrite or not ours:
                 why = (
                     "exists already"
@@ -66,9 +81,9 @@ class Output:
             shutil.rmtree(self.work)
         try:
             write_text(record, content)
-        except OSError as error:
+        except HinterlandError as error:
             raise HinterlandError(
-                f"--out {self.out}: the folder cannot be made ({error.strerror}). Choose another."
+                f"--out {self.out}: the folder cannot be made; choose another. {error}"
             ) from None
 
     def label_of(self, case: Case) -> Path:

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hinterland.data.io.formats import is_raster
-from hinterland.data.io.nifti import save
+from hinterland.data.io.formats import is_flat
+from hinterland.data.io.nifti import write
 from hinterland.data.io.volume import file_ending, read_header, read_label, read_volume
 from hinterland.supports.foreign import Worker, interpreter
 from hinterland.supports.licences import (
@@ -58,7 +58,7 @@ class _Tool(ABC):
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        flat = [c.name for c in cases if any(is_raster(p) for p in c.images)]
+        flat = [c.name for c in cases if any(is_flat(p) for p in c.images)]
         if flat:
             raise HinterlandError(
                 f"{self.kind} segments 3D scans; {flat[0]} is a 2D picture. Use masks, or a model "
@@ -208,5 +208,5 @@ def as_nifti(case: Case, channel: int, folder: Path) -> Path:
         return case.images[channel].resolve()
     volume = read_volume(case.images)
     path = folder / "image.nii.gz"
-    save(path, volume.array[channel : channel + 1], volume.affine)
+    write(path, volume.array[channel : channel + 1], volume.affine)
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -16,7 +16,7 @@ class Weights:
     weights after the first step. With d = 0 there is no average, and `deployed` is `trained`.
     """
 
-    def __init__(self, networks: nn.ModuleDict, decay: float) -> None:
+    def __init__(self, networks: nn.Module, decay: float) -> None:
         self.trained = networks
         self._decay = decay
         self.restart()
@@ -29,11 +29,11 @@ class Weights:
             self._average = AveragedModel(self.trained, multi_avg_fn=update, use_buffers=True)
 
     @property
-    def deployed(self) -> nn.ModuleDict:
+    def deployed(self) -> nn.Module:
         """The networks to validate, predict and export with."""
         if self._average is None:
             return self.trained
-        return cast(nn.ModuleDict, self._average.module)
+        return self._average.module
 
     def update(self) -> None:
         """Take in the weights after a step."""

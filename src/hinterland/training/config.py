@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hinterland.data.sampling.augmentation import AUGMENTATIONS
 from hinterland.training.pace import seconds_of
 from hinterland.types import HinterlandError
 
@@ -41,7 +42,7 @@ class OptimiserConfig(_Strict):
 class DataConfig(_Strict):
     """How patches are drawn and changed."""
 
-    augmentation: Literal["nnunet", "flips", "none"] = "nnunet"
+    augmentation: str = Field("nnunet", description="nnunet, flips, none, or a registered one")
     foreground: float = Field(0.33, ge=0, le=1, description="share of patches on foreground")
     foreground_on: Literal["target", "on"] = Field(
         "target",
@@ -54,6 +55,13 @@ class DataConfig(_Strict):
         "however many cases a domain has",
     )
     workers: int | None = Field(None, ge=0, description="None: 0 on a CPU, else up to 8")
+
+    @field_validator("augmentation")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name not in AUGMENTATIONS.names():
+            raise ValueError(f"expected one of {', '.join(AUGMENTATIONS.names())}")
+        return name
 
 
 class ValidationConfig(_Strict):
@@ -80,6 +88,7 @@ class TrainConfig(_Strict):
     recipe: str = Field("paper", description="fast, nnunet or paper: see training.recipes")
     network: str = "unet"
     network_options: dict[str, Any] = Field(default_factory=dict)
+    loss: str = Field("dice-ce", description="segmentation loss: a name of the losses' registry")
     batch_size: int | None = Field(None, ge=1, description="None: the plan's")
     patch_size: tuple[int, ...] | None = Field(None, description="None: the plan's")
     batch_dice: bool | None = Field(None, description="None: the plan's")
@@ -93,8 +102,11 @@ class TrainConfig(_Strict):
         description="decay of the moving average of weights that is deployed; 0: none",
     )  # fmt: skip
     deterministic: bool = True
-    bag_weight: float = Field(
-        1.0, ge=0, description="of the term for positive image labels, where a view shows the image"
+    image_label_weight: float = Field(
+        1.0,
+        ge=0,
+        validation_alias=AliasChoices("image_label_weight", "bag_weight"),  # its older name
+        description="of the term for positive image labels, where a view shows the image",
     )
     regularisers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     optimiser: OptimiserConfig = OptimiserConfig()

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hinterland.methods import Losses, Method, Phase, Regulariser
+from hinterland.methods import Losses, Phase
 from hinterland.methods.base import TrainableMethod
-from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
+from hinterland.training.image_label_term import ImageLabelTerm
 from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipes
 from hinterland.training.pace import Pace
 from hinterland.types import Batch, HinterlandError, Progress
@@ -36,12 +36,13 @@ class Engine(L.LightningModule):
     write: receives (global step, values) every few steps.
     pace: how far the phase has come after a step, when to validate, when to end.
     at_interval: called with the engine whenever `pace` says that it is due.
+    image_label_term: what positive image labels add, where a training case has one.
     """
 
     def __init__(
         self,
         method: TrainableMethod,
-        networks: nn.ModuleDict,
+        networks: nn.Module,
         regularisers: nn.ModuleDict,
         phase: Phase,
         *,
@@ -55,7 +56,7 @@ class Engine(L.LightningModule):
         write: Callable[[int, dict[str, float]], None],
         at_interval: Callable[[Engine], None],
         tick: Callable[[], None],
-        bag: ImageLabelLoss | None = None,
+        image_label_term: ImageLabelTerm | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -66,7 +67,7 @@ class Engine(L.LightningModule):
         self.recipes = resolve_recipes(config, recipe, phase, method.optimiser_recipes())
         self._states, self._write = optimiser_states, write
         self._at_interval, self._tick = at_interval, tick
-        self._bag = bag
+        self.image_label_term = image_label_term
         self._window: list[dict[str, Tensor]] = []
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -129,24 +130,14 @@ class Engine(L.LightningModule):
             return losses  # additions belong to the network that segments
         terms, weights = dict(losses.terms), dict(losses.weights)
         for name, regulariser in self.regularisers.items():
-            assert isinstance(regulariser, Regulariser)
-            added = regulariser(losses.views, progress)
+            added: Losses = regulariser(losses.views, progress)
             terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
             weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
-        if (term := self._bag_term(batch)) is not None:
-            terms["bag"], weights["bag"] = term, self.config.bag_weight
+        if self.image_label_term is not None:
+            added = self.image_label_term(self.networks, batch)
+            terms |= added.terms
+            weights |= added.weights
         return Losses(terms, weights, losses.views)
-
-    def _bag_term(self, batch: Batch) -> Tensor | None:
-        """What positive image labels ask of the items that show a whole image."""
-        if self._bag is None or not isinstance(self.method, Method):
-            return None
-        pairs = self._bag.asked(batch.image_labels, batch.covers, batch.annotation)
-        if not pairs:
-            return None
-        items = sorted({item for item, _ in pairs})
-        p = self.method.probabilities(self.networks, batch.image[items])
-        return self._bag(p, [(items.index(item), node) for item, node in pairs])
 
     def flush_log(self) -> None:
         """Write the mean of the steps since the last call. HinterlandError if the loss is lost."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hinterland.methods import Phase
-from hinterland.networks.recipes import OptimiserRecipe, recipe
+from hinterland.networks import OptimiserRecipe, recipe
 from hinterland.training.config import OptimiserConfig, TrainConfig
 from hinterland.training.muon import Muon, groups_by_role
 from hinterland.training.recipes import training_recipe

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -15,12 +15,10 @@ from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import summarise, write_table
 from hinterland.labels import LabelError
 from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.run import Run, Which
 from hinterland.training.take_off import take_off, validation_curve
+from hinterland.training.trainer import Report
 from hinterland.types import Case, Dataset
-
-if TYPE_CHECKING:
-    from hinterland.training.run import Run, Which
-    from hinterland.training.trainer import Report
 
 log = logging.getLogger(__name__)
 REPORTED = ("dice", "jaccard", "hd95", "assd", "nsd")

@@ -18,7 +18,7 @@ from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.device import arrange, resolve_accelerator, resolve_precision, window_batch
 from hinterland.training.record import RunRecord
-from hinterland.training.trainer import build_context
+from hinterland.training.segmentation import build_context
 from hinterland.types import Case, Dataset, HinterlandError
 
 Which = Literal["best", "last"]
@@ -68,7 +68,7 @@ class Run:
         """The checkpoint whose results are the run's: "best" if validation cases chose it."""
         return "best" if self.record.selection == "val" else "last"
 
-    def networks(self, which: Which | None = None) -> torch.nn.ModuleDict:
+    def networks(self, which: Which | None = None) -> torch.nn.Module:
         """The trained networks, in evaluation mode, on the CPU."""
         content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
         networks = self.method.build(build_context(self.record))

@@ -4,6 +4,7 @@ from hinterland.errors import HinterlandError
 from hinterland.types.batch import Batch, Progress, View
 from hinterland.types.case import Case, Dataset
 from hinterland.types.plan import NetworkPlan, Normalisation, Plan
+from hinterland.types.reporting import Report, Tick
 
 __all__ = [
     "Batch",
@@ -14,5 +15,7 @@ __all__ = [
     "Normalisation",
     "Plan",
     "Progress",
+    "Report",
+    "Tick",
     "View",
 ]

@@ -16,7 +16,7 @@ import pytest
 
 from hinterland.data.integrity import check as integrity
 from hinterland.data.integrity.check import check_dataset
-from hinterland.data.integrity.problems import Report
+from hinterland.data.integrity.problems import Findings
 
 DATA = Path(os.environ.get("HINTERLAND_DATA", Path(__file__).parents[4] / "shared/data"))
 
@@ -524,7 +524,7 @@ def test_a_long_list_of_notes_is_shortened_but_errors_are_not(tmp_path: Path) ->
 
     notes = [Problem("note", "empty-label", f"c{i}", "empty") for i in range(9)]
     errors = [Problem("error", "unreadable", f"e{i}", "broken") for i in range(9)]
-    text = str(Report.of([*notes, *errors], cases=18))
+    text = str(Findings.of([*notes, *errors], cases=18))
     assert text.count("broken") == 9
     assert text.count("c") > 0
     assert "and 4 more of this kind" in text

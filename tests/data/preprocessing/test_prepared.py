@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -259,3 +260,27 @@ def test_record_is_plain_json(dataset, tmp_path):
     prepared = prepare(dataset, plan, tmp_path, workers=0)
     record = json.loads((prepared.folder / "case0.json").read_text())
     assert Geometry.from_dict(record["geometry"]) == prepared["case0"].geometry
+
+
+ORPHANS = """
+import sys, time
+from hinterland.data.workers import map_cases
+
+def sleep(item):
+    print(__import__("os").getpid(), flush=True)
+    time.sleep(60)
+
+map_cases(sleep, [1, 2], ["a", "b"], workers=2)
+"""
+
+
+def test_workers_leave_when_their_parent_is_killed():
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True
+    ) as process:
+        workers = [int(process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hinterland.data.sampling.augmentation import augment, seeded_globally
+from hinterland.data.sampling.augmentation import AUGMENTATIONS, Unchanged, augment
+from hinterland.data.sampling.seeding import seeded_globally
+from hinterland.training.config import make_config
 from hinterland.types import HinterlandError, NetworkPlan, Normalisation, Plan
 
 PATCHES = [(24, 24, 24), (6, 32, 32), (32, 32), (20, 36)]
@@ -259,5 +261,14 @@ def test_survives_pickling():
 
 
 def test_unknown_level():
-    with pytest.raises(HinterlandError, match="'nnunet', 'flips' or 'none'"):
+    with pytest.raises(HinterlandError, match="'heavy': expected one of nnunet, flips, none"):
         augment(a_plan((8, 8)), "heavy")
+
+
+def test_one_from_outside_is_chosen_by_name(monkeypatch):
+    monkeypatch.setattr(AUGMENTATIONS, "_entries", dict(AUGMENTATIONS._entries))
+    with pytest.raises(HinterlandError, match=r"data\.augmentation"):
+        make_config({"data": {"augmentation": "as-it-is"}})
+    AUGMENTATIONS.register("as-it-is", lambda plan: Unchanged(plan.patch_size))
+    assert make_config({"data": {"augmentation": "as-it-is"}}).data.augmentation == "as-it-is"
+    assert augment(a_plan((16, 16)), "as-it-is") == Unchanged((16, 16))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hinterland.data.io.volume import Volume, write_label
-from hinterland.evaluation.metrics.lesions import lesion_metrics, match_lesions
+from hinterland.evaluation.metrics.lesions import match_lesions
+from hinterland.evaluation.metrics.metrics import lesion_metrics
 from hinterland.report.lesion_sizes import lesion_table, sensitivity_by_volume
 
 ONES = (1.0, 1.0, 1.0)

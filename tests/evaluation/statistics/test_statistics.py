@@ -12,6 +12,7 @@ from hinterland.evaluation.statistics.bootstrap import (
     bootstrap_means,
     percentile_interval,
 )
+from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.evaluation.statistics.paired_tests import (
     cliffs_delta,
     holm,
@@ -258,3 +259,32 @@ def test_seeds_and_cases_spread_apart() -> None:
     assert row["std_seeds"] == pytest.approx(0.02)
     assert row["std_cases"] == pytest.approx(level.std(ddof=1))
     assert row["mean"] == pytest.approx(level.mean())
+
+
+def test_one_paired_difference_is_that_of_a_comparison() -> None:
+    """Interval and p of `paired_difference` are those that `compare_tables` prints."""
+    rng = np.random.default_rng(3)
+    rows = [
+        {"case": f"c{i}", "class": "x", "coarsening": "t", "group": f"p{i // 2}", "dice": d}
+        for i, d in enumerate(rng.uniform(0.3, 0.9, 14))
+    ]
+    first = pd.DataFrame(rows)
+    second = first.assign(dice=first["dice"] + rng.normal(0.05, 0.1, 14))
+    row = compare_tables(first, second, ["dice"]).iloc[0]
+    found = paired_difference(second["dice"] - first["dice"], first["group"])
+    assert (found.mean, found.low, found.high, found.p) == pytest.approx(
+        tuple(row[c] for c in ("difference", "low", "high", "p_wilcoxon"))
+    )
+    assert (found.cases, found.patients) == (14, 7)
+
+
+def test_paired_difference_is_wider_than_plain_quantiles_and_knows_its_limits() -> None:
+    values = np.array([0.1, -0.2, 0.3, 0.05, np.nan])
+    found = paired_difference(values)
+    plain = np.quantile(bootstrap_means(values[:4, None], seed=0), [0.025, 0.975])
+    assert found.low < plain[0] < plain[1] < found.high
+    assert (found.cases, found.patients) == (4, 4)
+    alone = paired_difference([0.1, 0.2], ["a", "a"])
+    assert alone.mean == pytest.approx(0.15)
+    assert np.isnan([alone.low, alone.high, alone.p]).all()
+    assert np.isnan(paired_difference([]).mean)

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from hinterland.data.dataset.subsets import labelled_subset, with_absent
-from hinterland.data.sampling.augmentation import Augmentation
+from hinterland.data.sampling.augmentation import Unchanged
 from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import SampleKey, Stream
 from hinterland.labels import LabelError, LabelSpec
 from hinterland.losses import PartitionLoss
+from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import Phase, Quota
-from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.training.batch_composition import streams_for
 from hinterland.types import Case
 
@@ -44,7 +44,7 @@ def rows_of(spec: LabelSpec, cases: tuple[Case, ...], size: tuple[int, ...] = (4
 
     dataset = PatchDataset(
         cases, {c.name: Stored() for c in cases}, spec.label_sets, dict(spec.schemes),
-        [Stream(c.name, (c.name,), 1) for c in cases], Augmentation(size, size),
+        [Stream(c.name, (c.name,), 1) for c in cases], Unchanged(size),
         seed=0, foreground={},
     )  # fmt: skip
     items = [dataset[SampleKey(0, i, i, False)] for i in range(len(cases))]

@@ -16,7 +16,7 @@ from hinterland.data.dataset.files import (
     refuse_same_names,
 )
 from hinterland.data.integrity.problems import Problem
-from hinterland.data.io.volume import ENDINGS
+from hinterland.data.io.volume import endings
 from hinterland.types import HinterlandError
 
 
@@ -68,9 +68,9 @@ def read_dataset_json(path: Path) -> dict[str, Any]:
             f'{path}: channel_names is {names!r}; expected {{"0": NAME, "1": NAME, ...}} '
             "without gaps."
         )
-    if content["file_ending"] not in ENDINGS:
+    if content["file_ending"] not in endings():
         raise HinterlandError(
-            f"{path}: file_ending is {content['file_ending']!r}; expected one of {list(ENDINGS)}."
+            f"{path}: file_ending is {content['file_ending']!r}; expected one of {list(endings())}."
         )
     return content
 

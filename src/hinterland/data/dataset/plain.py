@@ -15,7 +15,7 @@ from hinterland.data.dataset.files import (
     refuse_same_names,
 )
 from hinterland.data.integrity.problems import Problem
-from hinterland.data.io.volume import ENDINGS, VolumeError, file_ending, read_header, stem
+from hinterland.data.io.volume import VolumeError, endings, file_ending, read_header, stem
 
 _MASK_FOLDERS = ("masks", "labels")
 _MASK_SUFFIXES = ("_mask", "_seg", "_label")
@@ -60,7 +60,7 @@ def plain_layout(root: Path) -> Layout:
 
 def _known(folder: Path, problems: list[Problem]) -> list[Path]:
     files = files_in(folder)
-    problems += [foreign(p, f"one of {', '.join(ENDINGS)}") for p in files if not file_ending(p)]
+    problems += [foreign(p, f"one of {', '.join(endings())}") for p in files if not file_ending(p)]
     return [p for p in files if file_ending(p)]
 
 

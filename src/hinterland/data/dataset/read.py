@@ -12,8 +12,8 @@ from hinterland.data.dataset.image_labels import ImageLabels, read_image_labels,
 from hinterland.data.dataset.label_spec import find_spec, labels_file
 from hinterland.data.dataset.layout import find_files, group_images
 from hinterland.data.dataset.splits_file import SplitsFile, read_splits
-from hinterland.data.integrity.problems import Problem, Report
-from hinterland.data.io.formats import is_raster
+from hinterland.data.integrity.problems import Findings, Problem
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import read_header
 from hinterland.labels import UNLABELLED, LabelError, LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
@@ -30,10 +30,32 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
     case itself. 2D image formats carry no spacing: distances are then in pixels.
 
     Only names and small text files are read here; `check_dataset` looks into the images.
-    Raises HinterlandError with all that is wrong.
+
+    Args:
+        path: The folder of the data set.
+        labels: A labels.yaml elsewhere, or a specification.
+
+    Returns:
+        The cases in training order, with what their labels mean.
+
+    Raises:
+        HinterlandError: The message lists all that is wrong.
+
+    Examples:
+        >>> import tempfile
+        >>> from hinterland.phantoms.dataset import make_phantoms
+        >>> place = tempfile.TemporaryDirectory()
+        >>> folder = make_phantoms(Path(place.name) / "set", (2, 1, 1), dims=2, size=32)
+        >>> dataset = read_dataset(folder)
+        >>> [len(part) for part in (dataset.train, dataset.val, dataset.test)]
+        [2, 1, 1]
+        >>> dataset.channels, dataset.spacing_known
+        (('MR',), False)
+        >>> dataset.train[0].label.name == dataset.train[0].name + ".png"
+        True
     """
     dataset, problems = scan(path, labels)
-    Report.of(problems).raise_errors()
+    Findings.of(problems).raise_errors()
     if dataset is None:  # scan explains every None by an error
         raise HinterlandError(f"{path} could not be read.")
     return dataset
@@ -77,7 +99,7 @@ def scan(
     cases = [
         replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})}) for c in cases
     ]
-    flat = all(is_raster(p) for c in cases for p in c.images)
+    flat = all(is_flat(p) for c in cases for p in c.images)
     dataset = Dataset(
         root=layout.root,
         cases=tuple(cases),

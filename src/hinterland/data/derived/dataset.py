@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +12,12 @@ import numpy as np
 import yaml
 
 from hinterland.data.dataset.read import read_dataset
-from hinterland.data.io.files import write_text
-from hinterland.data.io.formats import is_raster, module_for
+from hinterland.data.io.files import atomic_path, write_text
+from hinterland.data.io.formats import format_of, is_flat
 from hinterland.data.io.volume import Volume, read_label, read_volume
 from hinterland.labels import LabelSpec, Scheme
 from hinterland.labels.parsing import CaseSettings
-from hinterland.types import Case, Dataset, HinterlandError
+from hinterland.types import Case, Dataset, HinterlandError, Tick
 
 Change = Callable[[str, np.ndarray], np.ndarray]
 """(name of the case, (C, z, y, x) in [0, 1]) -> the same shape in [0, 1]."""
@@ -83,7 +81,7 @@ def write_derived(
     change: Change | None = None,
     size: tuple[int, int] | None = None,
     why: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> Dataset:
     """Write the members into `out` and read them back as a data set.
 
@@ -104,26 +102,25 @@ def write_derived(
         if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != record:
             raise HinterlandError(f"{out} holds something else. Choose another folder.")
         return read_dataset(out)
-    pictures = all(is_raster(p) for m in members for p in m.case.images)
+    pictures = all(is_flat(p) for m in members for p in m.case.images)
     if size is not None and not pictures:
         raise HinterlandError(
             "resizing is for 2D pictures; volumes are brought to one spacing by the plan."
         )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    for folder in ("imagesTr", "labelsTr"):
-        (temporary / folder).mkdir(parents=True)
-    ending = ".png" if pictures else ".nii.gz"
-    for done, member in enumerate(members, start=1):
-        _write_case(temporary, member, ending, change, size)
-        if progress:
-            progress(done, len(members))
-    _write_texts(temporary, members, spec, channels, ending)
-    write_text(temporary / RECORD, json.dumps(record))
     try:
-        temporary.rename(out)
-    except OSError:  # another process has made it meanwhile
-        shutil.rmtree(temporary)
+        with atomic_path(out) as temporary:
+            for folder in ("imagesTr", "labelsTr"):
+                (temporary / folder).mkdir(parents=True)
+            ending = ".png" if pictures else ".nii.gz"
+            for done, member in enumerate(members, start=1):
+                _write_case(temporary, member, ending, change, size)
+                if progress:
+                    progress(done, len(members))
+            _write_texts(temporary, members, spec, channels, ending)
+            write_text(temporary / RECORD, json.dumps(record))
+    except HinterlandError:
+        if not (out / RECORD).is_file():  # else another process has made it meanwhile
+            raise
     return read_dataset(out)
 
 
@@ -140,9 +137,9 @@ def _write_case(
         label = np.stack([resized(c[0], size, labels=True)[None] for c in label])
     files = [folder / "imagesTr" / f"{member.name}_{i:04d}{ending}" for i in range(len(array))]
     for channel, file in zip(array, files, strict=True):
-        module_for(file).save(file, np.ascontiguousarray(channel[None]), volume.affine)
+        format_of(file).write(file, np.ascontiguousarray(channel[None]), volume.affine)
     file = folder / "labelsTr" / f"{member.name}{ending}"
-    module_for(file).save(file, np.ascontiguousarray(label), volume.affine)
+    format_of(file).write(file, np.ascontiguousarray(label), volume.affine)
 
 
 def _changed(volume: Volume, name: str, change: Change) -> np.ndarray:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from hinterland.data.dataset.read import scan
 from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case
-from hinterland.data.integrity.problems import Problem, Report
+from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.workers import Outcome, outcomes
 from hinterland.labels import LabelSpec
-from hinterland.types import Case, Dataset
+from hinterland.types import Case, Dataset, Tick
 
 
 def check_dataset(
     path: Path | str,
     labels: Path | str | LabelSpec | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
     *,
     workers: int | None = None,
-) -> Report:
+) -> Findings:
     """Read every file of a data set once and list everything that is wrong with it.
 
     Names, dataset.json, labels.yaml and splits.json; unreadable files; shapes and geometry; NaN;
@@ -33,7 +33,7 @@ def check_dataset(
     """
     dataset, problems = scan(path, labels)
     if dataset is None:
-        return Report.of(problems)
+        return Findings.of(problems)
     incomplete = {p.case for p in problems if p.code in ("missing-channel", "extra-channel")}
     tasks = [
         CaseTask(
@@ -53,7 +53,7 @@ def check_dataset(
     facts.sort(key=lambda f: order[f.case])
     problems += [p for f in facts for p in f.problems]
     problems += [*_copies(dataset, facts), *_divided(dataset.cases), *_never_used(dataset, facts)]
-    return Report.of(problems, cases=len(dataset))
+    return Findings.of(problems, cases=len(dataset))
 
 
 def _failed(case: Case, outcome: Outcome[CaseFacts]) -> CaseFacts:

@@ -23,14 +23,14 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """All findings of one check, errors first."""
 
     problems: tuple[Problem, ...]
     cases: int = 0
 
     @classmethod
-    def of(cls, problems: Iterable[Problem], cases: int = 0) -> Report:
+    def of(cls, problems: Iterable[Problem], cases: int = 0) -> Findings:
         """Sorted by severity, then code; findings of one kind keep their order."""
         rank = {"error": 0, "warning": 1, "note": 2}
         return cls(tuple(sorted(problems, key=lambda p: (rank[p.severity], p.code))), cases)

@@ -1,4 +1,4 @@
-"""MetaImage and NRRD files, through SimpleITK."""
+"""Read and write MetaImage and NRRD files, through SimpleITK."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def _affine(image: sitk.Image | sitk.ImageFileReader, dims: int) -> np.ndarray:
-    """NIfTI's affine of an ITK image with 2 or 3 spatial axes."""
+    """Return NIfTI's affine of an ITK image with 2 or 3 spatial axes."""
     full = image.GetDimension()
     direction = np.reshape(image.GetDirection(), (full, full))[:dims, :dims]
     affine = np.eye(4)
@@ -31,7 +31,7 @@ def _layout(size: tuple[int, ...], components: int) -> tuple[int, int, int, int]
 
 
 def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
-    """Shape (C, z, y, x), affine and stored dtype, without reading voxels."""
+    """Return shape (C, z, y, x), affine and stored dtype, without reading voxels."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
@@ -40,8 +40,8 @@ def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]
     return shape, _affine(reader, min(reader.GetDimension(), 3)), dtype
 
 
-def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Array (C, z, y, x) in the file's own type, and affine."""
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read an array (C, z, y, x) in the file's own type, and its affine."""
     image = sitk.ReadImage(str(path))
     shape = _layout(image.GetSize(), image.GetNumberOfComponentsPerPixel())
     array = sitk.GetArrayFromImage(image)  # channels last where they are components of a pixel
@@ -50,7 +50,7 @@ def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(array.reshape(shape)), _affine(image, min(image.GetDimension(), 3))
 
 
-def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+def write(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     """Write (C, z, y, x); channels become components of a pixel."""
     if len(array) == 1:
         image = sitk.GetImageFromArray(array[0])

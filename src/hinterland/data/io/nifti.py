@@ -1,4 +1,4 @@
-"""NIfTI files, through nibabel."""
+"""Read and write NIfTI files, through nibabel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """(C, z, y, x) of a file whose array is (x, y), (x, y, z), (x, y, z, C) or (x, y, z, 1, C)."""
+    """Return (C, z, y, x) of an array (x, y), (x, y, z), (x, y, z, C) or (x, y, z, 1, C)."""
     if len(shape) < 2 or len(shape) > 5 or (len(shape) == 5 and shape[3] != 1):
         raise ValueError(
             f"the array has the shape {shape}; expected (x, y, z) or (x, y, z, channel)"
@@ -21,13 +21,13 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
-    """Shape (C, z, y, x), affine and stored dtype, without reading voxels."""
+    """Return shape (C, z, y, x), affine and stored dtype, without reading voxels."""
     image: Any = nib.load(path)
     return _layout(image.shape), np.asarray(image.affine, float), image.get_data_dtype()
 
 
-def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Array (C, z, y, x) in the file's own type (float32 where the header scales), and affine."""
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read (C, z, y, x) in the file's own type (float32 if the header scales), and the affine."""
     image: Any = nib.load(path)
     channels, z, y, x = _layout(image.shape)
     array = _voxels(path, image).reshape(x, y, z, channels)
@@ -51,7 +51,7 @@ def _values(image: Any) -> np.ndarray:
     return np.asarray(image.dataobj)
 
 
-def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+def write(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     """Write (C, z, y, x); one channel is written as a 3D file."""
     data = array.transpose(3, 2, 1, 0)
     image = nib.Nifti1Image(data[..., 0] if len(array) == 1 else data, affine)

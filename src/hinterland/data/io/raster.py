@@ -1,4 +1,4 @@
-"""2D images: PNG, BMP and JPEG through Pillow, TIFF (also stacks) through tifffile.
+"""Read and write 2D images: PNG, BMP and JPEG through Pillow, TIFF (also stacks) through tifffile.
 
 They carry no geometry that could be trusted, so that their spacing is 1 and their affine the unit
 matrix. An alpha channel is dropped. A palette image is colour as an image, and its indices as a
@@ -15,27 +15,26 @@ from PIL import Image
 
 from hinterland.data.io import itk
 
-TIFF = (".tif", ".tiff")
 
-
-def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
-    """Shape (C, z, y, x), unit affine and dtype, without decoding pixels."""
-    if path.suffix.lower() in TIFF:
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            order, shape = _tiff_order(series.axes, series.shape)
-            c, z, y, x = _arranged_shape(order, shape)
-            return (_without_alpha(c, series.axes), z, y, x), np.eye(4), series.dtype
+def picture_header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
+    """Return shape (C, z, y, x), unit affine and dtype, without decoding pixels."""
     with Image.open(path) as image:
         mode = _mode(image, label=False)
         channels = len(Image.new(mode, (1, 1)).getbands())
         return (channels, 1, image.height, image.width), np.eye(4), _dtype(mode)
 
 
-def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Array (C, z, y, x) in the file's own type, and the unit affine."""
-    if path.suffix.lower() in TIFF:
-        return _load_tiff(path), np.eye(4)
+def read_picture(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read an array (C, z, y, x) in the file's own type, and the unit affine."""
+    return _read_picture(path, label=False)
+
+
+def read_picture_label(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a label file as `read_picture` does, but a palette image by its indices."""
+    return _read_picture(path, label=True)
+
+
+def _read_picture(path: Path, label: bool) -> tuple[np.ndarray, np.ndarray]:
     with Image.open(path) as image:
         mode = _mode(image, label)
         array = np.asarray(image if mode == image.mode else image.convert(mode))
@@ -44,13 +43,8 @@ def load(path: Path, label: bool = False) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(array[:, None]), np.eye(4)
 
 
-def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write (C, z, y, x): TIFF as it is, the others as one grey slice."""
-    if path.suffix.lower() in TIFF:
-        axes = "".join(a for a, n in zip("CZ", array.shape, strict=False) if n > 1) + "YX"
-        data = array.reshape([n for n in array.shape[:2] if n > 1] + list(array.shape[2:]))
-        tifffile.imwrite(path, data, metadata={"axes": axes}, photometric="minisblack")
-        return
+def write_picture(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write (1, 1, y, x) as a grey picture."""
     if array.shape[:2] != (1, 1):
         raise ValueError(
             f"a {path.suffix} file holds one slice of one channel, not {array.shape[:2]}; "
@@ -59,8 +53,29 @@ def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     Image.fromarray(array[0, 0]).save(path)
 
 
+def tiff_header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
+    """Return shape (C, z, y, x), unit affine and dtype, without decoding pixels."""
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        order, shape = _tiff_order(series.axes, series.shape)
+        c, z, y, x = _arranged_shape(order, shape)
+        return (_without_alpha(c, series.axes), z, y, x), np.eye(4), series.dtype
+
+
+def read_tiff(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read an array (C, z, y, x) in the file's own type, and the unit affine."""
+    return _load_tiff(path), np.eye(4)
+
+
+def write_tiff(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write (C, z, y, x) as it is: channels and slices are pages."""
+    axes = "".join(a for a, n in zip("CZ", array.shape, strict=False) if n > 1) + "YX"
+    data = array.reshape([n for n in array.shape[:2] if n > 1] + list(array.shape[2:]))
+    tifffile.imwrite(path, data, metadata={"axes": axes}, photometric="minisblack")
+
+
 def _mode(image: Image.Image, label: bool) -> str:
-    """The Pillow mode in which an image is read."""
+    """Choose the Pillow mode in which an image is read."""
     if image.mode == "P" and not label:
         palette = np.reshape(image.getpalette("RGB") or [0, 0, 0], (-1, 3))
         return "L" if (palette == palette[:, :1]).all() else "RGB"
@@ -89,12 +104,12 @@ def _load_tiff(path: Path) -> np.ndarray:
 
 
 def _load_compressed_tiff(path: Path) -> np.ndarray:
-    """LZW and JPEG inside TIFF, which tifffile leaves to a large package of codecs."""
-    return itk.load(path)[0]
+    """Read LZW and JPEG inside TIFF, which tifffile leaves to a large package of codecs."""
+    return itk.read(path)[0]
 
 
 def _tiff_order(axes: str, shape: tuple[int, ...]) -> tuple[list[tuple[str, int]], tuple[int, ...]]:
-    """Which file axis is channel ("C"), slice ("Z"), row and column, in that order.
+    """Tell which file axis is channel ("C"), slice ("Z"), row and column, in that order.
 
     Axes that tifffile cannot name (pages of a plain multi-page file) are slices.
     """

@@ -7,7 +7,6 @@ mm in a world that points right, front, up. 2D images have z = 1 and spacing 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,25 +14,25 @@ from typing import Any
 
 import numpy as np
 
+from hinterland.data.io.files import atomic_path
 from hinterland.data.io.formats import (
-    ENDINGS,
-    LOSSY,
     VolumeError,
-    call_reader,
+    call,
+    endings,
     file_ending,
-    is_raster,
+    format_of,
+    is_flat,
     label_ending,
-    module_for,
     probability_ending,
     stem,
 )
 from hinterland.types import HinterlandError
 
 __all__ = [
-    "ENDINGS",
     "Header",
     "Volume",
     "VolumeError",
+    "endings",
     "file_ending",
     "label_ending",
     "probability_ending",
@@ -88,8 +87,11 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
 def read_header(path: Path | str) -> Header:
     """Shape, affine and dtype of a file, without its voxels. VolumeError where unreadable."""
     path = Path(path)
-    shape, affine, dtype = call_reader(path, "header")
-    return Header(shape, affine, dtype)
+    kind = format_of(path)
+    if kind.header is not None:
+        return Header(*call(path, kind.header))
+    array, affine = call(path, kind.read)
+    return Header(array.shape, affine, array.dtype)
 
 
 def read_volume(paths: Path | str | Sequence[Path | str]) -> Volume:
@@ -99,7 +101,7 @@ def read_volume(paths: Path | str | Sequence[Path | str]) -> Volume:
     Raises VolumeError: unreadable files, channel files of different shapes.
     """
     files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-    loaded = [call_reader(p, "load") for p in files]
+    loaded = [call(p, format_of(p).read) for p in files]
     for path, (array, _) in zip(files, loaded, strict=True):
         if array.shape[1:] != loaded[0][0].shape[1:]:
             raise VolumeError(
@@ -119,7 +121,7 @@ def read_label(path: Path | str) -> Volume:
     several channels or colours, values that are no integers.
     """
     path = Path(path)
-    array, affine = call_reader(path, "load", label=True)
+    array, affine = call(path, format_of(path).read_label or format_of(path).read)
     if len(array) > 1:
         if not (array == array[:1]).all():
             raise VolumeError("label-channels", _colour_message(path, len(array)))
@@ -128,7 +130,7 @@ def read_label(path: Path | str) -> Volume:
 
 
 def _colour_message(path: Path, channels: int) -> str:
-    what = "colours" if channels == 3 and is_raster(path) else "channels"
+    what = "colours" if channels == 3 and is_flat(path) else "channels"
     return (
         f"{path} holds {channels} {what}; expected one integer per voxel that names its class. "
         "Write an index mask: 0 for the background, 1, 2, ... for the classes."
@@ -174,8 +176,10 @@ def write_label(
     there already, the shape is not `like`'s, or the format cannot hold it.
     """
     path = Path(path)
-    if file_ending(path) in LOSSY:
-        raise HinterlandError(f"{path}: JPEG would blur class numbers; write a .png file instead.")
+    if format_of(path).lossy:
+        raise HinterlandError(
+            f"{path}: a lossy format (JPEG) would blur class numbers; write a .png file instead."
+        )
     return _write(path, array.astype(_smallest_type(array))[None], like, overwrite)
 
 
@@ -208,13 +212,9 @@ def _write(
         )
     if path.exists() and not overwrite:
         raise HinterlandError(f"{path} is there already; remove it or ask to overwrite.")
-    ending = file_ending(path)
-    temporary = path.with_name(f".{stem(path)}.{os.getpid()}{ending}")
     try:
-        module_for(path).save(temporary, np.ascontiguousarray(array), like.affine)
-        temporary.replace(path)
-    except (OSError, ValueError, RuntimeError) as error:
+        with atomic_path(path) as temporary:
+            format_of(path).write(temporary, np.ascontiguousarray(array), like.affine)
+    except (ValueError, RuntimeError) as error:
         raise HinterlandError(f"{path} could not be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.preprocess import nonzero_box
 from hinterland.data.preprocessing.resample import Shape, Spacing
 from hinterland.data.workers import map_cases
-from hinterland.types import Case, Dataset, HinterlandError
+from hinterland.types import Case, Dataset, HinterlandError, Tick
 
 SAMPLES = 4_000_000
 """Intensities kept of a whole data set and channel: the mean is then known to std / 2000."""
@@ -84,7 +84,7 @@ def fingerprint(
     cases: Sequence[Case] | None = None,
     workers: int = 2,
     cache: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> Fingerprint:
     """Measure a data set, each case once.
 

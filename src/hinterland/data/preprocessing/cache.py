@@ -20,12 +20,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hinterland.data.io.files import file_stamp, write_text
+from hinterland.data.io.files import TEMPORARY, atomic_path, file_stamp, write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import label_locations, preprocess
 from hinterland.data.workers import map_cases
-from hinterland.types import Case, Dataset, HinterlandError, Plan
+from hinterland.types import Case, Dataset, HinterlandError, Plan, Tick
 
 _VERSION = 1  # of the files; raise it when what they hold changes
 
@@ -81,7 +81,7 @@ def prepare(
     cache_dir: Path | None = None,
     workers: int = 2,
     cases: Sequence[Case] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> Prepared:
     """Preprocess every case that is not there yet or whose files changed.
 
@@ -200,23 +200,18 @@ def _stamps(paths: Sequence[Path]) -> str:
 
 
 def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             write(file)
-        temporary.replace(path)
-    except OSError as error:
+    except HinterlandError as error:
         raise HinterlandError(
-            f"{path} cannot be written: {error.strerror}. Set HINTERLAND_CACHE to a folder with "
-            "enough space."
+            f"{error} Set HINTERLAND_CACHE to a folder with enough space."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left half-written; younger files may belong to a living one."""
-    for path in folder.glob(".*.tmp"):
+    for path in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")):
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < time.time() - 24 * 3600:
                 path.unlink()

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hinterland.evaluation.masks import GroupMap, ValueMap, decidable, encode, groups_of
-from hinterland.evaluation.metrics.lesions import LESION_METRICS, lesion_metrics
-from hinterland.evaluation.metrics.metrics import METRICS, MetricSettings, measure
+from hinterland.evaluation.metrics.metrics import measure
+from hinterland.evaluation.metrics.pair import MetricSettings
+from hinterland.evaluation.metrics.registry import asked_metrics
 from hinterland.evaluation.metrics.surface import bounding_box, joint_box
 from hinterland.labels import Coarsening, Scheme
 from hinterland.types import HinterlandError
@@ -21,7 +22,7 @@ Questions = Coarsening | Sequence[Coarsening] | Mapping[str, Coarsening]
 
 
 def named_questions(at: Questions) -> dict[str, Coarsening]:
-    """One coarsening, several, or named ones, as name -> coarsening."""
+    """Return one coarsening, several, or named ones as name -> coarsening."""
     if isinstance(at, Coarsening):
         return {str(at): at}
     if isinstance(at, Mapping):
@@ -38,19 +39,29 @@ def evaluate_case(
     *,
     meaning: ValueMap | None = None,
     settings: MetricSettings | None = None,
-    lesions: bool = False,
+    metrics: Iterable[str] = (),
     name: str = "case",
     threads: int = 1,
 ) -> list[dict[str, Any]]:
-    """One row per question and foreground group.
+    """Measure every foreground group of every question.
 
-    prediction, reference: integers (z, y, x) or (y, x) of one shape; spacing: one length per axis,
-    in mm. `scheme` says what the reference's integers mean; `meaning` what the prediction's do
-    (default: the same). Voxels on which the reference leaves a group undecided (an inner node of
-    the tree, "ignore") are taken out of both masks for that group; `decided` is the share left.
-    A group that the scheme never names has NaN metrics and `decided` 0.
+    Voxels on which the reference leaves a group undecided (an inner node of the tree, "ignore") are
+    taken out of both masks for that group; `decided` is the share left. A group that the scheme
+    never names has NaN metrics and `decided` 0.
 
-    Raises HinterlandError: different shapes, unknown labels, a prediction coarser than a question.
+    Args:
+        prediction, reference: integers (z, y, x) or (y, x) of one shape.
+        spacing: one length per axis, in mm.
+        scheme: what the reference's integers mean.
+        meaning: what the prediction's integers mean; default, the same.
+        metrics: further metrics than those of every table, by name or family ("lesions").
+
+    Returns:
+        One row per question and foreground group.
+
+    Raises:
+        HinterlandError: different shapes, unknown labels, an unknown metric, a prediction that is
+            coarser than a question.
     """
     if prediction.shape != reference.shape:
         raise HinterlandError(
@@ -60,6 +71,7 @@ def evaluate_case(
         )
     settings = settings or MetricSettings()
     said = meaning if meaning is not None else scheme.label_values
+    chosen = asked_metrics(metrics)
     rows: list[dict[str, Any]] = []
     for question, coarsening in named_questions(at).items():
         ref = encode(reference, scheme.label_values, coarsening, f"{name}: the reference")
@@ -77,7 +89,7 @@ def evaluate_case(
             group, group_name = item
             known = scheme.decides(pred.at.groups[group])
             values = _values(
-                pred, ref, group, spacing, settings, lesions, group_name, known, reference.shape
+                pred, ref, group, spacing, settings, chosen, group_name, known, reference.shape
             )
             key = {"case": name, "class": group_name, "coarsening": question}
             protocol = {"empty": settings.empty, "unit": settings.unit}
@@ -88,16 +100,13 @@ def evaluate_case(
 
 
 def _cropped(pred: GroupMap, ref: GroupMap) -> tuple[GroupMap, GroupMap]:
-    """Both inside the box that holds everything but common background."""
+    """Crop both to the box that holds everything but common background."""
     background = pred.at.background
     boxes = [bounding_box(c.codes != background) for c in (pred, ref)]
     found = [b for b in boxes if b is not None]
     if not found:
         return pred, ref
     box = joint_box(found[0], found[-1])
-    if pred.codes.ndim == 3 and pred.codes.shape[0] > 1 and box[0].stop - box[0].start == 1:
-        start = min(box[0].start, pred.codes.shape[0] - 2)
-        box = (slice(start, start + 2), *box[1:])  # one slice alone would pass for a 2D image
     return pred.crop(box), ref.crop(box)
 
 
@@ -107,23 +116,22 @@ def _values(
     group: int,
     spacing: Sequence[float],
     settings: MetricSettings,
-    lesions: bool,
+    metrics: Sequence[str],
     name: str,
     known: bool,
     shape: tuple[int, ...],
 ) -> dict[str, float]:
-    """Metrics of one group, NaN where the scheme can never say "inside this group"."""
+    """Measure one group; NaN where the scheme can never say "inside this group"."""
     if not known:
-        columns = (*METRICS, *(LESION_METRICS if lesions else ()))
-        return {**dict.fromkeys(columns, float("nan")), "decided": 0.0}
+        return {**dict.fromkeys(metrics, float("nan")), "decided": 0.0}
     inside, truth = pred.mask(group), ref.mask(group)
     undecided, decided = ref.undecided(group), 1.0
     if undecided is not None:
         inside[undecided] = False
         decided -= np.count_nonzero(undecided) / prod(shape)
-    values = measure(inside, truth, spacing, settings, name=name, image_shape=shape)
-    if lesions:
-        values |= lesion_metrics(inside, truth, spacing)
+    values = measure(
+        inside, truth, spacing, settings, name=name, image_shape=shape, metrics=metrics
+    )
     return {**values, "decided": decided}
 
 
@@ -132,14 +140,14 @@ B = TypeVar("B")
 
 
 def available_threads() -> int:
-    """Processors this process may run on."""
+    """Count the processors this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def thread_map(function: Callable[[A], B], items: Iterable[A], threads: int) -> list[B]:
-    """`[function(i) for i in items]`, over threads where more than one is asked for."""
+    """Return `[function(i) for i in items]`, over threads where more than one is asked for."""
     if threads <= 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hinterland.evaluation.folders import evaluate_folders
-from hinterland.evaluation.metrics.metrics import MetricSettings
+from hinterland.evaluation.metrics.pair import MetricSettings
 from hinterland.evaluation.table import summarise
 from hinterland.types import Case, HinterlandError
 
@@ -34,11 +34,11 @@ CONVENTIONS = {
         empty="ssl4mis", hausdorff="pooled", average="directed", unit="voxel"
     ),
 }
-SHOWN = ("dice", "jaccard", "hd95", "assd")
+SHARED = ("dice", "jaccard", "hd95", "assd")  # what all of these tools compute
 
 
 def convention(name: str) -> MetricSettings:
-    """The definitions of a convention by name; HinterlandError for an unknown one."""
+    """Return the definitions of a convention by name; HinterlandError for an unknown one."""
     if name not in CONVENTIONS:
         raise HinterlandError(
             f"there is no convention {name!r}; choose one of {', '.join(CONVENTIONS)}, or all."
@@ -52,8 +52,12 @@ def evaluate_conventions(
     conventions: Sequence[str] = tuple(CONVENTIONS),
     **options: Any,
 ) -> pd.DataFrame:
-    """The tables of `evaluate_folders` under several conventions, one below the other, with the
-    column `convention`. `options` are those of `evaluate_folders` but `settings`."""
+    """Return the tables of `evaluate_folders` under several conventions, one below the other.
+
+    Args:
+        conventions: names; they stand in the column `convention`.
+        options: those of `evaluate_folders` but `settings`.
+    """
     parts = [
         evaluate_folders(predictions, references, settings=convention(name), **options).assign(
             convention=name
@@ -63,8 +67,8 @@ def evaluate_conventions(
     return pd.concat(parts, ignore_index=True)
 
 
-def side_by_side(table: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
-    """How far the same predictions move between conventions.
+def side_by_side(table: pd.DataFrame, metrics: Sequence[str] = SHARED) -> pd.DataFrame:
+    """Tabulate how far the same predictions move between conventions.
 
     One row per coarsening, class and metric (and the mean over classes): the mean under each
     convention, `cases NAME` it rests on, and `spread`, the largest minus the smallest mean

@@ -5,83 +5,90 @@
 | both empty | Dice 1, NSD 1, distances 0 | left out | all 0 |
 | one empty | Dice 0, NSD 0, distances = diagonal | Dice 0, NSD 0, distances left out | all 0 |
 
-"Left out" is NaN: `summarise` counts how many cases each mean rests on. The image diagonal is
-sqrt(sum_a (n_a s_a)^2) over the axes of the image (in-plane for a 2D image), n the size and s the
-spacing. Volume errors are defined without a policy; the relative volume difference is NaN where
-the reference is empty.
+The column `penalty` stands in the metrics themselves (`Metric.both_empty`, `one_empty`); the other
+policies say where they depart from it. "Left out" is NaN: `summarise` counts how many cases each
+mean rests on. The image diagonal is sqrt(sum_a (n_a s_a)^2) over the axes of the image (in-plane
+for a 2D image), n the size and s the spacing. Metrics that say nothing of empty masks, such as
+volume errors, are computed as ever, whatever the policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf, nan, sqrt
 from typing import Literal
 
 from hinterland.types import HinterlandError
 
-DIAGONAL: Literal["diagonal"] = "diagonal"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Values of overlap metrics (Dice, Jaccard), NSD and distances in one row of the table.
-
-    `hausdorff` where it differs from `distance`, the value of surface distances.
-    """
-
-    overlap: float
-    nsd: float
-    distance: float | Literal["diagonal"]
-    hausdorff: float | None = None
-
-    def distances(self, diagonal: float) -> tuple[float, float]:
-        """Hausdorff and surface distance, for an image with this diagonal."""
-        mean = diagonal if self.distance == DIAGONAL else float(self.distance)
-        return mean if self.hausdorff is None else self.hausdorff, mean
+Worth = float | Literal["diagonal"]
 
 
 @dataclass(frozen=True)
 class EmptyPolicy:
-    """The table of one policy. `missed`: only the prediction is empty; `spurious`: only the
-    reference is."""
+    """Where a policy departs from what the metrics say of empty masks; None: nowhere.
+
+    Args:
+        both: worth of every metric of two empty masks.
+        one: worth of every metric of one empty mask.
+        distance: worth of those metrics that would be the image diagonal.
+        exceptions: metric -> worth of a miss (the prediction is empty), worth of a spurious mask
+            (the reference is).
+    """
 
     name: str
-    both: Cell
-    missed: Cell
-    spurious: Cell
+    both: float | None = None
+    one: float | None = None
+    distance: float | None = None
+    exceptions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    def cell(self, prediction_empty: bool, reference_empty: bool) -> Cell | None:
-        """The row that applies, or None where neither mask is empty."""
+    def worth(
+        self,
+        metric: str,
+        both_empty: float | None,
+        one_empty: Worth | None,
+        prediction_empty: bool,
+        reference_empty: bool,
+    ) -> Worth | None:
+        """Return what a metric is worth where a mask is empty; None where it is to be computed.
+
+        Args:
+            both_empty, one_empty: what the metric itself says.
+        """
         if prediction_empty and reference_empty:
-            return self.both
-        if prediction_empty:
-            return self.missed
-        return self.spurious if reference_empty else None
+            return both_empty if both_empty is None or self.both is None else self.both
+        if one_empty is None:
+            return None
+        if metric in self.exceptions:
+            return self.exceptions[metric][0 if prediction_empty else 1]
+        if self.one is not None:
+            return self.one
+        return self.distance if one_empty == "diagonal" and self.distance is not None else one_empty
 
-
-_ZERO = Cell(0.0, 0.0, 0.0)
-_CHARGED = Cell(0.0, 0.0, DIAGONAL)
-_UNMEASURED = Cell(0.0, 0.0, nan)
-_LEFT_OUT = Cell(nan, nan, nan)
 
 EMPTY_POLICIES = {
-    "penalty": EmptyPolicy("penalty", Cell(1.0, 1.0, 0.0), _CHARGED, _CHARGED),
-    "drop": EmptyPolicy("drop", _LEFT_OUT, _UNMEASURED, _UNMEASURED),
-    "ssl4mis": EmptyPolicy("ssl4mis", _ZERO, _ZERO, _ZERO),
+    "penalty": EmptyPolicy("penalty"),
+    "drop": EmptyPolicy("drop", both=nan, distance=nan),
+    "ssl4mis": EmptyPolicy("ssl4mis", both=0.0, one=0.0),
 }
 
 # What two libraries do by default; for the convention table only, not offered for own results.
 # medpy refuses distances of empty masks and divides by zero for the Dice of two of them.
 # MONAI takes a quantile of infinite distances, which is NaN, and its mean then skips the case.
 PEER_POLICIES = {
-    "medpy": EmptyPolicy("medpy", _LEFT_OUT, _UNMEASURED, _UNMEASURED),
-    "monai": EmptyPolicy("monai", _LEFT_OUT, Cell(0.0, 0.0, inf, nan), Cell(nan, 0.0, inf, nan)),
-}
+    "medpy": EmptyPolicy("medpy", both=nan, distance=nan),
+    "monai": EmptyPolicy("monai", both=nan, exceptions={
+        "dice": (0.0, nan), "jaccard": (0.0, nan), "hd95": (nan, nan), "assd": (inf, inf),
+    }),
+}  # fmt: skip
 
 
 def empty_policy(name: str) -> EmptyPolicy:
-    """A policy by name; HinterlandError for an unknown one."""
+    """Return a policy by name.
+
+    Raises:
+        HinterlandError: there is no such policy.
+    """
     table = EMPTY_POLICIES | PEER_POLICIES
     if name not in table:
         raise HinterlandError(
@@ -91,5 +98,5 @@ def empty_policy(name: str) -> EmptyPolicy:
 
 
 def diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:
-    """Length of the image diagonal, in the unit of the spacing."""
+    """Return the length of the image diagonal, in the unit of the spacing."""
     return sqrt(sum((n * s) ** 2 for n, s in zip(shape, spacing, strict=True)))

@@ -10,15 +10,6 @@ import numpy as np
 from hinterland.evaluation.metrics.overlap import millilitres
 from hinterland.evaluation.metrics.surface import as_image, bounding_box, check_pair, joint_box
 
-LESION_METRICS = (
-    "lesion_sensitivity",
-    "lesion_precision",
-    "lesion_f1",
-    "lesion_false_positives",
-    "lesion_dice",
-    "lesions_reference",
-    "lesions_prediction",
-)
 MINIMUM_IOU = 0.1
 VOLUME_BINS_ML = (0.0, 0.1, 1.0, 10.0, float("inf"))
 
@@ -44,11 +35,18 @@ class LesionMatch:
 
     @property
     def true_positives(self) -> int:
+        """Reference components that were found."""
         return int(np.count_nonzero(self.found))
 
     @property
     def false_positives(self) -> int:
+        """Predicted components without a partner."""
         return self.prediction.size - self.true_positives
+
+    @property
+    def mean_dice(self) -> float:
+        """Dice averaged over the matched components; NaN without a match."""
+        return float(self.dice[self.found].mean()) if self.found.any() else float("nan")
 
 
 def match_lesions(
@@ -92,30 +90,3 @@ def match_lesions(
     mates = partner[hits]
     scores[hits] = 2 * shared[hits, mates] / (size_ref[hits] + size_pred[mates])
     return LesionMatch(size_ref * voxel, size_pred * voxel, partner, scores)
-
-
-def lesion_metrics(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
-) -> dict[str, float]:
-    """The metrics of `LESION_METRICS` for one class of one case.
-
-    sensitivity TP / reference lesions (NaN without any), precision TP / predicted lesions (NaN
-    without any), F1 = 2 TP / (reference + predicted lesions) (NaN without either), false positives
-    as a count, Dice averaged over matched lesions (NaN without a match).
-    """
-    return summarise_match(match_lesions(prediction, reference, spacing))
-
-
-def summarise_match(match: LesionMatch) -> dict[str, float]:
-    """The metrics of `LESION_METRICS` from a match."""
-    n_ref, n_pred, hits = match.reference.size, match.prediction.size, match.true_positives
-    nan = float("nan")
-    return {
-        "lesion_sensitivity": hits / n_ref if n_ref else nan,
-        "lesion_precision": hits / n_pred if n_pred else nan,
-        "lesion_f1": 2 * hits / (n_ref + n_pred) if n_ref + n_pred else nan,
-        "lesion_false_positives": match.false_positives,
-        "lesion_dice": float(match.dice[match.found].mean()) if hits else nan,
-        "lesions_reference": n_ref,
-        "lesions_prediction": n_pred,
-    }

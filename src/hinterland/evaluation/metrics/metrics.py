@@ -1,68 +1,33 @@
 """Segmentation metrics of one class, as pure functions of two boolean masks.
 
 `prediction` and `reference` are boolean arrays of one shape, (y, x) or (z, y, x); `spacing` has one
-length per axis, in mm (or ones, for distances in voxels). Volumes of one slice are 2D images.
-`empty` names the empty-mask policy (see `hinterland.evaluation.metrics.empty`). All functions raise
-HinterlandError where masks and spacing do not belong together.
+length per axis, in mm (or ones, for distances in voxels). A volume of one slice, along whichever
+axis, is a 2D image. `empty` names the empty-mask policy (`hinterland.evaluation.metrics.empty`).
+All functions raise HinterlandError where masks and spacing do not belong together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 
-from hinterland.evaluation.metrics.empty import diagonal, empty_policy
-from hinterland.evaluation.metrics.overlap import Counts, millilitres
-from hinterland.evaluation.metrics.surface import (
-    AverageMode,
-    HausdorffMode,
-    as_image,
-    bounding_box,
-    check_pair,
-    grid_distances,
-    joint_box,
-)
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.pair import MaskPair, MetricSettings
+from hinterland.evaluation.metrics.registry import LESIONS, METRICS, metrics_shown
+from hinterland.evaluation.metrics.surface import AverageMode, HausdorffMode
 
-METRICS = (
-    "dice",
-    "jaccard",
-    "hd95",
-    "assd",
-    "nsd",
-    "volume_error_ml",
-    "relative_volume_difference",
-)
+__all__ = [
+    "MetricSettings", "assd", "dice", "example_masks", "hd95", "jaccard", "lesion_metrics",
+    "measure", "nsd", "relative_volume_difference", "volume_error",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class MetricSettings:
-    """The definitions in force for one table.
-
-    tolerance: of NSD, one number or one per class name (classes not named: 1), in `unit`.
-    unit: "mm", or "voxel" to measure distances, tolerances and penalties in voxels.
-    """
-
-    empty: str = "penalty"
-    hausdorff: HausdorffMode = "directed_max"
-    average: AverageMode = "symmetric"
-    tolerance: float | Mapping[str, float] = 1.0
-    unit: Literal["mm", "voxel"] = "mm"
-
-    def __post_init__(self) -> None:
-        empty_policy(self.empty)
-
-    def tolerance_of(self, name: str) -> float:
-        """The NSD tolerance of a class."""
-        if isinstance(self.tolerance, Mapping):
-            return float(self.tolerance.get(name, 1.0))
-        return float(self.tolerance)
-
-    def definition(self, name: str) -> str:
-        """The selectable definitions in words, for a column of the table."""
-        return f"hd95={self.hausdorff} assd={self.average} nsd={self.tolerance_of(name):g}"
+def example_masks() -> tuple[np.ndarray, np.ndarray]:
+    """Return two squares of 4 x 4 in 8 x 8 pixels, the first a pixel to the right of the second."""
+    prediction, reference = np.zeros((2, 8, 8), bool)
+    prediction[2:6, 3:7] = reference[2:6, 2:6] = True
+    return prediction, reference
 
 
 def measure(
@@ -73,64 +38,57 @@ def measure(
     *,
     name: str = "",
     image_shape: Sequence[int] | None = None,
+    metrics: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """All metrics of `METRICS`, plus voxel counts and volumes of both masks, computed together.
+    """Compute metrics by name, and voxel counts and volumes of both masks, together.
 
-    `name` is the class, for its tolerance; `image_shape` the size of the whole image where the
-    masks are a crop, for the diagonal. Distances are in `settings.unit`; volumes in mL, NaN
-    where the unit is voxels.
+    Args:
+        settings: the definitions in force.
+        name: the class, for its tolerance.
+        image_shape: size of the whole image where the masks are a crop, for the diagonal.
+        metrics: names of registered metrics; default, those of every table.
+
+    Returns:
+        Metric -> value, distances in `settings.unit`; then `reference_ml`, `prediction_ml` (NaN
+        where the unit is voxels), `reference_voxels`, `prediction_voxels`.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> found = measure(prediction, reference, (1.0, 2.0))
+        >>> prediction, reference = example_masks()
+        >>> found["dice"], found["hd95"], found["prediction_voxels"]
+        (0.75, 2.0, 16)
     """
-    settings = settings or MetricSettings()
-    check_pair(prediction, reference, spacing)
-    millimetres = settings.unit == "mm"
-    voxel = millilitres(spacing) if millimetres else float("nan")
-    if not millimetres:
-        spacing = (1.0,) * len(spacing)
-    (prediction, lengths), (reference, _) = (as_image(m, spacing) for m in (prediction, reference))
-    shape = (image_shape or prediction.shape)[-prediction.ndim :]
-    boxes = bounding_box(prediction), bounding_box(reference)
-    if boxes[0] is not None and boxes[1] is not None:
-        box = joint_box(boxes[0], boxes[1])
-        prediction, reference = prediction[box], reference[box]
-    counts = Counts.of(prediction, reference)
-    cell = empty_policy(settings.empty).cell(boxes[0] is None, boxes[1] is None)
-    if cell is not None:
-        far, mean = cell.distances(diagonal(shape, lengths))
-        result = {"dice": cell.overlap, "jaccard": cell.overlap,
-                  "hd95": far, "assd": mean, "nsd": cell.nsd}  # fmt: skip
-    else:
-        distances = grid_distances(prediction, reference, lengths)
-        result = {
-            "dice": counts.dice,
-            "jaccard": counts.jaccard,
-            "hd95": distances.hausdorff(95.0, settings.hausdorff),
-            "assd": distances.average(settings.average),
-            "nsd": distances.within(settings.tolerance_of(name)),
-        }
-    return result | {
-        "volume_error_ml": (counts.prediction - counts.reference) * voxel,
-        "relative_volume_difference": counts.relative_volume_difference,
-        "reference_ml": counts.reference * voxel,
-        "prediction_ml": counts.prediction * voxel,
-        "reference_voxels": counts.reference,
-        "prediction_voxels": counts.prediction,
+    pair = MaskPair.of(prediction, reference, spacing, settings, name=name, image_shape=image_shape)
+    names = metrics_shown(Shown.TABLE) if metrics is None else metrics
+    return {metric: METRICS.get(metric).value(pair) for metric in names} | {
+        "reference_ml": pair.counts.reference * pair.voxel,
+        "prediction_ml": pair.counts.prediction * pair.voxel,
+        "reference_voxels": pair.counts.reference,
+        "prediction_voxels": pair.counts.prediction,
     }
 
 
 def dice(prediction: np.ndarray, reference: np.ndarray, *, empty: str = "penalty") -> float:
-    """Dice similarity coefficient 2 |P and R| / (|P| + |R|), in 0..1."""
-    check_pair(prediction, reference, (1.0,) * prediction.ndim)
-    counts = Counts.of(prediction, reference)
-    cell = empty_policy(empty).cell(not counts.prediction, not counts.reference)
-    return counts.dice if cell is None else cell.overlap
+    """Return the Dice similarity coefficient 2 |P and R| / (|P| + |R|), in 0..1.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> dice(prediction, reference)
+        0.75
+    """
+    return _one("dice", prediction, reference, empty=empty)
 
 
 def jaccard(prediction: np.ndarray, reference: np.ndarray, *, empty: str = "penalty") -> float:
-    """Jaccard index (IoU) |P and R| / |P or R|, in 0..1."""
-    check_pair(prediction, reference, (1.0,) * prediction.ndim)
-    counts = Counts.of(prediction, reference)
-    cell = empty_policy(empty).cell(not counts.prediction, not counts.reference)
-    return counts.jaccard if cell is None else cell.overlap
+    """Return the Jaccard index (IoU) |P and R| / |P or R|, in 0..1.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> jaccard(prediction, reference)
+        0.6
+    """
+    return _one("jaccard", prediction, reference, empty=empty)
 
 
 def hd95(
@@ -141,13 +99,19 @@ def hd95(
     mode: HausdorffMode = "directed_max",
     empty: str = "penalty",
 ) -> float:
-    """95th percentile Hausdorff distance, in the unit of `spacing`.
+    """Return the 95th percentile Hausdorff distance, in the unit of `spacing`.
 
-    `directed_max`: max(P95(d(P, R)), P95(d(R, P))) (MONAI, Metrics Reloaded); `pooled`:
-    P95(d(P, R) and d(R, P) together) (medpy); d(P, R) are the distances of P's surface voxels to
-    R's surface.
+    Args:
+        mode: `directed_max`: max(P95(d(P, R)), P95(d(R, P))) (MONAI, Metrics Reloaded); `pooled`:
+            P95(d(P, R) and d(R, P) together) (medpy). d(P, R) are the distances of P's surface
+            voxels to R's surface.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> hd95(prediction, reference, (1.0, 2.0))
+        2.0
     """
-    return _measure(prediction, reference, spacing, empty=empty, hausdorff=mode)["hd95"]
+    return _one("hd95", prediction, reference, spacing, empty=empty, hausdorff=mode)
 
 
 def assd(
@@ -158,12 +122,18 @@ def assd(
     mode: AverageMode = "symmetric",
     empty: str = "penalty",
 ) -> float:
-    """Average surface distance, in the unit of `spacing`.
+    """Return the average surface distance, in the unit of `spacing`.
 
-    `symmetric` (ASSD): (sum d(P, R) + sum d(R, P)) / (|dP| + |dR|), |dP| the number of surface
-    voxels; `directed` (medpy's asd): mean of d(P, R), prediction to reference.
+    Args:
+        mode: `symmetric` (ASSD): (sum d(P, R) + sum d(R, P)) / (|dP| + |dR|), |dP| the number of
+            surface voxels; `directed` (medpy's asd): mean of d(P, R), prediction to reference.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> round(assd(prediction, reference, (1.0, 1.0)), 6)
+        0.5
     """
-    return _measure(prediction, reference, spacing, empty=empty, average=mode)["assd"]
+    return _one("assd", prediction, reference, spacing, empty=empty, average=mode)
 
 
 def nsd(
@@ -174,23 +144,70 @@ def nsd(
     tolerance: float = 1.0,
     empty: str = "penalty",
 ) -> float:
-    """Normalised surface Dice: share of both surfaces' voxels within `tolerance` of the other."""
-    return _measure(prediction, reference, spacing, empty=empty, tolerance=tolerance)["nsd"]
+    """Return the normalised surface Dice: share of both surfaces' voxels within `tolerance` of the
+    other surface, in 0..1.
+
+    Args:
+        tolerance: in the unit of `spacing`. Header rounding does not count: see
+            `SurfaceDistances.within`.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> nsd(prediction, reference, (1.0, 1.0), tolerance=1.0)
+        1.0
+    """
+    return _one("nsd", prediction, reference, spacing, empty=empty, tolerance=tolerance)
 
 
 def volume_error(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> float:
-    """Predicted minus reference volume in mL, for a spacing in mm."""
-    check_pair(prediction, reference, spacing)
-    return Counts.of(prediction, reference).volume_error(spacing)
+    """Return predicted minus reference volume in mL, for a spacing in mm.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> volume_error(prediction, reference, (1.0, 1.0))
+        0.0
+    """
+    return _one("volume_error_ml", prediction, reference, spacing)
 
 
 def relative_volume_difference(prediction: np.ndarray, reference: np.ndarray) -> float:
-    """100 (|P| - |R|) / |R| in percent; NaN where the reference is empty."""
-    check_pair(prediction, reference, (1.0,) * prediction.ndim)
-    return Counts.of(prediction, reference).relative_volume_difference
+    """Return 100 (|P| - |R|) / |R| in percent; NaN where the reference is empty.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> relative_volume_difference(prediction[:4], reference[:4])
+        0.0
+    """
+    return _one("relative_volume_difference", prediction, reference)
 
 
-def _measure(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], **settings: object
+def lesion_metrics(
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> dict[str, float]:
-    return measure(prediction, reference, spacing, MetricSettings(**settings))  # type: ignore[arg-type]
+    """Compute the lesion-wise metrics of one class of one case.
+
+    Returns:
+        Sensitivity TP / reference lesions, precision TP / predicted lesions, F1 = 2 TP / (reference
+        + predicted lesions), each NaN where it would divide by zero; false positives as a count;
+        Dice averaged over matched lesions (NaN without a match); both numbers of lesions.
+
+    Example:
+        >>> prediction, reference = example_masks()
+        >>> lesion_metrics(prediction, reference, (1.0, 1.0))["lesion_f1"]
+        1.0
+    """
+    pair = MaskPair.of(prediction, reference, spacing)
+    entries = [METRICS.get(name) for name in METRICS.names()]
+    return {m.name: m.value(pair) for m in entries if m.family == LESIONS}
+
+
+def _one(
+    metric: str,
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing: Sequence[float] | None = None,
+    **settings: object,
+) -> float:
+    lengths = (1.0,) * prediction.ndim if spacing is None else spacing
+    chosen = MetricSettings(**settings)  # type: ignore[arg-type]
+    return METRICS.get(metric).value(MaskPair.of(prediction, reference, lengths, chosen))

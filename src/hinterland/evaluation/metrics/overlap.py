@@ -36,7 +36,7 @@ class Counts:
         return self.both / (self.prediction + self.reference - self.both)
 
     def volume_error(self, spacing: Sequence[float]) -> float:
-        """Predicted minus reference volume in mL (spacing in mm; a 2D image counts as 1 mm thick
+        """Return predicted minus reference volume in mL (spacing in mm; a 2D image is 1 mm thick
         unless the spacing says otherwise)."""
         return (self.prediction - self.reference) * millilitres(spacing)
 
@@ -49,5 +49,5 @@ class Counts:
 
 
 def millilitres(spacing: Sequence[float]) -> float:
-    """Volume of one voxel in mL, for a spacing in mm."""
+    """Return the volume of one voxel in mL, for a spacing in mm."""
     return float(np.prod(spacing)) / 1000.0

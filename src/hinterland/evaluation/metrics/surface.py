@@ -19,6 +19,7 @@ from hinterland.types import HinterlandError
 HausdorffMode = Literal["directed_max", "pooled"]
 AverageMode = Literal["symmetric", "directed"]
 
+ROUNDING = 1e-4  # relative; spacings in headers are rounded to float32 or to a few digits
 _SHELL_OFFSETS = 96  # neighbours looked up directly before the k-d tree takes over; measured
 
 
@@ -34,7 +35,7 @@ class SurfaceDistances:
     backward: np.ndarray
 
     def hausdorff(self, percentile: float = 95.0, mode: HausdorffMode = "directed_max") -> float:
-        """Percentile Hausdorff distance.
+        """Return the percentile Hausdorff distance.
 
         `directed_max`: max(P(forward), P(backward)), P the percentile with linear interpolation
         (MONAI, Metrics Reloaded). `pooled`: P(forward and backward together) (medpy).
@@ -46,7 +47,7 @@ class SurfaceDistances:
         return float(max(np.percentile(d, percentile) for d in (self.forward, self.backward)))
 
     def average(self, mode: AverageMode = "symmetric") -> float:
-        """Mean surface distance: both directions together (ASSD), or `forward` alone (ASD)."""
+        """Return the mean distance: of both directions (ASSD), or of `forward` alone (ASD)."""
         if mode == "directed":
             return float(self.forward.mean())
         if mode != "symmetric":
@@ -55,14 +56,19 @@ class SurfaceDistances:
         return float(total / (self.forward.size + self.backward.size))
 
     def within(self, tolerance: float) -> float:
-        """Normalised surface Dice: share of the voxels of both surfaces with d <= tolerance."""
-        near = np.count_nonzero(self.forward <= tolerance)
-        near += np.count_nonzero(self.backward <= tolerance)
+        """Return the share of the voxels of both surfaces with d <= tolerance.
+
+        Header rounding does not count: a spacing of 1.00000002 mm, as float32 and oblique headers
+        have it, is 1 mm, so that d may exceed the tolerance by `ROUNDING` of itself.
+        """
+        limit = tolerance * (1 + ROUNDING)
+        near = np.count_nonzero(self.forward <= limit)
+        near += np.count_nonzero(self.backward <= limit)
         return near / (self.forward.size + self.backward.size)
 
 
 def surface(mask: np.ndarray) -> np.ndarray:
-    """The surface voxels of a boolean mask, as a mask of the same shape.
+    """Find the surface voxels of a boolean mask, as a mask of the same shape.
 
     (y, x): 4-neighbourhood; (z, y, x): 6-neighbourhood, also where z has length 1.
     """
@@ -82,7 +88,7 @@ def _along(ndim: int, axis: int, index: slice | int) -> tuple[slice | int, ...]:
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """The smallest box that holds every True voxel, or None for an empty mask."""
+    """Return the smallest box that holds every True voxel, or None for an empty mask."""
     # each look shrinks what the next one has to read
     box: list[slice] = [slice(None)] * mask.ndim
     plane = np.logical_or.reduce(mask, axis=0) if mask.ndim == 3 else mask
@@ -97,15 +103,35 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
-def as_image(mask: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, tuple[float, ...]]:
-    """A volume of one slice as the 2D image it is, with its spacing; anything else as it came."""
-    if mask.ndim == 3 and mask.shape[0] == 1 and len(spacing) == 3:
-        return mask[0], tuple(spacing[1:])
-    return mask, tuple(spacing)
+def image_axes(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the axes along which an image extends: a volume of one slice, whichever its axis, is
+    the 2D image of the other two.
+
+    Example:
+        >>> image_axes((20, 1, 30)), image_axes((1, 1, 30)), image_axes((5, 20, 30))
+        ((0, 2), (1, 2), (0, 1, 2))
+    """
+    flat = [axis for axis, length in enumerate(shape) if length == 1]
+    dropped = flat[: max(len(shape) - 2, 0)]
+    return tuple(axis for axis in range(len(shape)) if axis not in dropped)
+
+
+def as_image(
+    mask: np.ndarray, spacing: Sequence[float], shape: Sequence[int] | None = None
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return a volume of one slice as the 2D image it is, with its spacing; else what came.
+
+    Args:
+        shape: of the whole image, where the mask is a crop of it: a thin mask of a thick volume
+            stays a volume.
+    """
+    axes = image_axes(shape or mask.shape)
+    index = tuple(slice(None) if axis in axes else 0 for axis in range(mask.ndim))
+    return mask[index], tuple(spacing[axis] for axis in axes)
 
 
 def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
-    """HinterlandError unless two masks and a spacing belong together."""
+    """Raise HinterlandError unless two masks and a spacing belong together."""
     if prediction.shape != reference.shape:
         raise HinterlandError(
             f"the prediction has shape {prediction.shape}, the reference {reference.shape}; "
@@ -124,7 +150,7 @@ def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[
 
 
 def joint_box(a: tuple[slice, ...], b: tuple[slice, ...]) -> tuple[slice, ...]:
-    """The smallest box that holds two boxes."""
+    """Return the smallest box that holds two boxes."""
     return tuple(
         slice(min(s.start, t.start), max(s.stop, t.stop)) for s, t in zip(a, b, strict=True)
     )
@@ -133,12 +159,15 @@ def joint_box(a: tuple[slice, ...], b: tuple[slice, ...]) -> tuple[slice, ...]:
 def surface_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """Distances between the surfaces of two non-empty boolean masks of one shape.
+    """Measure the distances between the surfaces of two non-empty boolean masks of one shape.
 
-    prediction, reference: (y, x) or (z, y, x) bool; spacing: one length per axis. A volume of one
-    slice is a 2D image.
-    Raises HinterlandError for an empty mask (empty masks are the business of the empty-mask
-    table), or masks and a spacing that do not belong together.
+    Args:
+        prediction, reference: (y, x) or (z, y, x) bool. A volume of one slice is a 2D image.
+        spacing: one length per axis.
+
+    Raises:
+        HinterlandError: an empty mask (those are the business of the empty-mask table), or masks
+            and a spacing that do not belong together.
     """
     check_pair(prediction, reference, spacing)
     (prediction, lengths), (reference, _) = (as_image(m, spacing) for m in (prediction, reference))
@@ -148,7 +177,7 @@ def surface_distances(
 def grid_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """As `surface_distances`, for masks already checked; axes of length 1 are kept as they are."""
+    """Measure as `surface_distances`, on masks already checked; axes of length 1 are kept."""
     boxes = bounding_box(prediction), bounding_box(reference)
     if boxes[0] is None or boxes[1] is None:
         raise HinterlandError("surface distances of an empty mask are not defined.")
@@ -174,7 +203,7 @@ def _padded_surface(
     joint: tuple[slice, ...],
     margins: tuple[int, ...],
 ) -> np.ndarray:
-    """The surface inside the joint box, with a margin so that shell look-ups stay inside."""
+    """Place the surface inside the joint box, with a margin so that shell look-ups stay inside."""
     shape = [j.stop - j.start + 2 * m for j, m in zip(joint, margins, strict=True)]
     grid = np.zeros(shape, dtype=bool)
     place = tuple(
@@ -189,7 +218,7 @@ def _padded_surface(
 def _shells(
     spacing: tuple[float, ...],
 ) -> tuple[tuple[int, ...], tuple[tuple[float, np.ndarray], ...]]:
-    """Neighbour offsets by increasing physical distance, grouped by equal distance.
+    """List neighbour offsets by increasing physical distance, grouped by equal distance.
 
     Complete up to the largest distance returned. Returns the margin each axis needs, and pairs of
     (distance, (k, axes) offsets).
@@ -221,7 +250,7 @@ def _nearest(
     shells: list[tuple[float, np.ndarray]],
     spacing: np.ndarray,
 ) -> np.ndarray:
-    """Distance of each point to the nearest True voxel of `grid`; flat indices into one shape.
+    """Return each point's distance to the nearest True voxel of `grid`; indices are flat.
 
     Two surfaces of a usable segmentation lie within a few voxels of each other, where looking up
     the neighbours in order of distance beats any search structure; the rest goes to a k-d tree.

@@ -28,7 +28,7 @@ class Interval:
 def by_group(
     values: np.ndarray, groups: Sequence[Any] | np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and counts of the finite values of each group, (groups, columns) each.
+    """Return sums and counts of the finite values of each group, (groups, columns) each.
 
     values: (cases, columns); NaN and infinity are left out. Without groups every case is its own.
     """
@@ -53,7 +53,7 @@ def bootstrap_means(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> np.ndarray:
-    """Means of resampled studies, (resamples, columns); NaN where a resample has no value.
+    """Draw means of resampled studies, (resamples, columns); NaN where a resample has no value.
 
     values: (cases, columns). All columns share the resamples, so that differences between columns
     stay paired. Groups are drawn with all their cases.
@@ -77,7 +77,7 @@ def bootstrap_means(
 def percentile_interval(
     distribution: np.ndarray, n: int | np.ndarray, level: float = 0.95, *, expanded: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limits of each column of a bootstrap distribution (resamples, columns).
+    """Return both limits of each column of a bootstrap distribution (resamples, columns).
 
     The plain percentile interval is too short for few units: it divides by n where n - 1 is due,
     and knows no t quantile. `expanded` (Hesterberg 2015) reads the distribution at
@@ -110,7 +110,7 @@ def bootstrap_ci(
     seed: int = 0,
     expanded: bool = True,
 ) -> Interval:
-    """Mean of the finite values and its bootstrap confidence interval.
+    """Return the mean of the finite values and its bootstrap confidence interval.
 
     values: (cases,). groups: the patient of each case; patients are then resampled with all their
     scans. With fewer than two units the limits are NaN.

@@ -16,7 +16,7 @@ UNDERPOWERED = 20
 
 
 def wilcoxon(differences: Sequence[float] | np.ndarray) -> float:
-    """p of the Wilcoxon signed-rank test; exact where scipy can be (few pairs, no ties).
+    """Return p of the Wilcoxon signed-rank test; exact where scipy can be (few pairs, no ties).
 
     Zero differences are dropped (Wilcoxon's own rule); 1 where nothing else is left, NaN without
     any pair.
@@ -33,7 +33,7 @@ def wilcoxon(differences: Sequence[float] | np.ndarray) -> float:
 def permutation_test(
     differences: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> np.ndarray:
-    """p of the paired permutation (sign-flip) test of the mean, one per column.
+    """Return p of the paired permutation (sign-flip) test of the mean, one per column.
 
     differences: (units,) or (units, columns). All 2^n sign patterns are enumerated where there are
     at most `resamples` of them; otherwise `resamples` random ones are drawn and
@@ -66,12 +66,12 @@ def permutation_test(
 
 
 def t_test(differences: Sequence[float] | np.ndarray) -> float:
-    """p of the paired t-test; 1 where all differences are 0, NaN with fewer than two pairs."""
+    """Return p of the paired t-test; 1 where all differences are 0, NaN below two pairs."""
     return one_sample_t(differences, 0.0)
 
 
 def one_sample_t(values: Sequence[float] | np.ndarray, expected: float) -> float:
-    """p of the one-sample t-test, e.g. of the runs of several seeds against a baseline's mean."""
+    """Return p of the one-sample t-test, e.g. of several seeds against a baseline's mean."""
     from scipy import stats
 
     v = _finite(values)
@@ -83,7 +83,7 @@ def one_sample_t(values: Sequence[float] | np.ndarray, expected: float) -> float
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Holm's step-down adjusted p-values, in the order given; NaN stays NaN and counts for nothing.
+    """Adjust p-values by Holm's step-down rule, in the order given; NaN stays and is not counted.
 
     p_(i) becomes max_{j <= i} min(1, (m - j + 1) p_(j)), p sorted.
     """
@@ -97,7 +97,7 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def rank_biserial(differences: Sequence[float] | np.ndarray) -> float:
-    """Matched-pairs rank-biserial correlation (R+ - R-) / (R+ + R-), in -1..1.
+    """Return the matched-pairs rank-biserial correlation (R+ - R-) / (R+ + R-), in -1..1.
 
     R+ and R- are the sums of the ranks of |d| over positive and negative differences; zeros are
     dropped. 1: the other method is larger on every pair. 0 where all differences are 0.
@@ -117,7 +117,7 @@ def rank_biserial(differences: Sequence[float] | np.ndarray) -> float:
 def cliffs_delta(
     other: Sequence[float] | np.ndarray, baseline: Sequence[float] | np.ndarray
 ) -> float:
-    """Cliff's delta: P(other > baseline) - P(other < baseline) over all pairs, in -1..1."""
+    """Return Cliff's delta, P(other > baseline) - P(other < baseline) over all pairs, in -1..1."""
     x, y = _finite(other), np.sort(_finite(baseline))
     if not x.size or not y.size:
         return nan
@@ -127,13 +127,13 @@ def cliffs_delta(
 
 
 def smallest_p(pairs: int) -> float:
-    """The smallest two-sided p that a signed-rank or sign-flip test can reach with n pairs,
+    """Return the smallest two-sided p that a signed-rank or sign-flip test can reach with n pairs,
     2 / 2^n (5 pairs: .0625)."""
     return min(1.0, 2.0 ** (1 - pairs)) if pairs else nan
 
 
 def underpowered(units: int) -> bool:
-    """Whether there are too few patients for a paired test to mean much."""
+    """Say whether there are too few patients for a paired test to mean much."""
     return units < UNDERPOWERED
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import METRICS, metric_columns
 from hinterland.evaluation.statistics.bootstrap import (
     RESAMPLES,
     bootstrap_means,
@@ -26,11 +28,9 @@ from hinterland.evaluation.statistics.paired_tests import (
     underpowered,
     wilcoxon,
 )
-from hinterland.evaluation.table import GROUPING, MACRO, metric_columns
+from hinterland.evaluation.table import GROUPING, MACRO
 from hinterland.types import HinterlandError
 
-COMPARED = ("dice", "hd95", "assd", "nsd")
-LOWER_IS_BETTER = frozenset({"hd95", "assd", "lesion_false_positives"})
 _KEYS = ["coarsening", "class"]
 
 
@@ -53,7 +53,7 @@ def compare_tables(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Paired comparison of two metric tables, one row per coarsening, class and metric.
+    """Compare two metric tables, paired by case: one row per coarsening, class and metric.
 
     A case that has several rows (seeds) enters with their mean. Pairs in which either value is
     missing or infinite are left out and counted. Intervals resample patients (column `group`; a
@@ -106,7 +106,7 @@ def compare_tables(
                 "left_out": int((~usable[:, columns]).sum(axis=0).max()),
                 "smallest_p": smallest_p(units),
                 "underpowered": underpowered(units),
-                "higher_is_better": key[2] not in LOWER_IS_BETTER,
+                "higher_is_better": METRICS.get(key[2]).direction != "lower",
             }
         )  # fmt: skip
     return _corrected(pd.DataFrame(rows))
@@ -123,14 +123,14 @@ def _tests(differences: np.ndarray, resamples: int, seed: int) -> dict[str, floa
 
 
 def _row_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the columns that have a value, NaN for rows without any."""
+    """Average over the columns that have a value, NaN for rows without any."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
 
 
 def _families(keys: list[tuple[str, str, str]]) -> dict[tuple[str, str], list[int]]:
-    """Columns of several classes that make one macro mean, by coarsening and metric."""
+    """Group the columns of several classes that make one macro mean, by coarsening and metric."""
     families: dict[tuple[str, str], list[int]] = {}
     for i, (coarsening, _, metric) in enumerate(keys):
         families.setdefault((coarsening, metric), []).append(i)
@@ -149,10 +149,11 @@ def _corrected(result: pd.DataFrame) -> pd.DataFrame:
 
 def _pair(baseline: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[str] | None) -> _Paired:
     common = [m for m in metric_columns(baseline) if m in metric_columns(other)]
-    chosen = list(metrics) if metrics else [m for m in COMPARED if m in common]
+    tested = metric_columns(baseline, Shown.COMPARED)
+    chosen = list(metrics) if metrics else [m for m in tested if m in common]
     if not chosen or any(m not in common for m in chosen):
         raise HinterlandError(
-            f"cannot compare {chosen or list(COMPARED)}: both tables have only {common}."
+            f"cannot compare {chosen or list(tested)}: both tables have only {common}."
         )
     for column, what in (("empty", "empty-mask policies"), ("unit", "units")):
         if column in baseline and column in other:
@@ -200,7 +201,7 @@ def _some(items: set[Any]) -> str:
 
 
 def over_seeds(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Mean and spread over seeds, apart from the spread over cases.
+    """Compute mean and spread over seeds, apart from the spread over cases.
 
     One row per method, coarsening, class and metric: `seeds`, `mean` (of the seeds' means),
     `std_seeds` (of the means of the seeds over cases; NaN for one seed) and `std_cases` (of the
@@ -208,7 +209,7 @@ def over_seeds(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.
     """
     if "seed" not in table.columns:
         raise HinterlandError("the table has no column `seed`.")
-    names = list(metrics or [m for m in COMPARED if m in table.columns])
+    names = list(metrics or metric_columns(table, Shown.COMPARED))
     keys = [k for k in GROUPING if k in table.columns]
     long = table.melt([*keys, "case", "seed"], names, var_name="metric")
     keys = [*keys, "metric"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.bootstrap import bootstrap_ci
-from hinterland.evaluation.statistics.statistics import COMPARED
 from hinterland.types import HinterlandError
 
 WORST, BEST = "worst-off", "best-off"
@@ -17,7 +19,7 @@ WORST, BEST = "worst-off", "best-off"
 def worst_best(
     baseline: pd.DataFrame, *, metric: str = "dice", threshold: float = 0.5
 ) -> dict[str, str]:
-    """Case -> `worst-off` or `best-off`, judged by the baseline alone (paper 2).
+    """Sort cases into `worst-off` and `best-off`, judged by the baseline alone (paper 2).
 
     Worst-off are the cases whose metric (mean over classes and seeds) lies below `threshold`,
     best-off equally many from the other end; cases between belong to neither. No case is both:
@@ -32,8 +34,16 @@ def worst_best(
     return dict.fromkeys(worst, WORST) | dict.fromkeys(best, BEST)
 
 
+def read_cases(path: Path) -> pd.DataFrame:
+    """Read a CSV of cases, every column as text; HinterlandError, naming it, where unreadable."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise HinterlandError(f"{path} is not a readable table of cases: {error}") from None
+
+
 def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table with the column `subgroup`, looked up by case in a cases table.
+    """Add the column `subgroup` to a table, looked up by case in a cases table.
 
     `cases` has the columns `case` (or `group`, the patient) and `column`. Raises HinterlandError
     for a missing column and for cases without an entry.
@@ -56,12 +66,12 @@ def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.D
 def summarise_subgroups(
     table: pd.DataFrame, metrics: Sequence[str] | None = None, *, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean and bootstrap interval per subgroup, method, coarsening, class and metric.
+    """Compute mean and bootstrap interval per subgroup, method, coarsening, class and metric.
 
     `table` has the column `subgroup` (see `with_subgroup`, or map `worst_best`). Columns: the
     keys, metric, mean, low, high, cases, patients. Cases without a subgroup are left out.
     """
-    names = list(metrics or [m for m in COMPARED if m in table.columns])
+    names = list(metrics or metric_columns(table, Shown.COMPARED))
     keys = ["subgroup", *(k for k in ("method", "coarsening", "class") if k in table.columns)]
     rows = []
     for key, part in table.dropna(subset=["subgroup"]).groupby(keys, sort=False, dropna=False):

@@ -1,4 +1,4 @@
-"""`hinterland auxiliary ...`: support labels from elsewhere, one command a source."""
+"""`hinterland supports ...`: support labels from elsewhere, one command a source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hinterland.cli.auxiliary_options import (
+from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption, OverwriteOption
+from hinterland.cli.screen import guarded
+from hinterland.cli.supports_options import (
     AcceptOption,
     CasesOption,
     ChannelOption,
@@ -21,8 +23,6 @@ from hinterland.cli.auxiliary_options import (
     load,
     run_source,
 )
-from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption, OverwriteOption
-from hinterland.cli.screen import guarded
 
 if TYPE_CHECKING:
     from hinterland.supports.nninteractive import ClicksFromFile, ClicksFromMasks

@@ -1,4 +1,4 @@
-"""What the commands of `hinterland auxiliary` share: options, and what happens with a source."""
+"""Hold what the commands of `hinterland supports` share: options, and how a source is run."""
 
 from __future__ import annotations
 
@@ -86,6 +86,7 @@ def load(
 def run_source(source: Source, data: Dataset, cases: tuple[Case, ...], common: Common) -> None:
     """Add the supports, with a progress bar; say what was found."""
     from hinterland.supports.add import Options, add_supports
+    from hinterland.supports.output import SHEETS
 
     screen = Screen(common.as_json)
     options = Options(common.resample, common.copy, common.accept_licence, common.overwrite)
@@ -104,7 +105,7 @@ def run_source(source: Source, data: Dataset, cases: tuple[Case, ...], common: C
         screen.say(_sentence(entry))
     screen.say(
         f"{found['cases']} cases with supports, {found['cases_left']} as they were. "
-        f"Data set: {common.out}; sheets: {common.out / 'auxiliary'}"
+        f"Data set: {common.out}; sheets: {common.out / SHEETS}"
     )
     screen.result(found)
 
