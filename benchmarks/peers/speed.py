@@ -172,6 +172,7 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     from hinterland.training.config import make_config
     from hinterland.training.engine import Engine
     from hinterland.training.optimisers import resolve_recipe
+    from hinterland.training.pace import StepPace
     from hinterland.types import Batch
 
     plan = make_plan(dims)
@@ -191,7 +192,8 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     )  # fmt: skip
     times = [time.perf_counter()]
     engine = Engine(
-        method, networks, torch.nn.ModuleDict(), method.phases()[0], index=0, steps=repeats,
+        method, networks, torch.nn.ModuleDict(), method.phases()[0], index=0,
+        pace=StepPace(repeats, repeats),
         start=0, offset=0, recipe=resolve_recipe(config), config=config, optimiser_states=None,
         write=lambda *_: None, at_interval=lambda _: None,
         tick=lambda: times.append(time.perf_counter()),

@@ -9,6 +9,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
+from hinterland.training.pace import seconds_of
 from hinterland.types import HinterlandError
 
 
@@ -92,6 +93,9 @@ class TrainConfig(_Strict):
     """A training run. `hinterland train --set a.b=c` sets `b` of section `a`."""
 
     steps: int = Field(25_000, ge=1)
+    time: float | None = Field(
+        None, description="seconds (or 20min, 1.5h) for training and prediction, in place of steps"
+    )
     seed: int = Field(0, ge=0)
     recipe: str = Field("paper", description="fast, nnunet or paper: see training.recipes")
     network: str = "unet"
@@ -123,6 +127,11 @@ class TrainConfig(_Strict):
     )
     data: DataConfig = DataConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return value if value is None else seconds_of(value)
 
     @property
     def interval(self) -> int:

@@ -21,6 +21,7 @@ from hinterland.training.optimisers import (
     resolve_recipes,
     restore_optimiser,
 )
+from hinterland.training.pace import Pace
 from hinterland.types import Batch, HinterlandError, Progress
 
 LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator
@@ -38,7 +39,8 @@ class Engine(L.LightningModule):
     offset: global step at which the phase begins; start: step inside it to begin with.
     optimiser_states: what `optimiser_state` gave at `start`, or None for fresh optimisers.
     write: receives (global step, values) every few steps.
-    at_interval: called with the engine after each `config.interval` steps and at the end.
+    pace: how far the phase has come after a step, when to validate, when to end.
+    at_interval: called with the engine whenever `pace` says that it is due.
     image_label_term: what positive image labels add, where a training case has one.
     """
 
@@ -50,7 +52,7 @@ class Engine(L.LightningModule):
         phase: Phase,
         *,
         index: int,
-        steps: int,
+        pace: Pace,
         start: int,
         offset: int,
         recipe: OptimiserRecipe,
@@ -64,7 +66,7 @@ class Engine(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.method, self.networks, self.regularisers = method, networks, regularisers
-        self.phase, self.index, self.steps, self.offset = phase, index, steps, offset
+        self.phase, self.index, self.pace, self.offset = phase, index, pace, offset
         self.step = start
         self.config = config
         self.recipes = resolve_recipes(config, recipe, phase, method.optimiser_recipes())
@@ -106,10 +108,11 @@ class Engine(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> None:
         torch.manual_seed(step_seed(self.config.seed, self.index, self.step))
         record: dict[str, Tensor] = {}
+        at, steps = self.pace.at(self.step)
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
-            progress = Progress(self.phase.name, self.step, self.steps, name)
+            progress = Progress(self.phase.name, at, steps, name)
             recipe, options = self.recipes[name]
-            rate = learning_rate(recipe, options, self.step, self.steps)
+            rate = learning_rate(recipe, options, at, steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group.get("lr_share", 1.0)
             losses = self._losses(batch, progress)
@@ -134,7 +137,7 @@ class Engine(L.LightningModule):
 
     def acting(self, step: int) -> frozenset[str]:
         """Return the regularisers that have weight at a step of the phase."""
-        progress = Progress(self.phase.name, step, self.steps)
+        progress = Progress(self.phase.name, *self.pace.at(step))
         pairs = zip(self.regularisers, self._regularisers(), strict=True)
         return frozenset(name for name, r in pairs if r.strength(progress) > 0)
 
@@ -170,9 +173,12 @@ class Engine(L.LightningModule):
             )
         self._write(self.offset + self.step - 1, means)
 
-    def on_train_epoch_end(self) -> None:
-        self.flush_log()
-        self._at_interval(self)
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.pace.due(self.step):
+            self.flush_log()
+            self._at_interval(self)
+        if self.pace.ended(self.step):
+            self.trainer.should_stop = True
 
 
 def step_seed(seed: int, phase: int, step: int) -> int:

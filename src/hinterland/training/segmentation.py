@@ -55,6 +55,14 @@ class SegmentationTrainer(Trainer):
         self.returns_to_best = record.selection == "val"
         self._presences: dict[str, dict[str, Presence]] = {}
 
+    def validations_to_come(self) -> float:
+        """Predictions of the cases that are reported, mirrored, by one checkpoint or by two."""
+        split, options = self.record.split, self.config.validation
+        told = split["test"] if self.record.fold in ("fixed", "all") else split["val"]
+        copies = 2**self.record.plan.dims if options.mirror else 1
+        checkpoints = 2 if self.record.selection == "val" else 1
+        return copies * checkpoints * len(told) / max(len(split["val"]), 1)
+
     def begin(self) -> None:
         if self.record.init_from:
             self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
