@@ -12,10 +12,10 @@ from torch import Tensor
 
 from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import Share, Weight
+from hinterland.methods.parts.cutmix import box_mask, mix
+from hinterland.methods.parts.pseudo_labels import Component, PseudoLabels
+from hinterland.methods.parts.strong_augmentation import strong
 from hinterland.methods.semi.base import OnePhase
-from hinterland.methods.semi.cutmix import box_mask, mix
-from hinterland.methods.semi.pseudo_labels import Component, PseudoLabels
-from hinterland.methods.semi.strong_augmentation import strong
 from hinterland.methods.supervised import StudentNetworks
 from hinterland.networks.base import Network, SplitNetwork
 from hinterland.networks.registry import require_split
