@@ -103,3 +103,13 @@ def test_a_child_that_is_never_seen_has_a_small_share_and_not_none():
     shares = [math.exp(s) for s in log_shares([0, 0, 1], [99.0, 0.0, 5.0])]
     assert shares == pytest.approx([100 / 101, 1 / 101, 1.0])
     assert [math.exp(s) for s in log_shares([0, 0, 1])] == pytest.approx([0.5, 0.5, 1.0])
+
+
+def test_a_fresh_head_keeps_its_own_weights_and_all_else_is_the_trained_network(plan_of):
+    old, new, _ = pair("unet", plan_of, 2, 2, 4)
+    before = {k: v.clone() for k, v in new.state_dict().items()}
+    grow(new, old.state_dict(), [0, 1, 0, 0], fresh=True)
+    for name, value in new.state_dict().items():
+        same = old.state_dict()[name].shape == value.shape
+        assert torch.equal(value, old.state_dict()[name] if same else before[name]), name
+    assert any(v.shape != old.state_dict()[k].shape for k, v in before.items())

@@ -90,7 +90,8 @@ def train(
             counts = cell_counts(
                 record.cases(dataset, "train"), prepared, record.spec, record.make_method().cells
             )
-            start_from(source, initial, record.make_method(), counts)
+            fresh = record.train.init_head == "fresh"
+            start_from(source, initial, record.make_method(), counts, fresh=fresh)
         _make_room(path)
         if source:
             save_checkpoint(path / INITIAL, {"networks": initial.state_dict()})
