@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import broken as make
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -299,3 +300,12 @@ def test_real_data_sets(name: str) -> None:
         assert list(dict.fromkeys(c.group for c in data.train))[:7] == [
             f"patient{n}" for n in ("099", "038", "050", "100", "058", "021", "049")
         ]
+
+
+def test_channels_on_different_grids_are_not_combined_for_prediction(tmp_path):
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    image = nib.Nifti1Image(np.random.default_rng(0).random((6, 7, 8), np.float32), affine)
+    nib.save(image, tmp_path / "x_0000.nii.gz")
+    nib.save(image.as_reoriented([[0, -1], [1, 1], [2, 1]]), tmp_path / "x_0001.nii.gz")
+    with pytest.raises(HinterlandError, match=r"x: the channel x_0001.nii.gz .* direction"):
+        cases_in_folder(tmp_path, 2)

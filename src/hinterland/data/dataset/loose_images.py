@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hinterland.data.dataset.files import CHANNEL, files_in
+from hinterland.data.integrity.before_training import refuse_other_grids
 from hinterland.data.io.volume import file_ending, read_header, stem
 from hinterland.labels import UNLABELLED
 from hinterland.types import Case, HinterlandError
@@ -25,7 +26,8 @@ def cases_in_folder(folder: Path, channels: int) -> tuple[Case, ...]:
         The cases by name.
 
     Raises:
-        HinterlandError: There is no image, or a case without all its channels.
+        HinterlandError: There is no image, a case without all its channels, or one whose channels
+            lie on different grids.
     """
     if not folder.is_dir():
         raise HinterlandError(f"there is no folder {folder}; expected a folder of images.")
@@ -119,4 +121,6 @@ def _case(name: str, files: tuple[Path, ...], channels: int) -> Case:
                 f"{files[0].parent}: the case {name!r} has no channel {gaps[0]} "
                 f"({name}_{gaps[0]:04d}); it has {', '.join(p.name for p in files)}."
             )
-    return Case(name, files, scheme=UNLABELLED, group=name)
+    case = Case(name, files, scheme=UNLABELLED, group=name)
+    refuse_other_grids([case])
+    return case
