@@ -144,9 +144,8 @@ def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:
 
 
 def find_cases(images: list[Path], channels: int) -> tuple[Case, ...]:
-    """The cases in a folder, or those that the given files belong to."""
-    from hinterland.data.dataset.loose_images import cases_in_folder, cases_of_files
+    """Find the cases in a folder, or those of the given files."""
+    from hinterland.data.dataset.images import read_images
 
-    if len(images) == 1 and not images[0].is_file():
-        return cases_in_folder(images[0], channels)
-    return cases_of_files(images, channels)
+    return read_images(images[0] if len(images) == 1 and not images[0].is_file() else images,
+                       channels)  # fmt: skip

@@ -17,7 +17,8 @@ def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
     Plain labels (name -> integer) give a flat tree whose leaves are the labels. Regions (name ->
     list of integers) become inner nodes, each integer a leaf, as long as they nest; regions that
     overlap without nesting become unions in questions of their own. The integers of `ignore` mean
-    "any leaf". Raises LabelError for anything nnU-Net could not mean either.
+    "any leaf". Label 0 is the remainder, whatever the other labels are called. Raises LabelError
+    for anything nnU-Net could not mean either.
     """
     if not isinstance(labels, Mapping) or not labels:
         raise LabelError(f"`labels` is {labels!r}; expected a mapping, name -> integer.")
@@ -41,9 +42,11 @@ def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
         raise LabelError(f"two labels have the same integers: {dict(labels)}. Remove one of them.")
     nested = all(a <= b or b <= a or not a & b for a in sets.values() for b in sets.values())
     if not nested:
-        tree = LabelTree({"background": {}, **{n: {} for n in leaves.values()}})
+        tree = LabelTree(
+            {"background": {}, **{n: {} for n in leaves.values()}}, remainder="background"
+        )
         return tree, values, {name: _either(tree, name, s, leaves) for name, s in sets.items()}
-    tree = LabelTree({"background": {}, **_nest(sets, leaves)})
+    tree = LabelTree({"background": {}, **_nest(sets, leaves)}, remainder="background")
     if all(len(s) == 1 for s in sets.values()):
         return tree, values, None
     return tree, values, {name: [name] for name in sets}

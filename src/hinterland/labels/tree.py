@@ -10,7 +10,7 @@ from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
 
 # How the part of an image that no other leaf claims is usually called, most specific first.
-_REMAINDER_NAMES = ("rest", "other", "background")
+REMAINDER_NAMES = ("rest", "other", "background")
 
 
 class LabelTree:
@@ -127,7 +127,7 @@ class LabelTree:
                     f"{list(self.leaf_names)}."
                 )
             return remainder
-        known = [n for n in _REMAINDER_NAMES if n in self.leaf_names]
+        known = [n for n in REMAINDER_NAMES if n in self.leaf_names]
         return known[0] if known else self.leaf_names[0]
 
     def _known(self) -> str:

@@ -218,7 +218,7 @@ class _Work:
         partly = bool((support.index == UNKNOWN).any())
         variant = Variant(case.scheme, support.provided, partly)
         merge = self.integers.merge(variant.scheme, variant.provided, variant.partly)
-        annotation = None if case.label is None else read_label(case.label).array[0]
+        annotation = None if case.label is None else read_label(case.label, case.images[0]).array[0]
         if annotation is not None and annotation.shape != support.index.shape:
             raise HinterlandError(
                 f"case {case.name}: its label file has the shape {annotation.shape} and its image "

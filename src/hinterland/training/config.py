@@ -9,6 +9,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
+from hinterland.training.pace import seconds_of
 from hinterland.types import HinterlandError
 
 
@@ -67,9 +68,21 @@ class ValidationConfig(_Strict):
     """Prediction of whole validation volumes while training, and of the test volumes after it."""
 
     interval: int | None = Field(None, ge=1, description="steps; None: a twentieth of all steps")
+    select: Literal["dice", "auroc", "balanced-accuracy", "last"] | None = Field(
+        None,
+        description="what the best checkpoint is best at on validation cases: the mean Dice, or "
+        "telling images with the target from images without it; last takes the last one. "
+        "None: dice, and auroc for classifiers",
+    )
     overlap: float = Field(0.5, ge=0, lt=1)
     mirror: bool = Field(
         True, description="average over mirrored copies when predicting at the end"
+    )
+    hidden: int = Field(
+        3,
+        ge=0,
+        description="training cases whose labels are hidden from the run, on which a "
+        "method's teacher is scored for the log; 0: none",
     )
     window_batch: int | None = Field(
         None, ge=1, description="tiles at a time; None: 4, or on a CPU what its cache holds"
@@ -80,6 +93,9 @@ class TrainConfig(_Strict):
     """A training run. `hinterland train --set a.b=c` sets `b` of section `a`."""
 
     steps: int = Field(25_000, ge=1)
+    time: float | None = Field(
+        None, description="seconds (or 20min, 1.5h) for training and prediction, in place of steps"
+    )
     seed: int = Field(0, ge=0)
     recipe: str = Field("paper", description="fast, nnunet or paper: see training.recipes")
     network: str = "unet"
@@ -111,6 +127,11 @@ class TrainConfig(_Strict):
     )
     data: DataConfig = DataConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return value if value is None else seconds_of(value)
 
     @property
     def interval(self) -> int:

@@ -23,11 +23,10 @@ from hinterland.training.device import (
     refuse_missing_devices,
     versions,
 )
-from hinterland.training.fine_tuning import start_from
+from hinterland.training.fine_tuning import cell_counts, start_from
 from hinterland.training.optimisers import refuse_unknown_optimisers
 from hinterland.training.record import RunRecord
 from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
 from hinterland.training.run_folder import empty_folder
 from hinterland.training.segmentation import INITIAL, build_context, streams_of_run
 from hinterland.training.supervision import split_cases
@@ -67,7 +66,7 @@ def start_run(
         dataset = record.present(dataset)
         noisy = replace(record.plan, fingerprint=data_fingerprint(dataset))
         record = replace(record, plan=noisy)
-    networks = _built(record, source)
+    networks = _built(record)
     used = [c for part in record.split for c in record.cases(dataset, part)]
     refuse_other_grids(used)
     say("preprocessing")
@@ -76,6 +75,11 @@ def start_run(
     prepared = prepare(dataset, record.plan, cases=cases, progress=progress)
     refuse_unknown_values(used, record.spec.schemes, prepared)
     streams_of_run(record, dataset, prepared)
+    if source:
+        method = record.make_method()
+        shown = record.cases(dataset, "train")
+        counts = cell_counts(shown, prepared, record.spec, method.cells)
+        start_from(source, networks, method, counts)
     empty_folder(path)
     if source:
         save_checkpoint(path / INITIAL, {"networks": networks.state_dict()})
@@ -163,10 +167,10 @@ def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
     return replace(plan, patch_size=fitted.patch, network=fitted.network())
 
 
-def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
+def _built(record: RunRecord) -> torch.nn.Module:
     """Build everything once, before anything is deleted or written: a wrong name costs nothing.
 
-    The networks as training will begin with them.
+    The networks as their seed makes them.
     """
     refuse_missing_devices(record.train)
     context, method = build_context(record), record.make_method()
@@ -181,6 +185,4 @@ def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
             f"network_options {dict(context.network_options)}: {error}. Expected options of "
             f"{context.network}, such as features and norm."
         ) from None
-    if source:
-        start_from(source, networks, method)
     return networks

@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 
 import broken as make
-import nibabel as nib
 import numpy as np
 import pytest
-from PIL import Image
 
-from hinterland.data.dataset.loose_images import cases_in_folder, cases_of_files
 from hinterland.data.dataset.read import read_dataset
+from hinterland.data.integrity.check import check_dataset
 from hinterland.labels import LabelSpec
 from hinterland.types import HinterlandError
 
@@ -210,66 +208,18 @@ def test_all_errors_are_in_the_exception(tmp_path: Path) -> None:
         read_dataset(tmp_path / "nowhere")
 
 
-def test_images_to_predict(tmp_path: Path) -> None:
+def test_files_that_are_listed_are_never_left_out(tmp_path: Path) -> None:
+    """Links whose content was not fetched (git-annex) are errors, not cases less."""
     root = make.nnunet(tmp_path / "set")
-    cases = cases_in_folder(root / "imagesTr", channels=2)
-    assert [c.name for c in cases] == ["a1", "a2", "b1", "c1"]
-    assert all(len(c.images) == 2 and not c.labelled for c in cases)
-    (root / "imagesTr/b1_0001.nii.gz").unlink()
-    with pytest.raises(HinterlandError, match=r"'b1' has 1 channel.*expects 2"):
-        cases_in_folder(root / "imagesTr", channels=2)
-    plain = make.plain(tmp_path / "plain")
-    assert [c.name for c in cases_in_folder(plain / "images", channels=1)] == [
-        "p0",
-        "p1",
-        "p2",
-        "p3",
-    ]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(HinterlandError, match="no image"):
-        cases_in_folder(tmp_path / "empty", channels=1)
-
-
-def pictures(folder: Path, names: str, channels: int = 1) -> Path:
-    folder.mkdir()
-    shape = (8, 8) if channels == 1 else (8, 8, channels)
-    for name in names.split():
-        Image.fromarray(np.zeros(shape, np.uint8)).save(folder / f"{name}.png")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("names", "channels", "expected"),
-    [
-        ("IMG_0001 IMG_0002 IMG_0003", 1, ["IMG_0001", "IMG_0002", "IMG_0003"]),
-        ("IMG_0000 IMG_0001 IMG_0007", 1, ["IMG_0000", "IMG_0001", "IMG_0007"]),
-        ("IMG_0000 IMG_0001 IMG_0002", 3, ["IMG_0000", "IMG_0001", "IMG_0002"]),
-        ("a_0000 b_0000", 1, ["a", "b"]),
-        ("a_0000 b_0000", 3, ["a", "b"]),
-        ("a_0000 b", 1, ["a_0000", "b"]),
-    ],
-)
-def test_pictures_that_a_camera_numbered_are_a_case_each(tmp_path, names, channels, expected):
-    folder = pictures(tmp_path / "set", names, channels)
-    cases = cases_in_folder(folder, channels)
-    assert [c.name for c in cases] == expected
-    assert [len(c.images) for c in cases] == [1] * len(expected)
-    for path, name in zip(sorted(folder.iterdir()), expected, strict=True):
-        (case,) = cases_of_files([path], channels)  # nothing beside it is pulled in
-        assert (case.name, case.images) == (name, (path,))
-
-
-def test_channels_of_one_case_are_numbered_from_zero_without_a_gap(tmp_path):
-    folder = pictures(tmp_path / "gap", "x_0000 x_0002")
-    with pytest.raises(HinterlandError, match=r"'x' has no channel 1 .x_0001.*x_0002"):
-        cases_in_folder(folder, 2)
-    folder = pictures(tmp_path / "many", "x_0000 x_0001 y_0000 y_0001")
-    with pytest.raises(HinterlandError, match=r"'x' has 2 channel.*expects 1.*as a file"):
-        cases_in_folder(folder, 1)
-    (case,) = cases_of_files([folder / "y_0001.png"], 2)
-    assert (case.name, [p.name for p in case.images]) == ("y", ["y_0000.png", "y_0001.png"])
-    (case,) = cases_of_files([folder / "y_0001.png"], 1)
-    assert (case.name, [p.name for p in case.images]) == ("y_0001", ["y_0001.png"])
+    for file in ("imagesTr/a2_0000.nii.gz", "labelsTr/b1.nii.gz", "imagesTs/t1_0001.nii.gz"):
+        (root / file).unlink()
+        (root / file).symlink_to(f"../.git/annex/objects/{Path(file).name}")
+    assert [c.name for c in read_dataset(root).cases] == ["b1", "a1", "a2", "c1", "t1"]
+    found = {p.case: p for p in check_dataset(root, workers=0).errors}
+    assert {c: p.code for c, p in found.items()} == dict.fromkeys(
+        ("a2", "b1", "t1"), "missing-file"
+    )
+    assert "git annex get" in found["a2"].message
 
 
 EXPECTED = {  # train, val, test, channels, leaves, groups
@@ -300,12 +250,3 @@ def test_real_data_sets(name: str) -> None:
         assert list(dict.fromkeys(c.group for c in data.train))[:7] == [
             f"patient{n}" for n in ("099", "038", "050", "100", "058", "021", "049")
         ]
-
-
-def test_channels_on_different_grids_are_not_combined_for_prediction(tmp_path):
-    affine = np.diag([1.0, 1.0, 2.0, 1.0])
-    image = nib.Nifti1Image(np.random.default_rng(0).random((6, 7, 8), np.float32), affine)
-    nib.save(image, tmp_path / "x_0000.nii.gz")
-    nib.save(image.as_reoriented([[0, -1], [1, 1], [2, 1]]), tmp_path / "x_0001.nii.gz")
-    with pytest.raises(HinterlandError, match=r"x: the channel x_0001.nii.gz .* direction"):
-        cases_in_folder(tmp_path, 2)

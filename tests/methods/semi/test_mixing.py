@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import factories
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hinterland.data.sampling.sampler import Stream, step_keys
-from hinterland.labels import Coarsening, LabelSpec
+from hinterland.labels import Coarsening
 from hinterland.losses import PartitionLoss
 from hinterland.methods.ramps import linear_ramp, sigmoid_ramp
 from hinterland.methods.semi.cutmix import (
@@ -28,23 +29,17 @@ from hinterland.methods.semi.streams import split_streams, two_streams
 from hinterland.methods.semi.teacher import noisy, teacher_mode
 from hinterland.types import Batch, HinterlandError
 
-SPEC = LabelSpec.from_dict(
-    {"tree": {"rest": {}, "a": {}, "b": {}}, "schemes": {"full": {0: "rest", 1: "a", 2: "b"}}}
-)
+SPEC = factories.spec_of({"rest": {}, "a": {}, "b": {}})
 
 
 def batch_of(streams: tuple[str, ...], space: tuple[int, ...] = (4, 4)) -> Batch:
     n = len(streams)
     values = torch.arange(n, dtype=torch.float32)
-    return Batch(
-        image=values.view(n, 1, *(1,) * len(space)).expand(n, 1, *space).clone(),
-        annotation=values.long().view(n, *(1,) * len(space)).expand(n, *space).clone(),
-        labelled=torch.ones(n, dtype=torch.bool),
-        image_labels=torch.full((n, 1), -1, dtype=torch.int8),
+    return factories.batch_of(
+        values.view(n, 1, *(1,) * len(space)).expand(n, 1, *space).clone(),
+        values.long().view(n, *(1,) * len(space)).expand(n, *space).clone(),
         covers=torch.ones(n, dtype=torch.bool),
         case=tuple(f"case{i}" for i in range(n)),
-        group=("",) * n,
-        domain=("",) * n,
         streams=streams,
     )
 

@@ -128,7 +128,8 @@ def _write_case(
     folder: Path, member: Member, ending: str, change: Change | None, size: tuple[int, int] | None
 ) -> None:
     assert member.case.label is not None
-    volume, label = read_volume(member.case.images), read_label(member.case.label).array
+    volume = read_volume(member.case.images)
+    label = read_label(member.case.label, member.case.images[0]).array
     array = volume.array
     if change is not None:
         array = _changed(volume, member.name, change)

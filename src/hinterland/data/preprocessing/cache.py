@@ -119,7 +119,7 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
     label, stamp, values = None, None, [0]
     if case.label is not None:
         stamp = file_stamp(case.label)
-        label = read_label(case.label).array[0]
+        label = read_label(case.label, case.images[0]).array[0]
         if label.min() < np.iinfo(np.int16).min or label.max() > np.iinfo(np.int16).max:
             raise HinterlandError(
                 f"{case.label} has values from {label.min()} to {label.max()}; label values must "
@@ -134,11 +134,6 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
     else:
         geometry = Geometry.from_dict(record["geometry"])
         if label is not None:
-            if label.shape != geometry.original_shape:
-                raise HinterlandError(
-                    f"image and label differ in shape: {geometry.original_shape} and "
-                    f"{label.shape} (z, y, x). `hinterland check` lists all such cases."
-                )
             label = geometry.apply_to_label(label)
     if label is not None:
         found = {str(v): at for v, at in label_locations(label, case.name).items()}
