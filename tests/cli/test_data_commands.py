@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from cli_helpers import as_json
+from PIL import Image
 
 
 @pytest.fixture
@@ -81,3 +83,12 @@ def test_plans_that_cannot_be_made(hinterland, phantoms, tmp_path, arguments, me
     result = hinterland("plan", phantoms, "--out", file, *arguments, code=1)
     assert message in result.stderr
     assert not file.exists()
+
+
+def test_new_images_are_held_against_a_model(hinterland, phantoms, runs, tmp_path):
+    shown = as_json(hinterland("check", phantoms / "imagesTs", "--for", runs / "binary", "--json"))
+    assert (shown["ok"], shown["cases"], shown["errors"]) == (True, 3, 0)
+    assert not [p for p in shown["problems"] if p["severity"] == "warning"]
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "colour.png")
+    told = hinterland("check", tmp_path, "--for", runs / "binary", code=1)
+    assert "colour.png has 3 channel(s); the model expects 1" in told.stderr
