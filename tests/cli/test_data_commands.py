@@ -7,8 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from cli_helpers import as_json
 from PIL import Image
+
+from hinterland.data.dataset.read import read_dataset
+from hinterland.data.integrity.check import check_dataset
 
 
 @pytest.fixture
@@ -92,3 +96,17 @@ def test_new_images_are_held_against_a_model(hinterland, phantoms, runs, tmp_pat
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "colour.png")
     told = hinterland("check", tmp_path, "--for", runs / "binary", code=1)
     assert "colour.png has 3 channel(s); the model expects 1" in told.stderr
+
+
+def test_copies_get_one_group(hinterland, copy, tmp_path):
+    shutil.copy(copy / "imagesTr/phantom_001_0000.png", copy / "imagesTr/phantom_002_0000.png")
+    hinterland("check", copy, "--group-duplicates", tmp_path / "groups.yaml")
+    written = yaml.safe_load((tmp_path / "groups.yaml").read_text())["cases"]
+    assert set(written) == {"phantom_001", "phantom_002"}
+    spec = yaml.safe_load((copy / "labels.yaml").read_text())
+    for name, settings in written.items():
+        spec.setdefault("cases", {})[name] = {**spec.get("cases", {}).get(name, {}), **settings}
+    (copy / "labels.yaml").write_text(yaml.safe_dump(spec))
+    data = read_dataset(copy)
+    assert data["phantom_001"].group == data["phantom_002"].group
+    assert not [p for p in check_dataset(copy, workers=0).problems if p.severity == "warning"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
+    from hinterland.data.integrity.problems import Findings
     from hinterland.labels import LabelSpec
 
 ForOption = Annotated[
@@ -21,6 +23,15 @@ ForOption = Annotated[
         help="DATASET is a folder of new images (or one image): would this model know them?",
     ),
 ]
+GroupOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--group-duplicates",
+        metavar="FILE",
+        help="Write the part of labels.yaml that gives copies and near-duplicates one group each, "
+        "so that no fold divides them.",
+    ),
+]
 
 
 @guarded
@@ -28,6 +39,7 @@ def check(
     dataset: DatasetArgument,
     labels: LabelsOption = None,
     model: ForOption = None,
+    group_duplicates: GroupOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read every file once; list everything that is wrong, and show the label tree.
@@ -40,10 +52,12 @@ def check(
     if model is not None:
         _check_images(screen, dataset, model)
     else:
-        _check_dataset(screen, dataset, labels)
+        _check_dataset(screen, dataset, labels, group_duplicates)
 
 
-def _check_dataset(screen: Screen, dataset: Path, labels: Path | None) -> None:
+def _check_dataset(
+    screen: Screen, dataset: Path, labels: Path | None, groups_file: Path | None
+) -> None:
     from hinterland.data.dataset.read import scan
     from hinterland.data.integrity.check import check_dataset
 
@@ -63,9 +77,31 @@ def _check_dataset(screen: Screen, dataset: Path, labels: Path | None) -> None:
             + f", {sum(not c.labelled for c in found.cases)} unlabelled"
         )
     screen.say(str(report))
+    if groups_file is not None:
+        _write_groups(report, groups_file)
+        screen.say(f"groups of copies: {groups_file}; put them under `cases` in labels.yaml")
     screen.result({"ok": report.ok, "tree": tree, **report.to_dict()})
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _write_groups(report: Findings, file: Path) -> None:
+    from hinterland.data.integrity.near_duplicates import clusters
+    from hinterland.data.io.files import write_text
+
+    pairs = [
+        (p.case, other) for p in report.problems for other in p.others
+        if p.code in (
+            "duplicate-case", "same-image-across-splits", "near-duplicate",
+            "near-duplicate-across-splits",
+        )
+    ]  # fmt: skip
+    lines = [
+        f"  {json.dumps(name)}: {{group: {json.dumps('copies-of-' + members[0])}}}"
+        for members in clusters(pairs)
+        for name in members
+    ]
+    write_text(file, "\n".join(["cases:", *lines]) + "\n" if lines else "cases: {}\n")
 
 
 def _check_images(screen: Screen, images: Path, model: Path) -> None:

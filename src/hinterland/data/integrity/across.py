@@ -40,7 +40,8 @@ def _copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
             problems.append(
                 Problem("error", "same-image-across-splits", names[0],
                         f"the same image{differ} is in several splits: {where}. What is learnt "
-                        "from must not be tested on: keep one of them in splits.json.")
+                        "from must not be tested on: keep one of them in splits.json.",
+                        tuple(names[1:]))
             )  # fmt: skip
         else:
             together = len({dataset[n].group for n in names}) == 1  # no fold can divide them
@@ -48,7 +49,7 @@ def _copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
                 Problem("note" if together else "warning", "duplicate-case", names[0],
                         f"{', '.join(names)} are the same image{differ}. Remove all but one"
                         + ("." if together else ", or give them one `group` in labels.yaml, so "
-                           "that no fold divides them."))
+                           "that no fold divides them."), tuple(names[1:]))
             )  # fmt: skip
     return problems
 
@@ -73,7 +74,7 @@ def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
             Problem("warning" if across else "note",
                     "near-duplicate-across-splits" if across else "near-duplicate", one,
                     f"{splits} show nearly the same image ({share:.0%} of the description "
-                    f"differ). {advice}")
+                    f"differ). {advice}", (other,))
         )  # fmt: skip
     return problems
 

@@ -14,12 +14,16 @@ _SHOWN = 5  # cases printed for one kind of problem
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. `code` names its kind; `case` is empty where it concerns the whole data set."""
+    """One finding. `code` names its kind; `case` is empty where it concerns the whole data set.
+
+    `others` are more cases that it is about, such as the copies of this one.
+    """
 
     severity: Severity
     code: str
     case: str
     message: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,12 @@ def fingerprint(
         orientations=tuple(sorted({m.orientation for m in measured} - {""})),
     )
     if stored is not None:
-        write_text(stored, result.to_json())
+        try:
+            write_text(stored, result.to_json())
+        except HinterlandError as error:
+            raise HinterlandError(
+                f"{error} (Set HINTERLAND_CACHE to a folder that can be written to.)"
+            ) from error
     return result
 
 

@@ -161,8 +161,21 @@ def _check_values(case: Case, paths: _Paths, scheme: Scheme) -> None:
 
 
 def cache_root() -> Path:
-    """HINTERLAND_CACHE, or ~/.cache/hinterland."""
-    return Path(os.environ.get("HINTERLAND_CACHE") or Path.home() / ".cache" / "hinterland")
+    """Return the folder of caches: HINTERLAND_CACHE, or ~/.cache/hinterland.
+
+    Raises:
+        HinterlandError: There is neither the variable nor a home directory.
+    """
+    given = os.environ.get("HINTERLAND_CACHE")
+    if given:
+        return Path(given)
+    try:
+        return Path.home() / ".cache" / "hinterland"
+    except RuntimeError:
+        raise HinterlandError(
+            "there is no home directory to keep prepared data in. Set HINTERLAND_CACHE to a folder "
+            "that can be written to."
+        ) from None
 
 
 def preprocessing_hash(plan: Plan) -> str:
