@@ -75,12 +75,13 @@ class Coarsening:
 
     @classmethod
     def of(cls, tree: LabelTree, expressions: Iterable[str | Sequence[str]]) -> Coarsening:
-        """Groups by expression (see `LabelTree.parse`), completed by the rest of the leaves."""
+        """Return groups by expression (see `LabelTree.parse`), completed by the rest of the
+        leaves."""
         return cls.complete(tree, [(_name(e), tree.parse(e)) for e in expressions])
 
     @classmethod
     def complete(cls, tree: LabelTree, groups: Iterable[tuple[str, frozenset[int]]]) -> Coarsening:
-        """Named groups of leaves, completed by the group of all other leaves."""
+        """Return named groups of leaves, completed by the group of all other leaves."""
         named = list(groups)
         if not named:
             raise LabelError("a coarsening needs at least one group.")
@@ -129,12 +130,12 @@ class Coarsening:
         return m
 
     def refines(self, other: Coarsening) -> bool:
-        """Whether every group of this coarsening lies inside one group of `other`."""
+        """Tell whether every group of this coarsening lies inside one group of `other`."""
         self._check_leaves(other)
         return all(any(g <= h for h in other.groups) for g in self.groups)
 
     def over(self, cells: Coarsening) -> np.ndarray:
-        """(groups, cells) bool: how the groups are made of another coarsening's groups.
+        """Return (groups, cells) bool: how the groups are made of another coarsening's groups.
 
         Raises LabelError where a group splits a cell: that question cannot be answered. Likewise
         where the two number other leaves.
@@ -161,7 +162,8 @@ class Coarsening:
             )
 
     def coarsen(self, *groups: str) -> Coarsening:
-        """A coarsening of this coarsening; LabelError where it would split one of its groups."""
+        """Return a coarsening of this coarsening; LabelError where it would split one of its
+        groups."""
         result = Coarsening.of(self.tree, groups)
         result.over(self)
         return result
@@ -186,14 +188,14 @@ class Coarsening:
 
 
 def _name(expression: Any) -> str:
-    """How a group is called that was given by an expression alone."""
+    """Tell how a group is called that was given by an expression alone."""
     if isinstance(expression, list | tuple):
         return "+".join(_name(part) for part in expression)
     return str(expression).strip()
 
 
 def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
-    """The coarsest coarsening that refines all of them: the cells a network must tell apart.
+    """Return the coarsest coarsening that refines all of them: the cells a network must tell apart.
 
     A cell that is a group of one of them keeps that group's name; another takes the name of its
     node, or the names of its leaves joined by `+`. (Where the coarsenings use one name for two

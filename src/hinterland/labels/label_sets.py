@@ -29,7 +29,8 @@ class LabelSetTable:
 
     @classmethod
     def of(cls, tree: LabelTree, schemes: Iterable[Scheme]) -> LabelSetTable:
-        """Row 0, then one row per value of each scheme, in order; scheme names must differ."""
+        """Number row 0, then one row per value of each scheme, in order; scheme names must
+        differ."""
         schemes = tuple(schemes)
         names = [s.name for s in schemes]
         if len(set(names)) < len(names):
@@ -45,7 +46,8 @@ class LabelSetTable:
         return len(self.sets)
 
     def rows(self, scheme: Scheme) -> dict[int, int]:
-        """Integer in the file -> row, for one scheme of this table (LabelError for another)."""
+        """Map integers in the file to rows, for one scheme of this table (LabelError for
+        another)."""
         if not scheme.values:
             return {}
         if scheme.name not in self.schemes:
@@ -55,7 +57,8 @@ class LabelSetTable:
         return {value: start + i for i, (value, _) in enumerate(scheme.values)}
 
     def with_groups(self, coarsening: Coarsening, scheme: str) -> tuple[LabelSetTable, int]:
-        """The table with one more row per group of a coarsening, and the number of the first.
+        """Return the table with one more row per group of a coarsening, and the number of the
+        first.
 
         Pseudo-labels are written as `first + argmax(probabilities)`. `scheme` names their owner;
         LabelError if the table has rows of that name, whose meaning the new rows would change.
@@ -79,16 +82,17 @@ class LabelSetTable:
         return m
 
     def allowed(self, coarsening: Coarsening) -> np.ndarray:
-        """(rows, groups) bool: the groups a voxel of that row may belong to."""
+        """Return (rows, groups) bool: the groups a voxel of that row may belong to."""
         return (self.matrix.astype(int) @ coarsening.matrix.T.astype(int)) > 0
 
     def member(self, coarsening: Coarsening) -> np.ndarray:
-        """(rows, groups) bool: the row lies inside the group."""
+        """Return (rows, groups) bool: the row lies inside the group."""
         outside = self.matrix.astype(int) @ (~coarsening.matrix.T).astype(int)
         return outside == 0
 
     def decided(self, coarsening: Coarsening) -> np.ndarray:
-        """(rows, groups) bool: membership in the group is decided, by a scheme that names it.
+        """Return (rows, groups) bool: membership in the group is decided, by a scheme that names
+        it.
 
         A row decides a group if it lies inside or outside of it, and its scheme has a value that
         lies inside (otherwise the scheme could never have said "yes").

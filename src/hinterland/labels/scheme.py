@@ -41,16 +41,16 @@ class Scheme:
         return dict(self.values)
 
     def decides(self, group: frozenset[int]) -> bool:
-        """Whether some value of this scheme says "inside this group": only then does the scheme
-        name the group, and only then may a Dice term run over it."""
+        """Tell whether some value of this scheme says "inside this group": only then does the
+        scheme name the group, and only then may a Dice term run over it."""
         return any(leaves <= group for _, leaves in self.values)
 
     def unknown(self, label: np.ndarray) -> tuple[int, ...]:
-        """Values of a label array that the scheme does not name, sorted."""
+        """Return values of a label array that the scheme does not name, sorted."""
         return tuple(sorted(set(np.unique(label).tolist()) - set(self.label_values)))
 
     def without(self, absent: frozenset[int], name: str) -> Scheme:
-        """The scheme for an image that is known to hold none of the leaves in `absent`.
+        """Return the scheme for an image that is known to hold none of the leaves in `absent`.
 
         Every value's set loses them; a negative image label thus supervises every voxel. A value
         that means nothing else is no longer named: a label file that holds it contradicts the

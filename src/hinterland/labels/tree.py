@@ -165,11 +165,11 @@ class LabelTree:
         return f"LabelTree({self.to_dict()})"
 
     def children(self, name: str | None = None) -> tuple[str, ...]:
-        """Child names of a node, or of the root."""
+        """Return child names of a node, or of the root."""
         return self._roots if name is None else self._children[self.check(name)]
 
     def parent(self, name: str) -> str | None:
-        """The node above, or None at the top level."""
+        """Return the node above, or None at the top level."""
         return self._parent[self.check(name)]
 
     def check(self, name: str) -> str:
@@ -179,7 +179,7 @@ class LabelTree:
         return name
 
     def leaves_under(self, name: str) -> frozenset[int]:
-        """The leaves under a node, as leaf numbers (a leaf is below itself)."""
+        """Return the leaves under a node, as leaf numbers (a leaf is below itself)."""
         return self._leaves_under[self.check(name)]
 
     @cached_property
@@ -196,7 +196,7 @@ class LabelTree:
         return frozenset(range(len(self.leaf_names)))
 
     def node_for(self, leaves: frozenset[int]) -> str | None:
-        """The node (the lowest one) that holds exactly these leaves, if there is one."""
+        """Return the node (the lowest one) that holds exactly these leaves, if there is one."""
         matches = [n for n in self.nodes if self.leaves_under(n) == leaves]
         return matches[-1] if matches else None
 
@@ -211,7 +211,7 @@ class LabelTree:
         return self.coarsen(*self.roots)
 
     def coarsen(self, *groups: str) -> Coarsening:
-        """Named groups of leaves; what no group names becomes one more group.
+        """Return named groups of leaves; what no group names becomes one more group.
 
         Each argument is an expression over nodes (see `parse`).
         `tree.coarsen("infection")` is {everything else} | {infection}.
@@ -255,7 +255,7 @@ class LabelTree:
         return self.leaves_under(text)  # raises with the list of known names
 
     def to_dict(self) -> dict[str, Any]:
-        """The nested mapping that makes an equal tree."""
+        """Return the nested mapping that makes an equal tree."""
 
         def nest(names: tuple[str, ...]) -> dict[str, Any]:
             return {n: nest(self._children[n]) for n in names}
@@ -263,7 +263,8 @@ class LabelTree:
         return nest(self._roots)
 
     def draw(self, notes: Mapping[str, str] | None = None) -> str:
-        """The tree as text, one node a line; `notes` are appended to the lines of their nodes."""
+        """Return the tree as text, one node a line; `notes` are appended to the lines of their
+        nodes."""
         return "\n".join(["*", *self._lines(self._roots, "", notes or {})])
 
     def _lines(

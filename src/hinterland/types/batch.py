@@ -37,11 +37,11 @@ class Batch:
         return len(self.case)
 
     def stream(self, name: str) -> Batch:
-        """The items drawn for one quota, as a batch of their own (possibly empty)."""
+        """Return the items drawn for one quota, as a batch of their own (possibly empty)."""
         return self.take([i for i, s in enumerate(self.streams) if s == name])
 
     def take(self, index: list[int]) -> Batch:
-        """The items at these positions."""
+        """Return the items at these positions."""
         pick = lambda names: tuple(names[i] for i in index)  # noqa: E731
         return Batch(
             image=self.image[index],
@@ -56,7 +56,7 @@ class Batch:
         )
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         names = ("image", "annotation", "labelled", "image_labels", "covers")
         return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
 

@@ -40,13 +40,13 @@ class Case:
         return self.scheme != "none"
 
     def with_scheme(self, scheme: str) -> Case:
-        """The same scan read under another scheme (`"none"` and `"none@..."` hide its label
+        """Return the same scan read under another scheme (`"none"` and `"none@..."` hide its label
         file)."""
         return replace(self, scheme=scheme, label=None if unmasked(scheme) else self.label)
 
 
 def unmasked(scheme: str) -> bool:
-    """Whether cases of this scheme have no label file."""
+    """Tell whether cases of this scheme have no label file."""
     return scheme.partition("@")[0] == "none"
 
 
@@ -66,7 +66,7 @@ class Dataset:
     spacing_known: bool = True
 
     def of(self, split: str) -> tuple[Case, ...]:
-        """The cases the author put into `split` ("train", "val" or "test")."""
+        """Return the cases the author put into `split` ("train", "val" or "test")."""
         return tuple(c for c in self.cases if c.split == split)
 
     @property
@@ -91,5 +91,5 @@ class Dataset:
         return len(self.cases)
 
     def replace(self, **changes: object) -> Dataset:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]

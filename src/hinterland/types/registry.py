@@ -83,7 +83,7 @@ class Registry(Generic[Entry]):
         return tuple(dict.fromkeys((*self._entries, *self._declared())))
 
     def _declared(self) -> dict[str, EntryPoint]:
-        """The entry points of the group, by name; looked for once."""
+        """Return the entry points of the group, by name; looked for once."""
         if self._found is None:
             self._found = {}
             for point in sorted(entry_points(group=self.group), key=lambda p: p.name):

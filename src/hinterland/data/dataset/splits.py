@@ -23,7 +23,7 @@ class Split:
 
 
 def groups_of(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
-    """Cases by group, groups in the order of their first case."""
+    """Return cases by group, groups in the order of their first case."""
     groups: dict[str, tuple[Case, ...]] = {}
     for case in cases:
         key = case.group or case.name
@@ -35,7 +35,7 @@ def fold(
     dataset: Dataset, which: int | str = 0, seed: int = 0, *,
     k: int = 5, keep: Collection[str] = (),
 ) -> Split:  # fmt: skip
-    """One split of a data set. The test cases are always the author's.
+    """Return one split of a data set. The test cases are always the author's.
 
     An integer is a fold of k over the author's train and val cases together: of nnU-Net's
     splits_final.json where the data set has one, else of `k_fold`. `fixed`: see there; `keep`
@@ -62,7 +62,7 @@ def fold(
 def k_fold(
     cases: Sequence[Case], k: int = 5, seed: int = 0
 ) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
-    """k pairs (train, val). Every labelled case is validated in exactly one of them.
+    """Return k pairs (train, val). Every labelled case is validated in exactly one of them.
 
     Labelled groups are shuffled by `seed` and dealt, the largest first, to the fold that holds the
     fewest cases. Cases keep their order. Unlabelled cases are trained on in every fold but that of
@@ -115,7 +115,7 @@ def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Spl
 def _without(
     cases: Iterable[Case], held: Collection[str]
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """The cases outside the groups `held`, and the labelled ones inside."""
+    """Return the cases outside the groups `held`, and the labelled ones inside."""
     cases = tuple(cases)
     inside = [(c.group or c.name) in held for c in cases]
     train = tuple(c for c, held_out in zip(cases, inside, strict=True) if not held_out)
@@ -126,7 +126,7 @@ def _without(
 def _author_folds(
     dataset: Dataset, pool: Sequence[Case]
 ) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
-    """The folds of splits_final.json, if the data set has one."""
+    """Return the folds of splits_final.json, if the data set has one."""
     path = dataset.root / "splits_final.json"
     by_name = {c.name: c for c in pool}
     folds = []

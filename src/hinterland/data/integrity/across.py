@@ -23,7 +23,7 @@ def across_cases(dataset: Dataset, facts: Sequence[CaseFacts]) -> list[Problem]:
 
 
 def _copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
-    """Cases whose images agree in every voxel."""
+    """Report cases whose images agree in every voxel."""
     same: dict[str, list[CaseFacts]] = defaultdict(list)
     for f in facts:
         if f.pixels is not None:
@@ -55,7 +55,7 @@ def _copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
 
 
 def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
-    """Cases of different patients whose images look the same without being equal."""
+    """Report cases of different patients whose images look the same without being equal."""
     seen = {f.case: f for f in facts if f.look is not None}
     problems = []
     for one, other, share in near_duplicates({n: f.look for n, f in seen.items() if f.look}):
@@ -80,7 +80,7 @@ def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
 
 
 def _divided(cases: Iterable[Case]) -> list[Problem]:
-    """Groups (patients) with cases in more than one split."""
+    """Report groups (patients) with cases in more than one split."""
     splits: dict[str, dict[str, str]] = defaultdict(dict)
     for c in cases:
         if c.split is not None:
@@ -125,7 +125,7 @@ def _never_used(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
 
 
 def _no_labels(dataset: Dataset) -> list[Problem]:
-    """An error where nothing could be learnt from: no case has a label of any kind."""
+    """Report an error where nothing could be learnt from: no case has a label of any kind."""
     if any(c.label is not None or c.image_labels or c.labelled for c in dataset.cases):
         return []
     return [

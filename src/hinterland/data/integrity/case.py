@@ -220,7 +220,7 @@ def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
 
 
 def _how_to_name(unknown: list[int], counts: dict[int, int], file: str) -> str:
-    """What to do with values that the scheme does not know."""
+    """Tell what to do with values that the scheme does not know."""
     if format_of(file).lossy:
         low, high = sorted(sorted(counts, key=counts.__getitem__)[-2:])
         return (
@@ -239,7 +239,7 @@ def _how_to_name(unknown: list[int], counts: dict[int, int], file: str) -> str:
 
 
 def _contradictions(task: CaseTask, sets: list[frozenset[int]], file: str) -> list[Problem]:
-    """Image-level labels that the label file refutes."""
+    """Report image-level labels that the label file refutes."""
     assert task.scheme is not None
     tree, problems = task.scheme.tree, []
     for node, present in task.case.image_labels.items():

@@ -84,7 +84,7 @@ def _look(case: Case, expected: Expected, voxels: bool) -> list[Problem]:
 
 
 def _headers(case: Case) -> CaseFacts:
-    """What headers alone tell: unreadable files."""
+    """Find what headers alone tell: unreadable files."""
     for path in case.images:
         read_header(path)  # raises HinterlandError, which map_cases gives the case's name
     return CaseFacts(case.name)

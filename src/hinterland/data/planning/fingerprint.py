@@ -88,7 +88,7 @@ def stored_fingerprint(hash: str, folders: Sequence[Path]) -> Fingerprint | None
 
 
 def training_cases(dataset: Dataset) -> tuple[Case, ...]:
-    """The cases a plan may look at: all that are not in the author's test split."""
+    """Return the cases a plan may look at: all that are not in the author's test split."""
     cases = tuple(c for c in dataset.cases if c.split != "test")
     if not cases:
         raise HinterlandError(

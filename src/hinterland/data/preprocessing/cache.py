@@ -147,7 +147,7 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
 
 
 def _check_values(case: Case, paths: _Paths, scheme: Scheme) -> None:
-    """HinterlandError for values of a label file that the case's scheme does not name."""
+    """Raise HinterlandError for values of a label file that the case's scheme does not name."""
     record = json.loads(paths.record.read_text())
     # records of earlier versions do not list them, and resampling may have lost rare ones
     values = record.get("values") or _locations(paths.locations, record["label"])
@@ -179,7 +179,8 @@ def cache_root() -> Path:
 
 
 def preprocessing_hash(plan: Plan) -> str:
-    """A hash of what preprocessing depends on: plans that differ in patch or network share it."""
+    """Return a hash of what preprocessing depends on: plans that differ in patch or network share
+    it."""
     parts = (plan.channels, plan.normalisation, plan.spacing, plan.unit, plan.transpose, _VERSION)
     return hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
 
@@ -208,7 +209,7 @@ class _Paths:
         return self.folder / f"{self.name}.json"
 
     def read(self, case: Case) -> dict[str, Any] | None:
-        """What is recorded of a prepared image of this very file, else None."""
+        """Return what is recorded of a prepared image of this very file, else None."""
         if not (self.record.is_file() and self.image.is_file()):
             return None
         record: dict[str, Any] = json.loads(self.record.read_text())
@@ -216,7 +217,7 @@ class _Paths:
         return record if same else None
 
     def fits(self, case: Case) -> bool:
-        """Whether nothing is left to do for this case."""
+        """Tell whether nothing is left to do for this case."""
         record = self.read(case)
         if record is None or case.label is None:
             return record is not None
@@ -248,6 +249,7 @@ def _sweep(folder: Path) -> None:
 
 @lru_cache(maxsize=128)
 def _locations(path: Path, stamp: str) -> dict[int, np.ndarray]:
-    """The locations of one case; the label's stamp tells a newer file of the same name apart."""
+    """Return the locations of one case; the label's stamp tells a newer file of the same name
+    apart."""
     with np.load(path) as found:
         return {int(value): found[value] for value in found.files}
