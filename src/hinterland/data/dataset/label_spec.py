@@ -20,7 +20,7 @@ _MOST_CLASSES = 64  # more values than this are grey levels, not classes
 
 
 def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpec:
-    """The label specification of a data set, from the first of these that is there:
+    """Return the label specification of a data set, from the first of these that is there:
 
     1. `labels`: a specification, or the path of a labels.yaml;
     2. labels.yaml in the data set's folder;
@@ -47,7 +47,7 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
 
 
 def labels_file(layout: Layout, labels: Path | str | LabelSpec | None) -> Path | None:
-    """The labels.yaml that `find_spec` reads, if it reads one."""
+    """Return the labels.yaml that `find_spec` reads, if it reads one."""
     if isinstance(labels, LabelSpec):
         return None
     path = Path(labels) if labels is not None else layout.root / "labels.yaml"
@@ -141,7 +141,8 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
 
 
 def _suggestion(root: Path, values: Sequence[int]) -> str:
-    """A labels.yaml that fits the masks, to begin with: 255 beside other classes is ignored."""
+    """Return a labels.yaml that fits the masks, to begin with: 255 beside other classes is
+    ignored."""
     classes = [v for v in values if v >= 0 and not (v == 255 and len(values) > 2)]
     names = {v: f"class{v}" for v in classes}
     names[min(classes, default=0)] = "background"
