@@ -8,7 +8,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pandas as pd
+
+from hinterland.data.dataset.read import read_dataset
+from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.phantoms.dataset import make_phantoms
+from hinterland.training.config import make_config
+from hinterland.training.request import RunRequest, parse_fold
+from hinterland.training.run import Run
+from hinterland.training.run_training import run_or_resume
+from hinterland.types import Dataset, Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -71,45 +82,38 @@ class TrainCell(Cell):
     settings: Mapping[str, Any] = field(default_factory=dict)
     labelled: str | None = None
     fine: str | None = None
-    dims: int | None = None
+    dims: Literal[2, 3] | None = None
     memory: float = 8.0
 
     def run(self, folder: Path) -> dict[str, Any]:
-        from hinterland.methods import make_method
-        from hinterland.training.config import make_config
-        from hinterland.training.run import Run
-        from hinterland.training.run_training import resume, train
+        return collect(self.trained(folder))
 
-        data = self.read()
-        out = folder / "run"
-        if (out / "summary.json").is_file():  # finished, but its result was not written
-            run = Run(out)
-        elif (out / "config.yaml").is_file():  # killed half-way: go on
-            run = resume(out)
-        else:
-            plan = self.plan(data)
-            method = make_method(self.method, data.labels, self.on, self.options)
-            config = make_config({**self.settings, "seed": self.seed})
-            fold = int(self.fold) if self.fold.isdigit() else self.fold
-            run = train(
-                data, plan, method, out=out, fold=fold, config=config, labelled=self.labelled,
-                fine=self.fine, overwrite=True,
-            )  # fmt: skip
-        return collect(run)
+    def trained(self, folder: Path) -> Run:
+        """The finished run of this cell, trained or gone on with if need be."""
+        return run_or_resume(self.request(self.read()), folder / "run")
 
-    def plan(self, data: Any) -> Any:
+    def request(self, data: Dataset) -> RunRequest:
+        """What is asked of its run."""
+        labels = ROOT / "examples" / "labels" / self.labels if self.labels else ""
+        return RunRequest(
+            data,
+            self.method,
+            self.on,
+            self.options,
+            labels=str(labels),
+            fold=parse_fold(self.fold),
+            labelled=self.labelled,
+            fine=self.fine,
+            plan=self.plan(data),
+            config=make_config({**self.settings, "seed": self.seed}),
+        )
+
+    def plan(self, data: Dataset) -> Plan:
         """The plan of the data set."""
-        from hinterland.data.planning.fingerprint import fingerprint
-        from hinterland.data.planning.plan import make_plan
-        from hinterland.data.preprocessing.cache import cache_root
+        return plan_dataset(data, PlanOptions(self.dims, self.memory))
 
-        found = fingerprint(data, cache=cache_root(), workers=1)
-        return make_plan(found, self.dims, memory_gb=self.memory)
-
-    def read(self) -> Any:
+    def read(self) -> Dataset:
         """The data set."""
-        from hinterland.data.dataset.read import read_dataset
-
         if self.dataset.endswith("phantom"):
             return read_dataset(phantom(self.dataset, self.seed))
         labels = ROOT / "examples" / "labels" / self.labels if self.labels else None
@@ -122,7 +126,7 @@ class ResampledCell(TrainCell):
 
     step: float = 1.0
 
-    def plan(self, data: Any) -> Any:
+    def plan(self, data: Dataset) -> Plan:
         plan = super().plan(data)
         if self.step == 1:
             return plan
@@ -136,8 +140,6 @@ class ResampledCell(TrainCell):
 
 def phantom(kind: str, seed: int) -> Path:
     """The phantom data set of a seed, made once."""
-    from hinterland.phantoms.dataset import make_phantoms
-
     folder = work_root() / "data" / f"{kind}-{seed}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -145,10 +147,8 @@ def phantom(kind: str, seed: int) -> Path:
     return folder
 
 
-def collect(run: Any) -> dict[str, Any]:
+def collect(run: Run) -> dict[str, Any]:
     """What a finished run contributes: figures, per-case table, both checkpoints, protocol."""
-    import pandas as pd
-
     record, summary = run.record, run.summary
     rows: dict[str, Sequence[Any]] = {}
     for which, suffix in ((run.reported, ""), ("last" if run.reported == "best" else "best", "-")):
@@ -173,8 +173,6 @@ def collect(run: Any) -> dict[str, Any]:
 
 def curve(log: Path) -> list[list[float]]:
     """(steps done, validation Dice) at each validation."""
-    import pandas as pd
-
     table = pd.read_csv(log)
     table = table[table["key"] == "val/dice"]
     return [

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "metrics_speed": "peers.metrics_page",
     "discrepancy": "papers.discrepancy",
     "cvbm": "papers.cvbm",
+    "semi_plateau": "papers.semi_plateau",
     "subclass": "papers.subclass",
     "classify": "papers.classification",
     "synthetic": "papers.synthetic",

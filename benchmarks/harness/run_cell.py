@@ -14,8 +14,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
+
 from benchmarks.harness.cell import RESULTS, work_root
 from benchmarks.harness.registry import load_benchmark
+from hinterland.training.device import hardware, versions
 
 
 def result_file(benchmark: str, size: str, name: str) -> Path:
@@ -36,12 +39,8 @@ def work_folder(folder: Path, key: str) -> Path:
 
 def main(benchmark: str, size: str, name: str, seeds: str) -> None:
     """Run the cell, then write its result under its final name."""
-    import torch
-
     if threads := os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
-    from hinterland.training.device import hardware, versions
-
     module = load_benchmark(benchmark)
     cell = next(c for c in module.cells(size, int(seeds)) if c.name == name)
     folder = work_folder(work_root() / benchmark / size / name, cell.key)

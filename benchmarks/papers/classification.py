@@ -146,9 +146,7 @@ def dataset_and_plan(group: str, size: str, seed: int) -> tuple[Any, Any]:
     """The data set of a table, and its plan: in 2D, at half the resolution unless `paper`."""
     from benchmarks.papers.classification_data import marked_busi
     from hinterland.data.dataset.read import read_dataset
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
+    from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 
     if group == ACDC:
         folder, name = data_root() / "Dataset027_ACDC", "acdc.yaml"
@@ -156,7 +154,7 @@ def dataset_and_plan(group: str, size: str, seed: int) -> tuple[Any, Any]:
         folder = marked_busi(seed) if group == MARKED else data_root() / "BUSI"
         name = "busi-classes.yaml"
     data = read_dataset(folder, ROOT / "examples" / "labels" / name)
-    plan = make_plan(fingerprint(data, cache=cache_root(), workers=1), 2, memory_gb=2.0)
+    plan = plan_dataset(data, PlanOptions(2, 2.0))
     if size != "paper":
         plan = replace(plan, spacing=(plan.spacing[0], 2.0, 2.0))
     return data, plan
@@ -169,21 +167,13 @@ def segmentation(group: str, size: str, share: str, seed: int, kind: str = "") -
     """
     from hinterland.classification.relabel import relabel
     from hinterland.data.dataset.read import read_dataset
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
-    from hinterland.methods import make_method
+    from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
     from hinterland.training.config import make_config
-    from hinterland.training.run import Run
-    from hinterland.training.run_training import resume, train
+    from hinterland.training.request import RunRequest
+    from hinterland.training.run_training import run_or_resume
 
     safe = "".join(c if c.isalnum() else "-" for c in f"{group}-{share}-{kind or 'masks'}-{seed}")
     shared = work_root() / "classify" / size / "shared" / safe
-    out = shared / "run"
-    if (out / "summary.json").is_file():
-        return Run(out)
-    if (out / "config.yaml").is_file():
-        return resume(out)
     few = None if share == "100" else str(few_file(share, seed))
     data, plan = dataset_and_plan(group, size, seed)
     if kind:
@@ -192,17 +182,17 @@ def segmentation(group: str, size: str, share: str, seed: int, kind: str = "") -
         if not made.is_dir():
             relabel(first, made, boost=kind == "boosted", column="class")
         data, few = read_dataset(made), None
-        again = make_plan(fingerprint(data, cache=cache_root(), workers=1), 2, memory_gb=2.0)
+        again = plan_dataset(data, PlanOptions(2, 2.0))
         plan = replace(again, spacing=plan.spacing)
     settings = {**SEGMENTATION[size], "seed": seed, "precision": "fp32",
                 "deep_supervision": False,
                 "optimiser": {"optimiser": "adam", "lr": 1e-3, "weight_decay": 0.0}}  # fmt: skip
     settings["validation"] = {"interval": max(1, settings["steps"] // 4), "mirror": False}
-    method = make_method("supervised", data.labels, ("leaves",), _CE)
-    return train(
-        data, plan, method, out=out, fold="fixed", config=make_config(settings), labelled=few,
-        overwrite=True,
+    request = RunRequest(
+        data, on=("leaves",), options=_CE, fold="fixed", labelled=few, plan=plan,
+        config=make_config(settings),
     )  # fmt: skip
+    return run_or_resume(request, shared / "run")
 
 
 def cells(size: str, seeds: int) -> list[Cell]:

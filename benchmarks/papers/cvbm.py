@@ -170,7 +170,7 @@ class CostCell(Cell):
         models = {
             "plain network": create(self.network, plan, self.channels),
             "CVBM, deployed": method.deployed(networks),
-            "CVBM, training": networks["student"],
+            "CVBM, training": networks.student,
         }
         image = torch.zeros(1, 1, *self.patch)
         costs = {}

@@ -47,11 +47,11 @@ class AdditionCell(Cell):
     def run(self, folder: Path) -> dict[str, Any]:
         from hinterland.studies.addition.study import (
             Addition,
-            addition_jobs,
+            addition_requests,
             make_pool,
             step_divergences,
         )
-        from hinterland.studies.runner import train_one
+        from hinterland.training.run_training import run_or_resume
 
         base, novel = _read("STU", "stu.yaml"), _read("BUSI", "busi-lesions.yaml")
         size = (self.edge, self.edge)
@@ -61,9 +61,8 @@ class AdditionCell(Cell):
         asked = Addition(
             (self.added,), (self.loss,), self.seed + 1, self.steps, size, settings=self.settings
         )
-        order, jobs = addition_jobs(pooled, asked, folder)
-        job = jobs[order.index((self.loss, self.added, self.seed))]
-        run = train_one(folder / "run", job)
+        request = addition_requests(pooled, asked, folder)[self.loss, self.added, self.seed]
+        run = run_or_resume(request, folder / "run")
         distances = step_divergences(pooled, (self.added,))[self.added]
         return {
             **collect(run),
@@ -83,8 +82,12 @@ class NoiseCell(Cell):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, folder: Path) -> dict[str, Any]:
+        from hinterland.data.planning.plan_dataset import PlanOptions
         from hinterland.studies.noise import evaluate_on, figures_of, noisy_dataset
-        from hinterland.studies.runner import Job, plan_of, regularisers, train_one
+        from hinterland.studies.runner import regularisers
+        from hinterland.training.config import make_config
+        from hinterland.training.request import RunRequest
+        from hinterland.training.run_training import run_or_resume
 
         data = _read("MoNuSeg", "monuseg.yaml")
         home = work_root() / "data"
@@ -96,7 +99,10 @@ class NoiseCell(Cell):
             **self.settings, "steps": self.steps, "seed": self.seed,
             "regularisers": regularisers([self.loss])[self.loss],
         }  # fmt: skip
-        run = train_one(folder / "run", Job("run", noisy, plan_of(noisy, 2, 4.0), settings))
+        request = RunRequest(
+            noisy, fold="fixed", plan=PlanOptions(2, 4.0), config=make_config(settings)
+        )
+        run = run_or_resume(request, folder / "run")
         tested = {}
         for sigma in self.test_sigmas:
             copy = noisy_dataset(

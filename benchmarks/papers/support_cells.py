@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.cell import Cell, TrainCell, collect
+from benchmarks.harness.cell import Cell, TrainCell
 from hinterland.studies.supports.arms import BINARY, Arm
+from hinterland.training.config import make_config
+from hinterland.training.fine_tuning import tuned_settings
+from hinterland.training.request import RunRequest, parse_fold
+from hinterland.training.run import Run
+from hinterland.training.run_training import run_or_resume
+from hinterland.types import Dataset
 
 ORGANS = ("LV", "RV", "normal")
-
-
-def fold_of(text: str) -> Any:
-    """A fold as `train` takes it."""
-    return int(text) if text.isdigit() else text
 
 
 @dataclass(frozen=True)
@@ -36,39 +37,19 @@ class SupportCell(TrainCell):
     init_from: str = ""
     whole: int = 0
 
-    def run(self, folder: Path) -> dict[str, Any]:
-        return collect(self.trained(folder))
+    def request(self, data: Dataset) -> RunRequest:
+        return replace(
+            super().request(data), naive=self.naive, noise=self.noise, virtual=self.virtual
+        )
 
-    def trained(self, folder: Path) -> Any:
-        """The finished run of this cell, trained if need be."""
-        from hinterland.methods import make_method
-        from hinterland.training.config import make_config
-        from hinterland.training.fine_tuning import FINE_TUNING
-        from hinterland.training.run import Run
-        from hinterland.training.run_training import resume, train
+    def trained(self, folder: Path) -> Run:
+        request = self.request(self.read())
+        if self.init_from:
+            config = make_config({**tuned_settings(self.settings), "seed": self.seed})
+            request = replace(request, init_from=self.baseline(folder).path, config=config)
+        return run_or_resume(request, folder / "run")
 
-        out = folder / "run"
-        if (out / "summary.json").is_file():
-            return Run(out)
-        if (out / "config.yaml").is_file():
-            return resume(out)
-        data = self.read()
-        plan = self.plan(data)
-        if self.virtual:
-            data = data.replace(labels=data.labels.with_virtual(self.virtual))
-        settings = dict(self.settings)
-        rate = settings.get("optimiser", {}).get("lr")
-        if self.init_from and rate:
-            settings["optimiser"] = {**settings["optimiser"], "lr": rate * FINE_TUNING}
-        return train(
-            data, plan, make_method(self.method, data.labels, self.on, self.options), out=out,
-            fold=fold_of(self.fold),
-            config=make_config({**settings, "seed": self.seed}), labelled=self.labelled,
-            fine=self.fine, naive=self.naive, noise=self.noise,
-            init_from=self.baseline(folder).path if self.init_from else None, overwrite=True,
-        )  # fmt: skip
-
-    def baseline(self, folder: Path) -> Any:
+    def baseline(self, folder: Path) -> Run:
         """The binary run beside this one; its own cell finds it when its turn comes."""
         plain = support_cell(Arm(BINARY), self)
         return plain.trained(folder.parent / plain.name)
@@ -81,9 +62,8 @@ def support_cell(arm: Arm, base: SupportCell) -> SupportCell:
     if "validation" in settings:
         settings["validation"] = {**settings["validation"], "interval": interval}
     return replace(
-        base, arm=arm.name, on=arm.on, fine=arm.fine, naive=arm.naive, noise=arm.noise,
-        virtual=arm.virtual, init_from=arm.init_from, settings=settings,
-    )  # fmt: skip
+        base, arm=arm.name, on=arm.on, init_from=arm.init_from, settings=settings, **arm.changes
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +78,7 @@ class AdviceCell(Cell):
 
         baseline = self.base.baseline(folder)
         settings = {k: v for k, v in self.base.settings.items() if k != "steps"}
-        fold = fold_of(self.fold)
+        fold = parse_fold(self.fold)
         question = Question(fold=fold, steps=self.steps, seed=self.seed, settings=settings)
         data = self.base.read()
         if not (folder / "advice" / "probe" / "config.yaml").is_file():

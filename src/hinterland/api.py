@@ -22,15 +22,22 @@ Question = str | Coarsening
 def plan(dataset: Dataset, *, dims: Literal[2, 3] | None = None, memory_gb: float = 8.0) -> Plan:
     """Measure a data set and plan preprocessing, patches and network by nnU-Net's rules.
 
-    dims: 2 or 3; None decides by spacing and number of slices. memory_gb: what a training step may
-    take (of a GPU, in mixed precision). The measurements are kept in the cache folder.
-    """
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
+    The measurements are kept in the cache folder.
 
-    measured = fingerprint(dataset, cache=cache_root() / "fingerprints")
-    return make_plan(measured, dims, memory_gb, classes=len(dataset.labels.tree))
+    Args:
+        dataset: The cases to plan for.
+        dims: 2 or 3; None decides by spacing and number of slices.
+        memory_gb: Gigabytes that a training step may take (of a GPU, in mixed precision).
+
+    Returns:
+        The plan: target spacing in mm, patch size in voxels, batch size, normalisation, network.
+
+    Raises:
+        HinterlandError: An image cannot be read, or nothing fits into the memory.
+    """
+    from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+
+    return plan_dataset(dataset, PlanOptions(dims, memory_gb))
 
 
 def evaluate(
@@ -41,12 +48,21 @@ def evaluate(
     labels: LabelSpec | Path | str | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """The tidy metric table of a folder of predictions, one row per case, question and class.
+    """Evaluate a folder of predictions against reference label files.
 
-    references: a folder of label files, or cases, such as `dataset.test`; predictions of other
-    cases in the folder are then left alone. at: the question(s); default, those of the labels.
-    labels: what the references' integers mean (default: labels.yaml or dataset.json near them).
-    options: those of `hinterland.evaluation.folders.evaluate_folders`.
+    Args:
+        predictions: Folder of label files, one a case.
+        references: Folder of label files, or cases such as `dataset.test`; predictions of other
+            cases in the folder are then left alone.
+        at: The question or questions; default, those of the labels.
+        labels: What the references' integers mean (default: labels.yaml or dataset.json near them).
+        options: Those of `hinterland.evaluation.folders.evaluate_folders`.
+
+    Returns:
+        A tidy table with one row per case, question and class.
+
+    Raises:
+        HinterlandError: A prediction or a reference is missing or cannot be read as labels.
     """
     from hinterland.evaluation.folders import evaluate_folders
 
@@ -59,10 +75,19 @@ def compare(
     *runs: Run | Path | str, at: Question | None = None, out: Path | str | None = None,
     **options: Any,
 ) -> Comparison:  # fmt: skip
-    """Compare runs, paired by case, with the first as baseline; `print` it for the table.
+    """Compare runs, paired by case, with the first as baseline.
 
-    at: the question; one of those that the runs were evaluated at. out: a folder for report.html
-    and the tables; None writes nothing. options: those of `evaluation.compare.compare`.
+    Args:
+        runs: Finished runs, or their folders.
+        at: The question; one of those that the runs were evaluated at.
+        out: A folder for report.html and the tables; None writes nothing.
+        options: Those of `hinterland.report.compare.compare`.
+
+    Returns:
+        The comparison; `print` it for the table.
+
+    Raises:
+        HinterlandError: A run is not finished, the runs share no case, or no run knows `at`.
     """
     from hinterland.report.compare import compare as compare_runs
 
@@ -75,7 +100,7 @@ def compare(
 
 
 def _name_of(at: Coarsening, runs: Sequence[Run | Path | str]) -> str:
-    """The name under which the runs' tables hold a question."""
+    """Find the name under which the runs' tables hold a question."""
     for run in runs:
         if isinstance(run, str | Path):
             continue

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from factories import batch_of, plan_of, spec_of
+from recipe_steps import trained
 
 from hinterland.classification.methods import (
     UNKNOWN,
@@ -18,6 +19,9 @@ from hinterland.classification.methods import (
     class_loss,
 )
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS, create_classifier
+from hinterland.networks.recipes import classifier_recipe
+from hinterland.training.config import make_config
+from hinterland.training.recipes import RECIPES
 from hinterland.types import Batch, HinterlandError, Progress
 
 SPEC = spec_of({"background": {}, "lesion": {}}, ["lesion"])
@@ -133,3 +137,16 @@ def test_y_net_learns_voxels_of_cases_without_a_class():
     assert losses.terms["ce"] == 0
     assert losses.terms["voxels"] > 0
     assert float(losses.total) == pytest.approx(0.5 * float(losses.terms["voxels"]))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("by", ["small", "squeezenet", "pool", "simple", "complex"])
+def test_classifiers_learn_with_every_recipe(by, name):
+    classifier, context = ImageClassifier(by), context_for(2)
+    networks = classifier.build(context)
+    losses = trained(
+        classifier, networks, classifier.phases()[0], batch_for(context),
+        make_config({"recipe": name}), classifier_recipe(by),
+    )  # fmt: skip
+    assert all(torch.isfinite(torch.tensor(losses)))
+    assert min(losses[-3:]) < losses[0], losses

@@ -176,6 +176,15 @@ def test_networks_on_images_resume_and_classify_new_images(data, tmp_path, by):
     assert ClassifierRecord.read(out).targets == made.record.targets
 
 
+def test_a_record_of_an_earlier_version_reads(run, tmp_path):
+    made = train_classifier(run, quick("lesion", "rule"), tmp_path / "old")
+    file = made.path / "config.yaml"
+    text = file.read_text()
+    assert "\nlayer: ''\n" in text
+    file.write_text(text.replace("\nlayer: ''\n", "\ntap: decoder.0\n"))
+    assert ClassifierRecord.read(made.path).layer == "decoder.0"
+
+
 def _few(folder: Path) -> str:
     (folder / "few.txt").write_text("\n".join(f"{KINDS[i % 3]}_{i:02}" for i in range(FEW)))
     return str(folder / "few.txt")

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 from sklearn import metrics as sk
 
+from hinterland.classification.calibration import calibration_error
 from hinterland.classification.metrics import (
     ImageScores,
     YoudenThreshold,
@@ -14,6 +15,13 @@ from hinterland.classification.metrics import (
     auroc,
     image_level_table,
     image_metrics,
+)
+from hinterland.classification.resampling import (
+    resample_weights,
+    weighted_auprc,
+    weighted_auroc,
+    weighted_brier,
+    weighted_calibration_error,
 )
 from hinterland.types import HinterlandError
 
@@ -107,3 +115,43 @@ def test_intervals_cover_the_auroc_of_the_population() -> None:
         covered.append(row["low"] <= truth <= row["high"])
     # nominal 0.95, binomial standard error 0.018, percentile intervals are a little short
     assert 0.88 <= np.mean(covered) <= 0.995
+
+
+@pytest.mark.parametrize("digits", [0, 1, 6])
+def test_weighted_metrics_agree_with_scikit_learn(digits: int) -> None:
+    test = sample(40, 3, "t", digits)
+    weights, units = resample_weights(test.cases, None, 25, seed=1)
+    assert units == 40
+    assert weights.sum(axis=1) == pytest.approx(40)
+    areas = weighted_auroc(test.labels, test.scores, weights)
+    precisions = weighted_auprc(test.labels, test.scores, weights)
+    p = norm.cdf(test.scores)
+    errors = weighted_calibration_error(test.labels, p, weights)
+    for i, w in enumerate(weights):
+        assert areas[i] == pytest.approx(
+            sk.roc_auc_score(test.labels, test.scores, sample_weight=w)
+        )
+        assert precisions[i] == pytest.approx(
+            sk.average_precision_score(test.labels, test.scores, sample_weight=w)
+        )
+        drawn = np.repeat(np.arange(40), w.astype(int))
+        assert errors[i] == pytest.approx(calibration_error(p[drawn], test.labels[drawn]))
+        assert weighted_brier(test.labels, p, w[None])[0] == pytest.approx(
+            sk.brier_score_loss(test.labels, p, sample_weight=w)
+        )
+
+
+def test_weights_of_one_label_have_no_area() -> None:
+    labels, scores = np.array([0, 1, 1]), np.array([0.2, 0.1, 0.9])
+    weights = np.array([[0.0, 1, 2], [3, 0, 0], [1, 1, 1]])
+    assert weighted_auroc(labels, scores, weights) == pytest.approx(
+        [np.nan, np.nan, 0.5], nan_ok=True
+    )
+    assert weighted_auprc(labels, scores, weights)[1] != weighted_auprc(labels, scores, weights)[1]
+
+
+def test_patients_are_drawn_whole() -> None:
+    weights, units = resample_weights(list("abcd"), ["p", "q", "p", "q"], 50, seed=0)
+    assert units == 2
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 0] + weights[:, 1] == 2).all()

@@ -94,7 +94,7 @@ def test_ctrl_c_says_how_to_go_on(hinterland, phantoms, runs, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hinterland.training.run_training.train", stopped)
+    monkeypatch.setattr("hinterland.training.run_training.run_or_resume", stopped)
     result = hinterland(
         "train", phantoms, "--method", "supervised", "--out", runs / "binary", code=130
     )

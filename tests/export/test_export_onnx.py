@@ -10,7 +10,7 @@ import torch
 from factories import plan_of
 
 from hinterland.export.onnx import export_onnx
-from hinterland.networks import NAMES, create, recipe
+from hinterland.networks import create, network_names, recipe
 from hinterland.types import HinterlandError, Plan
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -33,7 +33,7 @@ def plan_for(patch: tuple[int, ...]) -> Plan:
     ],
 )
 def test_onnxruntime_gives_the_same_probabilities(name, dims, tmp_path):
-    assert name in NAMES
+    assert name in network_names()
     patch = (64,) * dims if name == "swinunetr" else (16,) * dims
     plan = plan_for(patch)
     network = create(name, plan, 3, recipe(name).deep_supervision).train()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from monai.losses import DiceLoss
 
 from hinterland.labels import LabelSetTable, LabelSpec, LabelTree, Scheme, common_refinement
-from hinterland.losses import PartitionLoss, deep_supervision_weights, downsample_rows
+from hinterland.losses import PartitionLoss, deep_supervision_weights, downsample_annotation
 
 TREE = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
 FULL = Scheme("full", TREE, ((0, frozenset({1})), (1, frozenset({0})), (2, frozenset({2}))))
@@ -145,6 +145,6 @@ def test_deep_supervision_weights_and_rows():
     assert sum(deep_supervision_weights(4)) == pytest.approx(1)
     assert deep_supervision_weights(3) == pytest.approx([2 / 3, 1 / 3, 0])
     rows = torch.arange(64).reshape(1, 8, 8)
-    small = downsample_rows(rows, (4, 4))
+    small = downsample_annotation(rows, (4, 4))
     assert set(small.flatten().tolist()) <= set(rows.flatten().tolist())
-    assert downsample_rows(rows, (8, 8)) is rows
+    assert downsample_annotation(rows, (8, 8)) is rows

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from types import SimpleNamespace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import pytest
 from semi_phantoms import SPEC, context
 
 from hinterland.methods import make_method
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import OneOf, Range, check_options
 from hinterland.types import HinterlandError, NetworkPlan
 
 FIELD = ("mean-teacher", "ua-mt", "cps", "mc-net", "urpc", "dtc", "ss-net", "cvbm")
@@ -48,20 +48,36 @@ def test_other_ranges(name, field, value, words):
         make_method(name, SPEC, (), {field: value})
 
 
+@dataclass(frozen=True)
+class Options:
+    alpha: Annotated[object, Range()] = 1.0
+    n: Annotated[object, Range(low=1.0, whole=True)] = 1
+    word: Annotated[str, OneOf("a", "b")] = "a"
+    switch: "bool" = True
+
+
 @pytest.mark.parametrize("value", ["high", True, None, float("nan"), float("inf"), [1.0], 1j])
 def test_what_is_no_number_is_refused(value):
-    """Of a method itself the tests' type checker says so first; users have none."""
     with pytest.raises(HinterlandError, match=r"m: alpha=.*; expected a number of 0 or more\."):
-        require_numbers("m", SimpleNamespace(alpha=value), "alpha")
+        check_options("m", Options(alpha=value))
 
 
 def test_whole_numbers():
     for value in (2.5, 2.0, True, 0):
         with pytest.raises(HinterlandError, match=f"m: n={value}; expected a whole number of 1"):
-            require_numbers("m", SimpleNamespace(n=value), "n", low=1.0, whole=True)
+            check_options("m", Options(n=value))
     for value in (1, np.int64(3)):
-        require_numbers("m", SimpleNamespace(n=value), "n", low=1.0, whole=True)
-    require_numbers("m", SimpleNamespace(a=0, b=np.float32(0.5), c=1), "a", "b", "c", high=1.0)
+        check_options("m", Options(n=value))
+    for value in (0, np.float32(0.5), 1):
+        assert value in Range(high=1.0)
+    assert 1.5 not in Range(high=1.0)
+
+
+def test_words_and_truth_values_are_checked_by_their_types():
+    with pytest.raises(HinterlandError, match="m: word='c'; expected one of a, b"):
+        check_options("m", Options(word="c"))
+    with pytest.raises(HinterlandError, match="m: switch='yes'; expected true or false"):
+        check_options("m", Options(switch="yes"))
 
 
 def test_a_pyramid_of_one_map_is_refused():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.networks.nets import DynUNet
 
-from hinterland.networks import NAMES, create, recipe
+from hinterland.networks import create, network_names, recipe
 from hinterland.types import HinterlandError
 
 # nnU-Net's own 3D plan for large scans, as paper 1 trained it: 6 levels, 32 to 320 channels.
@@ -143,7 +143,11 @@ def test_other_refusals(plan_of):
 
 
 def test_recipes_are_those_of_paper_1():
-    assert [recipe(n).optimiser for n in NAMES] == ["sgd"] * 5 + ["adam", "adamw", *["adam"] * 3]
+    assert [recipe(n).optimiser for n in network_names()] == ["sgd"] * 5 + [
+        "adam",
+        "adamw",
+        *["adam"] * 3,
+    ]
     unet, seg, swin = recipe("unet"), recipe("segresnet"), recipe("swinunetr")
     assert (unet.lr, unet.weight_decay, unet.momentum, unet.nesterov) == (0.01, 3e-5, 0.99, True)
     assert (unet.schedule, unet.power, unet.deep_supervision) == ("poly", 0.9, True)

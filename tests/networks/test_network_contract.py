@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hinterland.networks import NAMES, SplitNetwork, create, recipe
-from hinterland.networks.registry import FIVE_LEVELS, patch_multiple
+from hinterland.networks import SplitNetwork, create, network_names, recipe
+from hinterland.networks.registry import patch_multiple
 
-BASE = dict.fromkeys(("segresnet", "swinunetr", *FIVE_LEVELS), (8, 8))
-CASES = [(name, dims) for name in NAMES for dims in (2, 3)]
+OWN_WIDTHS = (
+    "segresnet", "swinunetr", "vnet", "unet-ssl4mis", "attention-unet", "nucleisegnet", "cmunet",
+)  # fmt: skip
+BASE = dict.fromkeys(OWN_WIDTHS, (8, 8))
+CASES = [(name, dims) for name in network_names() for dims in (2, 3)]
 
 
 @pytest.fixture(params=CASES, ids=lambda c: f"{c[0]}-{c[1]}d")
@@ -83,7 +86,7 @@ def test_seed_decides_the_weights_and_leaves_the_generator_alone(name, dims, pla
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", network_names())
 def test_norm_is_an_option(name, norm, plan_of):
     network = create(name, plan_of(2, (64, 64)), 2, features=(8, 8), norm=norm)
     kinds = {type(m).__name__ for m in network.modules()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hinterland.networks import NAMES, create, recipe
+from hinterland.networks import create, network_names, recipe
 from hinterland.networks.registry import patch_multiple
 from hinterland.networks.surgery import grow
 from hinterland.types import HinterlandError
@@ -27,7 +27,7 @@ def pair(name, plan_of, dims, old, new):
     return *(m.double() for m in made), image.double()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", network_names())
 def test_probabilities_of_old_classes_are_kept_by_every_network(name, plan_of):
     """Channels rest, lesion -> rest, lesion, liver, spleen: the rest's mass is shared by three."""
     parents = [0, 1, 0, 0]

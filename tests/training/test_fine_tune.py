@@ -53,7 +53,7 @@ def test_before_the_first_step_the_grown_model_predicts_what_the_old_one_did(
 
 
 def _setting(run: Run):
-    from hinterland.training.trainer import build_context
+    from hinterland.training.segmentation import build_context
 
     return build_context(run.record)
 
@@ -97,7 +97,7 @@ def test_a_teacher_without_pre_training_begins_with_the_trained_weights_too(
     networks = method.build(_setting(run))
     networks.load_state_dict(load_checkpoint(run.path / "checkpoints" / "initial.ckpt")["networks"])
     trained = binary.method.deployed(binary.networks()).state_dict()
-    student, teacher = networks["student"].state_dict(), networks["teacher"].state_dict()
+    student, teacher = networks.student.state_dict(), networks.teacher.state_dict()
     assert student.keys() == teacher.keys()
     assert all(torch.equal(student[name], teacher[name]) for name in student)
     assert all(torch.equal(teacher[f"network.{name}"], trained[name]) for name in trained)

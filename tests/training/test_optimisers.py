@@ -6,7 +6,7 @@ import pytest
 
 from hinterland.methods import Phase
 from hinterland.methods.semi.sassnet import DISCRIMINATOR, ShapeAware
-from hinterland.networks.recipes import OptimiserRecipe, recipe
+from hinterland.networks import OptimiserRecipe, recipe
 from hinterland.training.config import OptimiserConfig, make_config
 from hinterland.training.optimisers import (
     learning_rate,

@@ -63,13 +63,16 @@ def test_stopped_and_resumed_equals_uninterrupted(phantoms, plan, tmp_path, step
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.parametrize("recipe", ["paper", "fast"])
 @pytest.mark.parametrize("name", ["sassnet", "ss-net", "ua-mt"])
-def test_two_optimisers_a_memory_and_a_dropping_teacher_are_resumed(phantoms, plan, tmp_path, name):
+def test_two_optimisers_a_memory_and_a_dropping_teacher_are_resumed(
+    phantoms, plan, tmp_path, name, recipe
+):
     """With batch norm and dropout: all that a method keeps, and all that it draws."""
     method = make_method(name, phantoms.labels)
     config = quick(
         steps=5, network="unet-ssl4mis", batch_size=2, patch_size=(16, 16, 32),
-        validation={"interval": 2},
+        validation={"interval": 2}, recipe=recipe,
     )  # fmt: skip
     rest = {"fold": "fixed", "labelled": "2:cases", "config": config, "finish": False}
     train(phantoms, plan, method, out=tmp_path / "whole", **rest)
@@ -77,6 +80,23 @@ def test_two_optimisers_a_memory_and_a_dropping_teacher_are_resumed(phantoms, pl
         train(phantoms, plan, method, out=tmp_path / "cut", report=stop_at(3), **rest)
     resume(tmp_path / "cut", finish=False)
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_averaged_weights_are_resumed(phantoms, plan, tmp_path):
+    method = make_method("supervised", phantoms.labels)
+    config = quick(steps=6, averaging=0.7, recipe="fast", validation={"interval": 2})
+    rest = {"fold": "fixed", "config": config, "finish": False}
+    whole = train(phantoms, plan, method, out=tmp_path / "whole", **rest)
+    with pytest.raises(Stopped):
+        train(phantoms, plan, method, out=tmp_path / "cut", report=stop_at(3), **rest)
+    resume(tmp_path / "cut", finish=False)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+    content = load_checkpoint(whole.path / "checkpoints" / "last.ckpt")
+    assert content["averaged"] == 6
+    differ = [
+        n for n, v in content["networks"].items() if not torch.equal(v, content["trained"][n])
+    ]
+    assert any(n.endswith("weight") for n in differ)
 
 
 def test_resuming_a_finished_run_changes_nothing(phantoms, plan, tmp_path):

@@ -8,7 +8,7 @@ from test_resume import Stopped, assert_equal_runs, stop_at
 from training_helpers import quick
 
 from hinterland.methods import make_method
-from hinterland.training import trainer as fit
+from hinterland.training import segmentation, trainer
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.run_training import resume, train
 
@@ -39,10 +39,14 @@ def test_the_second_phase_begins_with_the_best_weights_only_if_they_are_selected
 ):
     """With a fold number the cases validated on are reported: nothing is selected on them."""
     scores = iter((0.9, 0.1, 0.2, 0.3))  # the first interval of pre-training is its best
-    monkeypatch.setattr(fit, "mean_score", lambda found: (next(scores), {}) if found else (0, {}))
-    monkeypatch.setattr(fit.Trainer, "_validate", lambda *_: ({"case": {"lesion": 0.0}}, {}))
+    monkeypatch.setattr(
+        segmentation, "mean_score", lambda found: (next(scores), {}) if found else (0, {})
+    )
+    monkeypatch.setattr(
+        segmentation.SegmentationTrainer, "_validate", lambda *_: ({"case": {"lesion": 0.0}}, {})
+    )
     saved, begun = {}, {}
-    save, engine = fit.save_checkpoint, fit.Engine
+    save, engine = trainer.save_checkpoint, trainer.Engine
 
     def keep(path, content):
         saved[path.stem, content["phase"], content["step"]] = weights(content)
@@ -52,8 +56,8 @@ def test_the_second_phase_begins_with_the_best_weights_only_if_they_are_selected
         begun[index] = weights({"networks": networks.state_dict()})
         return engine(method, networks, *args, index=index, **options)
 
-    monkeypatch.setattr(fit, "save_checkpoint", keep)
-    monkeypatch.setattr(fit, "Engine", begin)
+    monkeypatch.setattr(trainer, "save_checkpoint", keep)
+    monkeypatch.setattr(trainer, "Engine", begin)
     run = start(phantoms, plan, tmp_path / "run", fold)
     best, last = saved["best", 0, 2], saved["last", 0, 4]
     assert ("best", 0, 4) not in saved
@@ -69,14 +73,14 @@ def test_the_second_phase_begins_with_the_best_weights_only_if_they_are_selected
      ([0.3, 0.3, 0.4], 2, [1, 1, 1]), ([1], 5, [5])],
 )  # fmt: skip
 def test_steps_of_phases(shares, steps, expected):
-    assert fit.phase_steps(shares, steps) == expected
+    assert trainer.phase_steps(shares, steps) == expected
 
 
 def test_each_phase_has_a_best_of_its_own(phantoms, plan, tmp_path, monkeypatch):
     """Pre-training may score higher: its weights are not the method's."""
     falling = {2: 0.3, 4: 0.9, 6: 0.2, 8: 0.1}
     monkeypatch.setattr(
-        fit.Trainer, "_validate",
+        segmentation.SegmentationTrainer, "_validate",
         lambda _, e: ({"case": {"lesion": falling[e.offset + e.step]}}, {}),
     )  # fmt: skip
     run = start(phantoms, plan, tmp_path / "run")
@@ -95,7 +99,7 @@ def scored(trainer, engine):
 def whole(phantoms, plan, cache, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HINTERLAND_CACHE", str(cache))
-        patch.setattr(fit.Trainer, "_validate", scored)
+        patch.setattr(segmentation.SegmentationTrainer, "_validate", scored)
         return start(phantoms, plan, tmp_path_factory.mktemp("two-phases") / "whole").path
 
 
@@ -110,7 +114,7 @@ def assert_same_end(one, other):
 def test_stopped_within_a_phase_or_at_the_boundary(
     phantoms, plan, tmp_path, monkeypatch, whole, step
 ):
-    monkeypatch.setattr(fit.Trainer, "_validate", scored)
+    monkeypatch.setattr(segmentation.SegmentationTrainer, "_validate", scored)
     with pytest.raises(Stopped):
         start(phantoms, plan, tmp_path / "cut", report=stop_at(step))
     resume(tmp_path / "cut", finish=False)
@@ -120,7 +124,7 @@ def test_stopped_within_a_phase_or_at_the_boundary(
 @pytest.mark.parametrize("kept", [1, 3, 4, 5])
 def test_killed_between_two_checkpoints(phantoms, plan, tmp_path, monkeypatch, whole, kept):
     """last.ckpt and best.ckpt are two files; a kill between them must not get them out of step."""
-    save, written = fit.save_checkpoint, []
+    save, written = trainer.save_checkpoint, []
 
     def killed(path, content):
         if len(written) == kept:
@@ -128,9 +132,9 @@ def test_killed_between_two_checkpoints(phantoms, plan, tmp_path, monkeypatch, w
         written.append(path.name)
         save(path, content)
 
-    monkeypatch.setattr(fit.Trainer, "_validate", scored)
+    monkeypatch.setattr(segmentation.SegmentationTrainer, "_validate", scored)
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "save_checkpoint", killed)
+        patch.setattr(trainer, "save_checkpoint", killed)
         with pytest.raises(Stopped):
             start(phantoms, plan, tmp_path / "cut")
     resume(tmp_path / "cut", finish=False)

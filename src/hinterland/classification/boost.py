@@ -33,7 +33,7 @@ def known_nodes(
 
 
 def boosted(mask: np.ndarray, cells: Coarsening, known: Mapping[str, int]) -> np.ndarray | None:
-    """The corrected pseudo mask, or None where the image is left out.
+    """Correct a pseudo mask; None where the image is left out.
 
     mask: index of a cell for each voxel. known: node -> 1 or 0. For an absent node, voxels of cells
     that lie inside it become background; a present node without any voxel of its cells leaves the

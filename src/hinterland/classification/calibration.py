@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.optimize import minimize
+from sklearn.metrics import brier_score_loss
 
 from hinterland.classification.rule import require_validation
 from hinterland.types import HinterlandError
@@ -30,7 +32,7 @@ class Calibration:
 
 
 def logit(scores: np.ndarray) -> np.ndarray:
-    """log(s / (1 - s)), kept finite."""
+    """Compute log(s / (1 - s)), kept finite."""
     clipped = np.clip(np.asarray(scores, float), TINY, 1 - TINY)
     return np.log(clipped) - np.log1p(-clipped)
 
@@ -44,8 +46,6 @@ def fit_calibration(
     fit finite where the scores separate the labels. HinterlandError where a case is not of the
     validation split, or all are of one label.
     """
-    from scipy.optimize import minimize
-
     require_validation(scores, split)
     names = sorted(scores)
     truth = np.array([labels[name] for name in names])
@@ -71,13 +71,15 @@ def fit_calibration(
 
 
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean squared difference of probability and label (0 or 1)."""
-    return float(np.mean((np.asarray(probabilities, float) - np.asarray(labels, float)) ** 2))
+    """Compute the mean squared difference of probability (cases,) and label (0 or 1)."""
+    return float(brier_score_loss(np.asarray(labels, int), probabilities, pos_label=1))
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error: sum_b n_b / n |share of positives - mean probability| over
-    `bins` of equal width."""
+    """Compute the expected calibration error over `bins` of equal width.
+
+    sum_b n_b / n |share of positives in b - mean probability in b|
+    """
     p, y = np.asarray(probabilities, float), np.asarray(labels, float)
     bin_of = np.minimum((p * bins).astype(int), bins - 1)
     gaps = [abs((y - p)[bin_of == b].sum()) for b in range(bins)]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from hinterland.types import HinterlandError
 
@@ -41,7 +43,7 @@ class Canvases:
 
 
 def canvas_size(shapes: Iterable[Sequence[int]], wanted: Sequence[int] | None) -> tuple[int, ...]:
-    """The canvas for preprocessed images of these shapes (z, y, x).
+    """Choose the canvas for preprocessed images of these shapes (z, y, x).
 
     Default: 224 x 224 (the paper's) where every image is one slice; else 64 cubed, with fewer
     slices where the median image has fewer. HinterlandError for `wanted` of another number of axes
@@ -70,9 +72,6 @@ def on_canvas(array: np.ndarray, size: Sequence[int]) -> np.ndarray:
     Shrunk axes are averaged over, grown ones interpolated linearly; the image is stretched to the
     canvas, so that every canvas shows all of it.
     """
-    import torch
-    import torch.nn.functional as F
-
     target = _three(size)
     here = torch.from_numpy(np.array(array, dtype=np.float32))[None]
     z, y, x = (min(n, t) for n, t in zip(here.shape[2:], target, strict=True))
@@ -85,7 +84,7 @@ def on_canvas(array: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 
 def labels_on(label: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """A label array (z, y, x) on the canvas: the nearest voxel's integer, int16."""
+    """Resample a label array (z, y, x) to the canvas by the nearest voxel, int16."""
     grid = [
         np.minimum(((np.arange(t) + 0.5) * n / t).astype(int), n - 1)
         for n, t in zip(label.shape, _three(size), strict=True)
@@ -96,7 +95,7 @@ def labels_on(label: np.ndarray, size: Sequence[int]) -> np.ndarray:
 def embedding_size(
     size: Sequence[int], stride: Sequence[int], most: int = 2**14
 ) -> tuple[int, ...]:
-    """The canvas of a feature map that is `stride` times coarser than the image.
+    """Choose the canvas of a feature map that is `stride` times coarser than the image.
 
     Halved further, axis by axis from the longest, until it has at most `most` voxels.
     """

@@ -29,7 +29,7 @@ class Units:
 
 
 def with_image_labels(dataset: Dataset, file: Path | None) -> Dataset:
-    """The data set with the image labels of a CSV file in place of its own."""
+    """Replace the image labels of a data set by those of a CSV file."""
     if file is None:
         return dataset
     rows = read_image_labels(file, dataset.labels.tree)
@@ -46,7 +46,7 @@ def with_image_labels(dataset: Dataset, file: Path | None) -> Dataset:
 
 
 def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, dict[str, int]]:
-    """The task, and the class of every case where it is known.
+    """Find the task, and the class of every case where it is known.
 
     prepared: all labelled cases; the presence of a node is read off their label values.
     """
@@ -82,15 +82,17 @@ def split_by_class(
 
 
 def _as_known(case: Case, known: bool) -> Case:
-    """The case as the splitting functions see one that has (or has not) a label."""
+    """Make a case that the splitting functions take for a labelled (or an unlabelled) one."""
     if known:
         return replace(case, label=case.images[0], scheme="known")
     return replace(case, label=None, scheme="none")
 
 
 def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], task: Task) -> None:
-    """HinterlandError unless training and validation hold every class that is judged, and its
-    opposite: nothing could be fitted otherwise."""
+    """Refuse a split whose training or validation part lacks a judged class or its opposite.
+
+    Nothing could be fitted otherwise. Raises HinterlandError.
+    """
     for part in ("train", "val"):
         found = [targets[name] for name in split[part]]
         for index in task.scored:
@@ -106,7 +108,10 @@ def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], 
 def units_of(
     task: Task, names: Sequence[str], targets: Mapping[str, int], groups: Mapping[str, str]
 ) -> Units:
-    """Patients where a column's label is the same for all of a patient's cases, else cases."""
+    """Choose what is judged.
+
+    Patients where a column's label is the same for all of a patient's cases, else cases.
+    """
     by_group: dict[str, list[str]] = {}
     for name in names:
         by_group.setdefault(groups.get(name) or name, []).append(name)

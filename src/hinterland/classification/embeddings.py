@@ -1,18 +1,15 @@
-"""Feature maps of whole images: tiles of a network's tap, stitched."""
+"""Stitch the feature map of a whole image from those of its tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from hinterland.inference.window import autocast, gaussian_weights, tile_starts
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 def stitched_features(
@@ -25,15 +22,13 @@ def stitched_features(
     device: str | torch.device = "cpu",
     precision: str = "fp32",
 ) -> np.ndarray:
-    """The feature map of one preprocessed image.
+    """Compute the feature map of one preprocessed image.
 
     encode: (1, C, *tile) -> (1, F, *tile / stride). image: float32 (C, z, y, x); with a 2D tile
     each slice is encoded by itself. Tiles start at multiples of `stride` and are averaged with the
     Gaussian weights of segmentation. Zeros pad the image behind to a multiple of `stride`, and to
     the size of a tile. Returns float32 (F, z, y, x) on the coarser grid, the padding cut off.
     """
-    import torch
-
     tile, stride = tuple(tile), tuple(stride)
     flat = len(tile) == 2
     planes = image.transpose(1, 0, 2, 3) if flat else image[None]

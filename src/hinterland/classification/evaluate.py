@@ -129,7 +129,7 @@ def evaluate_classifier(
         "task": record.task.text,
         "by": record.by,
         "source": record.source,
-        "tap": record.tap,
+        "layer": record.layer,
         "unit": units.name,
         "cases": len(names),
         "units": len(units.members),
@@ -147,7 +147,7 @@ def evaluate_classifier(
 
 
 def dataset_of(record: ClassifierRecord) -> Dataset:
-    """The data set of a classifier, read again, with its image labels and schemes."""
+    """Read the data set of a classifier again, with its image labels and schemes."""
     root = Path(record.dataset["path"])
     if not root.is_dir():
         raise HinterlandError(f"the data set of this classifier is no longer at {root}.")
@@ -241,8 +241,10 @@ def _judge(
 def _located(
     found: Mapping[str, bool] | None, units: Units, names: list[str], labels: np.ndarray
 ) -> np.ndarray | None:
-    """Whether each unit's region was found, in any of its cases; None where that is not known of
-    some positive."""
+    """Say whether each unit's region was found, in any of its cases.
+
+    None where that is not known of some positive.
+    """
     if found is None:
         return None
     members = [[n for n in units.members[u] if n in found] for u in names]
@@ -274,6 +276,6 @@ def _marks(marks: Mapping[str, str], first: Mapping[str, str]) -> dict[str, int]
 
 
 def patients_of(test: ImageScores, names: list[str], patients: list[str]) -> list[str]:
-    """The patients of some of the units."""
+    """Look up the patients of some of the units."""
     of = dict(zip(names, patients, strict=True))
     return [of[c] for c in test.cases]

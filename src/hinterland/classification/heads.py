@@ -54,10 +54,11 @@ class SimpleHead(nn.Sequential):
 
 
 class ComplexHead(nn.Sequential):
-    """3 x [3x3 convolution to 16 channels, BN, ReLU, 2x2 max pooling], flatten,
-    2 x [linear to 100, BN, ReLU, dropout .25], linear.
+    """The paper's complex head.
 
-    An axis that is down to one voxel is not pooled further.
+    3 x [3x3 convolution to 16 channels, BN, ReLU, 2x2 max pooling], flatten,
+    2 x [linear to 100, BN, ReLU, dropout .25], linear. An axis that is
+    down to one voxel is not pooled further.
     """
 
     def __init__(self, dims: int, channels: int, classes: int, size: Sequence[int]) -> None:
@@ -93,6 +94,7 @@ class Fire(nn.Module):
         self.three = conv(squeezed, expanded, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, *size) to (B, 2 expanded, *size)."""
         x = self.squeeze(x).relu()
         return torch.cat([self.one(x), self.three(x)], dim=1).relu()
 
@@ -124,8 +126,11 @@ class SqueezeNet(nn.Sequential):
 
 
 class SmallNet(nn.Sequential):
-    """Four strided 3x3 convolutions with BN and ReLU (16 to 128 channels), pooled, one linear
-    layer: a classifier for a CPU and for tests. Axes of one voxel are not strided."""
+    """A classifier for a CPU and for tests.
+
+    Four strided 3x3 convolutions with BN and ReLU (16 to 128 channels), pooled, one linear layer.
+    Axes of one voxel are not strided.
+    """
 
     def __init__(self, dims: int, channels: int, classes: int, size: Sequence[int]) -> None:
         layers: list[nn.Module] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from hinterland.classification.networks import create_classifier
 from hinterland.labels import Coarsening, common_refinement
-from hinterland.losses import PartitionLoss
+from hinterland.losses.segmentation import SegmentationLoss
 from hinterland.methods.base import BuildContext, Losses, TrainableMethod
-from hinterland.methods.supervised import forward_with_features, supervised_terms
-from hinterland.networks.base import SplitNetwork, require_split
+from hinterland.networks.base import SplitNetwork, forward_with_features
+from hinterland.networks.container import Networks
 from hinterland.networks.initialise import seeded
+from hinterland.networks.registry import require_split
 from hinterland.types import Batch, Progress
 
 UNKNOWN = -100
@@ -42,14 +43,15 @@ class ClassifierContext(BuildContext):
     targets: Mapping[str, int] = field(default_factory=dict)
 
 
-class Classifier(TrainableMethod):
+N = TypeVar("N", bound=nn.Module)
+
+
+class Classifier(TrainableMethod[N]):
     """A recipe for image labels."""
 
     @abstractmethod
-    def probabilities(
-        self, networks: nn.ModuleDict, image: Tensor
-    ) -> Float[Tensor, "batch classes"]:
-        """(B, C, *canvas) -> (B, classes), summing to one."""
+    def probabilities(self, networks: N, image: Tensor) -> Float[Tensor, "batch classes"]:
+        """Return (B, classes) of (B, C, *canvas), summing to one over the classes."""
 
 
 class ClassTargets(nn.Module):
@@ -70,8 +72,15 @@ def class_loss(logits: Float[Tensor, "batch classes"], target: Tensor) -> Float[
     return total / (target != UNKNOWN).sum().clamp(min=1)
 
 
+class ImageNetworks(Networks):
+    """A network from the canvas to the classes, and the classes of the cases."""
+
+    network: nn.Module
+    targets: ClassTargets
+
+
 @dataclass(frozen=True)
-class ImageClassifier(Classifier):
+class ImageClassifier(Classifier[ImageNetworks]):
     """One network from the canvas to the classes, trained with cross entropy alone.
 
     With a mask or an embedding on the canvas it is a trained summarising function.
@@ -80,27 +89,36 @@ class ImageClassifier(Classifier):
     network: str = "resnet50"
     name: str = "classifier"
 
-    def build(self, context: BuildContext) -> nn.ModuleDict:
+    def build(self, context: BuildContext) -> ImageNetworks:
         assert isinstance(context, ClassifierContext)
         network = create_classifier(
             self.network, context.channels, len(context.classes), context.plan.patch_size,
             seed=context.seed,
         )  # fmt: skip
-        return nn.ModuleDict({"network": network, "targets": ClassTargets(context.targets)})
+        return ImageNetworks(network=network, targets=ClassTargets(context.targets))
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+    def losses(self, networks: ImageNetworks, batch: Batch, progress: Progress) -> Losses:
         del progress
-        target = networks["targets"](batch.case)
-        return Losses({"ce": class_loss(networks["network"](batch.image), target)})
+        target = networks.targets(batch.case)
+        return Losses({"ce": class_loss(networks.network(batch.image), target)})
 
     def probabilities(
-        self, networks: nn.ModuleDict, image: Tensor
+        self, networks: ImageNetworks, image: Tensor
     ) -> Float[Tensor, "batch classes"]:
-        return networks["network"](image).float().softmax(dim=1)
+        return networks.network(image).float().softmax(dim=1)
+
+
+class TwoTaskNetworks(Networks):
+    """A segmentation network, a head for the class, and the loss and targets of both tasks."""
+
+    network: SplitNetwork
+    head: nn.Module
+    supervision: SegmentationLoss
+    targets: ClassTargets
 
 
 @dataclass(frozen=True)
-class YNet(Classifier):
+class YNet(Classifier[TwoTaskNetworks]):
     """Multitask Y-Net: one encoder, a decoder for segmentation, a linear layer on the pooled
     bottleneck for the class.
 
@@ -112,46 +130,40 @@ class YNet(Classifier):
     segmentation_weight: float = 1.0
     name: str = "y-net"
 
-    def build(self, context: BuildContext) -> nn.ModuleDict:
+    def build(self, context: BuildContext) -> TwoTaskNetworks:
         assert isinstance(context, ClassifierContext)
         cells = common_refinement(self.on)
         network = require_split(context.create_network(len(cells)), self.name)
         with seeded(context.seed + 1):
             head = nn.Linear(network.widths[-1], len(context.classes))
-        losses = [PartitionLoss(at, cells, context.label_sets) for at in self.on]
-        return nn.ModuleDict(
-            {
-                "network": network,
-                "head": head,
-                "losses": nn.ModuleList(losses),
-                "targets": ClassTargets(context.targets),
-            }
+        return TwoTaskNetworks(
+            network=network,
+            head=head,
+            supervision=SegmentationLoss(self.on, cells, context.label_sets, loss="ce"),
+            targets=ClassTargets(context.targets),
         )
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+    def losses(self, networks: TwoTaskNetworks, batch: Batch, progress: Progress) -> Losses:
         del progress
-        levels, taps = forward_with_features(networks["network"], batch.image)
-        logits = networks["head"](pooled(taps["bottleneck"]))
-        parts = cast(nn.ModuleList, networks["losses"])
-        voxels = [supervised_terms(loss, levels, batch.annotation)["ce"] for loss in parts]
+        levels, maps = forward_with_features(networks.network, batch.image)
+        logits = networks.head(pooled(maps["bottleneck"]))
         return Losses(
             {
-                "ce": class_loss(logits, networks["targets"](batch.case)),
-                "voxels": torch.stack(voxels).mean(),
+                "ce": class_loss(logits, networks.targets(batch.case)),
+                "voxels": networks.supervision(levels, batch.annotation),
             },
             {"voxels": self.segmentation_weight},
         )
 
     def probabilities(
-        self, networks: nn.ModuleDict, image: Tensor
+        self, networks: TwoTaskNetworks, image: Tensor
     ) -> Float[Tensor, "batch classes"]:
-        network = cast(SplitNetwork, networks["network"])
-        logits = networks["head"](pooled(network.encode(image)[-1]))
+        logits = networks.head(pooled(networks.network.encode(image)[-1]))
         return logits.float().softmax(dim=1)
 
-    def voxel_probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
-        """(B, C, *canvas) -> (B, cells, *canvas): the mask beside the class."""
-        return networks["network"](image).float().softmax(dim=1)
+    def voxel_probabilities(self, networks: TwoTaskNetworks, image: Tensor) -> Tensor:
+        """Return (B, cells, *canvas) of (B, C, *canvas): the mask beside the class."""
+        return networks.network(image).float().softmax(dim=1)
 
 
 def pooled(features: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:

@@ -13,8 +13,15 @@ from math import nan
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hinterland.evaluation.statistics.bootstrap import RESAMPLES, percentile_interval
+from hinterland.classification.resampling import (
+    resample_weights,
+    weighted_auprc,
+    weighted_auroc,
+    weighted_share,
+)
+from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.types import HinterlandError
 
 RATES = ("balanced_accuracy", "recall", "precision", "specificity")
@@ -57,7 +64,7 @@ class YoudenThreshold:
 
     @classmethod
     def fit(cls, validation: ImageScores) -> YoudenThreshold:
-        """The score that maximises Youden's J = recall + specificity - 1 on validation cases.
+        """Find the score that maximises Youden's J = recall + specificity - 1 on validation cases.
 
         The cut lies half-way between the best score and the next lower one. HinterlandError where
         the validation cases are all of one label.
@@ -82,35 +89,42 @@ def _sorted(scores: ImageScores, label: int) -> np.ndarray:
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve, P(score of a positive > that of a negative) + P(equal) / 2; NaN
-    where only one label occurs."""
-    from scipy.stats import rankdata
+    """Compute the area under the ROC curve, P(positive above negative) + P(equal) / 2.
 
+    Args:
+        labels: 0 or 1, (cases,).
+        scores: Higher means "present", (cases,).
+
+    Returns:
+        The area; NaN where only one label occurs.
+
+    >>> round(auroc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])), 6)
+    0.75
+    """
     labels = np.asarray(labels)
-    n, m = int((labels == 1).sum()), int((labels == 0).sum())
-    if not n or not m:
+    if not ((labels == 1).any() and (labels == 0).any()):
         return nan
-    return float((rankdata(scores)[labels == 1].sum() - n * (n + 1) / 2) / (n * m))
+    return float(roc_auc_score(labels, scores))
 
 
 def auprc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision, sum_i (recall_i - recall_(i-1)) precision_i; NaN without a positive."""
+    """Compute the average precision, sum_i (recall_i - recall_(i-1)) precision_i.
+
+    Arguments are those of `auroc`; NaN without a positive.
+    """
     labels = np.asarray(labels)
     if not (labels == 1).any():
         return nan
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    hits, ranked = np.cumsum(labels[order]), np.asarray(scores)[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # ties share a threshold
-    precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
-    return float((np.diff(recall, prepend=0.0) * precision).sum())
+    return float(average_precision_score(labels, scores))
 
 
 def image_metrics(test: ImageScores, threshold: YoudenThreshold) -> dict[str, float]:
-    """AUROC, AUPRC and, at the threshold, balanced accuracy, recall, precision, specificity.
+    """Compute AUROC, AUPRC and the rates at the threshold.
 
-    `strict_recall` (where `located` is known): share of positive images called positive *and*
-    located rightly. A rate whose denominator is empty is NaN. HinterlandError where a test case
-    took part in fitting the threshold.
+    Rates: balanced accuracy, recall, precision, specificity and (where `located` is known)
+    `strict_recall`, the share of positive images called positive *and* located rightly.
+    A rate whose denominator is empty is NaN. HinterlandError where a test case took part in fitting
+    the threshold.
     """
     shared = sorted(set(test.cases) & threshold.cases)
     if shared:
@@ -142,26 +156,17 @@ def image_level_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`image_metrics` with bootstrap intervals: metric, value, low, high, cases, positives.
+    """Tabulate `image_metrics` with bootstrap intervals.
+
+    Columns: metric, value, low, high, cases, positives.
 
     Cases (patients, where `groups` are given) are resampled; resamples with only one label count
     for no metric that needs both.
     """
     values = image_metrics(test, threshold)
-    names, index = np.unique(
-        np.asarray(test.cases if groups is None else groups), return_inverse=True
-    )
-    members = [np.flatnonzero(index == g) for g in range(len(names))]
-    rng = np.random.default_rng(seed)
-    draws = np.full((min(resamples, RESAMPLES), len(values)), nan)
-    for row in draws:
-        drawn = np.concatenate([members[g] for g in rng.integers(0, len(names), len(names))])
-        sample = ImageScores(
-            tuple(test.cases[i] for i in drawn), test.scores[drawn], test.labels[drawn],
-            None if test.located is None else test.located[drawn],
-        )  # fmt: skip
-        row[:] = list(image_metrics(sample, threshold).values())
-    low, high = percentile_interval(draws, len(names), expanded=False)
+    weights, count = resample_weights(test.cases, groups, resamples, seed)
+    draws = _resampled(test, threshold, weights)
+    low, high = percentile_interval(draws, count, expanded=False)
     return pd.DataFrame(
         {
             "metric": list(values),
@@ -172,6 +177,24 @@ def image_level_table(
             "positives": int((test.labels == 1).sum()),
         }
     )
+
+
+def _resampled(test: ImageScores, threshold: YoudenThreshold, weights: np.ndarray) -> np.ndarray:
+    """`image_metrics` of each row of weights, (samples, metrics), in the same order."""
+    truth, called = test.labels == 1, test.scores >= threshold.value
+    recall = weighted_share(called, truth, weights)
+    specificity = weighted_share(~called, ~truth, weights)
+    columns = [
+        weighted_auroc(test.labels, test.scores, weights),
+        weighted_auprc(test.labels, test.scores, weights),
+        (recall + specificity) / 2,
+        recall,
+        weighted_share(truth, called, weights),
+        specificity,
+    ]
+    if test.located is not None:
+        columns.append(weighted_share(called & test.located.astype(bool), truth, weights))
+    return np.stack(columns, axis=1)
 
 
 def _share(hits: np.ndarray) -> float:

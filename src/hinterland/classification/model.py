@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hinterland.classification.canvas import CanvasCase, on_canvas
 from hinterland.classification.methods import (
@@ -26,25 +27,26 @@ from hinterland.networks.recipes import OptimiserRecipe, classifier_recipe
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import make_config
 from hinterland.training.device import resolve_accelerator
+from hinterland.training.run import Run
 from hinterland.types import HinterlandError, Plan
 
 RULE, Y_NET = "rule", "y-net"
 
 
 def make_classifier(record: ClassifierRecord) -> Classifier:
-    """The recipe of a trained classifier or summarising function."""
+    """Make the recipe of a trained classifier or summarising function."""
     if record.by == Y_NET:
         return YNet((record.spec.target,))
     return ImageClassifier(record.by)
 
 
 def recipe_of(record: ClassifierRecord) -> OptimiserRecipe:
-    """How it is trained unless the user says otherwise."""
+    """Look up how it is trained unless the user says otherwise."""
     return classifier_recipe(record.by)
 
 
 def build_context(record: ClassifierRecord, plan: Plan, channels: int) -> ClassifierContext:
-    """What the classifier is built for; `plan` is that of the canvas."""
+    """Describe what the classifier is built for; `plan` is that of the canvas."""
     config = make_config(record.settings)
     return ClassifierContext(
         plan=plan,
@@ -85,7 +87,6 @@ class ClassifierModel:
         """The segmentation run behind it, if there is one."""
         if not self.record.run:
             return None
-        from hinterland.training.run import Run
 
         run = Path(self.record.run)
         if not (run / "config.yaml").is_file():
@@ -110,8 +111,8 @@ class ClassifierModel:
         device = resolve_accelerator(make_config(self.record.settings).accelerator)
         return classifier, networks.eval().requires_grad_(False).to(device), device
 
-    def look(self, image: np.ndarray) -> ClassifierOutput:
-        """Preprocessed image (C, z, y, x) -> scores and masks."""
+    def predict(self, image: np.ndarray) -> ClassifierOutput:
+        """Classify one preprocessed image (C, z, y, x): scores and masks."""
         record = self.record
         cells = None if self.frozen is None else self.frozen.masks(image)
         masks = {} if cells is None else self._by_class(cells)
@@ -122,7 +123,7 @@ class ClassifierModel:
         seen = image if record.source == IMAGES else cells
         if record.source == EMBEDDINGS:
             assert self.frozen is not None
-            seen = self.frozen.embedding(image, record.tap)
+            seen = self.frozen.embedding(image, record.layer)
         assert seen is not None
         canvas = self._canvas(seen)
         found = predict_canvases(
@@ -150,14 +151,15 @@ class ClassifierModel:
         return found
 
     def by_rule(self, counts: Mapping[int, MaskCounts]) -> np.ndarray:
-        """Class index -> counts of its mask, to scores (classes,); a class without a mask has
-        what the most probable other one leaves."""
+        """Score each class by the rule, from the counts of its mask; (classes,).
+
+        A class without a mask has what the most probable other one leaves.
+        """
         scores = {i: found.score(*self.rules[i]) for i, found in counts.items()}
         rest = 1 - max(scores.values())
         return np.array([scores.get(i, rest) for i in range(len(self.record.task.classes))])
 
     def _y_net_masks(self, canvas: np.ndarray, shape: tuple[int, ...]) -> dict[int, np.ndarray]:
-        import torch
 
         classifier, networks, device = self._trained
         assert isinstance(classifier, YNet)
@@ -176,12 +178,12 @@ class ClassifierModel:
         return found
 
     def threshold(self, index: int) -> float:
-        """The t at which a class's mask is cut."""
+        """Look up the t at which a class's mask is cut."""
         return self.rules[index][0] if index in self.rules else T
 
 
 def showing(record: ClassifierRecord, cells: Coarsening) -> list[int]:
-    """Classes whose mask these cells can show."""
+    """List the classes whose mask these cells can show."""
     found = []
     for index, node in enumerate(record.task.nodes):
         if node is not None:

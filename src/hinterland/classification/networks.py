@@ -15,6 +15,7 @@ from hinterland.classification.heads import (
     SqueezeNet,
 )
 from hinterland.networks.initialise import seeded
+from hinterland.networks.roles import mark_ends
 from hinterland.types import HinterlandError
 
 Maker = Callable[[int, int, int, Sequence[int]], nn.Module]
@@ -82,4 +83,6 @@ def create_classifier(
             f"{_LEAST_EDGE[name]} or more."
         )
     with seeded(seed):
-        return _MAKERS[name](len(size), channels, classes, size)
+        network = _MAKERS[name](len(size), channels, classes, size)
+    mark_ends(network, channels)
+    return network

@@ -33,7 +33,7 @@ class OperatingPoint:
     rules: Mapping[int, tuple[float, int]] = field(default_factory=dict)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Scores (n, classes) -> calibrated probabilities (n, classes), summing to one.
+        """Turn scores (n, classes) into calibrated probabilities (n, classes) that sum to one.
 
         Of two classes the second is calibrated and the first is what is left; of several each is
         calibrated against the rest, and they are divided by their sum.
@@ -85,7 +85,7 @@ class OperatingPoint:
 
 
 def averaged(scores: Mapping[str, np.ndarray], units: Units) -> dict[str, np.ndarray]:
-    """Unit -> mean score of its cases."""
+    """Average the scores of each unit's cases."""
     return {
         unit: np.mean([scores[name] for name in members], axis=0)
         for unit, members in units.members.items()
@@ -99,7 +99,7 @@ def fit_operating_point(
     split: Mapping[str, str],
     rules: Mapping[int, tuple[float, int]],
 ) -> OperatingPoint:
-    """Calibration and Youden threshold of each judged class.
+    """Fit calibration and Youden threshold of each judged class.
 
     scores: unit -> (classes,); split: unit -> its split. HinterlandError for any unit that is not
     of the validation split.

@@ -18,7 +18,7 @@ from hinterland.types import Case, HinterlandError
 
 
 def load_model(run: ClassifierRun) -> tuple[ClassifierModel, OperatingPoint]:
-    """A finished classifier and its operating point."""
+    """Load a finished classifier and its operating point."""
     point = OperatingPoint.read(run.path)
     return ClassifierModel(run.path, run.record, point.rules), point
 
@@ -32,9 +32,11 @@ def predict_images(
     inspect: Callable[[Case, dict[int, np.ndarray]], None] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """One row per case: `case`, `group`, `image`, for each class `score: CLASS` (each against the
-    rest, as the model gives it) and `probability: CLASS` (calibrated, summing to one), `class` (see
-    `decide`), and `mask`.
+    """Classify cases, one row per case.
+
+    Columns: `case`, `group`, `image`, for each class `score: CLASS` (each against the rest, as the
+    model gives it) and `probability: CLASS` (calibrated, summing to one), `class` (see `decide`),
+    and `mask`.
 
     masks: folder for the masks of the classes that are decided for: 1 where the class's probability
     is at least t (0.5 unless the rule was fitted), in the geometry of the image. `mask` is its
@@ -51,12 +53,12 @@ def predict_images(
             image, _, geometry = preprocess(volume, run.record.plan)
         except HinterlandError as error:
             raise HinterlandError(f"case {case.name}: {error}") from None
-        looked = model.look(image)
-        probabilities = point.probabilities(looked.scores[None])[0]
-        index = decide(looked.scores, probabilities, point)
+        output = model.predict(image)
+        probabilities = point.probabilities(output.scores[None])[0]
+        index = decide(output.scores, probabilities, point)
         file = ""
-        wanted = list(looked.masks) if inspect else [i for i in looked.masks if i == index]
-        cuts = {i: _mask(looked, i, model, geometry) for i in wanted}
+        wanted = list(output.masks) if inspect else [i for i in output.masks if i == index]
+        cuts = {i: _mask(output, i, model, geometry) for i in wanted}
         if inspect:
             inspect(case, cuts)
         if masks is not None and index in cuts:
@@ -68,7 +70,7 @@ def predict_images(
         rows.append(
             row
             | {"image": str(case.images[0])}
-            | {f"score: {c}": float(s) for c, s in zip(classes, looked.scores, strict=True)}
+            | {f"score: {c}": float(s) for c, s in zip(classes, output.scores, strict=True)}
             | {f"probability: {c}": float(p) for c, p in zip(classes, probabilities, strict=True)}
             | {"class": classes[index], "mask": file}
         )
@@ -78,16 +80,18 @@ def predict_images(
 
 
 def _mask(
-    looked: ClassifierOutput, index: int, model: ClassifierModel, geometry: Geometry
+    output: ClassifierOutput, index: int, model: ClassifierModel, geometry: Geometry
 ) -> np.ndarray:
     """Where a class's probability reaches its threshold, bool (z, y, x) of the file."""
-    map_ = looked.masks[index].astype(np.float32)
+    map_ = output.masks[index].astype(np.float32)
     return geometry.undo(np.stack([1 - map_, map_]))[1] >= model.threshold(index)
 
 
 def decide(scores: np.ndarray, probabilities: np.ndarray, point: OperatingPoint) -> int:
-    """The class: of two, the second where its score reaches the Youden threshold; of several, the
-    most probable."""
+    """Decide for a class.
+
+    Of two, the second where its score reaches the Youden threshold; of several, the most probable.
+    """
     if len(scores) == 2:
         return int(scores[1] >= point.thresholds[1].value)
     return int(np.argmax(probabilities))

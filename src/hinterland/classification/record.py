@@ -15,14 +15,16 @@ from hinterland.labels import LabelSpec
 from hinterland.types import HinterlandError, Plan
 
 KIND = "classifier"
+RENAMED = {"tap": "layer"}
+"""Keys that earlier versions wrote under another name: old -> new."""
 
 
 @dataclass(frozen=True)
 class ClassifierRecord:
     """A resolved classifier. Written once, before training.
 
-    by: the network, the summarising function, `y-net` or `rule`. source: what it looks at: images,
-    or the masks or embeddings of the segmentation run `run` (of its feature map `tap`). canvas: the
+    by: the network, the summarising function, `y-net` or `rule`. source: what it reads: images, or
+    the masks or embeddings of the segmentation run `run` (of its feature map `layer`). canvas: the
     size everything is brought to. split: case names; targets: case -> index into the task's
     classes; schemes: the annotation scheme each case is read in. plan: of the preprocessing.
     rule: t and tau where they are given, else they are fitted. settings: of `TrainConfig`.
@@ -32,7 +34,7 @@ class ClassifierRecord:
     by: str
     source: str
     run: str
-    tap: str
+    layer: str
     canvas: tuple[int, ...]
     dataset: dict[str, str]
     fold: str
@@ -75,6 +77,7 @@ class ClassifierRecord:
         try:
             data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
             data.pop("kind")
+            data |= {new: data.pop(old) for old, new in RENAMED.items() if old in data}
             asked = {k: tuple(v) if isinstance(v, list) else v for k, v in data["task"].items()}
             return cls(
                 **{

@@ -116,7 +116,7 @@ def relabel(
 
 
 def _claim(out: Path, overwrite: bool) -> Path:
-    """A folder beside `out` to work in."""
+    """Make a folder beside `out` to work in."""
     if out.exists() and not (overwrite and (out / MARK).is_file()):
         raise HinterlandError(
             f"{out} exists already. "

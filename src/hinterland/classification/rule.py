@@ -21,12 +21,12 @@ THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
 def binary_label(mask: np.ndarray, t: float = T, tau: int = TAU) -> int:
-    """Algorithm 1: 1 if at least `tau` voxels of the probability map `mask` are >= t, else 0."""
+    """Apply Algorithm 1: 1 if at least `tau` voxels of the map `mask` are >= t, else 0."""
     return int(np.count_nonzero(np.asarray(mask) >= t) >= tau)
 
 
 def class_probability(mask: np.ndarray, t: float = T, tau: int = TAU) -> float:
-    """Algorithm 2: the mean of the voxels > t if the label is 1, else of those <= t.
+    """Apply Algorithm 2: the mean of the voxels > t if the label is 1, else of those <= t.
 
     Where there is no such voxel (all on one side of t) it is t itself, the limit of both means.
     """
@@ -34,7 +34,7 @@ def class_probability(mask: np.ndarray, t: float = T, tau: int = TAU) -> float:
 
 
 def class_probabilities(masks: np.ndarray, t: float = T, tau: int = TAU) -> np.ndarray:
-    """Algorithm 2 for each channel of (classes, *spatial); float64 (classes,)."""
+    """Apply Algorithm 2 to each channel of (classes, *spatial); float64 (classes,)."""
     return np.array([class_probability(mask, t, tau) for mask in masks])
 
 
@@ -70,16 +70,16 @@ class MaskCounts:
         return cls(tuple(float(t) for t in thresholds), n - reach, above, below)
 
     def only(self, t: float) -> MaskCounts:
-        """The counts of one threshold. ValueError for a t that was not counted."""
+        """Take the counts of one threshold. ValueError for a t that was not counted."""
         at = [self.thresholds.index(t)]
         return MaskCounts((t,), self.positive[at], self.above[at], self.below[at])
 
     def label(self, t: float = T, tau: int = TAU) -> int:
-        """Algorithm 1. ValueError for a t that was not counted."""
+        """Apply Algorithm 1. ValueError for a t that was not counted."""
         return int(self.positive[self.thresholds.index(t)] >= tau)
 
     def score(self, t: float = T, tau: int = TAU) -> float:
-        """Algorithm 2. ValueError for a t that was not counted."""
+        """Apply Algorithm 2. ValueError for a t that was not counted."""
         at = self.thresholds.index(t)
         return float((self.above if self.positive[at] >= tau else self.below)[at])
 
@@ -93,7 +93,7 @@ class Rule:
     cases: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __call__(self, mask: np.ndarray) -> float:
-        """The score of one probability map."""
+        """Score one probability map."""
         return class_probability(mask, self.t, self.tau)
 
 
@@ -104,8 +104,10 @@ def fit_rule(
     criterion: Callable[[np.ndarray, np.ndarray], float],
     taus: Iterable[int] | None = None,
 ) -> Rule:
-    """The t and tau that are best on validation cases; of equally good ones, those nearest to the
-    paper's (first t, then tau on a logarithmic scale).
+    """Fit t and tau on validation cases.
+
+    Of equally good pairs, the one nearest to the paper's (first t, then tau on a
+    logarithmic scale).
 
     validation: case -> counts; labels: case -> 0 or 1; split: case -> "train", "val" or "test".
     criterion: (labels, scores) -> a number, higher is better, such as AUROC.
@@ -134,8 +136,10 @@ def fit_rule(
 
 
 def require_validation(cases: Iterable[str], split: Mapping[str, str]) -> None:
-    """HinterlandError unless every case is of the validation split: whatever is fitted after
-    training (thresholds, calibration) is fitted there and nowhere else."""
+    """Raise HinterlandError unless every case is of the validation split.
+
+    Whatever is fitted after training (thresholds, calibration) is fitted there and nowhere else.
+    """
     wrong = sorted(name for name in cases if split.get(name) != "val")
     if wrong:
         raise HinterlandError(

@@ -1,4 +1,4 @@
-"""What a classifier looks at: the image, or what a frozen segmentation run makes of it."""
+"""What a classifier reads: the image, or what a frozen segmentation run makes of it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
+import torch
 
 from hinterland.classification.canvas import embedding_size, on_canvas
+from hinterland.classification.embeddings import stitched_features
 from hinterland.data.io.files import file_stamp
 from hinterland.data.preprocessing.cache import Prepared, cache_root
+from hinterland.inference.volumes import Predictor
 from hinterland.labels import Coarsening, LabelError
+from hinterland.networks.registry import require_split
+from hinterland.training.run import Run
 from hinterland.types import HinterlandError
-
-if TYPE_CHECKING:
-    from hinterland.inference.volumes import Predictor
-    from hinterland.training.run import Run
 
 IMAGES, MASKS, EMBEDDINGS = "images", "masks", "embeddings"
 
@@ -51,7 +52,7 @@ class Frozen:
         members = members_of(self.cells, node)
         return np.minimum(masks[members].sum(axis=0), 1.0)
 
-    def tap(self, name: str) -> str:
+    def layer(self, name: str) -> str:
         """`shallow` and `deep` as the paper has them, or the name of a feature map.
 
         Shallow is the fifth decoder map from the bottleneck, deep the third (Table A1's
@@ -68,41 +69,36 @@ class Frozen:
             )
         return name
 
-    def embedding(self, image: np.ndarray, tap: str) -> np.ndarray:
+    def embedding(self, image: np.ndarray, layer: str) -> np.ndarray:
         """Preprocessed image (C, z, y, x) -> the stitched feature map, float32 (F, z, y, x)."""
-        from hinterland.classification.embeddings import stitched_features
-
         network, options = self._network(), self.predictor.options
         network.to(options.device)
 
         def encode(part: Any) -> Any:
             features = network.encode(part)
-            return network.feature_maps(features, network.decode(features))[tap]
+            return network.feature_maps(features, network.decode(features))[layer]
 
         return stitched_features(
-            encode, image, self.run.record.plan.patch_size, self.stride(tap),
+            encode, image, self.run.record.plan.patch_size, self.stride(layer),
             overlap=options.overlap, device=options.device, precision=options.precision,
         )  # fmt: skip
 
-    def stride(self, tap: str) -> tuple[int, ...]:
+    def stride(self, layer: str) -> tuple[int, ...]:
         """How much coarser a feature map is than the image, per axis."""
-        import torch
-
         network, patch = self._network(), self.run.record.plan.patch_size
         blank = torch.zeros(
             1, network.in_channels, *patch, device=next(network.parameters()).device
         )
         with torch.inference_mode():
             features = network.encode(blank)
-            shape = network.feature_maps(features, network.decode(features))[tap].shape[2:]
+            shape = network.feature_maps(features, network.decode(features))[layer].shape[2:]
         return tuple(p // n for p, n in zip(patch, shape, strict=True))
 
-    def width(self, tap: str) -> int:
+    def width(self, layer: str) -> int:
         """Channels of a feature map."""
-        return self._network().feature_widths()[tap]
+        return self._network().feature_widths()[layer]
 
     def _network(self) -> Any:
-        from hinterland.networks.base import require_split
 
         if "network" not in self._loaded:
             deployed = self.run.method.deployed(self.run.networks())
@@ -111,7 +107,10 @@ class Frozen:
 
 
 def members_of(cells: Coarsening, node: str) -> np.ndarray:
-    """Indices of the cells below a node. HinterlandError where the model does not tell it apart."""
+    """Find the indices of the cells below a node.
+
+    LabelError where the model does not tell it apart.
+    """
     leaves = cells.tree.leaves_under(node)
     inside = [i for i, group in enumerate(cells.groups) if group <= leaves]
     if frozenset().union(*(cells.groups[i] for i in inside)) != leaves:
@@ -127,28 +126,28 @@ def mask_canvases(
     names: Sequence[str],
     prepared: Prepared,
     canvas: tuple[int, ...],
-    tap: str,
+    layer: str,
     tick: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, int, tuple[int, ...]]:
-    """Masks (or, with a tap, embeddings) of these cases on the canvas, kept under the cache.
+    """Masks (or, with a layer, embeddings) of these cases on the canvas, kept under the cache.
 
     Returns the folder of NAME.npy (float16), the number of channels and the canvas they are on:
     that of embeddings is as much coarser as the feature map.
     """
     size, channels = canvas, len(frozen.cells)
-    if tap:
-        stride = frozen.stride(tap)
+    if layer:
+        stride = frozen.stride(layer)
         lead = (1,) * (len(canvas) - len(stride))
-        size, channels = embedding_size(canvas, (*lead, *stride)), frozen.width(tap)
+        size, channels = embedding_size(canvas, (*lead, *stride)), frozen.width(layer)
     checkpoint = frozen.run.path / "checkpoints" / f"{frozen.run.reported}.ckpt"
-    key = repr((file_stamp(checkpoint), str(prepared.folder), size, tap))
+    key = repr((file_stamp(checkpoint), str(prepared.folder), size, layer))
     folder = cache_root() / "frozen" / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     for done, name in enumerate(names, start=1):
         file = folder / f"{name}.npy"
         if not file.is_file():
             image = np.asarray(prepared[name].image)
-            found = frozen.embedding(image, tap) if tap else frozen.masks(image)
+            found = frozen.embedding(image, layer) if layer else frozen.masks(image)
             temporary = folder / f".{name}.{os.getpid()}.npy"
             np.save(temporary, on_canvas(found, size).astype(np.float16))
             temporary.replace(file)
@@ -158,5 +157,5 @@ def mask_canvases(
 
 
 def stored(folder: Path) -> Callable[[str], tuple[np.ndarray, None]]:
-    """What `Canvases` asks for, from the files of `mask_canvases`."""
+    """Read the files of `mask_canvases`, as `Canvases` asks for them."""
     return lambda name: (cast(np.ndarray, np.load(folder / f"{name}.npy")).astype(np.float32), None)

@@ -1,21 +1,20 @@
-"""Image-level figures where they matter: who breaks a spurious correlation, which lesions are
-missed."""
+"""Judge image labels where it matters: against a spurious correlation, by size and by place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import nan
 
 import numpy as np
 import pandas as pd
 
 from hinterland.classification.metrics import ImageScores, YoudenThreshold, auroc
-from hinterland.evaluation.statistics.bootstrap import RESAMPLES, bootstrap_ci, percentile_interval
+from hinterland.classification.resampling import resample_weights, weighted_auroc
+from hinterland.evaluation.statistics.bootstrap import bootstrap_ci, percentile_interval
 from hinterland.types import HinterlandError
 
 
 def taken(scores: ImageScores, index: np.ndarray) -> ImageScores:
-    """The cases at these positions."""
+    """Take the cases at these positions."""
     return ImageScores(
         tuple(scores.cases[i] for i in index), scores.scores[index], scores.labels[index],
         None if scores.located is None else scores.located[index],
@@ -23,8 +22,9 @@ def taken(scores: ImageScores, index: np.ndarray) -> ImageScores:
 
 
 def against_correlation(test: ImageScores, mark: Mapping[str, int]) -> ImageScores:
-    """The cases that break a spurious correlation: positives without the mark, negatives with it.
+    """Take the cases that break a spurious correlation.
 
+    Those are positives without the mark and negatives with it.
     mark: case -> 0 or 1. Their AUROC is the *robust* AUROC. HinterlandError where a case has no
     mark of 0 or 1, or nobody breaks the correlation in both directions.
     """
@@ -53,32 +53,23 @@ def auroc_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """AUROC (mean over classes that have both labels) with its 95 % bootstrap interval.
+    """Compute AUROC (mean over classes that have both labels) with its 95 % bootstrap interval.
 
     test: one per class, over the same cases in the same order. Cases (patients, where `groups` are
     given) are resampled.
     """  # fmt: skip
-    scores = np.stack([t.scores for t in test])
-    labels = np.stack([t.labels for t in test])
-    names, index = np.unique(
-        np.asarray(test[0].cases if groups is None else groups), return_inverse=True
-    )
-    members = [np.flatnonzero(index == g) for g in range(len(names))]
-    rng = np.random.default_rng(seed)
+    weights, count = resample_weights(test[0].cases, groups, resamples, seed)
+    areas = np.stack([weighted_auroc(t.labels, t.scores, weights) for t in test])
+    low, high = percentile_interval(_known_mean(areas)[:, None], count, expanded=False)
+    value = _known_mean(np.array([[auroc(t.labels, t.scores)] for t in test]))[0]
+    return float(value), float(low[0]), float(high[0])
 
-    def mean(at: np.ndarray) -> float:
-        values = [auroc(y[at], s[at]) for y, s in zip(labels, scores, strict=True)]
-        known = [v for v in values if np.isfinite(v)]
-        return float(np.mean(known)) if known else nan
 
-    draws = np.array(
-        [
-            mean(np.concatenate([members[g] for g in rng.integers(0, len(names), len(names))]))
-            for _ in range(min(resamples, RESAMPLES))
-        ]
-    )
-    low, high = percentile_interval(draws[:, None], len(names), expanded=False)
-    return mean(np.arange(len(test[0].cases))), float(low[0]), float(high[0])
+def _known_mean(values: np.ndarray) -> np.ndarray:
+    """Mean of the finite values of each column (classes, samples); NaN where there is none."""
+    finite = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(finite, values, 0.0).sum(axis=0) / finite.sum(axis=0)
 
 
 def recall_by(
@@ -89,7 +80,7 @@ def recall_by(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Recall among the positives of each subgroup: subgroup, recall, low, high, positives.
+    """Tabulate recall among the positives of each subgroup: subgroup, recall, low, high, positives.
 
     With `located`, strict_recall too. Subgroups come sorted; positives without one are left out.
     HinterlandError where a case took part in fitting the threshold.
@@ -119,8 +110,9 @@ def recall_by(
 
 
 def place_of(mask: np.ndarray) -> str:
-    """Where a boolean mask (z, y, x) has its centre, by halves of the image: "upper left", and in
-    a stack of slices "upper left, first slices"; empty text for an empty mask.
+    """Say where a boolean mask (z, y, x) has its centre, by halves of the image.
+
+    "upper left", and in a stack of slices "upper left, first slices"; "" for an empty mask.
 
     Upper and left are those of the array: small y and small x.
     """
@@ -135,8 +127,7 @@ def place_of(mask: np.ndarray) -> str:
 
 
 def size_groups(sizes: Mapping[str, float], unit: str = "mL") -> dict[str, str]:
-    """Case -> "1 small", "2 medium" or "3 large" with its range, by thirds of the sizes above
-    zero."""
+    """Sort cases into "1 small", "2 medium" and "3 large", by thirds of the sizes above zero."""
     known = {c: s for c, s in sizes.items() if s > 0}
     if not known:
         return {}

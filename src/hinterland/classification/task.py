@@ -31,7 +31,7 @@ class Task:
 
 
 def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
-    """The task that `text` names. HinterlandError where no case has such a label."""
+    """Parse the task that `text` names. HinterlandError where no case has such a label."""
     column, equals, value = (part.strip() for part in text.partition("="))
     if column in tree and not equals:
         return Task(text, column, (f"no {column}", column), (None, column), from_masks=True)
@@ -58,7 +58,7 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
 
 
 def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> dict[str, int]:
-    """Case -> index into `task.classes`; cases whose class is not known are left out.
+    """Find each case's index into `task.classes`; cases whose class is not known are left out.
 
     presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`; an image
     label, where there is one, comes first.
@@ -78,7 +78,7 @@ def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> d
 
 
 def presence_in(scheme: Scheme, values: Iterable[int], node: str) -> int | None:
-    """1 if a label value says `node`, 0 if each of them rules it out, None where that is open."""
+    """Return 1 if a value says `node`, 0 if each rules it out, None where that is open."""
     leaves = scheme.tree.leaves_under(node)
     sets = [scheme.label_values[v] for v in values if v in scheme.label_values]
     if any(s <= leaves for s in sets):

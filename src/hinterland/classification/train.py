@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +50,7 @@ from hinterland.data.preprocessing.cache import Prepared, prepare
 from hinterland.training.config import make_config
 from hinterland.training.device import hardware, versions
 from hinterland.training.run import Run
+from hinterland.training.run_folder import empty_folder, refuse_taken
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
 from hinterland.types.case import unmasked
 
@@ -91,8 +91,9 @@ def train_classifier(
     source: a data set and its plan, for a network on images (`Request.by`: one of
     `IMAGE_CLASSIFIERS`, or `y-net`); or a segmentation run, for the `rule`, for a summarising
     network on its masks (`fully-connected`, `pool`, or one of `IMAGE_CLASSIFIERS`), or with
-    `embedding` (shallow, deep, or a tap) on its feature maps. A run brings its own split, and only
-    the training cases whose masks it saw are learnt from, unless `labelled` says otherwise.
+    `embedding` (shallow, deep, or a layer of the network) on its feature maps. A run brings its
+    own split, and only the training cases whose masks it saw are learnt from, unless `labelled`
+    says otherwise.
 
     out: the directory to make. Of the same request, unfinished, it is gone on with; anything else
     is refused, unless `overwrite`. HinterlandError where the validation cases do not hold both
@@ -122,7 +123,7 @@ def check_task(dataset: Dataset, request: Request) -> None:
 def _record(
     run: Run | None, dataset: Dataset, plan: Plan, prepared: Prepared, request: Request
 ) -> ClassifierRecord:
-    source, tap = _source(run, request)
+    source, layer = _source(run, request)
     task, targets = targets_of(dataset, request.task, prepared)
     settings = dict(request.settings or {})
     settings.setdefault("steps", STEPS if source == IMAGES else STEPS_FROZEN)
@@ -148,7 +149,7 @@ def _record(
         canvas = topology((1.0,) * len(canvas), canvas).patch
     record = ClassifierRecord(
         task=task, by=request.by, source=source, run=str(run.path.resolve()) if run else "",
-        tap=tap, canvas=canvas,
+        layer=layer, canvas=canvas,
         dataset={"path": str(dataset.root.resolve()), "name": dataset.name,
                  "image_labels": str(request.image_labels or "")},
         fold=run.record.fold if run else request.fold, split=split, targets=targets,
@@ -196,24 +197,22 @@ def _source(run: Run | None, request: Request) -> tuple[str, str]:
     if by == RULE and request.embedding:
         raise HinterlandError("the rule reads masks; leave --embedding away.")
     if request.embedding:
-        return EMBEDDINGS, Frozen(run).tap(request.embedding)
+        return EMBEDDINGS, Frozen(run).layer(request.embedding)
     return MASKS, ""
 
 
 def _claim(out: Path, record: ClassifierRecord, overwrite: bool) -> None:
     """Make `out` the directory of this classifier, or find that it is."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not is_classifier(out) and not (overwrite and (out / "canvas.json").is_file()):
-            raise HinterlandError(f"{out} is there already and is no classifier; choose another.")
-        same = is_classifier(out) and _asked(ClassifierRecord.read(out)) == _asked(record)
-        if same and not (out / FILE).is_file() and not overwrite:
+    if is_classifier(out) and not overwrite:
+        same = _asked(ClassifierRecord.read(out)) == _asked(record)
+        if same and not (out / FILE).is_file():
             return
-        if not overwrite:
-            raise HinterlandError(
-                f"{out} holds {'this classifier, finished' if same else 'another classifier'}. "
-                "Choose another --out, or give --overwrite."
-            )
-        shutil.rmtree(out)
+        raise HinterlandError(
+            f"{out} holds {'this classifier, finished' if same else 'another classifier'}. "
+            "Choose another --out, or give --overwrite."
+        )
+    refuse_taken(out, overwrite, ours=is_classifier, kind="classifier")
+    empty_folder(out)
     record.write(out)
 
 
@@ -240,7 +239,7 @@ def _train(
     else:
         say("masks of the run" if record.source == MASKS else "embeddings of the run")
         folder, count, size = mask_canvases(
-            Frozen(run), names, prepared, record.canvas, record.tap,
+            Frozen(run), names, prepared, record.canvas, record.layer,
             lambda done, total: report(done, total, ""),
         )  # fmt: skip
         channels = tuple(map(str, range(count)))
@@ -273,7 +272,7 @@ def _cases(record: ClassifierRecord, by_name: Mapping[str, Case], part: str) -> 
 def _canvas_plan(
     record: ClassifierRecord, size: tuple[int, ...], channels: Sequence[str], batch: int
 ) -> Plan:
-    """The plan by which canvases are augmented and networks built."""
+    """Make the plan by which canvases are augmented and networks built."""
     plan = record.plan
     dims: Literal[2, 3] = 2 if len(size) == 2 else 3
     network = topology((1.0,) * dims, size).network() if record.by == Y_NET else plan.network
@@ -298,10 +297,10 @@ def _operate(
     scores: dict[str, np.ndarray] = {}
     thresholds = tuple(sorted({*THRESHOLDS, *(t for t, _ in defaults.values())}))
     for done, name in enumerate(names, start=1):
-        looked = model.look(np.asarray(prepared[name].image))
-        scores[name] = looked.scores
+        output = model.predict(np.asarray(prepared[name].image))
+        scores[name] = output.scores
         if record.by == RULE:
-            for index, mask in looked.masks.items():
+            for index, mask in output.masks.items():
                 counts.setdefault(index, {})[name] = MaskCounts.of(mask, thresholds)
         if report:
             report(done, len(names), "")
@@ -320,7 +319,7 @@ def _operate(
 def _fit_rules(
     record: ClassifierRecord, counts: Mapping[int, Mapping[str, MaskCounts]]
 ) -> dict[int, tuple[float, int]]:
-    """t and tau of each class's mask, by validation AUROC, where they are not given."""
+    """Fit t and tau of each class's mask, by validation AUROC, where they are not given."""
     rules = {}
     for index, of_class in counts.items():
         t, tau = record.rule.get("t"), record.rule.get("tau")

@@ -16,6 +16,7 @@ from hinterland.cli.options import (
     ResizeOption,
     SetOption,
     StudyOutOption,
+    dims_of,
     size_of,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -57,7 +58,7 @@ def advise_addition(
 
     screen = Screen(as_json)
     asked = Probe(
-        probes, steps, add, size_of(resize), apply_overrides({}, set_ or []), dims, memory
+        probes, steps, add, size_of(resize), apply_overrides({}, set_ or []), dims_of(dims), memory
     )
     with screen.progress("advice") as tick:
         found = advise(

@@ -44,11 +44,11 @@ def advise_annotate(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank cases by how far the opinions of a model differ about them, the most telling first.
+    """Rank cases by how far the predictions of an ensemble differ, the most telling first.
 
-    cvbm, mc-net and cps have several opinions; for a method with one, the entropy of its prediction
-    per voxel of expected foreground ranks, and --maps writes no disagreement. Cases whose labels
-    the run has trained or validated on are left out.
+    cvbm, mc-net and cps make several predictions; for a method with one, its entropy per voxel of
+    expected foreground ranks, and --maps writes no disagreement. Cases whose labels the run has
+    trained or validated on are left out.
     """
     from hinterland.cli.predict import find_cases
     from hinterland.inference.uncertainty import rank_cases, unseen

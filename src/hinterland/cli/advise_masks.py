@@ -34,7 +34,7 @@ def advise_masks(
 
     screen = Screen(as_json)
     found = read_dataset(dataset, labels)
-    with screen.progress("looking at masks") as tick:
+    with screen.progress("reading masks") as tick:
         advice = estimate(found, found.labels.question(at), most=cases, seed=seed, report=tick)
     for line in advice.findings():
         screen.say(line)

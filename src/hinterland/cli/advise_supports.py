@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from hinterland.cli.options import (
     JsonOption,
     LabelsOption,
     SetOption,
+    dims_of,
     names,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -53,19 +54,19 @@ def advise_supports(
 
     Test cases are never looked at. The probe (DIR/probe) is trained once.
     """
-    from hinterland.cli.train import fold_of
     from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.supports.advice import Question
     from hinterland.studies.supports.advice import advise_supports as advise
     from hinterland.training.config import apply_overrides
+    from hinterland.training.request import parse_fold
     from hinterland.training.run import Run
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
-    where = fold_of(fold)
+    where = parse_fold(fold)
     if where == "all":
         raise HinterlandError("--fold all: the adviser needs held-out cases; give a number.")
-    wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
+    wanted = dims_of(dims)
     question = Question(
         tuple(names(supports)), where, steps, seed, wanted, apply_overrides({}, set_ or []),
         str(labels or ""),

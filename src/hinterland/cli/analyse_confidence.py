@@ -23,7 +23,7 @@ def analyse_confidence(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Confidence and entropy over training, maps of test cases, and t-SNE of features.
+    """Show confidence and entropy over training, maps of test cases, and t-SNE of features.
 
     Writes DIR/curves.png, maps.png and embedding.png, the tables behind them, and summary.json.
     """
@@ -31,7 +31,7 @@ def analyse_confidence(
     from hinterland.training.run import Run
 
     screen = Screen(as_json)
-    with screen.progress("looking") as tick:
+    with screen.progress("reading") as tick:
         found = analyse(
             [Run(run) for run in runs], out, maps=maps, seed=seed, overwrite=overwrite, tick=tick
         )

@@ -43,7 +43,7 @@ def analyse_features(
     from hinterland.training.run import Run
 
     screen = Screen(as_json)
-    with screen.progress("looking at features") as tick:
+    with screen.progress("reading features") as tick:
         found = analyse(
             Run(run), out, without=Run(without) if without else None, threshold=threshold,
             maps=maps, overwrite=overwrite, tick=tick,

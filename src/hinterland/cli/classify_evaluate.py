@@ -43,8 +43,11 @@ def classify_evaluate(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """AUROC, recall, precision ... of the test cases, with intervals; recall by lesion size and
-    place; strict recall (the right image and the right region)."""
+    """Judge a classifier on the test cases of its split.
+
+    AUROC, recall, precision ... with intervals; recall by size and place of the lesion; strict
+    recall (the right image and the right region).
+    """
     from hinterland.classification.evaluate import evaluate_classifier
     from hinterland.classification.record import ClassifierRun
 

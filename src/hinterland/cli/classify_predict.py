@@ -30,8 +30,11 @@ def classify_predict(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Classify images: calibrated probabilities, the class at the operating point, and the path of
-    the mask that shows why, where the classifier has one."""
+    """Classify images.
+
+    Calibrated probabilities, the class at the operating point, and the path of the mask that shows
+    why, where the classifier has one.
+    """
     from hinterland.classification.predict import predict_images
     from hinterland.classification.record import ClassifierRun
     from hinterland.data.io.files import write_text

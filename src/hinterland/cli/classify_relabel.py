@@ -34,8 +34,10 @@ def classify_relabel(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Semi-supervised training, second step: the run's data set with its masks for the training
-    cases that had none. Third step: `hinterland train` on it."""
+    """Give training cases without a mask the masks that a run predicts.
+
+    The second step of semi-supervised training; the third is `hinterland train` on the result.
+    """
     from hinterland.classification.relabel import relabel
     from hinterland.training.run import Run
 

@@ -14,6 +14,7 @@ from hinterland.cli.options import (
     MemoryOption,
     OverwriteOption,
     plan_for,
+    plan_options,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -64,7 +65,7 @@ def classify_train(
         str | None,
         typer.Option(
             "--embedding",
-            metavar="shallow|deep|TAP",
+            metavar="shallow|deep|LAYER",
             help="Summarise this feature map of the run instead of its masks.",
         ),
     ] = None,
@@ -169,7 +170,7 @@ def _is_run(source: Path) -> bool:
 
 
 def _edges(text: str | None) -> tuple[int, ...] | None:
-    """ "32,64,64" -> (32, 64, 64)."""
+    """Parse "32,64,64" into (32, 64, 64)."""
     from hinterland.types import HinterlandError
 
     if text is None:
@@ -188,7 +189,7 @@ def _source(
     dims: int | None,
     memory: float,
 ) -> Run | tuple[Dataset, Plan]:
-    """The run, or the data set with a plan and its preprocessing done."""
+    """Open the run, or the data set with a plan and its preprocessing done."""
     from hinterland.classification.record import is_classifier
     from hinterland.classification.train import check_task
     from hinterland.data.dataset.read import read_dataset
@@ -207,7 +208,7 @@ def _source(
         return Run(source)
     data = read_dataset(source, labels)
     check_task(data, asked)  # before the long work
-    plan = plan_for(screen, data, dims, memory, "hinterland")
+    plan = plan_for(screen, data, plan_options(dims, memory))
     with screen.progress("preprocessing") as tick:
         prepare(data, plan, progress=tick)
     return data, plan

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hinterland.cli.screen import Screen
+    from hinterland.data.planning.plan_dataset import PlanOptions
     from hinterland.types import Dataset, Plan
 
 DatasetArgument = Annotated[
@@ -105,49 +106,21 @@ def refuse_unknown_words(checkpoint: str | None, precision: str | None) -> None:
         raise HinterlandError(f"--precision {precision}: expected auto, fp32 or bf16.")
 
 
-def plan_for(
-    screen: Screen, dataset: Dataset, dims: int | None, memory: float, planner: str
-) -> Plan:
+def plan_options(dims: int | None, memory: float, planner: str = "hinterland") -> PlanOptions:
+    """--dims, --memory and --planner. HinterlandError for a planner that there is not."""
+    from hinterland.data.planning.plan_dataset import PlanOptions
+
+    return PlanOptions(dims_of(dims), memory, planner)
+
+
+def dims_of(dims: int | None) -> Literal[2, 3] | None:
+    """--dims, whose bounds the option checks."""
+    return None if dims is None else 2 if dims == 2 else 3
+
+
+def plan_for(screen: Screen, dataset: Dataset, options: PlanOptions) -> Plan:
     """Measure the data set, with a progress bar, and plan."""
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
-    from hinterland.types import HinterlandError
+    from hinterland.data.planning.plan_dataset import plan_dataset
 
-    wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
-    if planner == "nnunet":
-        from hinterland.data.planning.nnunet import plan_with_nnunet
-
-        screen.note("planning with nnU-Net")
-        return plan_with_nnunet(dataset, wanted, memory)
-    if planner != "hinterland":
-        raise HinterlandError(f"planner {planner!r}: expected hinterland or nnunet.")
     with screen.progress("measuring") as tick:
-        found = fingerprint(dataset, cache=cache_root() / "fingerprints", progress=tick)
-    return make_plan(found, wanted, memory, classes=len(dataset.labels.tree))
-
-
-def read_plan(file: Path, dataset: Dataset) -> Plan:
-    """A plan.json that was made for this data set."""
-    from hinterland.data.io.files import dataset_hash
-    from hinterland.data.planning.fingerprint import training_cases
-    from hinterland.types import HinterlandError, Plan
-
-    try:
-        plan = Plan.from_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HinterlandError(
-            f"there is no plan {file}. Make one: hinterland plan DATASET"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise HinterlandError(
-            f"{file} is no plan ({type(error).__name__}: {error}); expected what `hinterland plan` "
-            "writes."
-        ) from None
-    now = dataset_hash(dataset, training_cases(dataset))
-    if plan.fingerprint != now:
-        raise HinterlandError(
-            f"{file} was made for other data (fingerprint {plan.fingerprint}; {dataset.root} has "
-            f"{now}). Plan again: hinterland plan {dataset.root}"
-        )
-    return plan
+        return plan_dataset(dataset, options, progress=tick)

@@ -16,6 +16,7 @@ from hinterland.cli.options import (
     OverwriteOption,
     PlannerOption,
     plan_for,
+    plan_options,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -49,7 +50,7 @@ def plan(
     if out.exists() and not overwrite:
         raise HinterlandError(f"{out} exists already. Give --overwrite, or another --out.")
     data = read_dataset(dataset, labels)
-    made = plan_for(screen, data, dims, memory, planner)
+    made = plan_for(screen, data, plan_options(dims, memory, planner))
     cost = plan_cost(made, len(data.labels.tree))
     write_text(out, made.to_json())
     screen.say(describe(made) + f"\ncost        {cost}\nwritten to  {out}")

@@ -16,6 +16,7 @@ from hinterland.cli.options import (
     ResizeOption,
     SetOption,
     StudyOutOption,
+    dims_of,
     names,
     size_of,
 )
@@ -64,7 +65,7 @@ def study_data_addition(
     second = read_dataset(novel, novel_labels or labels)
     asked = Addition(
         amounts(names(add), addable(second)), tuple(names(losses)), seeds, steps, size_of(resize),
-        mixed, apply_overrides({}, set_ or []), dims, memory,
+        mixed, apply_overrides({}, set_ or []), dims_of(dims), memory,
     )  # fmt: skip
     with screen.progress("data addition") as tick:
         found = run_data_addition(

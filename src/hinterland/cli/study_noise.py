@@ -16,6 +16,7 @@ from hinterland.cli.options import (
     ResizeOption,
     SetOption,
     StudyOutOption,
+    dims_of,
     names,
     size_of,
 )
@@ -62,7 +63,7 @@ def study_noise(
         raise HinterlandError(f"--sigmas {sigmas}: expected numbers, such as 0.05,0.1.") from None
     asked = Noise(
         levels, levels, tuple(names(losses)), seeds, steps, all_tests, size_of(resize),
-        apply_overrides({}, set_ or []), dims, memory,
+        apply_overrides({}, set_ or []), dims_of(dims), memory,
     )  # fmt: skip
     with screen.progress("noise") as tick:
         found = run_noise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from hinterland.cli.options import (
     OverwriteOption,
     SetOption,
     StudyOutOption,
+    dims_of,
     names,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -51,17 +52,17 @@ def study_supports(
     Writes DIR/table.csv, DIR/figure.png, DIR/summary.json and DIR/runs/. An interrupted study goes
     on where it was.
     """
-    from hinterland.cli.train import fold_of
     from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.supports.study import Study, run_supports_study
     from hinterland.training.config import apply_overrides
+    from hinterland.training.request import parse_fold
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
-    where = fold_of(fold)
+    where = parse_fold(fold)
     if where == "all":
         raise HinterlandError("--fold all: a study needs held-out cases; give a number or fixed.")
-    wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
+    wanted = dims_of(dims)
     asked = Study(
         study, tuple(names(supports)), where, seeds, steps, apply_overrides({}, set_ or []), wanted,
         memory, str(labels or ""),

@@ -32,7 +32,7 @@ def synthetic(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Is there a navy circle? A classifier and a segmentation network, trained on equal budgets.
+    """Train a classifier and a segmentation network on equal budgets to find a navy circle.
 
     Writes DIR/SWEEP.csv, .png and .svg for each sweep, and DIR/summary.json. An interrupted study
     goes on where it was.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,8 +17,7 @@ from hinterland.cli.options import (
     PlannerOption,
     RunArgument,
     names,
-    plan_for,
-    read_plan,
+    plan_options,
 )
 from hinterland.cli.screen import Screen, guarded
 from hinterland.cli.tables import figures_table
@@ -101,6 +100,10 @@ def train(
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
     planner: PlannerOption = "hinterland",
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="How it is trained: fast, nnunet or paper (the default)."),
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Default: 25,000.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Default: 0.")] = None,
     set_: Annotated[
@@ -122,40 +125,37 @@ def train(
     the last checkpoint: `hinterland resume RUN`.
     """
     from hinterland.data.dataset.read import read_dataset
-    from hinterland.methods import make_method
-    from hinterland.training.run_training import train as train_run
+    from hinterland.data.planning.plan_dataset import read_plan
+    from hinterland.training.request import RunRequest, parse_fold
+    from hinterland.training.run_training import run_or_resume
 
     screen = Screen(as_json)
-    config, options = settings(with_, steps, seed, set_)
+    config, options = settings(with_, steps, seed, set_, recipe)
     data = read_dataset(dataset, labels)
-    asked = names(on)
-    if virtual:
-        data = data.replace(labels=data.labels.with_virtual(virtual))
-        empty = "/".join(f"virtual{i}" for i in range(1, virtual + 1))
-        if method != "backsplit":  # the leaves have them already
-            asked = [f"{question}/{empty}" for question in asked or ["target"]]
-    recipe = make_method(method, data.labels, asked, options)
-    where = fold_of(fold)
-    made = read_plan(plan, data) if plan else plan_for(screen, data, dims, memory, planner)
-    if noise is None and init_from is None:
-        _prepare(screen, data, made)
+    request = RunRequest(
+        data,
+        method,
+        tuple(names(on)),
+        options,
+        labels=str(labels or ""),
+        fold=parse_fold(fold),
+        labelled=labelled,
+        fine=fine,
+        naive=naive,
+        noise=noise,
+        virtual=virtual,
+        init_from=init_from,
+        plan=read_plan(plan, data) if plan else plan_options(dims, memory, planner),
+        config=config,
+    )
     with screen.progress("training") as tick:
-        run = train_run(
-            data,
-            made,
-            recipe,
-            out=out,
-            fold=where,
-            config=config,
-            labelled=labelled,
-            fine=fine,
-            naive=naive,
-            noise=noise,
-            init_from=init_from,
-            labels=str(labels or ""),
-            overwrite=overwrite,
+        run = run_or_resume(
+            request,
+            out,
+            existing="replace" if overwrite else "refuse",
             report=tick,
             stage=tick.stage,
+            progress=tick,
         )
     _finished(screen, run)
 
@@ -172,38 +172,25 @@ def resume(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def settings(
-    with_: str | None, steps: int | None, seed: int | None, set_: list[str] | None
+    with_: str | None,
+    steps: int | None,
+    seed: int | None,
+    set_: list[str] | None,
+    recipe: str | None = None,
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration, and the options of the method (`--set method.x=y`)."""
     from hinterland.training.config import apply_overrides, make_config
     from hinterland.types import HinterlandError
 
     base: dict[str, Any] = {"regularisers": {name: {} for name in names(with_)}}
-    base |= {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    base |= {
+        k: v for k, v in (("steps", steps), ("seed", seed), ("recipe", recipe)) if v is not None
+    }
     asked = apply_overrides(base, set_ or [])
     options = asked.pop("method", {})
     if not isinstance(options, dict):
         raise HinterlandError(f"--set method={options}: expected method.option=value.")
     return make_config(asked), options
-
-
-def fold_of(text: str) -> int | Literal["fixed", "all"]:
-    """A fold number, `fixed` or `all`."""
-    from hinterland.types import HinterlandError
-
-    if text in ("fixed", "all"):
-        return "fixed" if text == "fixed" else "all"
-    if not text.isdecimal():
-        raise HinterlandError(f"--fold {text}: expected a number from 0, `fixed` or `all`.")
-    return int(text)
-
-
-def _prepare(screen: Screen, data: Any, plan: Any) -> None:
-    """Preprocess ahead of training, where a progress bar can be shown; training finds it done."""
-    from hinterland.data.preprocessing.cache import prepare
-
-    with screen.progress("preprocessing") as tick:
-        prepare(data, plan, progress=tick)
 
 
 def _finished(screen: Screen, run: Run) -> None:

@@ -23,7 +23,7 @@ class Coarsening:
     first, the others follow in the order given. Channel g of a network trained on a coarsening is
     `names[g]`.
 
-    Examples
+    Examples:
     --------
     >>> from hinterland.labels import LabelTree
     >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
@@ -75,7 +75,7 @@ class Coarsening:
 
     @classmethod
     def of(cls, tree: LabelTree, expressions: Iterable[str | Sequence[str]]) -> Coarsening:
-        """Groups by expression (see `LabelTree.parse`), completed by the rest of the leaves."""
+        """Name groups by expression (see `LabelTree.parse`); the rest of the leaves is one more."""
         return cls.complete(tree, [(_name(e), tree.parse(e)) for e in expressions])
 
     @classmethod
@@ -134,7 +134,7 @@ class Coarsening:
         return all(any(g <= h for h in other.groups) for g in self.groups)
 
     def over(self, cells: Coarsening) -> np.ndarray:
-        """(groups, cells) bool: how the groups are made of another coarsening's groups.
+        """Say how the groups are made of another coarsening's groups, (groups, cells) bool.
 
         Raises LabelError where a group splits a cell: that question cannot be answered. Likewise
         where the two number other leaves.
@@ -161,7 +161,7 @@ class Coarsening:
             )
 
     def coarsen(self, *groups: str) -> Coarsening:
-        """A coarsening of this coarsening; LabelError where it would split one of its groups."""
+        """Coarsen this coarsening; LabelError where that would split one of its groups."""
         result = Coarsening.of(self.tree, groups)
         result.over(self)
         return result
@@ -193,7 +193,7 @@ def _name(expression: Any) -> str:
 
 
 def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
-    """The coarsest coarsening that refines all of them: the cells a network must tell apart.
+    """Find the coarsest coarsening that refines all of them: the cells a network must tell apart.
 
     A cell that is a group of one of them keeps that group's name; another takes the name of its
     node, or the names of its leaves joined by `+`. (Where the coarsenings use one name for two

@@ -12,7 +12,7 @@ from hinterland.labels.scheme import Scheme
 
 
 def decode(probabilities: np.ndarray, cells: Coarsening, at: Coarsening) -> np.ndarray:
-    """The most probable group of `at` for each voxel.
+    """Find the most probable group of `at` for each voxel.
 
     probabilities: (cells, *spatial), summing to 1 over the first axis.
     Returns (*spatial) group indices of `at`, uint8 (uint16 above 256 groups). Group probabilities
@@ -29,7 +29,7 @@ def decode(probabilities: np.ndarray, cells: Coarsening, at: Coarsening) -> np.n
     flat = probabilities.reshape(probabilities.shape[0], -1)
     merged = matrix @ flat if not _is_identity(matrix) else flat
     dtype = np.min_scalar_type(len(at) - 1)
-    return merged.argmax(axis=0).astype(dtype).reshape(probabilities.shape[1:])
+    return np.asarray(merged.argmax(axis=0).astype(dtype).reshape(probabilities.shape[1:]))
 
 
 def _is_identity(matrix: np.ndarray) -> bool:

@@ -55,7 +55,7 @@ class LabelSetTable:
         return {value: start + i for i, (value, _) in enumerate(scheme.values)}
 
     def with_groups(self, coarsening: Coarsening, scheme: str) -> tuple[LabelSetTable, int]:
-        """The table with one more row per group of a coarsening, and the number of the first.
+        """Add a row per group of a coarsening; returns the new table and the number of the first.
 
         Pseudo-labels are written as `first + argmax(probabilities)`. `scheme` names their owner;
         LabelError if the table has rows of that name, whose meaning the new rows would change.
@@ -79,16 +79,16 @@ class LabelSetTable:
         return m
 
     def allowed(self, coarsening: Coarsening) -> np.ndarray:
-        """(rows, groups) bool: the groups a voxel of that row may belong to."""
-        return (self.matrix.astype(int) @ coarsening.matrix.T.astype(int)) > 0
+        """Find the groups a voxel of each row may belong to, (rows, groups) bool."""
+        return np.asarray((self.matrix.astype(int) @ coarsening.matrix.T.astype(int)) > 0)
 
     def member(self, coarsening: Coarsening) -> np.ndarray:
-        """(rows, groups) bool: the row lies inside the group."""
+        """Find the groups inside which each row lies, (rows, groups) bool."""
         outside = self.matrix.astype(int) @ (~coarsening.matrix.T).astype(int)
-        return outside == 0
+        return np.asarray(outside == 0)
 
     def decided(self, coarsening: Coarsening) -> np.ndarray:
-        """(rows, groups) bool: membership in the group is decided, by a scheme that names it.
+        """Find the groups whose membership each row decides, (rows, groups) bool.
 
         A row decides a group if it lies inside or outside of it, and its scheme has a value that
         lies inside (otherwise the scheme could never have said "yes").
@@ -99,4 +99,4 @@ class LabelSetTable:
         for scheme in set(self.schemes):
             owned = np.array([s == scheme for s in self.schemes])
             names[owned] = member[owned].any(axis=0)
-        return decided & names
+        return np.asarray(decided & names)

@@ -71,7 +71,7 @@ def is_file_integer(value: Any) -> bool:
 def _either(
     tree: LabelTree, name: str, integers: frozenset[int], leaves: Mapping[int, str]
 ) -> dict[str, list[str]]:
-    """A region and everything outside it, as named groups."""
+    """Name a region and everything outside it as groups."""
     inside = [leaves[i] for i in sorted(integers)]
     return {f"not {name}": [n for n in tree.leaf_names if n not in inside], name: inside}
 

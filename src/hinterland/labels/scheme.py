@@ -41,8 +41,10 @@ class Scheme:
         return dict(self.values)
 
     def decides(self, group: frozenset[int]) -> bool:
-        """Whether some value of this scheme says "inside this group": only then does the scheme
-        name the group, and only then may a Dice term run over it."""
+        """Say whether some value of this scheme means "inside this group".
+
+        Only then does the scheme name the group, and only then may a Dice term run over it.
+        """
         return any(leaves <= group for _, leaves in self.values)
 
     def unknown(self, label: np.ndarray) -> tuple[int, ...]:
@@ -50,7 +52,7 @@ class Scheme:
         return tuple(sorted(set(np.unique(label).tolist()) - set(self.label_values)))
 
     def without(self, absent: frozenset[int], name: str) -> Scheme:
-        """The scheme for an image that is known to hold none of the leaves in `absent`.
+        """Make the scheme for an image that is known to hold none of the leaves in `absent`.
 
         Every value's set loses them; a negative image label thus supervises every voxel. A value
         that means nothing else is no longer named: a label file that holds it contradicts the

@@ -68,7 +68,7 @@ class LabelSpec:
         return LabelSetTable.of(self.tree, self.schemes.values())
 
     def scheme(self, name: str) -> Scheme:
-        """A scheme by name; `none` is always there. LabelError otherwise."""
+        """Look up a scheme by name; `none` is always there. LabelError otherwise."""
         if name == UNLABELLED:
             return Scheme(UNLABELLED, self.tree)
         if name not in self.schemes:
@@ -79,7 +79,7 @@ class LabelSpec:
         return self.schemes[name]
 
     def case_settings(self, name: str) -> CaseSettings:
-        """The settings of one case: every glob that matches, later ones win; then the pattern."""
+        """Find one case's settings: every glob that matches, later ones win; then the pattern."""
         found: dict[str, str | None] = {}
         for pattern, settings in self.cases.items():
             if fnmatchcase(name, pattern):
@@ -97,9 +97,12 @@ class LabelSpec:
         return CaseSettings(**found)
 
     def question(self, text: str) -> Coarsening:
-        """A coarsening by text: a question's name, `leaves`, `top`, `target`, or expressions
-        joined by `/` ("lung+infection/rest"). A question among them stands for its foreground
-        groups: "target/lung" is the target beside one support structure."""
+        """Parse a coarsening.
+
+        A question's name, `leaves`, `top`, `target`, or expressions joined by `/`
+        ("lung+infection/rest"). A question among them stands for its foreground groups:
+        "target/lung" is the target beside one support structure.
+        """
         self._refuse_ambiguous(text)
         if text in self.questions:
             return self.questions[text]
@@ -131,7 +134,7 @@ class LabelSpec:
             )
 
     def _groups(self, part: str) -> list[tuple[str, frozenset[int]]]:
-        """The named groups that one part of a question's text stands for."""
+        """List the named groups that one part of a question's text stands for."""
         self._refuse_ambiguous(part)
         if part in self.tree or part not in {*self.questions, "target"}:
             return [(part, self.tree.parse(part))]
@@ -139,12 +142,14 @@ class LabelSpec:
         return [(asked.names[i], asked.groups[i]) for i in asked.foreground]
 
     def coarse_scheme(self, name: str, at: Coarsening | None = None, naive: bool = False) -> Scheme:
-        """The scheme `name` as an annotator would have used it who only knows the groups of `at`
-        (default: the children of the root). Its name is `NAME@coarse`.
+        """Make the scheme `name` of an annotator who only knows the groups of `at`.
+
+        Default of `at`: the children of the root. Its name is `NAME@coarse`.
 
         naive: what this annotator leaves open is taken for the remainder leaf: whatever touches
         the background group of `at` means "rest", unless it lies in the foreground. Its name is
-        `NAME@naive`."""
+        `NAME@naive`.
+        """
         scheme, at = self.scheme(name), at or self.tree.top
         rest = frozenset({self.tree.leaf_names.index(self.tree.remainder)})
 
@@ -158,7 +163,7 @@ class LabelSpec:
         return Scheme(f"{name}@{'naive' if naive else 'coarse'}", self.tree, values)
 
     def with_virtual(self, count: int = 1) -> LabelSpec:
-        """The same specification with more leaves `virtual1`, ... that no annotation ever means.
+        """Add leaves `virtual1`, ... that no annotation ever means.
 
         The paper's virtual classes: channels without labels. In every question they belong to the
         background; a value that meant "any" still does.
@@ -192,7 +197,7 @@ class LabelSpec:
         return replace(self, tree=tree, schemes=schemes, questions=questions)
 
     def with_schemes(self, *schemes: Scheme) -> LabelSpec:
-        """The same specification with more schemes."""
+        """Add schemes to the specification."""
         return replace(self, schemes={**self.schemes, **{s.name: s for s in schemes}})
 
     @classmethod
@@ -246,7 +251,7 @@ class LabelSpec:
         return spec
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of a labels.yaml that reads back to an equal specification."""
+        """Write the content of a labels.yaml that reads back to an equal specification."""
         leaf = self.tree.leaf_names
 
         def names(leaves: frozenset[int]) -> Any:
@@ -281,14 +286,14 @@ class LabelSpec:
 
 
 def _leaf_of_zero(tree: LabelTree, schemes: Mapping[str, Scheme]) -> str | None:
-    """The one leaf that 0 means in the scheme that cases have by default, if it is one."""
+    """Name the one leaf that 0 means in the scheme that cases have by default, if it is one."""
     scheme = schemes.get("full") or next(s for s in schemes.values() if s.values)
     leaves = sorted(scheme.label_values.get(0, ()))
     return tree.leaf_names[leaves[0]] if len(leaves) == 1 else None
 
 
 def spec_from_dataset_json(content: Mapping[str, Any]) -> LabelSpec:
-    """The specification that a plain nnU-Net dataset.json implies: every label is a leaf.
+    """Make the specification that a plain nnU-Net dataset.json implies: every label is a leaf.
 
     Regions become inner nodes where they nest, and one overlapping question each where they do
     not; nnU-Net's ignore label becomes "any". Raises LabelError for labels that cannot be meant.

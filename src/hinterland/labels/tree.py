@@ -35,21 +35,19 @@ class LabelTree:
         losses. Default: the leaf called `rest`, `other` or `background`, else the first leaf.
     virtual: leaves that nobody is expected to supervise (the paper's virtual class).
 
-    Raises
-    ------
-    LabelError: duplicate or empty names, fewer than two leaves, an unknown remainder.
+    Raises:
+        LabelError: Duplicate or empty names, fewer than two leaves, an unknown remainder.
 
-    Examples
-    --------
-    >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
-    >>> tree.leaf_names
-    ('lung', 'rest', 'infection')
-    >>> sorted(tree.leaves_under("background"))
-    [0, 1]
-    >>> str(tree.coarsen("infection"))
-    'background | infection'
-    >>> sorted(tree.parse("not infection")), sorted(tree.parse("lung+infection"))
-    ([0, 1], [0, 2])
+    Examples:
+        >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
+        >>> tree.leaf_names
+        ('lung', 'rest', 'infection')
+        >>> sorted(tree.leaves_under("background"))
+        [0, 1]
+        >>> str(tree.coarsen("infection"))
+        'background | infection'
+        >>> sorted(tree.parse("not infection")), sorted(tree.parse("lung+infection"))
+        ([0, 1], [0, 2])
     """
 
     leaf_names: tuple[str, ...]
@@ -169,7 +167,7 @@ class LabelTree:
         return self._roots if name is None else self._children[self.check(name)]
 
     def parent(self, name: str) -> str | None:
-        """The node above, or None at the top level."""
+        """Find the node above, or None at the top level."""
         return self._parent[self.check(name)]
 
     def check(self, name: str) -> str:
@@ -179,7 +177,7 @@ class LabelTree:
         return name
 
     def leaves_under(self, name: str) -> frozenset[int]:
-        """The leaves under a node, as leaf numbers (a leaf is below itself)."""
+        """Find the leaves under a node, as leaf numbers (a leaf is below itself)."""
         return self._leaves_under[self.check(name)]
 
     @cached_property
@@ -196,7 +194,7 @@ class LabelTree:
         return frozenset(range(len(self.leaf_names)))
 
     def node_for(self, leaves: frozenset[int]) -> str | None:
-        """The node (the lowest one) that holds exactly these leaves, if there is one."""
+        """Find the node (the lowest one) that holds exactly these leaves, if there is one."""
         matches = [n for n in self.nodes if self.leaves_under(n) == leaves]
         return matches[-1] if matches else None
 
@@ -225,9 +223,8 @@ class LabelTree:
         `"lung"`: the leaves under that node. `["lung", "rest"]` (or `"lung+rest"`): the union.
         `"not infection"`: the complement. `"any"`: every leaf, which is to say "ignore".
 
-        Raises
-        ------
-        LabelError: an unknown name, or an expression that denotes no leaf at all.
+        Raises:
+            LabelError: An unknown name, or an expression that denotes no leaf at all.
         """
         if isinstance(expression, str):
             leaves = self._parse_text(expression)
@@ -255,7 +252,7 @@ class LabelTree:
         return self.leaves_under(text)  # raises with the list of known names
 
     def to_dict(self) -> dict[str, Any]:
-        """The nested mapping that makes an equal tree."""
+        """Make the nested mapping that makes an equal tree."""
 
         def nest(names: tuple[str, ...]) -> dict[str, Any]:
             return {n: nest(self._children[n]) for n in names}
@@ -263,7 +260,7 @@ class LabelTree:
         return nest(self._roots)
 
     def draw(self, notes: Mapping[str, str] | None = None) -> str:
-        """The tree as text, one node a line; `notes` are appended to the lines of their nodes."""
+        """Write the tree as text, one node a line, with `notes` behind the nodes they name."""
         return "\n".join(["*", *self._lines(self._roots, "", notes or {})])
 
     def _lines(

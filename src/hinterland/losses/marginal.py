@@ -2,7 +2,7 @@
 
 Notation of the project: cells are the channels of the network, p = softmax(logits) over cells; a
 coarsening has groups g of cells with q_g = sum_{c in g} p_c; a voxel is annotated with a set S of
-leaves, given as a row of the data set's table.
+leaves, given by its number in the data set's table of label sets.
 """
 
 from __future__ import annotations
@@ -22,9 +22,15 @@ IGNORE = -1
 def marginalise(
     log_p: Float[Tensor, "batch cells *space"], groups: Sequence[Sequence[int]]
 ) -> Float[Tensor, "batch groups *space"]:
-    """log q_g = logsumexp_{c in g} log p_c for groups of cells, which may overlap.
+    """Return log q_g = logsumexp_{c in g} log p_c for groups of cells, which may overlap.
 
-    log_p: log_softmax of the logits; a probability is never rounded to zero before its logarithm.
+    Args:
+        log_p: log_softmax of the logits; no probability is rounded to zero before its logarithm.
+        groups: positions of the cells of each group.
+
+    >>> log_p = torch.tensor([0.2, 0.3, 0.5]).log().view(1, 3, 1)
+    >>> marginalise(log_p, [[0], [1, 2]]).exp().flatten().tolist()
+    [0.20000000298023224, 0.800000011920929]
     """
     if [list(g) for g in groups] == [[c] for c in range(log_p.shape[1])]:
         return log_p
@@ -37,14 +43,36 @@ def marginalise(
 def marginal_cross_entropy(
     log_mass: Float[Tensor, "batch patterns *space"], target: Int[Tensor, "batch *space"]
 ) -> Float[Tensor, ""]:
-    """Mean over decided voxels of -log sum_{k in S} p_k.
+    """Return the mean over decided voxels of -log sum_{k in S} p_k; zero if none is decided.
 
-    log_mass: log-probability of each set of groups that occurs as an annotation (a "pattern").
-    target: the pattern of each voxel; IGNORE where any group is possible. Zero if all are ignored.
+    Args:
+        log_mass: log-probability of each set of groups that occurs as an annotation (a "pattern").
+        target: the pattern of each voxel; IGNORE where any group is possible.
+
+    >>> log_mass = torch.tensor([[0.25, 0.75], [0.5, 0.5]]).log().T[None]
+    >>> round(marginal_cross_entropy(log_mass, torch.tensor([[0, IGNORE]])).item(), 4)
+    1.3863
     """
     total = F.nll_loss(log_mass, target, ignore_index=IGNORE, reduction="sum")
     count = (target != IGNORE).sum().to(total.dtype)
     return all_sum(total) / all_sum(count).clamp(min=1)
+
+
+def marginal_focal_loss(
+    log_mass: Float[Tensor, "batch patterns *space"],
+    target: Int[Tensor, "batch *space"],
+    gamma: float = 2.0,
+) -> Float[Tensor, ""]:
+    """Return the mean over decided voxels of -(1 - m)^gamma log m, m = sum_{k in S} p_k.
+
+    The focal loss of Lin et al. 2017 for annotations by sets; the arguments are those of
+    `marginal_cross_entropy`, which it is for gamma = 0.
+    """
+    decided = target != IGNORE
+    log_m = log_mass.gather(1, target.clamp(min=0)[:, None])[:, 0]
+    focus = (-torch.expm1(log_m)).clamp(min=0) ** gamma
+    total = (-(focus * log_m) * decided).sum()
+    return all_sum(total) / all_sum(decided.sum().to(total.dtype)).clamp(min=1)
 
 
 def soft_dice_loss(
@@ -55,23 +83,65 @@ def soft_dice_loss(
     batch: bool = True,
     smooth: float = 1e-5,
 ) -> Float[Tensor, ""]:
-    """1 - mean_g (2 sum q_g y_g + smooth) / (sum q_g + sum y_g + smooth), sums over decided voxels.
+    """Return 1 - mean_g (2 sum q_g y_g + smooth) / (sum q_g + sum y_g + smooth).
 
-    member: y, 1 where the voxel is inside the group. decided: 1 where that is known; None means
-    everywhere. With `batch` the sums run over all items (of all processes), as nnU-Net does where
-    patches are small against the image; otherwise over each item, and the mean runs over items
-    too. Groups without a decided voxel are left out of the mean.
+    Sums run over decided voxels; groups without one are left out of the mean.
+
+    Args:
+        q: probability of each group.
+        member: y, 1 where the voxel is inside the group.
+        decided: 1 where that is known; None means everywhere.
+        batch: sum over all items (of all processes), as nnU-Net does where patches are small
+            against the image; otherwise over each item, and the mean runs over items too.
+        smooth: added to numerator and denominator.
+
+    >>> q = torch.tensor([[[0.5, 0.5, 0.0, 0.0]]])
+    >>> round(soft_dice_loss(q, torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])).item(), 3)
+    0.5
     """
+    overlap, size, _, known = _sums(q, member, decided, batch)
+    dice = (2 * overlap + smooth) / (size + smooth)
+    return _mean_over_groups(1 - dice, known, batch)
+
+
+def soft_tversky_loss(
+    q: Float[Tensor, "batch groups *space"],
+    member: Float[Tensor, "batch groups *space"],
+    decided: Float[Tensor, "batch groups *space"] | None = None,
+    *,
+    batch: bool = True,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    smooth: float = 1e-5,
+) -> Float[Tensor, ""]:
+    """Return 1 - mean_g (TP + smooth) / (TP + alpha FP + beta FN + smooth), Salehi et al. 2017.
+
+    TP = sum q y, FP = sum q (1 - y), FN = sum (1 - q) y over decided voxels; with alpha = beta = .5
+    it is `soft_dice_loss` but for the smoothing. The other arguments are those of `soft_dice_loss`.
+    """
+    overlap, size, y_sum, known = _sums(q, member, decided, batch)
+    errors = alpha * (size - y_sum - overlap) + beta * (y_sum - overlap)
+    return _mean_over_groups(1 - (overlap + smooth) / (overlap + errors + smooth), known, batch)
+
+
+def _sums(
+    q: Tensor, member: Tensor, decided: Tensor | None, batch: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """sum q y, sum (q + y), sum y over decided voxels, and 1 where there is one: of each group, and
+    of each item unless `batch`."""
     space = tuple(range(2, q.ndim))
     known = q.new_ones(q.shape[:2]) if decided is None else decided.amax(space)
     if decided is not None:
         q, member = q * decided, member * decided
-    overlap, size = (q * member).sum(space), q.sum(space) + member.sum(space)
+    inside = member.sum(space)
+    overlap, size = (q * member).sum(space), q.sum(space) + inside
     if batch:
-        overlap, size, known = (all_sum(t.sum(0)) for t in (overlap, size, known))
-    known = (known > 0).to(q.dtype)
-    dice = (2 * overlap + smooth) / (size + smooth)
-    total, count = ((1 - dice) * known).sum(), known.sum()
+        overlap, size, inside, known = (all_sum(t.sum(0)) for t in (overlap, size, inside, known))
+    return overlap, size, inside, (known > 0).to(q.dtype)
+
+
+def _mean_over_groups(values: Tensor, known: Tensor, batch: bool) -> Tensor:
+    total, count = (values * known).sum(), known.sum()
     if not batch:
         total, count = all_sum(total), all_sum(count)
     return total / count.clamp(min=1)

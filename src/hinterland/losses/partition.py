@@ -1,4 +1,4 @@
-"""Dice + cross entropy at one coarsening, for voxels that point at rows of a leaf-set table."""
+"""The terms of a segmentation loss at one coarsening."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
-from hinterland.losses.marginal import (
-    IGNORE,
-    marginal_cross_entropy,
-    marginalise,
-    soft_dice_loss,
-)
+from hinterland.losses.comparison import Comparison
+from hinterland.losses.marginal import IGNORE
+from hinterland.losses.membership import Membership
+from hinterland.losses.registry import LOSSES
 
 
 class PartitionLoss(nn.Module):
@@ -25,18 +23,41 @@ class PartitionLoss(nn.Module):
     the tree's remainder leaf), each on the voxels where membership is decided by a scheme that
     names the group. For leaf annotations both are ordinary Dice and cross entropy.
 
-    Holds lookup tables only (non-persistent buffers), no parameters.
+    Lookup tables only, no parameters and no state.
+
+    Args:
+        at: the coarsening.
+        cells: what the network's channels stand for.
+        table: the label sets that annotations point at.
+        batch_dice: whether Dice sums over the items of a batch before it divides.
+        loss: a name of `losses.registry.LOSSES`.
+
+    Example:
+        >>> import torch
+        >>> from hinterland.labels import LabelSpec
+        >>> spec = LabelSpec.from_dict(
+        ...     {"tree": {"rest": {}, "organ": {}}, "schemes": {"full": {0: "rest", 1: "organ"}}}
+        ... )
+        >>> loss = PartitionLoss(spec.tree.leaves, spec.tree.leaves, spec.label_sets)
+        >>> annotation = torch.tensor([[[1, 2], [2, 0]]])  # rest, organ, organ, unlabelled
+        >>> terms = loss(torch.zeros(1, 2, 2, 2), annotation)
+        >>> {name: round(value.item(), 3) for name, value in terms.items()}
+        {'ce': 0.693, 'dice': 0.429}
     """
 
     target: Tensor
-    member: Tensor
-    decided: Tensor
 
     def __init__(
-        self, at: Coarsening, cells: Coarsening, table: LabelSetTable, *, batch_dice: bool = True
+        self,
+        at: Coarsening,
+        cells: Coarsening,
+        table: LabelSetTable,
+        *,
+        batch_dice: bool = True,
+        loss: str = "dice-ce",
     ) -> None:
         super().__init__()
-        self.batch_dice = batch_dice
+        self.batch_dice, self.terms = batch_dice, LOSSES.get(loss)
         over = at.over(cells)
         allowed = table.allowed(at)
         decisive = ~allowed.all(axis=1)
@@ -44,49 +65,25 @@ class PartitionLoss(nn.Module):
         target = np.full(len(table), IGNORE)
         target[decisive] = inverse.reshape(-1)
         foreground = list(at.foreground)
-        decided = table.decided(at)[:, foreground]
-
-        def buffer(name: str, value: np.ndarray, dtype: torch.dtype) -> None:
-            self.register_buffer(name, torch.tensor(value, dtype=dtype), persistent=False)
-
         self.groups = _members(over[foreground])
         self.patterns = _members((patterns.astype(int) @ over.astype(int)) > 0)
-        buffer("target", target, torch.long)
-        buffer("member", table.member(at)[:, foreground], torch.float32)
-        buffer("decided", decided, torch.float32)
+        self.register_buffer("target", torch.tensor(target, dtype=torch.long), persistent=False)
+        self.membership = Membership(at, table, foreground)
 
     def forward(
-        self, logits: Float[Tensor, "batch cells *space"], rows: Int[Tensor, "batch *space"]
+        self, logits: Float[Tensor, "batch cells *space"], annotation: Int[Tensor, "batch *space"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """The terms "ce" and "dice"; both in float32 whatever the logits' precision."""
+        """Return the terms of the loss, in float32 whatever the logits' precision."""
         logits = logits.float()
-        rows = rows.long()
         if not self.patterns:  # a table that decides nothing: no label file, no loss
-            return {"ce": logits.sum() * 0, "dice": logits.sum() * 0}
-        log_p = logits.log_softmax(dim=1)
-        ce = marginal_cross_entropy(marginalise(log_p, self.patterns), self.target[rows])
-        q = marginalise(log_p, self.groups).exp()
-        member = self.member[rows].movedim(-1, 1)
-        decided = self.decided[rows].movedim(-1, 1)
-        dice = soft_dice_loss(q, member, decided, batch=self.batch_dice)
-        return {"ce": ce, "dice": dice}
+            return {name: logits.sum() * 0 for name in self.terms}
+        member, decided = self.membership(annotation)
+        found = Comparison(
+            logits.log_softmax(dim=1), self.groups, member, decided, self.patterns,
+            self.target[annotation.long()], self.batch_dice,
+        )  # fmt: skip
+        return {name: term(found) for name, term in self.terms.items()}
 
 
 def _members(matrix: np.ndarray) -> list[list[int]]:
     return [np.flatnonzero(row).tolist() for row in matrix]
-
-
-def deep_supervision_weights(levels: int) -> list[float]:
-    """nnU-Net's weights: halved at each lower resolution, the lowest left out, sum 1."""
-    weights = [0.5**i for i in range(levels)]
-    if levels > 1:
-        weights[-1] = 0.0
-    return [w / sum(weights) for w in weights]
-
-
-def downsample_rows(rows: Int[Tensor, "batch *space"], shape: tuple[int, ...]) -> Tensor:
-    """Rows at a lower resolution by nearest neighbour: they are names, not numbers."""
-    if tuple(rows.shape[1:]) == tuple(shape):
-        return rows
-    small = torch.nn.functional.interpolate(rows[:, None].float(), size=shape, mode="nearest-exact")
-    return small[:, 0].long()

@@ -10,19 +10,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable, LabelSpec
+from hinterland.losses.levels import LevelLosses
+from hinterland.losses.segmentation import SegmentationLoss
+from hinterland.methods.options import check_options
 from hinterland.networks.base import Network
 from hinterland.networks.recipes import OptimiserRecipe
+from hinterland.networks.registry import create
 from hinterland.types import Batch, Plan, Progress, View
+
+N = TypeVar("N", bound=nn.Module)
+"""What a method builds: a container of its networks, usually a `networks.Networks`."""
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a method is built for: the plan, the labels, the network asked for, the seed."""
+    """What a method is built for: the plan, the labels, the network and loss asked for, the seed.
+
+    `loss` is a name of `losses.registry.LOSSES`.
+    """
 
     plan: Plan
     spec: LabelSpec
@@ -32,11 +42,10 @@ class BuildContext:
     deep_supervision: bool = True
     batch_dice: bool = True
     seed: int = 0
+    loss: str = "dice-ce"
 
     def create_network(self, out_channels: int, *, seed_offset: int = 0) -> Network:
-        """A fresh network of the kind asked for."""
-        from hinterland.networks.registry import create
-
+        """Return a fresh network of the kind asked for."""
         return create(
             self.network,
             self.plan,
@@ -44,6 +53,28 @@ class BuildContext:
             self.deep_supervision,
             seed=self.seed + seed_offset,
             **self.network_options,  # type: ignore[arg-type]
+        )
+
+    def segmentation_loss(
+        self, on: Sequence[Coarsening], cells: Coarsening, table: LabelSetTable | None = None
+    ) -> SegmentationLoss:
+        """Return L_seg at the coarsenings `on`, of the kind asked for.
+
+        Args:
+            on: the coarsenings that the loss sees.
+            cells: what the network's channels stand for.
+            table: default, the data set's label sets.
+        """
+        return SegmentationLoss(
+            on, cells, table or self.label_sets, batch_dice=self.batch_dice, loss=self.loss
+        )
+
+    def level_losses(
+        self, levels: Sequence[Coarsening], cells: Coarsening | None = None
+    ) -> LevelLosses:
+        """Return L_seg at every level of a tree, of the kind asked for; see `LevelLosses`."""
+        return LevelLosses(
+            levels, self.label_sets, cells=cells, batch_dice=self.batch_dice, loss=self.loss
         )
 
 
@@ -94,41 +125,49 @@ class Losses:
         return sum(parts[1:], start=parts[0])
 
 
-class TrainableMethod(ABC):
+class TrainableMethod(ABC, Generic[N]):
     """What the engine trains: a `Method`, or a `Classifier`.
 
     Immutable: all that training changes lives in the modules that `build` returns.
+
+    A method is abstract or final: below this contract no concrete method is overridden. The hooks
+    of the contract are the exception; each is overridden at most once in a line of classes:
+    `phases`, `parameters`, `optimiser_recipes`, `after_step`, `ensemble_predictions`.
     """
 
     name: str
 
     @abstractmethod
-    def build(self, context: BuildContext) -> nn.ModuleDict:
-        """The networks (and lookup modules such as losses), freshly initialised from the seed."""
+    def build(self, context: BuildContext) -> N:
+        """Return the networks (and lookup modules such as losses), initialised from the seed."""
 
     def phases(self) -> tuple[Phase, ...]:
-        """The phases in order; their shares sum to 1."""
+        """Return the phases in order; their shares sum to 1."""
         return (Phase(),)
 
     @abstractmethod
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        """The terms of one step, for the optimiser that `progress` names."""
+    def losses(self, networks: N, batch: Batch, progress: Progress) -> Losses:
+        """Return the terms of one step, for the optimiser that `progress` names."""
 
-    def parameters(self, networks: nn.ModuleDict, optimiser: str) -> Iterator[nn.Parameter]:
-        """The parameters that an optimiser of `phases` trains. Default: all that want gradients."""
+    def parameters(self, networks: N, optimiser: str) -> Iterator[nn.Parameter]:
+        """Return what an optimiser of `phases` trains. Default: all that want gradients."""
         del optimiser
         return (p for p in networks.parameters() if p.requires_grad)
 
     def optimiser_recipes(self) -> Mapping[str, OptimiserRecipe]:
-        """How optimisers that need settings of their own step; the others, as the network's."""
+        """Return how optimisers with settings of their own step; the others, as the network's."""
         return {}
 
-    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:  # noqa: B027
-        """Called after each step, for moving averages and the like."""
+    def after_step(self, networks: N, progress: Progress) -> None:
+        """Do what follows each step, such as moving averages."""
 
 
-class Method(TrainableMethod):
-    """A recipe for segmentation."""
+class Method(TrainableMethod[N]):
+    """A recipe for segmentation.
+
+    Subclasses are frozen dataclasses. Their options are checked by their types (see
+    `methods.options`), and by the method `check` of each class that defines one.
+    """
 
     on: tuple[Coarsening, ...]
     """The coarsenings its losses see."""
@@ -137,9 +176,19 @@ class Method(TrainableMethod):
     looks_again: ClassVar[bool] = False
     """Whether its views have `forward_features`."""
 
+    @final
+    def __post_init__(self) -> None:
+        if isinstance(self.on, Coarsening):  # one coarsening or several, kept as a tuple
+            object.__setattr__(self, "on", (self.on,))
+        check_options(self.name, self)
+        for kind in reversed(type(self).__mro__):
+            if "check" in vars(kind):
+                vars(kind)["check"](self)
+
     @property
+    @final
     def options(self) -> dict[str, Any]:
-        """The fields that a user may set: with them and `on`, `make_method` makes an equal one."""
+        """All fields but `name`, `on` and the derived ones: `make_method` makes an equal one."""
         return {k: v for k, v in vars(self).items() if k not in ("name", "on", *self.derived)}
 
     @property
@@ -148,20 +197,20 @@ class Method(TrainableMethod):
         """What each channel of `probabilities` stands for."""
 
     @abstractmethod
-    def probabilities(self, networks: nn.ModuleDict, image: Tensor) -> Tensor:
-        """(B, C, *spatial) -> (B, cells, *spatial), summing to one over cells."""
+    def probabilities(self, networks: N, image: Tensor) -> Tensor:
+        """Return (B, cells, *spatial) of (B, C, *spatial), summing to one over cells."""
 
-    def ensemble_predictions(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
-        """All its opinions of one image, each as `probabilities` gives its own.
+    def ensemble_predictions(self, networks: N, image: Tensor) -> list[Tensor]:
+        """Return all its answers for one image, each as `probabilities` gives its own.
 
-        A method with several decoders or networks overrides this; where they differ, annotating
+        A method with several decoders or networks has several; where they differ, annotating
         teaches most.
         """
         return [self.probabilities(networks, image)]
 
     @abstractmethod
-    def deployed(self, networks: nn.ModuleDict) -> Network:
-        """The one network that inference needs; what `export` writes."""
+    def deployed(self, networks: N) -> Network:
+        """Return the one network that inference needs; what `export` writes."""
 
 
 class Regulariser(nn.Module, ABC):
@@ -171,4 +220,4 @@ class Regulariser(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
-        """Its terms for one step; they are added to the method's."""
+        """Return its terms for one step; they are added to the method's."""

@@ -1,51 +1,78 @@
-"""Options of methods, checked: one message for a value that cannot be meant."""
+"""Options of methods, checked by their types: one message for a value that cannot be meant."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import Annotated, Any, get_type_hints
 
 from hinterland.types import HinterlandError
 
 
-def require_one_of(name: str, options: object, **allowed: Sequence[str]) -> None:
-    """HinterlandError unless each of these attributes of `options` is one of the words allowed.
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`; with `above`, larger than `low`; with `whole`, integers."""
 
-    name: of the method, for the message.
+    low: float = 0.0
+    high: float = math.inf
+    above: bool = False
+    whole: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        """Say whether it is a finite number in range. A truth value is no number."""
+        kind = Integral if self.whole else Real
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return False
+        number = float(value)  # type: ignore[arg-type]
+        inside = math.isfinite(number) and self.low <= number <= self.high
+        return inside and not (self.above and number == self.low)
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        limited = math.isfinite(self.high)
+        if self.above:
+            return f"{kind} above {self.low:g}" + (f", at most {self.high:g}" if limited else "")
+        return f"{kind} " + (
+            f"from {self.low:g} to {self.high:g}" if limited else f"of {self.low:g} or more"
+        )
+
+
+class OneOf(tuple[str, ...]):
+    """The words that an option may be."""
+
+    def __new__(cls, *words: str) -> OneOf:
+        return super().__new__(cls, words)
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self)}"
+
+
+Weight = Annotated[float, Range()]
+Positive = Annotated[float, Range(above=True)]
+Share = Annotated[float, Range(high=1.0)]
+PositiveShare = Annotated[float, Range(high=1.0, above=True)]
+Count = Annotated[int, Range(low=1.0, whole=True)]
+
+
+def check_options(name: str, options: Any) -> None:
+    """Check every field of a dataclass whose type limits it.
+
+    `Annotated[str, OneOf(...)]` is one of the words, `Annotated[float, Range(...)]` a number in
+    range, and `bool` a truth value; all other fields may be anything.
+
+    Args:
+        name: of the method, for the message.
+        options: an instance of a dataclass.
+
+    Raises:
+        HinterlandError: a value that its field cannot have.
     """
-    for field, words in allowed.items():
-        value = getattr(options, field)
-        if value not in words:
-            raise HinterlandError(f"{name}: {field}={value!r}; expected one of {', '.join(words)}.")
-
-
-def require_numbers(
-    name: str,
-    options: object,
-    *fields: str,
-    low: float = 0.0,
-    high: float = math.inf,
-    above: bool = False,
-    whole: bool = False,
-) -> None:
-    """HinterlandError unless each of these attributes of `options` is a finite number in range.
-
-    name: of the method, for the message. Between `low` and `high`; with `above`, larger than `low`;
-    with `whole`, an integer. A truth value is no number.
-    """
-    kind = Integral if whole else Real
-    for field in fields:
-        value = getattr(options, field)
-        number = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or not low <= value <= high or (above and value == low):
-            raise HinterlandError(
-                f"{name}: {field}={value!r}; expected a {'whole ' if whole else ''}number "
-                f"{_range(low, high, above)}."
-            )
-
-
-def _range(low: float, high: float, above: bool) -> str:
-    if above:
-        return f"above {low:g}" + (f", at most {high:g}" if math.isfinite(high) else "")
-    return f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
+    hints = get_type_hints(type(options), include_extras=True)
+    for field in fields(options):
+        hint, value = hints[field.name], getattr(options, field.name)
+        if hint is bool and value not in (True, False):
+            raise HinterlandError(f"{name}: {field.name}={value!r}; expected true or false.")
+        for limit in getattr(hint, "__metadata__", ()):
+            if value not in limit:
+                raise HinterlandError(f"{name}: {field.name}={value!r}; expected {limit}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from hinterland.labels import Coarsening, LabelSpec, common_refinement
 from hinterland.methods.base import Method
@@ -23,21 +24,32 @@ from hinterland.methods.subclass.method import make_subclass, make_two_head
 from hinterland.methods.subclass.negative_learning import make_negative_learning
 from hinterland.methods.supervised import Supervised
 from hinterland.types import HinterlandError
+from hinterland.types.registry import Registry
 
-Factory = Callable[[LabelSpec, Sequence[Coarsening], Mapping[str, object]], Method]
-
-
-def _on_target(kind: Callable[..., Method]) -> Factory:
-    """A method that takes its coarsenings first and sees the target question by default."""
-    return lambda spec, on, options: kind(tuple(on) or (spec.target,), **options)
+MethodFactory = Callable[..., Method]
+"""Called as `factory(spec, on, **options)`, with the labels and the coarsenings asked for."""
 
 
-def _semi(kind: Callable[..., SemiSupervised]) -> Factory:
-    """Likewise, and told which annotation schemes tell all of its cells apart."""
+def asks_target(kind: Callable[..., Method]) -> MethodFactory:
+    """Return the factory of a method that takes its coarsenings first.
 
-    def make(
-        spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]
-    ) -> SemiSupervised:
+    By default it sees the target question.
+    """
+
+    def make(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method:
+        return kind(tuple(on) or (spec.target,), **options)
+
+    return make
+
+
+def semi_supervised(kind: Callable[..., SemiSupervised]) -> MethodFactory:
+    """Return the factory of a semi-supervised method.
+
+    By default it sees the target question; it is told which annotation schemes tell all of its
+    cells apart.
+    """
+
+    def make(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method:
         asked = tuple(on) or (spec.target,)
         fine, coarse = schemes_known_at(spec, common_refinement(asked))
         return kind(asked, fine=fine, coarse=coarse, **options)
@@ -45,43 +57,43 @@ def _semi(kind: Callable[..., SemiSupervised]) -> Factory:
     return make
 
 
-def _on_labels(make: Callable[..., Method]) -> Factory:
-    """A method that follows from the labels: its levels, and which schemes are fine."""
-    return lambda spec, on, options: make(spec, tuple(on), **options)
-
-
-def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], options: Mapping[str, object]) -> Method:
+def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method:
     if on and tuple(on) != (spec.tree.leaves,):
         raise HinterlandError(
             "backsplit always trains on the leaves; it takes no --on. For other coarsenings use "
             "`--method supervised --on leaves,target`."
         )
-    return Supervised(spec.tree.leaves, name="backsplit", **options)  # type: ignore[arg-type]
+    return Supervised((spec.tree.leaves,), name="backsplit", **options)
 
 
-_METHODS: dict[str, Factory] = {
-    "supervised": _on_target(Supervised),
-    "backsplit": _backsplit,
-    "cvbm": _on_target(CVBM),
-    "pseudo-label": _semi(PseudoLabel),
-    "mean-teacher": _semi(MeanTeacher),
-    "ua-mt": _semi(UncertaintyAwareMeanTeacher),
-    "bcp": _semi(BidirectionalCopyPaste),
-    "cps": _semi(CrossPseudoSupervision),
-    "mc-net": _semi(MutualConsistency),
-    "urpc": _semi(UncertaintyRectifiedPyramid),
-    "dtc": _semi(DualTaskConsistency),
-    "sassnet": _semi(ShapeAware),
-    "ss-net": _semi(SmoothAndSeparated),
-    "subclass": _on_labels(make_subclass),
-    "two-head": _on_labels(make_two_head),
-    "negative-learning": _on_labels(make_negative_learning),
-}
+METHODS: Registry[MethodFactory] = Registry(
+    "method",
+    "hinterland.methods",
+    {
+        "supervised": asks_target(Supervised),
+        "backsplit": _backsplit,
+        "cvbm": semi_supervised(CVBM),
+        "pseudo-label": semi_supervised(PseudoLabel),
+        "mean-teacher": semi_supervised(MeanTeacher),
+        "ua-mt": semi_supervised(UncertaintyAwareMeanTeacher),
+        "bcp": semi_supervised(BidirectionalCopyPaste),
+        "cps": semi_supervised(CrossPseudoSupervision),
+        "mc-net": semi_supervised(MutualConsistency),
+        "urpc": semi_supervised(UncertaintyRectifiedPyramid),
+        "dtc": semi_supervised(DualTaskConsistency),
+        "sassnet": semi_supervised(ShapeAware),
+        "ss-net": semi_supervised(SmoothAndSeparated),
+        "subclass": make_subclass,
+        "two-head": make_two_head,
+        "negative-learning": make_negative_learning,
+    },
+)
+register = METHODS.register
 
 
 def method_names() -> tuple[str, ...]:
-    """All methods that `make_method` knows."""
-    return tuple(_METHODS)
+    """Return the names of all methods that `make_method` knows."""
+    return METHODS.names()
 
 
 def make_method(
@@ -90,17 +102,28 @@ def make_method(
     on: Sequence[str | Coarsening] = (),
     options: Mapping[str, object] | None = None,
 ) -> Method:
-    """A method by name.
+    """Return a method by name.
 
-    on: coarsenings, or questions by text (see `LabelSpec.question`); empty is the method's default.
-    options: fields of the method, such as `ce_weight`.
-    Raises HinterlandError for an unknown name, question or option.
+    Args:
+        name: one of `method_names`.
+        spec: the labels of the data set.
+        on: coarsenings, or questions by text (see `LabelSpec.question`); empty is the method's
+            default.
+        options: fields of the method, such as `ce_weight`.
+
+    Raises:
+        HinterlandError: an unknown name, question or option.
+
+    >>> spec = LabelSpec.from_dict(
+    ...     {"tree": {"rest": {}, "organ": {}}, "schemes": {"full": {0: "rest", 1: "organ"}}}
+    ... )
+    >>> make_method("bcp", spec, options={"alpha": 0.3}).alpha
+    0.3
     """
-    if name not in _METHODS:
-        raise HinterlandError(f"method {name!r}: expected one of {', '.join(_METHODS)}")
-    asked = [spec.question(q) if isinstance(q, str) else q for q in on]
+    factory = METHODS.get(name)
+    asked = tuple(spec.question(q) if isinstance(q, str) else q for q in on)
     if options:
-        known = _METHODS[name](spec, asked, {}).options
+        known = factory(spec, asked).options
         strange = [option for option in options if option not in known]
         if strange:
             raise HinterlandError(
@@ -108,6 +131,11 @@ def make_method(
                 f"among {', '.join(sorted(known))}."
             )
     try:
-        return _METHODS[name](spec, asked, options or {})
+        method = factory(spec, asked, **(options or {}))
     except TypeError as error:
         raise HinterlandError(f"method {name!r}: {error}. Check the `method.*` settings.") from None
+    if method.name != name:
+        raise HinterlandError(
+            f"method {name!r} calls itself {method.name!r}; register it under its own name."
+        )
+    return method

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hinterland.types import HinterlandError
-
 
 class Network(nn.Module, ABC):
     """Image (B, in_channels, *spatial) to logits (B, out_channels, *spatial), `dims` axes."""
@@ -86,17 +84,17 @@ class SplitNetwork(Network):
         """A further head for a decoder of this network, `head(decoded) -> list of logits`."""
 
 
-def require_split(network: Network, method: str) -> SplitNetwork:
-    """The network itself, if its encoder, decoder and head can be had apart.
+def forward_with_features(
+    network: Network, image: Tensor
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Return the logits of every deep supervision level, and the named feature maps if any.
 
-    Raises:
-        HinterlandError: it is one that nests them (SegResNet, SwinUNETR).
+    Args:
+        network: a `SplitNetwork` has feature maps, another one has none.
+        image: (batch, channels, *space).
     """
-    if isinstance(network, SplitNetwork):
-        return network
-    raise HinterlandError(
-        f"method {method!r} needs a network with separate encoder, decoder and head; "
-        f"{network.name or type(network).__name__!r} has none. "
-        "Choose --set network=unet, resenc-m, resenc-l, vnet, unet-ssl4mis, attention-unet, "
-        "nucleisegnet or cmunet, or another method."
-    )
+    if not isinstance(network, SplitNetwork):
+        return network.logits(image), {}
+    features = network.encode(image)
+    decoded = network.decode(features)
+    return network.head(decoded), network.feature_maps(features, decoded)

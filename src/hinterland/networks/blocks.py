@@ -12,11 +12,12 @@ from monai.networks.blocks.dynunet_block import get_conv_layer
 from monai.networks.layers import Pool
 from torch import Tensor, nn
 
+from hinterland.networks import norms as _  # noqa: F401  (makes the norm known to MONAI)
 from hinterland.types import HinterlandError
 
 ACTIVATION = ("leakyrelu", {"inplace": True, "negative_slope": 0.01})
 NORMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "instance": ("instance", {"affine": True, "eps": 1e-5}),
+    "instance": ("swift_instance", {"affine": True, "eps": 1e-5}),
     "batch": ("batch", {"eps": 1e-5}),
 }
 

@@ -7,6 +7,7 @@ from torch import Tensor, cat, nn
 
 from hinterland.networks.blocks import Topology, stack
 from hinterland.networks.initialise import initialise
+from hinterland.networks.roles import mark_end
 from hinterland.types import HinterlandError
 
 UPSAMPLING = ("transposed", "interpolate")
@@ -74,7 +75,7 @@ class Head(nn.Module):
         super().__init__()
         conv = nn.Conv2d if topology.dims == 2 else nn.Conv3d
         widths = topology.features[:-1] if deep_supervision else topology.features[:1]
-        self.layers = nn.ModuleList(conv(w, out_channels, 1) for w in widths)
+        self.layers = mark_end(nn.ModuleList(conv(w, out_channels, 1) for w in widths))
         initialise(self)
 
     def forward(self, decoded: list[Tensor]) -> list[Tensor]:

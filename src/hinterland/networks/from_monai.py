@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from monai.networks.nets import SegResNet as MonaiSegResNet
+from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
 from torch import Tensor
 
 from hinterland.networks.base import Network
@@ -26,10 +28,8 @@ class SegResNet(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(dims, in_channels, out_channels)
-        from monai.networks.nets import SegResNet as Monai
-
         with seeded(seed):
-            self.net = Monai(
+            self.net = MonaiSegResNet(
                 spatial_dims=dims,
                 init_filters=filters,
                 in_channels=in_channels,
@@ -59,10 +59,8 @@ class SwinUNETR(Network):
         super().__init__(dims, in_channels, out_channels)
         if find_spec("einops") is None:
             raise HinterlandError("swinunetr needs the package einops: pip install einops")
-        from monai.networks.nets import SwinUNETR as Monai
-
         with seeded(seed):
-            self.net = Monai(
+            self.net = MonaiSwinUNETR(
                 in_channels=in_channels,
                 out_channels=out_channels,
                 feature_size=filters,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hinterland.types import HinterlandError
-
 
 @dataclass(frozen=True)
 class OptimiserRecipe:
@@ -14,10 +12,11 @@ class OptimiserRecipe:
 
     With t the share of the steps done: `poly` is lr (1 - t)^power, `linear` the same with power 1,
     `cosine` is min_lr + (lr - min_lr) (1 + cos(pi t)) / 2. `momentum` and `nesterov` are for SGD,
-    `eps` is for Adam and AdamW.
+    `eps` is for Adam and AdamW; Muon has `momentum`, and `adam_share` of the rate goes to the AdamW
+    beside it. Over the first `warmup_share` of the steps the rate rises linearly from zero.
     """
 
-    optimiser: Literal["sgd", "adam", "adamw"]
+    optimiser: Literal["sgd", "adam", "adamw", "muon"]
     lr: float
     weight_decay: float
     momentum: float = 0.0
@@ -26,43 +25,28 @@ class OptimiserRecipe:
     schedule: Literal["poly", "cosine", "linear"] = "poly"
     power: float = 0.9
     min_lr: float = 0.0
+    warmup_share: float = 0.0
+    adam_share: float = 0.15
     deep_supervision: bool = True
 
 
+MUON = OptimiserRecipe("muon", 0.06, 1e-2, momentum=0.95, schedule="linear", warmup_share=0.05)
 NNUNET = OptimiserRecipe("sgd", 1e-2, 3e-5, momentum=0.99, nesterov=True)
 _MONAI = replace(NNUNET, momentum=0.0, nesterov=False, eps=1e-5, deep_supervision=False)
-_CLASSIC = replace(NNUNET, weight_decay=1e-4, momentum=0.9, nesterov=False, deep_supervision=False)
 _ADAM = OptimiserRecipe("adam", 1e-4, 0.0, deep_supervision=False)
-_RECIPES = {
-    "unet": NNUNET,
-    "resenc-m": NNUNET,
-    "resenc-l": NNUNET,
-    "vnet": _CLASSIC,
-    "unet-ssl4mis": _CLASSIC,
-    "segresnet": replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=1e-5),
-    "swinunetr": replace(
-        _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6
-    ),
-    "attention-unet": _ADAM,
-    "nucleisegnet": replace(_ADAM, lr=1e-3),
-    "cmunet": replace(_ADAM, weight_decay=1e-4, schedule="cosine", min_lr=1e-5),
-}
+CLASSIC = replace(NNUNET, weight_decay=1e-4, momentum=0.9, nesterov=False, deep_supervision=False)
+SEGRESNET = replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=1e-5)
+SWINUNETR = replace(
+    _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6
+)
+ATTENTION_UNET = _ADAM
+NUCLEISEGNET = replace(_ADAM, lr=1e-3)
+CMUNET = replace(_ADAM, weight_decay=1e-4, schedule="cosine", min_lr=1e-5)
 # Paper 5: cross entropy alone and Adam with lr 1e-4; heads on frozen maps are small and want more.
 _CLASSIFIER = replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=0.0, eps=1e-8)
 _HEAD_RATES = {"simple": 1e-3, "complex": 1e-3, "small": 1e-3, "pool": 1e-2}
 
 
 def classifier_recipe(name: str) -> OptimiserRecipe:
-    """The recipe of a classifier or summarising function that `create_classifier` knows."""
+    """Return the recipe of a classifier or summarising function."""
     return replace(_CLASSIFIER, lr=_HEAD_RATES.get(name, _CLASSIFIER.lr))
-
-
-def recipe(name: str) -> OptimiserRecipe:
-    """The recipe of a network that `create` knows.
-
-    Raises:
-        HinterlandError: no network has this name.
-    """
-    if name not in _RECIPES:
-        raise HinterlandError(f"network {name!r}: expected one of {', '.join(_RECIPES)}")
-    return _RECIPES[name]

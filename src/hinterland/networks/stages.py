@@ -17,6 +17,7 @@ from hinterland.networks.base import SplitNetwork
 from hinterland.networks.blocks import norm_layer
 from hinterland.networks.decoder import UPSAMPLING
 from hinterland.networks.initialise import initialise, seeded
+from hinterland.networks.roles import mark_end
 from hinterland.types import HinterlandError
 
 LEVELS = 5
@@ -152,7 +153,7 @@ class ConvHead(nn.Module):
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = mark_end(layer)
 
     def forward(self, decoded: list[Tensor]) -> list[Tensor]:
         return [self.layer(decoded[0])]

@@ -22,6 +22,7 @@ class Protocol:
     method: str | None = None
     on: str | None = None
     network: str | None = None
+    recipe: str | None = None
     dims: int | None = None
     steps: int | None = None
     seed: int | None = None
@@ -91,6 +92,7 @@ class Protocol:
             method=record.method,
             on=coarsenings_text(record),
             network=record.train.network,
+            recipe=record.train.recipe,
             dims=record.dims,
             steps=record.train.steps,
             seed=record.train.seed,

@@ -37,6 +37,7 @@ _LINES: tuple[_Line, ...] = (
     ("Method", lambda p: p.method, False),
     ("Trained on", lambda p: p.on, False),
     ("Network", lambda p: p.network, False),
+    ("Training recipe", lambda p: p.recipe, False),
     ("Dimensions", lambda p: f"{p.dims}D" if p.dims else None, False),
     ("Steps", lambda p: f"{p.steps:,}" if p.steps else None, False),
     ("Seed", lambda p: None if p.seed is None else str(p.seed), False),

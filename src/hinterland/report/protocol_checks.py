@@ -224,6 +224,7 @@ def _differences(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
         )
     settings: tuple[tuple[str, Callable[[Protocol], str | None]], ...] = (
         ("networks", lambda p: p.network),
+        ("training recipes", lambda p: p.recipe),
         ("dimensions", lambda p: f"{p.dims}D" if p.dims else None),
         ("training steps", lambda p: f"{p.steps:,}" if p.steps else None),
     )

@@ -114,7 +114,7 @@ def advise_masks(
 ) -> MaskAdvice:
     """Estimate from the masks that are there whether more of them are likely to pay.
 
-    at: the question whose foreground is the target; default, the data set's. most: cases looked at.
+    at: the question whose foreground is the target; default, the data set's. most: cases read.
     Raises HinterlandError where there is no mask, one image label only, or a single patient.
     """
     samples = sample_pixels(
@@ -124,7 +124,7 @@ def advise_masks(
 
 
 def advise(samples: PixelSamples, *, resamples: int = 1000, seed: int = 0) -> MaskAdvice:
-    """The advice that follows from samples."""
+    """Derive the advice that follows from samples."""
     inside, negative = samples.of(INSIDE), samples.of(NEGATIVE)
     share = samples.share
     pairs = (
@@ -161,7 +161,7 @@ def advise(samples: PixelSamples, *, resamples: int = 1000, seed: int = 0) -> Ma
 
 
 def _ratio(masks: Any, diluted: Any) -> Any:
-    """What labels tell is counted as a thousandth of a nat at least."""
+    """Divide, counting what labels tell as a thousandth of a nat at least."""
     return masks / np.maximum(diluted, 1e-3)
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.networks.base import SplitNetwork
+from hinterland.studies import confidence_figures as figures
+from hinterland.studies.feature_probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import write_table
+from hinterland.training.outcome import evaluated_cases
+from hinterland.training.run import Run
 from hinterland.types import Case, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 LOGGED = {"val/dice": "Dice", "val/confidence": "confidence", "val/entropy": "entropy"}
 PER_CLASS = 150
@@ -35,7 +36,7 @@ def analyse_confidence(
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Runs on the same test cases, side by side.
+    """Compare how sure runs are of the same test cases.
 
     Writes curves.csv and curves.png (validation Dice, confidence and entropy by step), maps.png (of
     `maps` cases), embedding.csv and embedding.png (t-SNE of the features that the last layer
@@ -43,8 +44,6 @@ def analyse_confidence(
     silhouette of its classes in feature space, -1 to 1.
     Raises HinterlandError: `out` is not empty, no labelled cases that all runs were tested on.
     """
-    from hinterland.studies import confidence_figures as figures
-
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")
     names = run_names(runs)
@@ -60,8 +59,6 @@ def analyse_confidence(
     write_table(log, out / "curves.csv")
     figures.draw_curves(log, out / "curves.png")
     if parts:
-        import pandas as pd
-
         points = pd.concat(parts, ignore_index=True)
         write_table(points.drop(columns="silhouette"), out / "embedding.csv")
         figures.draw_embedding(points, out / "embedding.png")
@@ -81,15 +78,13 @@ def analyse_confidence(
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """The runs' folder names, or whole paths where those repeat."""
+    """Name runs by their folders, or by whole paths where those repeat."""
     short = [run.path.resolve().name for run in runs]
     return short if len(set(short)) == len(short) else [str(run.path) for run in runs]
 
 
 def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
-    """The labelled cases that every run was evaluated on, as the first one reads them."""
-    from hinterland.training.outcome import evaluated_cases
-
+    """List the labelled cases that every run was evaluated on, as the first one reads them."""
     tested = [evaluated_cases(run, run.dataset)[0] for run in runs]
     shared = set.intersection(*({c.name for c in cases} for cases in tested))
     if not shared:
@@ -99,8 +94,6 @@ def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
 
 def curves(runs: Sequence[Run]) -> pd.DataFrame:
     """Columns run, step (steps done), quantity, value: what validations have logged."""
-    import pandas as pd
-
     parts = []
     for name, run in zip(run_names(runs), runs, strict=True):
         log = pd.read_csv(run.path / "log.csv")
@@ -120,13 +113,10 @@ def embedding(run: Run, cases: Sequence[Case], seed: int = 0) -> pd.DataFrame | 
     """Columns x, y, cell, case, silhouette: t-SNE of decoder features of voxels of known class.
 
     Of each case the tile with most foreground; at most `PER_CLASS` voxels a class, drawn by `seed`,
-    scaled to unit variance a channel. None for a network without taps, or a single class.
+    scaled to unit variance a channel. None for a network without maps, or a single class.
     """
-    import pandas as pd
     from sklearn.manifold import TSNE
     from sklearn.metrics import silhouette_score
-
-    from hinterland.networks.base import SplitNetwork
 
     if not isinstance(run.method.deployed(run.networks()), SplitNetwork):
         return None
@@ -149,16 +139,14 @@ def _voxels(
     run: Run, cases: Sequence[Case], rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """Features (voxels, channels), the cell and the case of each."""
-    from hinterland.studies.features import FeatureProbe, tiles_of
-
-    looking, of, spec = FeatureProbe.at(run), run.method.cells, run.record.spec
+    probe, of, spec = FeatureProbe.at(run), run.method.cells, run.record.spec
     inside = spec.label_sets.member(of).astype(bool) & spec.label_sets.decided(of).astype(bool)
     foreground = inside[:, list(of.foreground)].any(axis=1)
     quota = max(1, -(-PER_CLASS // len(cases)))
     vectors, cells, names = [], [], []
     for case in cases:
         image, rows = max(tiles_of(run, case), key=lambda tile: int(foreground[tile[1]].sum()))
-        features = looking.feature_maps(image)["decoder.0"][0].numpy()
+        features = probe.feature_maps(image)["decoder.0"][0].numpy()
         for index, cell in enumerate(of.names):
             places = np.argwhere(inside[rows, index])
             for place in rng.permutation(places)[:quota]:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from hinterland.data.io.volume import read_label
+from hinterland.data.preprocessing.geometry import Geometry
+from hinterland.data.sampling.label_sets import foreground_values
+from hinterland.inference.uncertainty import disagreement, ensemble_predictions, uncertainty
 from hinterland.studies.runner import save_figure
+from hinterland.training.run import Run
 from hinterland.types import Case
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.data.preprocessing.geometry import Geometry
-    from hinterland.training.run import Run
 
 PANELS = ("image, reference", "prediction", "confidence", "entropy", "disagreement")
 
 
 def draw_curves(log: pd.DataFrame, file: Path) -> None:
-    """A panel a quantity, a line a run."""
+    """Draw a panel for each quantity, with a line for each run."""
     from matplotlib.figure import Figure
 
     quantities = list(dict.fromkeys(log["quantity"]))
@@ -39,7 +39,7 @@ def draw_curves(log: pd.DataFrame, file: Path) -> None:
 
 
 def draw_embedding(points: pd.DataFrame, file: Path) -> None:
-    """A panel a run, a colour a class."""
+    """Draw a panel for each run, with a colour for each class."""
     from matplotlib.figure import Figure
 
     runs = list(dict.fromkeys(points["run"]))
@@ -63,7 +63,7 @@ def draw_embedding(points: pd.DataFrame, file: Path) -> None:
 def draw_maps(
     runs: Mapping[str, Run], cases: Sequence[Case], file: Path, done: Callable[[int], None]
 ) -> None:
-    """A row a case and run: the slice with most foreground, and how sure the run is about it."""
+    """Draw the slice with most foreground and how sure the run is, a row for each case and run."""
     from matplotlib.figure import Figure
 
     rows: dict[tuple[int, int], dict[str, Any]] = {}
@@ -97,10 +97,6 @@ def draw_maps(
 
 def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Of each case, the panels of one slice, (y, x) arrays."""
-    from hinterland.data.io.volume import read_label
-    from hinterland.data.sampling.label_sets import foreground_values
-    from hinterland.inference.uncertainty import disagreement, ensemble_predictions, uncertainty
-
     cells, found = run.method.cells, []
     for case, volume, geometry, estimates in ensemble_predictions(run, cases):
         assert case.label is not None

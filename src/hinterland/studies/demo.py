@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.files import write_text
+from hinterland.data.planning.plan_dataset import plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
-from hinterland.types import HinterlandError
-
-if TYPE_CHECKING:
-    from hinterland.phantoms.dataset import Kind
-    from hinterland.report.compare import Comparison
-    from hinterland.report.results import Result
-    from hinterland.training.run import Run
-    from hinterland.types import Dataset, Plan
+from hinterland.phantoms.dataset import Kind, make_phantoms
+from hinterland.report.compare import Comparison, compare
+from hinterland.report.results import Result
+from hinterland.studies.claim import claim
+from hinterland.training.config import make_config
+from hinterland.training.request import RunRequest
+from hinterland.training.run import Run
+from hinterland.training.run_training import run_or_resume
+from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -29,6 +31,7 @@ STEPS = 1000
 """Steps of each arm: one seed with three arms stays below six minutes on two cores."""
 
 QUESTION = "target"
+_PARTS = ("phantoms", "runs", "tables", "report.html", "summary.json")
 ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "binary": ("supervised", ("target",)),
     "backsplit": ("backsplit", ()),
@@ -73,18 +76,17 @@ def run_demo(
     is not trained again. Raises HinterlandError if `out` holds a demo with other settings (and not
     `overwrite`), or something that is no demo.
     """
-    from hinterland.training.run import Run
-
     out, arms = Path(out), tuple(arms)
-    tell, say = report or (lambda *_: None), stage or log.info
+    say = stage or log.info
     _check_arms(arms)
     asked = {
         "seed": seed, "kind": kind, "steps": steps, "settings": settings or SETTINGS,
         "phantoms": phantoms or {},
     }  # fmt: skip
-    _claim(out, asked, overwrite)
+    claim(out, "demo", asked, overwrite, kind="demo", record="demo.json", parts=_PARTS)
     started = time.monotonic()
-    dataset, plan = _phantoms(out / "phantoms", seed, kind, phantoms or {}, say)
+    dataset = _phantoms(out / "phantoms", seed, kind, phantoms or {}, say)
+    plan = plan_dataset(dataset)
     for index, arm in enumerate(arms, start=1):
 
         def begin(what: str, arm: str = f"{arm} ({index} of {len(arms)})") -> None:
@@ -93,8 +95,7 @@ def run_demo(
         run = out / "runs" / arm
         if Run(run).finished:
             begin("trained already")
-        else:
-            _train(dataset, plan, arm, run, asked, tell, begin)
+        run_or_resume(_request(dataset, plan, arm, asked), run, report=report, stage=begin)
     say("comparing")
     return _conclude(out, arms, asked, time.monotonic() - started)
 
@@ -108,90 +109,26 @@ def _check_arms(arms: Sequence[str]) -> None:
         )
 
 
-def _claim(out: Path, asked: dict[str, Any], overwrite: bool) -> None:
-    """Make `out` the folder of this demo, or find that it is."""
-    record = out / "demo.json"
-    content = json.dumps(asked, indent=1)
-    if record.is_file():
-        known = record.read_text(encoding="utf-8")
-        if known == content:
-            if not overwrite:
-                return
-        elif not overwrite:
-            raise HinterlandError(
-                f"{out} holds a demo with other settings ({_short(json.loads(known))}; asked for "
-                f"{_short(asked)}). Choose another --out, or give --overwrite."
-            )
-        for name in ("phantoms", "runs", "tables"):
-            shutil.rmtree(out / name, ignore_errors=True)
-        for name in ("report.html", "summary.json"):
-            (out / name).unlink(missing_ok=True)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise HinterlandError(
-            f"{out} is there already and holds no demo; nothing in it is touched. Choose another "
-            "--out."
-        )
-    write_text(record, content)
-
-
-def _short(asked: dict[str, Any]) -> str:
-    return f"seed {asked['seed']}, {asked['kind']}, {asked['steps']} steps"
-
-
 def _phantoms(
     folder: Path, seed: int, kind: Kind, options: dict[str, Any], say: Callable[[str], None]
-) -> tuple[Dataset, Plan]:
-    """The data set, made unless it is there, and its plan."""
-    from hinterland.data.dataset.read import read_dataset
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.phantoms.dataset import make_phantoms
-
+) -> Dataset:
+    """The data set, made unless it is there."""
     if not folder.is_dir():
         say("making phantoms")
         make_phantoms(folder, seed=seed, kind=kind, **options)
-    dataset = read_dataset(folder)
-    return dataset, make_plan(fingerprint(dataset), classes=len(dataset.labels.tree))
+    return read_dataset(folder)
 
 
-def _train(
-    dataset: Dataset,
-    plan: Plan,
-    arm: str,
-    run: Path,
-    asked: dict[str, Any],
-    report: Report,
-    stage: Callable[[str], None],
-) -> None:
-    from hinterland.methods import make_method
-    from hinterland.training.config import make_config
-    from hinterland.training.run_training import resume, train
-
-    if (run / "config.yaml").is_file():
-        resume(run, report=report, stage=stage)
-        return
-    shutil.rmtree(run, ignore_errors=True)  # stopped before there was anything to go on with
+def _request(dataset: Dataset, plan: Plan, arm: str, asked: dict[str, Any]) -> RunRequest:
     method, on = ARMS[arm]
-    config = {**asked["settings"], "steps": asked["steps"]}
-    train(
-        dataset,
-        plan,
-        make_method(method, dataset.labels, on),
-        out=run,
-        fold="fixed",
-        config=make_config({**config, "seed": asked["seed"]}),
-        report=report,
-        stage=stage,
-    )
+    config = make_config({**asked["settings"], "steps": asked["steps"], "seed": asked["seed"]})
+    return RunRequest(dataset, method, on, fold="fixed", plan=plan, config=config)
 
 
 def _conclude(
     out: Path, arms: Sequence[str], asked: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
     """Compare the arms; write and return the summary."""
-    from hinterland.report.compare import compare
-    from hinterland.training.run import Run
-
     runs = [Run(out / "runs" / arm) for arm in arms]
     made = compare(
         [run.path for run in runs],

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import torch
 
-from hinterland.studies.features import FeatureProbe, tiles_of
+from hinterland.studies.feature_probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import save_figure
+from hinterland.training.run import Run
 from hinterland.types import Case
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 
 def draw_scatter(table: pd.DataFrame, file: Path) -> None:
-    """A panel a layer: each case a point, grey without the loss and coloured with it."""
+    """Draw a panel for each layer: cases are points, grey without the loss, coloured with it."""
     from matplotlib.figure import Figure
 
     layers = list(dict.fromkeys(table["layer"]))
@@ -45,16 +42,14 @@ def draw_scatter(table: pd.DataFrame, file: Path) -> None:
 
 
 def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
-    """Layer -> the mean of |F| over channels, at the size of the tile, its largest value 1.
+    """Compute for each layer the mean of |F| over channels, its largest value 1.
 
-    image: (C, *tile). In 3D the maps are (z, y, x).
+    Maps have the size of the tile.     image: (C, *tile). In 3D the maps are (z, y, x).
     """
-    import torch
-
-    taps = FeatureProbe.at(run).feature_maps(image)
+    maps = FeatureProbe.at(run).feature_maps(image)
     result = {}
     for layer in layers:
-        flat = taps[layer].abs().mean(dim=1, keepdim=True)
+        flat = maps[layer].abs().mean(dim=1, keepdim=True)
         mode = "bilinear" if image.ndim == 3 else "trilinear"
         grown = torch.nn.functional.interpolate(flat, size=image.shape[1:], mode=mode)[0, 0]
         result[layer] = (grown / grown.max().clamp(min=1e-12)).numpy()
@@ -64,15 +59,15 @@ def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, 
 def draw_activations(
     run: Run, without: Run | None, cases: Sequence[Case], layers: Sequence[str], file: Path
 ) -> None:
-    """A row a case: the tile with most foreground, its target, and the maps of each layer."""
+    """Draw a row for each case: the tile with most foreground, its target, each layer's map."""
     from matplotlib.figure import Figure
 
     runs = {"without": without, "with": run} if without is not None else {"": run}
     width = 2 + len(layers) * len(runs)
     figure = Figure(figsize=(1.7 * width, 1.8 * len(cases)), layout="constrained")
     grid = figure.subplots(len(cases), width, squeeze=False)
-    looking = FeatureProbe.at(run)
-    inside = looking.member.any(dim=1).numpy() & looking.decided.any(dim=1).numpy()
+    probe = FeatureProbe.at(run)
+    inside = probe.member.any(dim=1).numpy() & probe.decided.any(dim=1).numpy()
     for number, (row, case) in enumerate(zip(grid, cases, strict=True)):
         image, known = max(tiles_of(run, case), key=lambda tile: int(inside[tile[1]].sum()))
         target = inside[known]

@@ -8,129 +8,41 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
 from hinterland.data.io.files import write_text
-from hinterland.inference.window import tile_starts
+from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy
+from hinterland.methods.regularisers.registry import build_regularisers
+from hinterland.studies.feature_figures import draw_activations, draw_scatter
+from hinterland.studies.feature_probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import target_scores, write_table
+from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.outcome import evaluated_cases
+from hinterland.training.run import Run
+from hinterland.training.segmentation import build_context
 from hinterland.types import Case, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import torch
-    from torch import Tensor
-
-    from hinterland.networks.base import SplitNetwork
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 WORST = 0.25
 SHOWN = ("bottleneck", "decoder.0")
 
 
-@dataclass(frozen=True)
-class FeatureProbe:
-    """A trained network with feature taps, and how the target lies in its annotations."""
-
-    network: SplitNetwork
-    member: Tensor
-    decided: Tensor
-    device: torch.device | str
-
-    @classmethod
-    def at(cls, run: Run) -> FeatureProbe:
-        """The deployed network of a run. HinterlandError if it has no taps."""
-        import torch
-
-        from hinterland.networks.base import require_split
-        from hinterland.training.device import resolve_accelerator
-
-        device = resolve_accelerator(run.record.train.accelerator)
-        network = require_split(run.method.deployed(run.networks().to(device)), "analyse features")
-        spec = run.record.spec
-        groups = list(spec.target.foreground)
-        member, decided = (
-            torch.tensor(known[:, groups])
-            for known in (
-                spec.label_sets.member(spec.target),
-                spec.label_sets.decided(spec.target),
-            )
-        )
-        return cls(network, member, decided, device)
-
-    def feature_maps(self, image: np.ndarray) -> dict[str, Tensor]:
-        """Feature maps of one tile (C, *tile), each (1, channels, *space), on the CPU."""
-        import torch
-
-        with torch.inference_mode():
-            features = self.network.encode(torch.from_numpy(image)[None].to(self.device))
-            taps = self.network.feature_maps(features, self.network.decode(features))
-        return {name: value.float().cpu() for name, value in taps.items()}
-
-    def discrepancies(self, image: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        """Layer -> L_fd (prototypes, normalised) of one tile; without layers that lack a side."""
-        import torch
-
-        from hinterland.losses.discrepancy import feature_discrepancy, pool_membership, sides
-
-        index = torch.from_numpy(rows.astype(np.int64))[None]
-        member, decided = (t[index].movedim(-1, 1) for t in (self.member, self.decided))
-        found = {}
-        for name, features in self.feature_maps(image).items():
-            pooled = pool_membership(member, decided, tuple(features.shape[2:]))
-            layer = sides(features, *pooled, normalise=True)
-            if bool((layer.has_foreground & layer.has_background).any()):
-                found[name] = float(feature_discrepancy(layer))
-        return found
-
-
-def tiles_of(run: Run, case: Case) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Preprocessed tiles (C, *tile) of the plan's patch size with their rows, side by side.
-
-    Images smaller than a tile are padded, with rows of "any leaf".
-    """
-    from hinterland.data.io.volume import read_label, read_volume
-    from hinterland.data.preprocessing.preprocess import preprocess
-    from hinterland.data.sampling.label_sets import LabelSetLookup
-
-    assert case.label is not None
-    plan, spec = run.record.plan, run.record.spec
-    image, label, _ = preprocess(
-        read_volume(case.images), plan, read_label(case.label, case.images[0]).array[0]
-    )
-    assert label is not None
-    rows = LabelSetLookup(spec.label_sets, spec.scheme(case.scheme))(label, case.name)
-    tile = plan.patch_size
-    flat = len(tile) == 2
-    planes = [(image[:, z], rows[z]) for z in range(len(rows))] if flat else [(image, rows)]
-    for pixels, known in planes:
-        short = [max(t - n, 0) for t, n in zip(tile, known.shape, strict=True)]
-        widths = [(s // 2, s - s // 2) for s in short]
-        pixels, known = np.pad(pixels, [(0, 0), *widths]), np.pad(known, widths)
-        starts = [tile_starts(n, t, 0.0) for n, t in zip(known.shape, tile, strict=True)]
-        for corner in product(*starts):
-            box = tuple(slice(a, a + t) for a, t in zip(corner, tile, strict=True))
-            yield np.ascontiguousarray(pixels[(slice(None), *box)], np.float32), known[box]
-
-
 def case_discrepancies(
     run: Run, cases: Sequence[Case], tick: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
     """Columns case, layer, fd: L_fd of each case and layer, the mean over its tiles."""
-    import pandas as pd
-
-    looking = FeatureProbe.at(run)
+    probe = FeatureProbe.at(run)
     rows = []
     for done, case in enumerate(cases, start=1):
         found: dict[str, list[float]] = {}
         for image, known in tiles_of(run, case):
-            for layer, value in looking.discrepancies(image, known).items():
+            for layer, value in probe.discrepancies(image, known).items():
                 found.setdefault(layer, []).append(value)
         rows += [(case.name, layer, float(np.mean(values))) for layer, values in found.items()]
         if tick:
@@ -139,12 +51,7 @@ def case_discrepancies(
 
 
 def layer_weights(run: Run) -> dict[str, float]:
-    """The learned w_l of L_fd in the reported checkpoint; {} for a run without that loss."""
-    from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy
-    from hinterland.methods.regularisers.registry import build_regularisers
-    from hinterland.training.checkpoint import load_checkpoint
-    from hinterland.training.trainer import build_context
-
+    """Read the learned w_l of L_fd in the reported checkpoint; {} without that loss."""
     asked = run.record.train.regularisers
     if "discrepancy" not in asked:
         return {}
@@ -157,8 +64,11 @@ def layer_weights(run: Run) -> dict[str, float]:
 
 
 def groups_by(dice: pd.Series, threshold: float | None = None) -> dict[str, list[str]]:
-    """Worst-off: the cases with a Dice below `threshold`, or the lowest quarter; best-off: equally
-    many with the highest. The two never share a case."""
+    """Group cases by Dice into worst-off and best-off.
+
+    Worst-off: the cases below `threshold`, or the lowest quarter; best-off: equally many with the
+    highest. The two never share a case.
+    """
     order = dice.sort_values(kind="stable")
     count = int((order < threshold).sum()) if threshold is not None else round(WORST * len(order))
     count = min(count, len(order) // 2)
@@ -167,10 +77,7 @@ def groups_by(dice: pd.Series, threshold: float | None = None) -> dict[str, list
 
 
 def correlations(table: pd.DataFrame, weights: dict[str, float]) -> pd.DataFrame:
-    """A row a layer: n, Pearson's and Spearman's correlation of L_fd and Dice with p, weight."""
-    import pandas as pd
-    from scipy import stats
-
+    """Correlate L_fd and Dice, a row for each layer: n, Pearson's and Spearman's r, p, weight."""
     rows = []
     for layer, part in table.groupby("layer", sort=False):
         row: dict[str, Any] = {"layer": layer, "n": len(part), "mean_fd": part["fd"].mean()}
@@ -197,11 +104,8 @@ def analyse_features(
     Groups are formed by the Dice of `without`, or of the run itself. Writes features.csv (case,
     layer, fd, dice, group, and fd and dice without the loss), layers.csv, features.png, activations
     .png of `maps` worst-off cases, and summary.json, which it returns.
-    Raises HinterlandError: no labelled test cases, a network without taps, `out` is not empty.
+    Raises HinterlandError: no labelled test cases, a network without feature maps, `out` not empty.
     """
-    from hinterland.studies.feature_figures import draw_activations, draw_scatter
-    from hinterland.training.outcome import evaluated_cases
-
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")
     cases, split = evaluated_cases(run, run.dataset)

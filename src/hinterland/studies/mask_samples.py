@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.sampling.label_sets import LabelSetLookup
@@ -40,11 +41,11 @@ class PixelSamples:
 
     @property
     def share(self) -> float:
-        """lambda = Pr(S = 1) / Pr(y = 1), images weighing as much as they stand for."""
+        """Compute lambda = Pr(S = 1) / Pr(y = 1), images weighing as much as they stand for."""
         return float(self.of(INSIDE).sum() / self.of(INSIDE, OUTSIDE).sum())
 
     def of(self, *kinds: int) -> NDArray[np.float64]:
-        """The weights of some kinds of pixels, 0 for all others."""
+        """Take the weights of some kinds of pixels, 0 for all others."""
         return np.where(np.isin(self.kind, kinds), self.weight, 0.0)
 
 
@@ -64,9 +65,9 @@ def sample_pixels(
     seed: int = 0,
     report: Callable[[int, int], None] | None = None,
 ) -> PixelSamples:
-    """Draw pixels of at most `most` cases with a mask that are not in the test split. The target is
-    what lies in a foreground group of `at`.
+    """Draw pixels of at most `most` cases with a mask that are not in the test split.
 
+    The target is what lies in a foreground group of `at`.
     Raises HinterlandError where no case has a mask, or all images (slices) have one label.
     """
     cases = [c for c in dataset.cases if c.labelled and c.split != "test"]
@@ -144,14 +145,14 @@ def _draw(
 
 
 def pixel_features(channels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(C, H, W) -> (H * W, 6 C): for each channel the Gaussian mean and the standard deviation
-    under the same Gaussian, at three scales.
+    """Describe each pixel by its surroundings, (C, H, W) -> (H * W, 6 C).
+
+    For each channel the Gaussian mean and the standard deviation under the same Gaussian, at three
+    scales.
 
     Grey values are counted from the image's median in interquartile ranges: mean and standard
     deviation would depend on the target, and so carry the image's label into its background.
     """
-    from scipy.ndimage import gaussian_filter
-
     columns = []
     for channel in channels:
         low, median, high = np.percentile(channel, (25, 50, 75))

@@ -11,18 +11,20 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import fixed
 from hinterland.data.derived.dataset import Change, Member, write_derived
 from hinterland.data.io.files import write_text
+from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.evaluation.table import write_table as write_metrics
+from hinterland.studies.addition.figure import NAMES
+from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
-    Job,
     Report,
-    claim,
-    plan_of,
     regularisers,
     save_figure,
     target_scores,
@@ -30,12 +32,11 @@ from hinterland.studies.runner import (
     with_loss,
     write_table,
 )
+from hinterland.training.config import make_config
+from hinterland.training.outcome import evaluate_run_predictions
+from hinterland.training.request import RunRequest
+from hinterland.training.run import Run
 from hinterland.types import Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 SIGMAS = (0.05, 0.10, 0.15, 0.20)
@@ -58,7 +59,7 @@ class Noise:
     all_tests: bool = False
     size: tuple[int, int] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    dims: int | None = None
+    dims: Literal[2, 3] | None = None
     memory: float = 8.0
     draw: int = 0
 
@@ -84,7 +85,7 @@ def noisy_dataset(
     size: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """A copy of the labelled cases of these splits, with noise on those in `noisy`."""
+    """Copy the labelled cases of these splits, with noise on those in `noisy`."""
     split = fixed(dataset, seed)
     chosen = [
         Member(case, case.name, part)
@@ -130,10 +131,11 @@ def run_noise(
     tested = {
         s: _copy(dataset, out, f"test-{s:g}", s, asked, ("test",)) for s in asked.test_sigmas if s
     }
-    order, jobs = noise_jobs(trained, asked)
+    requests = noise_requests(trained, asked)
+    named = {f"{lo}-{s:g}-seed{k}": request for (lo, s, k), request in requests.items()}
     rows = []
     for (loss, sigma, seed), run in zip(
-        order, train_all(out / "runs", jobs, report, stage), strict=True
+        requests, train_all(out / "runs", named, report, stage), strict=True
     ):
         row = {"loss": loss, "train_sigma": sigma, "seed": seed}
         rows.append({**row, "test_sigma": 0.0, **figures_of(run.path / "metrics.csv", dataset)})
@@ -162,25 +164,25 @@ def _copy(
     )  # fmt: skip
 
 
-def noise_jobs(
+def noise_requests(
     trained: Mapping[float, Dataset], asked: Noise
-) -> tuple[list[tuple[str, float, int]], list[Job]]:
-    """(loss, sigma, seed) of each run, and the runs."""
-    order = [(lo, s, k) for k in range(asked.seeds) for lo in asked.losses for s in trained]
-    plans = {s: plan_of(data, asked.dims, asked.memory) for s, data in trained.items()}
-    jobs = []
-    for loss, sigma, seed in order:
+) -> dict[tuple[str, float, int], RunRequest]:
+    """(loss, sigma, seed) -> the run."""
+    options = PlanOptions(asked.dims, asked.memory)
+    plans = {sigma: plan_dataset(data, options) for sigma, data in trained.items()}
+    requests = {}
+    for loss, sigma, seed in [
+        (lo, s, k) for k in range(asked.seeds) for lo in asked.losses for s in trained
+    ]:
         settings = with_loss({**asked.settings, "steps": asked.steps, "seed": seed}, loss)
-        name = f"{loss}-{sigma:g}-seed{seed}"
-        jobs.append(Job(name, trained[sigma], plans[sigma], settings))
-    return order, jobs
+        requests[loss, sigma, seed] = RunRequest(
+            trained[sigma], fold="fixed", plan=plans[sigma], config=make_config(settings)
+        )
+    return requests
 
 
 def evaluate_on(run: Run, dataset: Dataset, name: str) -> Path:
-    """The metrics of a run on the test cases of another copy of its data; made unless there."""
-    from hinterland.evaluation.table import write_table as write_metrics
-    from hinterland.training.outcome import evaluate_run_predictions
-
+    """Evaluate a run on the test cases of another copy of its data, unless that is done."""
     file = run.path / f"metrics-{name}.csv"
     if not file.is_file():
         cases = tuple(dataset.test)
@@ -197,7 +199,6 @@ def figures_of(file: Path, dataset: Dataset) -> dict[str, float]:
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
 
     return pd.DataFrame(rows)
 
@@ -221,8 +222,6 @@ def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
 def draw(table: pd.DataFrame, title: str, file: Path) -> None:
     """Dice against the noise of the training images, and against that of the test images."""
     from matplotlib.figure import Figure
-
-    from hinterland.studies.addition.figure import NAMES
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     parts = {

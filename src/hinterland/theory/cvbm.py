@@ -25,8 +25,10 @@ def binary_entropy(p: Numbers) -> Floats:
 
 
 def printed_bound(mu: Numbers, epsilon: Numbers, architecture: str) -> Floats:
-    """The printed bounds: Lemma 1 (A), H_A >= 2 H(mu) - s log s, and Lemma 2 (B),
-    H_B <= 2 H(mu) + s log s, with s = sqrt(epsilon) the largest deviation.
+    """Compute the printed bounds of Lemma 1 (A) and Lemma 2 (B).
+
+    H_A >= 2 H(mu) - s log s and H_B <= 2 H(mu) + s log s, with s = sqrt(epsilon) the largest
+    deviation.
 
     Neither holds. For s < 1 the term s log s is negative, so both exclude the point without any
     deviation, mu_2 = mu or q = 1 - mu, where the entropy is 2 H(mu) in either architecture.
@@ -37,9 +39,10 @@ def printed_bound(mu: Numbers, epsilon: Numbers, architecture: str) -> Floats:
 
 
 def entropy_interval(mu: Numbers, epsilon: Numbers) -> tuple[Floats, Floats]:
-    """What holds instead, for both architectures: |H_A - 2 H(mu)| <= H(s), |H_B - 2 H(mu)| <= H(s).
+    """Compute the bounds that hold instead, for both architectures.
 
-    H is concave with H(0) = H(1) = 0, so |H(x) - H(y)| <= H(|x - y|); and H(q) = H(1 - q). Hence
+    |H_A - 2 H(mu)| <= H(s) and |H_B - 2 H(mu)| <= H(s): H is concave with H(0) = H(1) = 0, so
+    |H(x) - H(y)| <= H(|x - y|); and H(q) = H(1 - q). Hence
     |H_B - H_A| <= H(s_1) + H(s_2), which goes to 0 with both epsilons: there is no constant C > 0
     with H_B <= H_A - C, and Theorem 1 is false.
     """

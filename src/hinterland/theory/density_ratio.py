@@ -35,8 +35,11 @@ class RatioSums:
     sums: Floats
 
     def bound(self, weights: Floats | None = None) -> Floats:
-        """The lower bound on KL in nats, at least 0. weights (resamples, groups): how often each
-        group counts; default once. NaN where P or Q has no mass."""
+        """Compute the lower bound on KL in nats, at least 0.
+
+        weights (resamples, groups): how often each group counts; default once. NaN where P or Q
+        has no mass.
+        """
         counts = np.ones((1, len(self.sums))) if weights is None else np.atleast_2d(weights)
         value, p, lifted, q = (counts @ self.sums).T
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -52,8 +55,9 @@ def cross_fitted_ratio(
     folds: int = 4,
     seed: int = 0,
 ) -> RatioSums:
-    """Train classifiers of P against Q with gradient boosting, each group scored by one that has
-    not seen it.
+    """Train classifiers of P against Q with gradient boosting.
+
+    Each group is scored by a classifier that has not seen it.
 
     features: (samples, features). p_weights, q_weights: (samples,) weight of each sample as one
     from P and as one from Q; a sample may count for both. groups: (samples,).
@@ -95,8 +99,9 @@ def _log_odds(
     unseen: np.ndarray,
     seed: int,
 ) -> Floats:
-    """log dP/dQ at unseen samples, shrunk by the factor that is best on the tuning samples.
+    """Estimate log dP/dQ at unseen samples.
 
+    It is shrunk by the factor that is best on the tuning samples.
     P and Q have equal total weight in training. Classifiers are too sure of themselves, and a bound
     with an exponential pays dearly for it; any function of the features gives a bound.
     """

@@ -12,7 +12,7 @@ EPS = 1e-8
 
 
 def smoothed(counts: NDArray, eps: float = EPS) -> NDArray[np.float64]:
-    """A histogram as probabilities, eps added to each so that none is zero; NaN if it is empty."""
+    """Turn a histogram into probabilities, none zero (eps is added); NaN if it is empty."""
     counts = np.asarray(counts, dtype=float)
     if counts.sum() <= 0:
         return np.full(counts.shape, np.nan)

@@ -24,12 +24,12 @@ Curvature = Float[Tensor, "*batch labels labels"]
 
 
 def leaves(labels: int) -> Partition:
-    """The finest partition: every label a group."""
+    """Make the finest partition: every label a group."""
     return torch.eye(labels, dtype=torch.bool)
 
 
 def whole(labels: int) -> Partition:
-    """The coarsest partition: one group, no information."""
+    """Make the coarsest partition: one group, no information."""
     return torch.ones(1, labels, dtype=torch.bool)
 
 

@@ -33,9 +33,9 @@ def _flat(jacobians: Mapping[str, Tensor], shape: tuple[int, int]) -> Tensor:
 def logits_and_jacobian(
     network: nn.Module, x: Tensor
 ) -> tuple[Float[Tensor, "voxels labels"], Float[Tensor, "voxels labels parameters"]]:
-    """f and J_f = df / dtheta by torch.func, for every voxel of a batch, all parameters in a row.
+    """Compute f and J_f = df / dtheta by torch.func, for every voxel of a batch.
 
-    voxels x labels x parameters numbers: for small networks.
+    All parameters are in a row, voxels x labels x parameters numbers: for small networks.
     """
 
     def logits(weights: dict[str, Tensor]) -> Tensor:
@@ -88,9 +88,10 @@ def estimate_information(
     probes: int = 8,
     seed: int = 0,
 ) -> Information:
-    """diag and trace of E_v[J^T C(fine | coarse) J] over the voxels v of a batch, by Hutchinson.
+    """Estimate diagonal and trace of E_v[J^T C(fine | coarse) J] by Hutchinson.
 
-    coarse: None is one group, that is the information of `fine` itself. See `estimate`.
+    v: the voxels of a batch. coarse: None is one group, that is the information of `fine` itself.
+    See `estimate`.
     """
 
     def root(p: Tensor) -> Tensor:
@@ -103,7 +104,10 @@ def estimate_information(
 def estimate_sensitivity(
     network: nn.Module, x: Tensor, group: Tensor, *, probes: int = 8, seed: int = 0
 ) -> Information:
-    """diag of E_v[G^T G], G = dq/dtheta for the mass q of the labels in `group` (0/1, K)."""
+    """Estimate the diagonal of E_v[G^T G].
+
+    G = dq/dtheta for the mass q of the labels in `group` (0/1, K).
+    """
 
     def root(p: Tensor) -> Tensor:
         inside = group.to(p)
@@ -121,7 +125,7 @@ def estimate(
     probes: int = 8,
     seed: int = 0,
 ) -> Information:
-    """diag and trace of E_v[J^T C J] over the voxels v of a batch, C = L L^T, L = root(p).
+    """Estimate diagonal and trace of E_v[J^T C J], C = L L^T, L = root(p), over voxels v.
 
     For independent random signs u, E[(J^T L u)(J^T L u)^T] = J^T C J. Signs that are independent
     between voxels make the cross terms vanish, so one backward pass of the whole batch is one

@@ -29,7 +29,7 @@ def multinomial_design(
 def mean_information(
     theta: Float[Tensor, "parameters"], design: Design, groups: Partition
 ) -> Float[Tensor, "parameters parameters"]:
-    """Expected information of one sample's group label, averaged over the design."""
+    """Compute the expected information of one sample's group label, averaged over the design."""
     p = (design @ theta).softmax(-1)
     return information(design, added(p, groups, whole(p.shape[-1]))).mean(0)
 

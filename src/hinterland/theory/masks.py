@@ -69,8 +69,11 @@ class MaskTerms:
 
 
 def mask_terms(joint: Floats) -> MaskTerms:
-    """The terms of one pixel from P(y, S, X), an array (2, 2, values); y = 0 and S = 1 exclude each
-    other. No further assumption. Terms whose condition never holds are NaN."""
+    """Compute the terms of one pixel from P(y, S, X), an array (2, 2, values).
+
+    y = 0 and S = 1 exclude each other; no further assumption. Terms whose condition never holds
+    are NaN.
+    """
     joint = np.asarray(joint, dtype=float)
     negative, outside, inside = joint[0, 0], joint[1, 0], joint[1, 1]
     positive = outside + inside
@@ -97,6 +100,6 @@ def joint_of_pixel(prior: Floats, emission: Floats, pixel: int) -> Floats:
 
 
 def with_noise(joint: Floats, noise: float) -> Floats:
-    """The joint (..., values) after X was replaced by a uniform value with probability `noise`."""
+    """Replace X by a uniform value with probability `noise` in a joint (..., values)."""
     mass = joint.sum(axis=-1, keepdims=True)
     return (1 - noise) * joint + noise * mass / joint.shape[-1]

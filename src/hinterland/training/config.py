@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
 from hinterland.types import HinterlandError
@@ -19,7 +19,7 @@ class _Strict(BaseModel):
 class OptimiserConfig(_Strict):
     """Overrides of the network's own recipe (`networks.recipe`); None keeps the recipe's value."""
 
-    optimiser: Literal["sgd", "adam", "adamw"] | None = None
+    optimiser: Literal["sgd", "adam", "adamw", "muon"] | None = None
     lr: float | None = Field(None, gt=0)
     weight_decay: float | None = Field(None, ge=0)
     momentum: float | None = Field(None, ge=0, lt=1)
@@ -28,7 +28,13 @@ class OptimiserConfig(_Strict):
     schedule: Literal["poly", "cosine", "linear"] | None = None
     power: float | None = Field(None, gt=0)
     min_lr: float | None = Field(None, ge=0)
-    warmup: int = Field(0, ge=0, description="steps over which lr rises linearly from zero")
+    adam_share: float | None = Field(
+        None, gt=0, description="with muon: share of lr for AdamW on ends, norms and biases"
+    )
+    warmup_share: float | None = Field(None, ge=0, le=1)
+    warmup: int = Field(
+        0, ge=0, description="steps over which lr rises linearly from zero; 0: warmup_share's"
+    )
     clip: float = Field(12.0, gt=0, description="norm to which gradients are clipped")
 
 
@@ -75,8 +81,10 @@ class TrainConfig(_Strict):
 
     steps: int = Field(25_000, ge=1)
     seed: int = Field(0, ge=0)
+    recipe: str = Field("paper", description="fast, nnunet or paper: see training.recipes")
     network: str = "unet"
     network_options: dict[str, Any] = Field(default_factory=dict)
+    loss: str = Field("dice-ce", description="segmentation loss: a name of the losses' registry")
     batch_size: int | None = Field(None, ge=1, description="None: the plan's")
     patch_size: tuple[int, ...] | None = Field(None, description="None: the plan's")
     batch_dice: bool | None = Field(None, description="None: the plan's")
@@ -85,9 +93,16 @@ class TrainConfig(_Strict):
     accelerator: str = "auto"
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
+    averaging: float = Field(
+        0.0, ge=0, lt=1,
+        description="decay of the moving average of weights that is deployed; 0: none",
+    )  # fmt: skip
     deterministic: bool = True
-    bag_weight: float = Field(
-        1.0, ge=0, description="of the term for positive image labels, where a view shows the image"
+    image_label_weight: float = Field(
+        1.0,
+        ge=0,
+        validation_alias=AliasChoices("image_label_weight", "bag_weight"),  # its older name
+        description="of the term for positive image labels, where a view shows the image",
     )
     regularisers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     optimiser: OptimiserConfig = OptimiserConfig()

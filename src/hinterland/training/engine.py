@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hinterland.methods import Losses, Method, Phase, Regulariser
+from hinterland.methods import Losses, Phase
 from hinterland.methods.base import TrainableMethod
-from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
+from hinterland.training.image_label_term import ImageLabelTerm
 from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipes
 from hinterland.types import Batch, HinterlandError, Progress
 
@@ -34,12 +34,13 @@ class Engine(L.LightningModule):
     optimiser_states: what `optimiser_state` gave at `start`, or None for fresh optimisers.
     write: receives (global step, values) every few steps.
     at_interval: called with the engine after each `config.interval` steps and at the end.
+    image_label_term: what positive image labels add, where a training case has one.
     """
 
     def __init__(
         self,
         method: TrainableMethod,
-        networks: nn.ModuleDict,
+        networks: nn.Module,
         regularisers: nn.ModuleDict,
         phase: Phase,
         *,
@@ -53,7 +54,7 @@ class Engine(L.LightningModule):
         write: Callable[[int, dict[str, float]], None],
         at_interval: Callable[[Engine], None],
         tick: Callable[[], None],
-        bag: ImageLabelLoss | None = None,
+        image_label_term: ImageLabelTerm | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -64,7 +65,7 @@ class Engine(L.LightningModule):
         self.recipes = resolve_recipes(config, recipe, phase, method.optimiser_recipes())
         self._states, self._write = optimiser_states, write
         self._at_interval, self._tick = at_interval, tick
-        self._bag = bag
+        self.image_label_term = image_label_term
         self._window: list[dict[str, Tensor]] = []
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -73,7 +74,7 @@ class Engine(L.LightningModule):
             parameters = list(self.method.parameters(self.networks, name))
             if name == self.phase.optimisers[0]:
                 parameters += [p for p in self.regularisers.parameters() if p.requires_grad]
-            optimiser = make_optimiser(self.recipes[name][0], parameters)
+            optimiser = make_optimiser(self.recipes[name][0], parameters, self.networks)
             if self._states is not None:
                 optimiser.load_state_dict(self._states[name])
             optimisers.append(optimiser)
@@ -102,7 +103,7 @@ class Engine(L.LightningModule):
             recipe, options = self.recipes[name]
             rate = learning_rate(recipe, options, self.step, self.steps)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("lr_share", 1.0)
             losses = self._losses(batch, progress)
             total = losses.total
             optimiser.zero_grad(set_to_none=True)
@@ -126,24 +127,14 @@ class Engine(L.LightningModule):
             return losses  # additions belong to the network that segments
         terms, weights = dict(losses.terms), dict(losses.weights)
         for name, regulariser in self.regularisers.items():
-            assert isinstance(regulariser, Regulariser)
-            added = regulariser(losses.views, progress)
+            added: Losses = regulariser(losses.views, progress)
             terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
             weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
-        if (term := self._bag_term(batch)) is not None:
-            terms["bag"], weights["bag"] = term, self.config.bag_weight
+        if self.image_label_term is not None:
+            added = self.image_label_term(self.networks, batch)
+            terms |= added.terms
+            weights |= added.weights
         return Losses(terms, weights, losses.views)
-
-    def _bag_term(self, batch: Batch) -> Tensor | None:
-        """What positive image labels ask of the items that show a whole image."""
-        if self._bag is None or not isinstance(self.method, Method):
-            return None
-        pairs = self._bag.asked(batch.image_labels, batch.covers, batch.annotation)
-        if not pairs:
-            return None
-        items = sorted({item for item, _ in pairs})
-        p = self.method.probabilities(self.networks, batch.image[items])
-        return self._bag(p, [(items.index(item), node) for item, node in pairs])
 
     def flush_log(self) -> None:
         """Write the mean of the steps since the last call. HinterlandError if the loss is lost."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +13,20 @@ from hinterland.labels.growth import parents
 from hinterland.methods import Method
 from hinterland.networks.surgery import grow
 from hinterland.training.config import TrainConfig
+from hinterland.training.optimisers import resolve_recipe
+from hinterland.training.run import Run
 from hinterland.types import Plan
-
-if TYPE_CHECKING:
-    from hinterland.training.run import Run
 
 FINE_TUNING = 0.1
 """Share of the recipe's learning rate: 1e-3 instead of 1e-2 for nnU-Net's SGD, as in paper 1."""
 
 
-def inherit_settings(source: Run, config: TrainConfig, plan: Plan) -> tuple[TrainConfig, Plan]:
-    """Settings and plan of a run that goes on from `source`, as far as they were left open.
+def inherit_config(source: Run, config: TrainConfig) -> TrainConfig:
+    """Settings of a run that goes on from `source`, as far as they were left open.
 
-    Network, its options and deep supervision are the source's; preprocessing and topology, which
-    the weights belong to, come from its plan; the learning rate is a tenth of the recipe's.
+    Network, its options and deep supervision are the source's; the learning rate is a tenth of the
+    recipe's.
     """
-    from hinterland.training.optimisers import resolve_recipe
-
     known = source.record.train
     left = {
         name: getattr(known, name)
@@ -41,17 +39,33 @@ def inherit_settings(source: Run, config: TrainConfig, plan: Plan) -> tuple[Trai
         config = config.model_copy(
             update={"optimiser": config.optimiser.model_copy(update={"lr": rate})}
         )
+    return config
+
+
+def inherit_plan(source: Run, plan: Plan) -> Plan:
+    """The plan with the preprocessing and topology that the weights of `source` belong to."""
     same = {
         name: getattr(source.record.plan, name)
         for name in (
             "dims", "normalisation", "spacing", "unit", "transpose", "patch_size", "network",
         )
     }  # fmt: skip
-    return config, replace(plan, **same)
+    return replace(plan, **same)
+
+
+def tuned_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that goes on from one with these: a tenth of their learning rate.
+
+    Where they name none, `inherit_config` takes a tenth of the recipe's.
+    """
+    optimiser = settings.get("optimiser", {})
+    if not optimiser.get("lr"):
+        return dict(settings)
+    return {**settings, "optimiser": {**optimiser, "lr": optimiser["lr"] * FINE_TUNING}}
 
 
 @torch.no_grad()
-def start_from(source: Run, networks: nn.ModuleDict, method: Method) -> None:
+def start_from(source: Run, networks: nn.Module, method: Method) -> None:
     """Give the network that `method` deploys the weights of `source`'s, grown to its cells.
 
     Modules that equal the one it is part of (a teacher, its moving average) follow it. Raises
@@ -61,11 +75,11 @@ def start_from(source: Run, networks: nn.ModuleDict, method: Method) -> None:
     old = source.method
     origin = parents(method.cells, old.cells)
     trained = old.deployed(source.networks()).state_dict()
-    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.values()]
+    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.children()]
     grow(method.deployed(networks), trained, origin)
-    for module, old_state in zip(networks.values(), before, strict=True):
+    for module, old_state in zip(networks.children(), before, strict=True):
         if not _equal(module.state_dict(), old_state):  # it holds the network that has grown
-            for other, state in zip(networks.values(), before, strict=True):
+            for other, state in zip(networks.children(), before, strict=True):
                 if other is not module and _equal(state, old_state):
                     other.load_state_dict(module.state_dict())
 

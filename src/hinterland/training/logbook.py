@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch.utils.tensorboard import SummaryWriter
+
 _COLUMNS = ("phase", "step", "key", "value")
 
 
@@ -18,8 +20,6 @@ class Logbook:
     """
 
     def __init__(self, folder: Path, start: int = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         self._path = folder / "log.csv"
         kept = [r for r in _rows(self._path) if int(r[1]) < start]
         temporary = folder / ".log.csv.tmp"

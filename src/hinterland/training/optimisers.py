@@ -10,18 +10,21 @@ import torch
 from torch import nn
 
 from hinterland.methods import Phase
-from hinterland.networks.recipes import OptimiserRecipe, recipe
+from hinterland.networks import OptimiserRecipe, recipe
 from hinterland.training.config import OptimiserConfig, TrainConfig
+from hinterland.training.muon import Muon, groups_by_role
+from hinterland.training.recipes import training_recipe
 from hinterland.types import HinterlandError
 
 
 def resolve_recipe(config: TrainConfig, own: OptimiserRecipe | None = None) -> OptimiserRecipe:
-    """The recipe of the configured network (or `own`) with the user's overrides.
+    """The named recipe for the configured network (or `own`) with the user's overrides.
 
     Another optimiser than the recipe's does not inherit what belongs to the recipe's own kind:
     Adam takes no momentum, SGD no eps.
     """
-    return _overridden(own or recipe(config.network), config.optimiser)
+    named = training_recipe(config.recipe)
+    return _overridden(named.optimiser(own or recipe(config.network)), config.optimiser)
 
 
 def resolve_recipes(
@@ -60,11 +63,14 @@ def _overridden(own: OptimiserRecipe, options: OptimiserConfig) -> OptimiserReci
 
 
 def make_optimiser(
-    settings: OptimiserRecipe, parameters: Iterable[nn.Parameter]
+    settings: OptimiserRecipe, parameters: Iterable[nn.Parameter], networks: nn.Module
 ) -> torch.optim.Optimizer:
-    """SGD, Adam or AdamW over the parameters."""
+    """SGD, Adam, AdamW or Muon over the parameters; `networks` tell Muon which are hidden."""
     chosen = list(parameters)
     rate, decay = settings.lr, settings.weight_decay
+    if settings.optimiser == "muon":
+        groups = groups_by_role(chosen, networks, settings.adam_share)
+        return Muon(groups, rate, momentum=settings.momentum, weight_decay=decay, eps=settings.eps)
     if settings.optimiser == "sgd":
         return torch.optim.SGD(
             chosen, rate, settings.momentum, weight_decay=decay, nesterov=settings.nesterov
@@ -79,7 +85,8 @@ def learning_rate(
     """The learning rate of a step, a pure function: a resumed run needs no scheduler state.
 
     With t = step / steps: poly lr (1 - t)^power; linear lr (1 - t); cosine
-    min_lr + (lr - min_lr)(1 + cos pi t)/2. `options.warmup` steps rise linearly before it.
+    min_lr + (lr - min_lr)(1 + cos pi t)/2. `options.warmup` steps, or the recipe's share of the
+    steps, rise linearly.
     """
     t = step / max(steps, 1)
     if settings.schedule == "cosine":
@@ -88,4 +95,5 @@ def learning_rate(
     else:
         power = settings.power if settings.schedule == "poly" else 1.0
         rate = max(settings.lr * (1 - t) ** power, settings.min_lr)
-    return rate * min(1.0, (step + 1) / options.warmup) if options.warmup else rate
+    warmup = options.warmup or round(settings.warmup_share * steps)
+    return rate * min(1.0, (step + 1) / warmup) if warmup else rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -14,11 +14,9 @@ from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import summarise, write_table
 from hinterland.labels import LabelError
 from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.run import Run, Which
+from hinterland.training.trainer import Report
 from hinterland.types import Case, Dataset
-
-if TYPE_CHECKING:
-    from hinterland.training.run import Run, Which
-    from hinterland.training.trainer import Report
 
 REPORTED = ("dice", "jaccard", "hd95", "assd", "nsd")
 

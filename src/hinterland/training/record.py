@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
+from pydantic import ConfigDict, InstanceOf, TypeAdapter, ValidationError
 
 from hinterland.data.derived.label_noise import with_noisy_supports
 from hinterland.data.io.files import write_text
-from hinterland.data.planning.topology import topology
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods import Method, make_method
 from hinterland.training.config import TrainConfig, make_config
@@ -28,6 +29,8 @@ class RunRecord:
     `image_labels` are what the run may know of its training cases: case -> node -> 0 or 1.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     method: str
     on: tuple[dict[str, list[str]], ...]
     method_options: dict[str, Any]
@@ -39,8 +42,8 @@ class RunRecord:
     groups: dict[str, str]
     selection: str
     train: TrainConfig
-    plan: Plan
-    spec: LabelSpec
+    plan: InstanceOf[Plan]
+    spec: InstanceOf[LabelSpec]
     image_labels: dict[str, dict[str, int]] = field(default_factory=dict)
     labelled: str = ""
     fine: str = ""
@@ -72,100 +75,60 @@ class RunRecord:
         return tuple(cases)
 
     def write(self, run: Path) -> None:
-        """plan.json and labels.yaml first, config.yaml last: its presence says the run is whole."""
+        """Write plan.json and labels.yaml, config.yaml last: its presence says the run is whole."""
         run.mkdir(parents=True, exist_ok=True)
         write_text(run / "plan.json", self.plan.to_json())
-        write_text(run / "labels.yaml", _yaml(self.spec.to_dict()))
+        write_text(run / "labels.yaml", to_yaml(self.spec.to_dict()))
+        content = _RECORD.dump_python(self, mode="json", exclude={"train", "plan", "spec"})
         train = self.train.model_dump(mode="json")
-        flat = {k: v for k, v in asdict(self).items() if k not in ("train", "plan", "spec")}
-        flat["on"] = list(flat["on"])
-        flat |= {"network": train["network"], "seed": train["seed"], "steps": train["steps"]}
-        write_text(run / "config.yaml", _yaml({**flat, "train": train}))
+        content |= {name: train[name] for name in _SUMMARY}
+        write_text(run / "config.yaml", to_yaml({**content, "train": train}))
 
     @classmethod
     def read(cls, run: Path) -> RunRecord:
-        """Read what `write` wrote. HinterlandError if `run` is no run directory."""
+        """Read what `write` wrote.
+
+        Raises:
+            HinterlandError: `run` is no run directory, or what it says cannot be understood.
+        """
         if not (run / "config.yaml").is_file():
             raise HinterlandError(
                 f"{run} is no run directory: it has no config.yaml. Expected a folder that "
                 "`hinterland train --out` has made."
             )
-        try:
+        with whole_record(run):
             data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-            for key in ("network", "seed", "steps"):
+            for key in _SUMMARY:
                 data.pop(key)
-            return cls(
-                **{**data, "on": tuple(data["on"])}
-                | {
-                    "train": make_config(data["train"]),
-                    "plan": Plan.from_json((run / "plan.json").read_text(encoding="utf-8")),
-                    "spec": LabelSpec.load(run / "labels.yaml"),
-                }
-            )
-        except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
-            raise HinterlandError(
-                f"{run}: config.yaml, plan.json or labels.yaml is damaged or of another version "
-                f"({type(error).__name__}: {error}). Train again into a new folder."
-            ) from None
+            plan = Plan.from_json((run / "plan.json").read_text(encoding="utf-8"))
+            spec = LabelSpec.load(run / "labels.yaml")
+            train = make_config(data["train"])
+            return _RECORD.validate_python({**data, "train": train, "plan": plan, "spec": spec})
 
 
-def record_of(
-    dataset: Dataset,
-    plan: Plan,
-    method: Method,
-    config: TrainConfig,
-    splits: Mapping[str, Sequence[Case]],
-    fold: str,
-    labels: str = "",
-) -> RunRecord:
-    """The record of a run that is about to start. Overrides of batch and patch enter the plan."""
-    plan = replace(
-        with_patch(plan, config.patch_size) if config.patch_size else plan,
-        batch_size=config.batch_size or plan.batch_size,
-        batch_dice=plan.batch_dice if config.batch_dice is None else config.batch_dice,
-    )
-    cases = [c for part in splits.values() for c in part]
-    nodes = dataset.labels.tree.nodes
-    known = {c.name: {n: int(c.image_labels[n]) for n in nodes if n in c.image_labels}
-             for c in splits["train"]}  # fmt: skip
-    return RunRecord(
-        method=method.name,
-        on=tuple(c.to_dict() for c in method.on),
-        method_options=method.options,
-        dataset={
-            "path": str(dataset.root.resolve()),
-            "name": dataset.name or dataset.root.name,
-            "labels": labels,
-            "fingerprint": plan.fingerprint,
-        },
-        dims=plan.dims,
-        fold=fold,
-        split={name: [c.name for c in part] for name, part in splits.items()},
-        schemes={c.name: c.scheme if c.labelled else "none" for c in cases},
-        groups={c.name: c.group for c in cases},
-        selection="val" if fold == "fixed" and splits["val"] else "none",
-        train=config,
-        plan=plan,
-        spec=dataset.labels,
-        image_labels={name: labels for name, labels in known.items() if labels},
-    )
+_RECORD = TypeAdapter(RunRecord)
+_SUMMARY = ("network", "seed", "steps")
+"""Settings that config.yaml names at its top, too, for those who read it."""
 
 
-def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
-    """The plan with another patch and the network that nnU-Net's rules give for it.
-
-    Edges are rounded up to what the network's pooling needs. HinterlandError for another number of
-    edges than the plan has axes.
-    """
-    if len(patch) != plan.dims:
+@contextmanager
+def whole_record(folder: Path) -> Iterator[None]:
+    """Turn whatever reading a record may raise into one message that names the folder."""
+    try:
+        yield
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, HinterlandError):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValidationError):
+            parts = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+            what = "; ".join(f"{place}: {message}" for place, message in parts)
         raise HinterlandError(
-            f"patch_size {list(patch)} has {len(patch)} edges, the plan is {plan.dims}D. "
-            f"The plan's own patch is {list(plan.patch_size)}."
-        )
-    spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
-    fitted = topology(spacing, patch)
-    return replace(plan, patch_size=fitted.patch, network=fitted.network())
+            f"{folder}: config.yaml, plan.json or labels.yaml is damaged or of another version "
+            f"({what}). Train again into a new folder."
+        ) from None
 
 
-def _yaml(content: Any) -> str:
+def to_yaml(content: Any) -> str:
+    """Write as YAML, in the order given."""
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

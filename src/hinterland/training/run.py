@@ -16,9 +16,9 @@ from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.device import resolve_accelerator, resolve_precision, window_batch
+from hinterland.training.device import arrange, resolve_accelerator, resolve_precision, window_batch
 from hinterland.training.record import RunRecord
-from hinterland.training.trainer import build_context
+from hinterland.training.segmentation import build_context
 from hinterland.types import Case, Dataset, HinterlandError
 
 Which = Literal["best", "last"]
@@ -68,7 +68,7 @@ class Run:
         """The checkpoint whose results are the run's: "best" if validation cases chose it."""
         return "best" if self.record.selection == "val" else "last"
 
-    def networks(self, which: Which | None = None) -> torch.nn.ModuleDict:
+    def networks(self, which: Which | None = None) -> torch.nn.Module:
         """The trained networks, in evaluation mode, on the CPU."""
         content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
         networks = self.method.build(build_context(self.record))
@@ -105,7 +105,7 @@ class Run:
         """A predictor of volumes; unset options are the run's own."""
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
-        networks = networks.to(options.device)
+        networks = arrange(networks, plan.dims, options.device).to(options.device)
         return Predictor(lambda x: method.probabilities(networks, x), plan, method.cells, options)
 
     def predict(

@@ -1,36 +1,84 @@
-"""Train a run, or go on with one."""
+"""Carry out a `RunRequest`: start a run, go on with it, or find it finished."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from hinterland.data.io.files import dataset_hash
+from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.methods import Method
-from hinterland.methods.regularisers.registry import build_regularisers
-from hinterland.training.checkpoint import save_checkpoint
-from hinterland.training.config import TrainConfig
-from hinterland.training.device import hardware, process_rank, versions
-from hinterland.training.fine_tuning import inherit_settings, start_from
-from hinterland.training.optimisers import refuse_unknown_optimisers
-from hinterland.training.record import RunRecord, record_of
+from hinterland.training.device import process_rank
+from hinterland.training.new_run import Stage, start_run
+from hinterland.training.outcome import finish_run
+from hinterland.training.request import RunRequest
 from hinterland.training.run import Run
-from hinterland.training.supervision import split_cases
-from hinterland.training.trainer import INITIAL, Report, Trainer, build_context, streams_of_run
+from hinterland.training.run_folder import is_run, refuse_taken
+from hinterland.training.segmentation import SegmentationTrainer
+from hinterland.training.trainer import Report
 from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)
+
+Existing = Literal["resume", "refuse", "replace"]
+
+
+def run_or_resume(
+    request: RunRequest,
+    out: Path | str,
+    *,
+    existing: Existing = "resume",
+    report: Report | None = None,
+    stage: Stage | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    finish: bool = True,
+) -> Run:
+    """Train, go on with, or only open the run of a request.
+
+    All training of the project passes through here. A new run is planned, preprocessed, trained
+    and then predicts and evaluates the cases that it has not seen; nothing is written into `out`,
+    and nothing there is deleted, before all that can be checked without training is checked.
+
+    Args:
+        request: What is asked.
+        out: The run directory.
+        existing: What to do with a run that is there: "resume" it if it is the run of this request
+            (a finished one is only opened), "refuse" it, or "replace" it.
+        report: Called with (steps done, steps, message) while training, and likewise for volumes
+            while predicting.
+        stage: Called with the name of each stage as it begins.
+        progress: Called with (cases done, cases) while measuring and preprocessing.
+        finish: Whether to predict and evaluate after training.
+
+    Returns:
+        The run.
+
+    Raises:
+        HinterlandError: The request cannot be carried out, or `out` holds something else.
+    """
+    path, say = Path(out), stage or log.info
+    if existing == "resume" and is_run(path):
+        run = Run(path)
+        if different := request.differences(run.record):
+            raise HinterlandError(
+                f"{path} holds a run of another request ({', '.join(different)}). Choose another "
+                "--out, or remove it."
+            )
+        return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
+    if process_rank() == 0:
+        refuse_taken(path, existing == "replace")
+        dataset = start_run(request, path, progress, say)
+    else:
+        _wait_for(path / "config.yaml")
+        dataset = Run(path).record.present(request.with_virtual_classes().dataset)
+    return _go(Run(path), dataset, report or (lambda *_: None), say, finish)
 
 
 def train(
@@ -39,162 +87,86 @@ def train(
     method: Method,
     *,
     out: Path | str,
-    fold: int | Literal["fixed", "all"] = 0,
-    config: TrainConfig | None = None,
-    labelled: str | None = None,
-    fine: str | None = None,
-    naive: bool = False,
-    noise: float | None = None,
-    init_from: Path | str | None = None,
-    labels: str = "",
     overwrite: bool = False,
     report: Report | None = None,
-    stage: Callable[[str], None] | None = None,
+    stage: Stage | None = None,
     finish: bool = True,
+    **asked: Any,
 ) -> Run:
     """Train a method on a data set, then predict and evaluate the cases it has not seen.
 
-    out: the run directory; refused if it exists, unless `overwrite`.
-    fold: see `data.splits.fold`. With "fixed" the best checkpoint on the validation cases (of the
-    last phase, where a method has several) is reported on the test cases; with a fold number the
-    last checkpoint is reported on the held-out fold, so that nothing is selected on the cases that
-    are reported: methods of two phases then begin the second with the last weights of the first,
-    else with its best.
-    labelled, fine, naive: see `split_cases`.
-    noise: Dice of noisy support labels in the training cases; see `data.label_noise`.
-    init_from: a run whose trained network this one begins with, grown to more classes if need be;
-        network, plan and a tenth of the learning rate follow from it (`training.initial`).
-    labels: the labels.yaml that the data set was read with, for the record.
-    report: called with (steps done, steps, message); stage: with what begins.
+    Args:
+        dataset: What is trained on.
+        plan: What `hl.plan` gave for it.
+        method: What is learnt, such as `hl.methods.Supervised(on=tree.leaves)`.
+        out: The run directory. It must not be there, unless `overwrite`.
+        overwrite: Whether a run that is there is replaced.
+        report: Called with (steps done, steps, message) while training, and likewise for volumes
+            while predicting.
+        stage: Called with the name of each stage as it begins.
+        finish: Whether to predict and evaluate after training.
+        asked: Further fields of `RunRequest`: fold, config, labelled, fine, naive, noise,
+            init_from, labels.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        HinterlandError: The request cannot be carried out, or `out` is there already.
     """
-    config = config or TrainConfig()
-    path = Path(out)
-    source = None if init_from is None else Run(Path(init_from))
-    if source:
-        config, plan = inherit_settings(source, config, plan)
-    if process_rank() == 0:
-        _check_room(path, overwrite)
-        dataset, splits = split_cases(dataset, fold, config.seed, labelled, fine, naive)
-        record = record_of(dataset, plan, method, config, splits, str(fold), labels)
-        record = replace(record, noise=noise)
-        if noise is not None:
-            dataset = record.present(dataset)
-            record = replace(record, plan=_stamped(record.plan, dataset))
-        initial = _built(record, source)
-        (stage or log.info)("preprocessing")
-        record_cases = {c.name for part in splits.values() for c in part}
-        cases = [c for c in dataset.cases if c.name in record_cases]
-        streams_of_run(record, dataset, prepare(dataset, record.plan, cases=cases))
-        _make_room(path)
-        if source:
-            save_checkpoint(path / INITIAL, {"networks": initial.state_dict()})
-        record = replace(
-            record,
-            labelled=labelled or "",
-            fine=fine or "",
-            naive=naive,
-            init_from=str(source.path.resolve()) if source else "",
-            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            versions=versions(),
-            hardware=hardware(),
-            git=_git_state(),
-        )
-        record.write(path)
-    else:
-        _wait_for(path / "config.yaml")
-        dataset = Run(path).record.present(dataset)
-    return _go(Run(path), dataset, report, stage, finish)
+    if asked.get("init_from") is not None:
+        asked["init_from"] = Path(asked["init_from"])
+    request = RunRequest.of(dataset, method, plan=plan, **asked)
+    existing: Existing = "replace" if overwrite else "refuse"
+    return run_or_resume(request, out, existing=existing, report=report, stage=stage, finish=finish)
 
 
 def resume(
     out: Path | str,
     *,
     report: Report | None = None,
-    stage: Callable[[str], None] | None = None,
+    stage: Stage | None = None,
     finish: bool = True,
 ) -> Run:
-    """Go on from the last checkpoint; ends equal to the run that was never stopped.
+    """Go on from the last checkpoint; end equal to the run that was never stopped.
 
-    Raises HinterlandError if there is no such run or its data set has changed.
+    Args:
+        out: The run directory. A finished run is evaluated again.
+        report: Called with (steps done, steps, message) while training, and likewise for volumes
+            while predicting.
+        stage: Called with the name of each stage as it begins.
+        finish: Whether to predict and evaluate after training.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        HinterlandError: There is no such run, or its data set has changed.
     """
     run = Run(Path(out))
     dataset = run.dataset
-    now = _stamped(run.record.plan, dataset).fingerprint
+    now = data_fingerprint(dataset)
     if run.record.plan.fingerprint != now:
         raise HinterlandError(
             f"the data set {dataset.root} is not the one that {out} was trained on (fingerprint "
             f"{now}, expected {run.record.plan.fingerprint}). Restore it, or train a new run."
         )
-    return _go(run, dataset, report, stage, finish)
+    return _go(run, dataset, report or (lambda *_: None), stage or log.info, finish)
 
 
-def _go(
-    run: Run,
-    dataset: Dataset,
-    report: Report | None,
-    stage: Callable[[str], None] | None,
-    finish: bool,
-) -> Run:
-    from hinterland.training.outcome import finish_run
-
+def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) -> Run:
+    """Train from the last checkpoint, or from nothing, to the end."""
     record = run.record
     names = [n for part in record.split.values() for n in part]
     prepared = prepare(dataset, record.plan, cases=[dataset[n] for n in names])
-    (stage or log.info)("training")
+    say("training")
     started = time.monotonic()
     with _global_settings():
-        Trainer(run.path, record, dataset, prepared, report or (lambda *_: None)).fit()
+        SegmentationTrainer(run.path, record, dataset, prepared, report).fit()
     if process_rank() == 0 and finish:
-        (stage or log.info)("predicting and evaluating")
+        say("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run
-
-
-def _check_room(path: Path, overwrite: bool) -> None:
-    if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
-        if not overwrite:
-            raise HinterlandError(
-                f"{path} exists already. Give --overwrite to replace it, another --out, or go on "
-                f"with it: hinterland resume {path}"
-            )
-        if not (path / "config.yaml").is_file() and not (path / "checkpoints").is_dir():
-            raise HinterlandError(
-                f"{path} is not a run directory; it is not replaced. Choose another --out."
-            )
-
-
-def _make_room(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
-
-
-def _stamped(plan: Plan, dataset: Dataset) -> Plan:
-    """The plan with the fingerprint of the data set as it is now."""
-    now = dataset_hash(dataset, tuple(c for c in dataset.cases if c.split != "test"))
-    return replace(plan, fingerprint=now)
-
-
-def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
-    """Build everything once, before anything is deleted or written: a wrong name costs nothing.
-
-    The networks as training will begin with them.
-    """
-    context, method = build_context(record), record.make_method()
-    if record.split["val"]:
-        record.spec.target.over(method.cells)  # what validation will ask
-    build_regularisers(record.train.regularisers, context, method)
-    refuse_unknown_optimisers(record.train, method.phases())
-    try:
-        networks = method.build(context)
-    except (TypeError, ValueError) as error:
-        raise HinterlandError(
-            f"network_options {dict(context.network_options)}: {error}. Expected options of "
-            f"{context.network}, such as features and norm."
-        ) from None
-    if source:
-        start_from(source, networks, method)
-    return networks
 
 
 def _wait_for(file: Path, seconds: float = 3600) -> None:
@@ -221,22 +193,3 @@ def _global_settings() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(deterministic)
         torch.set_rng_state(state)
-
-
-def _git_state() -> str:
-    """Commit of the code that runs, with `-dirty` where it was changed; "" outside a checkout."""
-    import subprocess
-
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()

@@ -16,10 +16,10 @@ class Batch:
     """One training batch of B items.
 
     image        (B, C, *spatial) float
-    annotation   (B, *spatial) integer rows of the data set's `LabelSetTable`
+    annotation   (B, *spatial) numbers of label sets of the data set's `LabelSetTable`
     labelled     (B,) bool: does any voxel of the item carry an annotation
     image_labels (B, nodes) int8: 1 present, 0 absent, -1 unknown, one column per tree node
-    covers       (B,) bool: does the patch show the whole image (bag terms are only valid there)
+    covers       (B,) bool: does the patch show the whole image (image-label losses need it)
     streams      the quota each item was drawn for, in order; see `stream`
     """
 
@@ -37,12 +37,15 @@ class Batch:
         return len(self.case)
 
     def stream(self, name: str) -> Batch:
-        """The items drawn for one quota, as a batch of their own (possibly empty)."""
+        """Take the items drawn for one quota, as a batch of their own (possibly empty)."""
         return self.take([i for i, s in enumerate(self.streams) if s == name])
 
     def take(self, index: list[int]) -> Batch:
-        """The items at these positions."""
-        pick = lambda names: tuple(names[i] for i in index)  # noqa: E731
+        """Take the items at these positions."""
+
+        def pick(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(names[i] for i in index)
+
         return Batch(
             image=self.image[index],
             annotation=self.annotation[index],
@@ -56,7 +59,7 @@ class Batch:
         )
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """Move the batch to another device."""
         names = ("image", "annotation", "labelled", "image_labels", "covers")
         return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
 
@@ -83,9 +86,9 @@ class Progress:
 class View:
     """One image as the network saw it, for regularisers to read.
 
-    `annotation` are rows of the table, `soft` a soft target over the network's cells; either may
-    be missing. `logits` are (B, cells, *spatial) at full resolution. `features` maps layer names
-    ("encoder.0", "bottleneck", "decoder.0", ...) to feature maps. `valid` (B, *spatial) bool says
+    `annotation` holds numbers of label sets, `soft` a soft target over the network's cells; either
+    may be missing. `logits` are (B, cells, *spatial) at full resolution. `features` maps layers'
+    names ("encoder.0", "bottleneck", "decoder.0", ...) to feature maps. `valid` (B, *spatial) says
     where the annotation may be believed; None means everywhere. `forward_features` gives the
     features of another image of the same shape from the same network; None where the method
     offers no second look.

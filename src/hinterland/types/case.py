@@ -40,8 +40,7 @@ class Case:
         return self.scheme != "none"
 
     def with_scheme(self, scheme: str) -> Case:
-        """The same scan read under another scheme (`"none"` and `"none@..."` hide its label
-        file)."""
+        """Read the scan under another scheme (`"none"` and `"none@..."` hide its label file)."""
         return replace(self, scheme=scheme, label=None if unmasked(scheme) else self.label)
 
 
@@ -66,19 +65,22 @@ class Dataset:
     spacing_known: bool = True
 
     def of(self, split: str) -> tuple[Case, ...]:
-        """The cases the author put into `split` ("train", "val" or "test")."""
+        """List the cases the author put into `split` ("train", "val" or "test")."""
         return tuple(c for c in self.cases if c.split == split)
 
     @property
     def train(self) -> tuple[Case, ...]:
+        """Cases of the training split."""
         return self.of("train")
 
     @property
     def val(self) -> tuple[Case, ...]:
+        """Cases of the validation split."""
         return self.of("val")
 
     @property
     def test(self) -> tuple[Case, ...]:
+        """Cases of the test split."""
         return self.of("test")
 
     def __getitem__(self, name: str) -> Case:
@@ -91,5 +93,5 @@ class Dataset:
         return len(self.cases)
 
     def replace(self, **changes: object) -> Dataset:
-        """A copy with some fields changed."""
+        """Copy the data set with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]

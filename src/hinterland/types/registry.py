@@ -74,7 +74,7 @@ class Registry(Generic[Entry]):
         except Exception as error:
             raise HinterlandError(
                 f"{self.kind} {name!r} cannot be loaded from {point.value} "
-                f"({type(error).__name__}: {error}). Mend or uninstall the package declaring it."
+                f"({type(error).__name__}: {error}). Mend or uninstall the package behind it."
             ) from error
         return self._entries[name]
 
@@ -83,7 +83,7 @@ class Registry(Generic[Entry]):
         return tuple(dict.fromkeys((*self._entries, *self._declared())))
 
     def _declared(self) -> dict[str, EntryPoint]:
-        """The entry points of the group, by name; looked for once."""
+        """Find the entry points of the group, by name, once."""
         if self._found is None:
             self._found = {}
             for point in sorted(entry_points(group=self.group), key=lambda p: p.name):

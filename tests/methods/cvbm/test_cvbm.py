@@ -13,14 +13,14 @@ from cvbm_phantoms import FOUR, PRE, SELF, TWO, batch_of, build_context
 from torch.utils.flop_counter import FlopCounterMode
 
 from hinterland.export.nnunet_weights import shape_of
-from hinterland.losses.decoder_losses import Complement, Foreground, SoftmaxComplement
+from hinterland.losses import SegmentationLoss
+from hinterland.losses.complement import Complement, SoftmaxComplement
 from hinterland.methods import Supervised, make_method
 from hinterland.methods.cvbm.method import CVBM
 from hinterland.methods.semi.cutmix import box_mask, halves
 from hinterland.methods.semi.pseudo_labels import keep_largest
 from hinterland.methods.semi.teacher import DROPOUT
-from hinterland.networks import create
-from hinterland.networks.base import require_split
+from hinterland.networks import create, require_split
 from hinterland.types import HinterlandError, Progress
 
 # ---------------------------------------------------------------------------- complement labels
@@ -29,12 +29,12 @@ from hinterland.types import HinterlandError, Progress
 def test_complement_labels_of_two_and_four_classes():
     """Eq. 1: Y_bg = 1 - Y. Eq. 2: the one-hot of every class, inverted."""
     leaves = TWO.tree.leaves
-    y, decided = Complement(leaves, TWO.label_sets).targets(torch.tensor([[[1, 2]]]))
+    y, decided = Complement(leaves, TWO.label_sets).targets.complements(torch.tensor([[[1, 2]]]))
     assert y[0, :, 0].T.tolist() == [[0, 1], [1, 0]]
     assert decided.all()
     leaves = FOUR.tree.leaves
     truth = torch.tensor([[[1, 2], [3, 4]]])
-    y, decided = Complement(leaves, FOUR.label_sets).targets(truth)
+    y, decided = Complement(leaves, FOUR.label_sets).targets.complements(truth)
     order = [leaves.names.index(n) for n in ("rest", "lung", "infection", "organ")]
     one_hot = F.one_hot(truth - 1, 4).movedim(-1, 1)
     assert torch.equal(y[:, order], 1 - one_hot.float())
@@ -46,7 +46,7 @@ def test_partial_labels_decide_only_what_their_scheme_names():
     leaves = FOUR.tree.leaves
     row = FOUR.label_sets.rows(FOUR.schemes["partial"])
     branch = Complement(leaves, FOUR.label_sets)
-    y, decided = branch.targets(torch.tensor([[[row[0], row[2], 0]]]))
+    y, decided = branch.targets.complements(torch.tensor([[[row[0], row[2], 0]]]))
     named = {n: decided[0, i, 0].tolist() for i, n in enumerate(leaves.names)}
     assert named == {
         "lung": [0, 0, 0], "rest": [0, 0, 0], "infection": [1, 1, 0], "organ": [1, 1, 0],
@@ -59,13 +59,13 @@ def test_complement_loss_is_binary_dice_and_cross_entropy():
     torch.manual_seed(0)
     rows = torch.randint(1, 5, (2, 5, 4))
     logits = torch.randn(2, 4, 5, 4)
-    branch = Complement(FOUR.tree.leaves, FOUR.label_sets)
-    y = branch.targets(rows)[0].numpy()
+    branch = Complement(FOUR.tree.leaves, FOUR.label_sets, form="printed")
+    y = branch.targets.complements(rows)[0].numpy()
     q = logits.sigmoid().numpy()
     bce = -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
     axes = (0, 2, 3)
     dice = (2 * (q * y).sum(axes) + 1e-5) / (q.sum(axes) + y.sum(axes) + 1e-5)
-    assert float(branch(logits, rows)) == pytest.approx(bce + 1 - dice.mean(), rel=1e-5)
+    assert float(branch([logits], rows)) == pytest.approx(bce + 1 - dice.mean(), rel=1e-5)
     assert torch.allclose(branch.estimate(logits), 1 - logits.sigmoid())
 
 
@@ -85,15 +85,18 @@ def test_softmax_complement_never_reaches_its_target():
     """Cross entropy with K - 1 labels of 1 is at least (K - 1) log(K - 1), reached at 1/(K - 1)."""
     branch = SoftmaxComplement(FOUR.tree.leaves, FOUR.label_sets)
     rows = torch.full((1, 1, 3), 3)
-    y, _ = branch.targets(rows)
+    y, _ = branch.targets.complements(rows)
     best = torch.where(y > 0, 20.0, -20.0)
     dice = 2 * (1 / 3) / (1 / 3 + 1)  # of the three classes that are there; 1 of the absent one
-    ce = float(branch(best, rows)) - (1 - (3 * dice + 1) / 4)
+    ce = float(branch([best], rows)) - (1 - (3 * dice + 1) / 4)
     assert ce == pytest.approx(3 * math.log(3), abs=0.02)
-    assert float(Complement(FOUR.tree.leaves, FOUR.label_sets)(best, rows)) < 1e-3  # sigmoids do
+    sigmoids = Complement(FOUR.tree.leaves, FOUR.label_sets, form="printed")
+    assert float(sigmoids([best], rows)) < 1e-3  # sigmoids do
 
 
 # ---------------------------------------------------------------------------- the terms
+
+PRINTED = {"region": "printed", "complement": "printed"}
 
 
 def forward(student, image):
@@ -104,7 +107,7 @@ def forward(student, image):
 @pytest.mark.parametrize("supervision", [False, True])
 def test_pre_training_is_equations_5_to_7(supervision):
     context = build_context(FOUR, deep_supervision=supervision)
-    method = make_method("cvbm", FOUR, ("leaves",))
+    method = make_method("cvbm", FOUR, ("leaves",), PRINTED)
     networks = method.build(context)
     batch = batch_of(context)
     torch.manual_seed(7)
@@ -118,16 +121,16 @@ def test_pre_training_is_equations_5_to_7(supervision):
     m = keep.float()
     image_a = a.image * m + b.image * (1 - m)
     image_b = a.image * (1 - m) + b.image * m
-    first, second, mixed = forward(networks["student"], torch.cat([image_a, image_b]))
+    first, second, mixed = forward(networks.student, torch.cat([image_a, image_b]))
     leaves, n = FOUR.tree.leaves, len(a)
-    fg = Foreground((leaves,), leaves, FOUR.label_sets)
-    bg = Complement(leaves, FOUR.label_sets)
+    fg = SegmentationLoss((leaves,), leaves, FOUR.label_sets)
+    bg = Complement(leaves, FOUR.label_sets, form="printed")
     inside, outside = keep.long(), (~keep).long()
     for name, branch, levels in (("fg", fg, first), ("bg", bg, second), ("mix", fg, [mixed])):
         one = [level[:n] for level in levels]
         two = [level[n:] for level in levels]
-        own = branch.loss(one, a.annotation * inside) + branch.loss(two, a.annotation * outside)
-        other = branch.loss(one, b.annotation * outside) + branch.loss(two, b.annotation * inside)
+        own = branch(one, a.annotation * inside) + branch(two, a.annotation * outside)
+        other = branch(one, b.annotation * outside) + branch(two, b.annotation * inside)
         assert torch.allclose(found.terms[name], own, rtol=1e-5)
         assert torch.allclose(found.terms[f"{name}_u"], other, rtol=1e-5)
     literal = replace(method, second_weight=0.0).losses(networks, batch, PRE)
@@ -136,13 +139,11 @@ def test_pre_training_is_equations_5_to_7(supervision):
 
 def test_self_training_is_equations_17_to_20():
     context = build_context(FOUR, deep_supervision=False)
-    method = make_method("cvbm", FOUR, ("leaves",), {"alpha": 0.3})
+    method = make_method("cvbm", FOUR, ("leaves",), {"alpha": 0.3, **PRINTED})
     networks = method.build(context)
     batch = batch_of(context, labelled=2, unlabelled=2)
     # A teacher whose decoders differ from the student's, and from each other.
-    networks["teacher"].load_state_dict(
-        method.build(replace(context, seed=2))["student"].state_dict()
-    )
+    networks.teacher.load_state_dict(method.build(replace(context, seed=2)).student.state_dict())
     torch.manual_seed(7)
     found = method.losses(networks, batch, SELF)
     assert set(found.terms) == {"fg", "fg_u", "bg", "bg_u", "bcl"}
@@ -153,7 +154,7 @@ def test_self_training_is_equations_17_to_20():
     m = box_mask(context.plan.patch_size).float()
     x_l, x_u = batch.image[:2], batch.image[2:]
     image = torch.cat([x_l * m + x_u * (1 - m), x_l * (1 - m) + x_u * m])
-    first, second, mixed = forward(networks["student"], image)
+    first, second, mixed = forward(networks.student, image)
     p, q, p_mixed = first[0].softmax(1), second[0].sigmoid(), mixed.softmax(1)
     bcl = sum(
         F.mse_loss(p_mixed[i], p[i]) + F.mse_loss(1 - q[i], p[i])
@@ -161,27 +162,30 @@ def test_self_training_is_equations_17_to_20():
     )
     assert torch.allclose(found.terms["bcl"], bcl, rtol=1e-5)
 
-    taught = networks["teacher"].eval()(x_u)
+    taught = networks.teacher.eval()(x_u)
     guesses = {"fg": taught.first[0].softmax(1), "bg": 1 - taught.second[0].sigmoid()}
     cells = {name: guess.argmax(1) for name, guess in guesses.items()}
     kept = {name: keep_largest(c, FOUR.tree.leaves.background) for name, c in cells.items()}
     assert (kept["fg"] != kept["bg"]).float().mean() > 0.1
     assert all((kept[name] != cells[name]).any() for name in cells)
-    leaves, table = FOUR.tree.leaves, networks["pseudo"].label_sets
-    branches = {"fg": Foreground((leaves,), leaves, table), "bg": Complement(leaves, table)}
+    leaves, table = FOUR.tree.leaves, networks.pseudo.label_sets
+    branches = {
+        "fg": SegmentationLoss((leaves,), leaves, table),
+        "bg": Complement(leaves, table, form="printed"),
+    }
     y_l, inside, outside = batch.annotation[:2], m.long(), (1 - m).long()
     for name, levels in (("fg", first), ("bg", second)):
-        branch, y_u = branches[name], networks["pseudo"].first + kept[name]
+        branch, y_u = branches[name], networks.pseudo.first + kept[name]
         one, two = levels[0][:2], levels[0][2:]
-        own = branch.loss([one], y_l * inside) + branch.loss([two], y_l * outside)
-        other = branch.loss([one], y_u * outside) + branch.loss([two], y_u * inside)
+        own = branch([one], y_l * inside) + branch([two], y_l * outside)
+        other = branch([one], y_u * outside) + branch([two], y_u * inside)
         assert torch.allclose(found.terms[name], own, rtol=1e-5)
         assert torch.allclose(found.terms[f"{name}_u"], other, rtol=1e-5)
     expected = sum(found.weights[n] * t for n, t in found.terms.items())
     assert torch.allclose(found.total, expected)
     # The pseudo-labels are the teacher's: with another teacher only their terms change.
     with torch.no_grad():
-        for parameter in networks["teacher"].parameters():
+        for parameter in networks.teacher.parameters():
             parameter.copy_(torch.randn_like(parameter))
     torch.manual_seed(7)
     other = method.losses(networks, batch, SELF)
@@ -253,7 +257,7 @@ def test_teacher_follows_exactly():
     context = build_context(TWO)
     method = CVBM((TWO.target,), ema=0.9)
     networks = method.build(context)
-    student, teacher = networks["student"], networks["teacher"]
+    student, teacher = networks.student, networks.teacher
     assert not any(p.requires_grad for p in teacher.parameters())
     with torch.no_grad():
         for p in student.parameters():
@@ -276,13 +280,13 @@ def test_the_teacher_predicts_in_the_mode_asked_for(mode):
     method = make_method("cvbm", TWO, (), {"teacher": mode})
     networks = method.build(context).train()
     seen = []
-    networks["teacher"].register_forward_hook(lambda m, *_: seen.append(m.training))
-    before = {k: v.clone() for k, v in networks["teacher"].named_buffers()}
+    networks.teacher.register_forward_hook(lambda m, *_: seen.append(m.training))
+    before = {k: v.clone() for k, v in networks.teacher.named_buffers()}
     losses = method.losses(networks, batch_of(context, 2, 2), SELF)
     assert seen == [mode == "train"]
     assert losses.total.requires_grad
-    assert networks["teacher"].training
-    moved = any(not torch.equal(v, before[k]) for k, v in networks["teacher"].named_buffers())
+    assert networks.teacher.training
+    moved = any(not torch.equal(v, before[k]) for k, v in networks.teacher.named_buffers())
     assert moved == (mode == "train")
 
 
@@ -333,10 +337,10 @@ def test_every_variant_learns_and_predicts(variant):
         taps = deployed.feature_maps(
             features := deployed.encode(batch.image), deployed.decode(features)
         )
-        assert taps.keys() == networks["student"](batch.image).features.keys()
+        assert taps.keys() == networks.student(batch.image).features.keys()
 
 
-@pytest.mark.parametrize("complement", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("complement", ["class-side", "printed", "softmax"])
 def test_what_is_no_plain_network_is_not_exported_as_one(complement):
     options = {"views": "dual-background", "complement": complement}
     method = make_method("cvbm", FOUR, ("leaves",), options)
@@ -401,7 +405,7 @@ def test_the_deployed_network_is_the_plain_one(network, dims):
             model(image)
         operations.append(counter.get_total_flops())
     assert operations[0] == operations[1] > 0
-    trained = sum(p.numel() for p in networks["student"].parameters())
+    trained = sum(p.numel() for p in networks.student.parameters())
     assert trained > sum(p.numel() for p in deployed.parameters())
-    decoders = [networks["student"].network.upsampling, *("transposed", "interpolate")]
+    decoders = [networks.student.network.upsampling, *("transposed", "interpolate")]
     assert len(set(decoders)) == 2

@@ -28,7 +28,7 @@ def test_it_composes_with_a_sub_divided_background_and_partial_labels():
     assert method.cells.names == FOUR.tree.leaves.names  # the background stays divided
     networks = method.build(context)
     batch = partly_labelled(context)
-    student = networks["student"]
+    student = networks.student
     order = FOUR.tree.leaves.names
     lung, rest = order.index("lung"), order.index("rest")
 

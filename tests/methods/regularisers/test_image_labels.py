@@ -14,8 +14,8 @@ from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import SampleKey, Stream
 from hinterland.labels import LabelError, LabelSpec
 from hinterland.losses import PartitionLoss
+from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import Phase, Quota
-from hinterland.methods.regularisers.image_label import ImageLabelLoss
 from hinterland.training.batch_composition import streams_for
 from hinterland.types import Case
 

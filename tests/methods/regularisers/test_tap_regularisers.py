@@ -82,7 +82,7 @@ def test_those_that_read_labels_compose_with_other_methods(method):
 
 def test_the_same_seed_builds_the_same_parameters_and_leaves_the_generator_alone():
     before = torch.get_rng_state()
-    for name in REGULARISERS:
+    for name in REGULARISERS.names():
         one, two = build(name), build(name)
         for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
             assert torch.equal(a, b)

@@ -13,7 +13,7 @@ from hinterland.types import Progress
 
 
 def test_self_training_learns_from_both_mixtures():
-    method = BidirectionalCopyPaste((LEAVES,), component="all", alpha=0.5)
+    method = BidirectionalCopyPaste((LEAVES,), component="all", alpha=0.5, region="printed")
     networks, items = method.build(context()), batch()
     torch.manual_seed(5)
     found = method.losses(networks, items, Progress("self-train", 0, 10))
@@ -21,12 +21,12 @@ def test_self_training_learns_from_both_mixtures():
     keep = box_mask((EDGE, EDGE), method.beta)
     labelled, unlabelled = items.image[:2], items.image[2:]
     rows = items.annotation[:2]
-    pseudo = networks["pseudo"].first + networks["teacher"](unlabelled).argmax(dim=1)
+    pseudo = networks.pseudo.first + networks.teacher(unlabelled).argmax(dim=1)
     seg, taught = 0.0, 0.0
     for inside in (keep, ~keep):
-        logits = networks["network"](torch.where(inside, labelled, unlabelled))
-        seg += networks["supervision"].loss([logits], torch.where(inside, rows, 0)).item()
-        taught += networks["supervision"].loss([logits], torch.where(inside, 0, pseudo)).item()
+        logits = networks.network(torch.where(inside, labelled, unlabelled))
+        seg += networks.supervision([logits], torch.where(inside, rows, 0)).item()
+        taught += networks.supervision([logits], torch.where(inside, 0, pseudo)).item()
     assert found.terms["seg"].item() == pytest.approx(seg, abs=1e-5)
     assert found.terms["pseudo"].item() == pytest.approx(taught, abs=1e-5)
     assert found.total.item() == pytest.approx(seg + taught / 2, abs=1e-5)

@@ -36,7 +36,7 @@ def test_the_other_stream_keeps_its_coarse_labels(name):
 def test_the_discriminator_holds_no_coarse_image_for_a_labelled_one():
     method = make_method("sassnet", SPEC, ("top", "leaves"), COARSE)
     networks = method.build(context())
-    networks["discriminator"] = torch.nn.Sequential(torch.nn.Flatten(), Signs())
+    networks.discriminator = torch.nn.Sequential(torch.nn.Flatten(), Signs())
     found = method.losses(networks, coarse_batch(1), Progress("train", 5, 10, "discriminator"))
     right = torch.tensor(-40.0).exp().log1p()  # sure of both, and right: next to no loss
     assert found.total.item() == pytest.approx(2 * right.item(), abs=1e-6)

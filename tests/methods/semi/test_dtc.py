@@ -9,9 +9,9 @@ import pytest
 import torch
 from semi_phantoms import EDGE, LEAVES, SPEC, batch, context
 
+from hinterland.losses.level_set import LevelSets, level_set_loss, signed_distance
 from hinterland.methods import make_method
 from hinterland.methods.semi.dtc import DualTaskConsistency
-from hinterland.methods.semi.level_sets import LevelSets, level_set_loss, signed_distance
 from hinterland.types import Progress
 
 
@@ -90,7 +90,7 @@ def test_the_dual_term_compares_probabilities_with_the_smooth_step():
     method = DualTaskConsistency((LEAVES,), steepness=10.0)
     networks, items = method.build(context()), batch()
     found = method.losses(networks, items, Progress("train", 5, 10))
-    levels, z, _ = method.predict(networks, items.image)
+    levels, z, _ = networks.predict(items.image)
     assert z.shape == (4, 2, EDGE, EDGE)
     p = levels[0].softmax(dim=1)[:, list(LEAVES.foreground)]
     dual = (p - 1 / (1 + (10 * z).exp())).square().mean()

@@ -8,8 +8,9 @@ import pytest
 import torch
 from semi_phantoms import LEAVES, SPEC, batch, context
 
+from hinterland.losses.consistency import sharpen
 from hinterland.methods import make_method
-from hinterland.methods.semi.mc_net import MutualConsistency, sharpen
+from hinterland.methods.semi.mc_net import MutualConsistency
 from hinterland.types import HinterlandError, Progress
 
 
@@ -25,7 +26,7 @@ def test_the_mutual_term_compares_each_decoder_with_the_other_sharpened():
     method = MutualConsistency((LEAVES,))
     networks, items = method.build(context()), batch()
     found = method.losses(networks, items, Progress("train", 5, 10))
-    out = networks["network"](items.image)
+    out = networks.network(items.image)
     p, q = (o[0].softmax(dim=1) for o in (out.first, out.second))
     sharp = [x**10 / (x**10).sum(dim=1, keepdim=True) for x in (p, q)]
     mutual = (p - sharp[1]).square().mean() + (q - sharp[0]).square().mean()

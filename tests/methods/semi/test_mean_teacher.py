@@ -9,10 +9,11 @@ import torch
 from semi_phantoms import LEAVES, SPEC, batch, context
 from torch import nn
 
+from hinterland.losses.consistency import certain_mse
 from hinterland.methods import make_method
 from hinterland.methods.semi.mean_teacher import MeanTeacher
 from hinterland.methods.semi.teacher import teacher_mode
-from hinterland.methods.semi.ua_mt import certain_mse, threshold
+from hinterland.methods.semi.ua_mt import threshold
 from hinterland.types import Progress
 
 
@@ -20,11 +21,11 @@ def test_consistency_is_the_squared_difference_to_the_teacher_on_all_images():
     method = MeanTeacher((LEAVES,), noise=0.0, consistency=2.0)
     networks, items = method.build(context()), batch()
     with torch.no_grad():
-        for p in networks["teacher"].parameters():
+        for p in networks.teacher.parameters():
             p.mul_(0.5)
     found = method.losses(networks, items, Progress("train", 5, 10))
-    p = networks["network"](items.image).softmax(dim=1)
-    taught = networks["teacher"](items.image).softmax(dim=1)
+    p = networks.network(items.image).softmax(dim=1)
+    taught = networks.teacher(items.image).softmax(dim=1)
     assert found.terms["consistency"].item() == pytest.approx(
         (p - taught).square().mean().item(), abs=1e-7
     )
@@ -36,12 +37,10 @@ def test_the_first_update_copies_the_student_and_later_ones_average():
     method = MeanTeacher((LEAVES,))
     networks = method.build(context())
     with torch.no_grad():
-        for p in networks["network"].parameters():
+        for p in networks.network.parameters():
             p.add_(1.0)
     method.after_step(networks, Progress("train", 0, 10))
-    for p, q in zip(
-        networks["network"].parameters(), networks["teacher"].parameters(), strict=True
-    ):
+    for p, q in zip(networks.network.parameters(), networks.teacher.parameters(), strict=True):
         assert torch.equal(p, q)
 
 

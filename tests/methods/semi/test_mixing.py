@@ -25,7 +25,8 @@ from hinterland.methods.semi.cutmix import (
     side_by_side,
 )
 from hinterland.methods.semi.pseudo_labels import PseudoLabels, keep_largest
-from hinterland.methods.semi.teacher import noisy, split_streams, teacher_mode, two_streams
+from hinterland.methods.semi.streams import split_streams, two_streams
+from hinterland.methods.semi.teacher import noisy, teacher_mode
 from hinterland.types import Batch, HinterlandError
 
 SPEC = factories.spec_of({"rest": {}, "a": {}, "b": {}})
@@ -85,7 +86,7 @@ def test_both_mixtures_and_their_regions():
     mixed = cut_mix(zero, one, keep)
     assert mixed.image[:, 0].tolist() == [[[0, 0], [0, 1]], [[1, 1], [1, 0]]]
     rows = [torch.full((1, 2, 2), 1), torch.full((1, 2, 2), 2)]
-    assert mixed.rows(rows).tolist() == [[[1, 1], [1, 2]], [[2, 2], [2, 1]]]
+    assert mixed.annotation(rows).tolist() == [[[1, 1], [1, 2]], [[2, 2], [2, 1]]]
 
 
 def test_region_losses_are_the_losses_of_the_cut_out_voxels():
@@ -122,7 +123,7 @@ def test_side_by_side_changes_nothing():
     arranged = side_by_side(*sources)
     assert torch.equal(arranged.image, torch.cat(sources))
     rows = [torch.ones(2, 3, 3, dtype=torch.long), torch.full((3, 3, 3), 2)]
-    assert torch.equal(arranged.rows(rows), torch.cat(rows))
+    assert torch.equal(arranged.annotation(rows), torch.cat(rows))
     sums = arranged.losses(lambda z, r: z[0].sum() * r.float().mean(), [arranged.image], rows)
     assert torch.allclose(torch.stack(sums), torch.stack([sources[0].sum(), 2 * sources[1].sum()]))
 

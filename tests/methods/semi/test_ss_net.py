@@ -93,13 +93,13 @@ def test_adversarial_images_do_not_enter_running_statistics():
     networks = method.build(place).train()
     norms = [m for m in networks.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms
-    plain = copy.deepcopy(networks["network"])
+    plain = copy.deepcopy(networks.network)
     for step in range(2):
         method.losses(networks, batch(), Progress("train", step, 9)).total.backward()
         plain(batch().image)
         assert {int(m.num_batches_tracked) for m in norms} == {step + 1}
         assert all(m.track_running_stats for m in norms)
-    for one, other in zip(networks["network"].buffers(), plain.buffers(), strict=True):
+    for one, other in zip(networks.network.buffers(), plain.buffers(), strict=True):
         assert torch.equal(one, other)
 
 

@@ -69,14 +69,14 @@ def test_the_student_sees_strong_views_of_unlabelled_images_and_the_teacher_the_
     method = MeanTeacher((LEAVES,), noise=0.0, perturbation="strong")
     networks, items = method.build(context()), batch()
     with torch.no_grad():
-        for p in networks["teacher"].parameters():
+        for p in networks.teacher.parameters():
             p.mul_(0.5)
     torch.manual_seed(4)
     found = method.losses(networks, items, STEP)
     torch.manual_seed(4)
     seen = torch.cat([items.image[:2], strong(items.image[2:])])
-    p = networks["network"](seen).softmax(dim=1)
-    taught = networks["teacher"](items.image).softmax(dim=1)
+    p = networks.network(seen).softmax(dim=1)
+    taught = networks.teacher(items.image).softmax(dim=1)
     expected = (p - taught).square().mean().item()
     assert found.terms["consistency"].item() == pytest.approx(expected, abs=1e-7)
     assert torch.equal(found.views[0].image, seen)

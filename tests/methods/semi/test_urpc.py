@@ -8,7 +8,8 @@ import pytest
 import torch
 from semi_phantoms import LEAVES, batch, context
 
-from hinterland.methods.semi.urpc import UncertaintyRectifiedPyramid, rectified
+from hinterland.losses.consistency import rectified_consistency
+from hinterland.methods.semi.urpc import UncertaintyRectifiedPyramid
 from hinterland.types import Progress
 
 
@@ -19,12 +20,12 @@ def test_two_scales_and_two_voxels_by_hand():
     for a in (0.8, 0.4):  # their mean is 0.6
         kl = a * math.log(a / 0.6) + (1 - a) * math.log((1 - a) / 0.4)
         expected += (0.04 * math.exp(-kl) / (1 + math.exp(-kl)) + kl / 2) / 2
-    assert rectified(p).item() == pytest.approx(expected, abs=1e-6)
+    assert rectified_consistency(p).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_scales_that_agree_cost_nothing():
     p = torch.rand(1, 2, 3, 4, 4).softmax(dim=2).expand(3, -1, -1, -1, -1)
-    assert rectified(p).item() == pytest.approx(0, abs=1e-6)
+    assert rectified_consistency(p).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_labels_reach_every_scale_and_the_pyramid_only_unlabelled_images():
@@ -34,8 +35,8 @@ def test_labels_reach_every_scale_and_the_pyramid_only_unlabelled_images():
     other = batch()
     other.image[:2] += 1  # instance norms: items do not see each other
     changed = method.losses(networks, other, Progress("train", 0, 10))
-    assert len(networks["heads"]) == 1
+    assert len(networks.heads) == 1
     assert changed.terms["pyramid"].item() == pytest.approx(found.terms["pyramid"].item(), abs=1e-6)
     assert changed.terms["seg"].item() != pytest.approx(found.terms["seg"].item(), abs=1e-6)
     found.terms["seg"].backward()
-    assert all(p.grad is not None for p in networks["heads"].parameters())
+    assert all(p.grad is not None for p in networks.heads.parameters())

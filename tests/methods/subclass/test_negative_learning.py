@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hinterland.labels import LabelSpec
+from hinterland.losses.negative import NegativeLoss
 from hinterland.methods import make_method
-from hinterland.methods.subclass.negative_learning import NegativeLoss
 from hinterland.types import HinterlandError
 
 SPEC = LabelSpec.from_dict(

@@ -8,16 +8,13 @@ from factories import batch_of
 from torch import cat, nn
 
 from hinterland.labels import LabelSpec
+from hinterland.losses.levels import LevelLosses, label_sets_known_at
+from hinterland.losses.negative import NegativeLoss
 from hinterland.methods import make_method
+from hinterland.methods.subclass import negative_learning as module
 from hinterland.methods.subclass.heads import PlainHead, SeparateHead, make_level_head
-from hinterland.methods.subclass.levels import (
-    LevelLosses,
-    Node,
-    rows_known_at,
-    schemes_known_at,
-    tree_levels,
-)
-from hinterland.methods.subclass.method import Subclass
+from hinterland.methods.subclass.levels import Node, schemes_known_at, tree_levels
+from hinterland.methods.subclass.method import Subclass, SubclassNetworks
 from hinterland.types import Batch, HinterlandError, Progress
 
 PAPER = LabelSpec.from_dict(
@@ -87,19 +84,17 @@ class Toy(nn.Module):
         return {}
 
 
-def toy(method: Subclass, spec: LabelSpec, dims: int = 2) -> nn.ModuleDict:
+def toy(method: Subclass, spec: LabelSpec, dims: int = 2) -> SubclassNetworks:
     from hinterland.methods.subclass.hierarchical_mix import HierarchicalMix
 
     head = make_level_head(method.heads, 4, dims, pc=method.pc, sn=method.sn, seed=1)
     torch.manual_seed(0)
-    return nn.ModuleDict(
-        {
-            "network": Toy(head, dims),
-            "losses": LevelLosses(
-                method.on, spec.label_sets, cells=method.cells if method.marginal else None
-            ),
-            "mix": HierarchicalMix(method.cells, spec.label_sets),
-        }
+    return SubclassNetworks(
+        network=Toy(head, dims),
+        supervision=LevelLosses(
+            method.on, spec.label_sets, cells=method.cells if method.marginal else None
+        ),
+        mix=HierarchicalMix(method.cells, spec.label_sets),
     )
 
 
@@ -124,7 +119,7 @@ def test_which_schemes_know_which_cut():
     assert schemes_known_at(DEEP, top) == (("full", "parts", "top"), ("odd",))
     assert schemes_known_at(DEEP, parts) == (("full", "parts"), ("top", "odd"))
     assert schemes_known_at(DEEP, leaves) == (("full",), ("parts", "top", "odd"))
-    assert not rows_known_at(DEEP.label_sets, top)[0]
+    assert not label_sets_known_at(DEEP.label_sets, top)[0]
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -312,7 +307,7 @@ def test_no_gradient_through_pseudo_labels():
     )
     networks = toy(method, PAPER)
     items = batch(PAPER, {"fine": "full", "coarse": "coarse"})
-    weight = networks["network"].head.layers[1].weight
+    weight = networks.network.head.layers[1].weight
 
     def mix_terms():
         torch.manual_seed(0)
@@ -322,14 +317,14 @@ def test_no_gradient_through_pseudo_labels():
     (gradient,) = torch.autograd.grad(terms["mix/ce"], weight)
     assert gradient.abs().sum() > 0
     own = items.stream("coarse")
-    p = networks["network"](own.image).softmax(1)
+    p = networks.network(own.image).softmax(1)
     torch.manual_seed(0)
     from hinterland.methods.subclass.hierarchical_mix import draw_turn, threshold
 
     turn = draw_turn((8, 8))
-    other = turn.undo(networks["network"](turn(own.image)).softmax(1))
+    other = turn.undo(networks.network(turn(own.image)).softmax(1))
     tau = threshold(0.99, 0.3)
-    target = networks["mix"].pseudo(p, other, own.annotation, tau).detach()
+    target = networks.mix.pseudo(p, other, own.annotation, tau).detach()
     assert target[:, 1:].sum() > 0
     fixed = -(target * p.log()).sum() / (target.sum(1) > 0).sum()
     (expected,) = torch.autograd.grad(fixed, weight)
@@ -343,7 +338,7 @@ def test_the_mixed_loss_by_hand(dims):
 
     method = make_method("subclass", PAPER, options={"tau_floor": 0.3})
     networks = toy(method, PAPER, dims)
-    network, mix = networks["network"], networks["mix"]
+    network, mix = networks.network, networks.mix
     network.eval()  # running statistics: the hand computation sees other batches
     items = batch(PAPER, {"fine": "full", "coarse": "coarse"}, dims=dims)
     progress = Progress("train", 90, 100)
@@ -379,20 +374,15 @@ def test_the_mixed_loss_by_hand(dims):
 
 
 def test_negative_learning_trains_coarse_items_by_the_penalty_alone():
-    from hinterland.methods.subclass.negative_learning import NegativeLoss
-
     method = make_method("negative-learning", PAPER)
     cells = method.cells
-    networks = nn.ModuleDict(
-        {
-            "network": Toy(make_level_head((cells,), 4, 2, pc=False, sn=False)),
-            "losses": LevelLosses((cells,), PAPER.label_sets),
-            "negative": NegativeLoss(cells, PAPER.label_sets, "superclass"),
-        }
+    networks = module.NegativeNetworks(
+        network=Toy(make_level_head((cells,), 4, 2, pc=False, sn=False)),
+        supervision=LevelLosses((cells,), PAPER.label_sets),
+        negative=NegativeLoss(cells, PAPER.label_sets, "superclass"),
     )
-    networks["network"].logits = lambda x: [networks["network"](x)]
+    networks.network.logits = lambda x: [networks.network(x)]
     progress = Progress("train", 0, 10)
-    import hinterland.methods.subclass.negative_learning as module
 
     def losses(streams):
         with pytest.MonkeyPatch.context() as patch:

@@ -49,7 +49,8 @@ def test_every_arm_is_a_coarsening_that_answers_the_target(study):
     assert arms[0].name.endswith(BINARY)
     assert len({a.name for a in arms}) == len({folder_of(a, 0) for a in arms}) == len(arms)
     for arm in arms:
-        spec = SPEC.with_virtual(arm.virtual) if arm.virtual else SPEC
+        virtual = arm.changes.get("virtual", 0)
+        spec = SPEC.with_virtual(virtual) if virtual else SPEC
         spec.target.over(spec.question(arm.on[0]))
         assert not arm.init_from or arm.init_from in {a.name for a in arms}
 
@@ -58,7 +59,10 @@ def test_arms_by_hand():
     assert [a.on[0] for a in cumulative(["liver", "spleen"])] == [
         "target", "target/liver", "target/liver/spleen",
     ]  # fmt: skip
-    found = {a.name: (a.fine, a.naive, a.x) for a in partial(["liver"], (25, 100))}
+    found = {
+        a.name: (a.changes.get("fine"), a.changes.get("naive", False), a.x)
+        for a in partial(["liver"], (25, 100))
+    }
     assert found == {
         "binary": (None, False, None), "naive 25 %": ("25%@target", True, 25),
         "marginal 25 %": ("25%@target", False, 25), "100 %": (None, False, 100),
@@ -66,7 +70,8 @@ def test_arms_by_hand():
     last = fine_tuning(["liver", "spleen"])[-1]
     assert (last.steps, last.init_from) == (0.25, BINARY)
     assert [
-        len(SPEC.with_virtual(a.virtual).question(a.on[0])) for a in virtual(["liver", "spleen"])
+        len(SPEC.with_virtual(a.changes.get("virtual", 0)).question(a.on[0]))
+        for a in virtual(["liver", "spleen"])
     ] == [2, 3, 4, 4]
     names = [a.name for a in variations(["liver"], standard_axes(2, (64, 64, 64), 3))]
     assert "batch 4: binary" in names

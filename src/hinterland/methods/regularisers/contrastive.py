@@ -16,14 +16,15 @@ from hinterland.losses.contrastive import (
     region_vectors,
 )
 from hinterland.losses.discrepancy import pool_membership
+from hinterland.losses.membership import Membership
 from hinterland.methods.base import BuildContext, Losses, Method, Regulariser
 from hinterland.methods.ramps import WarmStart
 from hinterland.methods.regularisers.features import (
     check_option,
+    feature_map,
     feature_widths,
     named,
     phase_shares,
-    tap,
 )
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.types import HinterlandError, Progress, View
@@ -42,8 +43,6 @@ class LocalContrast(Regulariser):
     """
 
     name = "contrastive"
-    member: Tensor
-    decided: Tensor
 
     def __init__(
         self,
@@ -68,9 +67,7 @@ class LocalContrast(Regulariser):
         with seeded(seed):
             self.project = nn.Sequential(conv(width, width, 1), nn.ReLU(), conv(width, channels, 1))
             initialise(self.project, slope=0.0)
-        groups = list(at.foreground)
-        for key, known in (("member", table.member(at)), ("decided", table.decided(at))):
-            self.register_buffer(key, torch.tensor(known[:, groups]), persistent=False)
+        self.membership = Membership(at, table, at.foreground)
 
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
         strength = self.rise.strength(progress)
@@ -84,7 +81,7 @@ class LocalContrast(Regulariser):
 
     def _places(self, view: View) -> Tensor:
         assert view.forward_features is not None
-        maps = [tap(view, self.layer, self.name)]
+        maps = [feature_map(view, self.layer, self.name)]
         maps.append(view.forward_features(other_version(view.image))[self.layer])
         count = region_count(tuple(maps[0].shape[2:]), self.region)
         if count < 2:
@@ -97,11 +94,11 @@ class LocalContrast(Regulariser):
         return local_contrast(one, two, self.temperature)
 
     def _classes(self, view: View) -> Tensor:
-        rows = cast(Tensor, view.annotation).long()
-        member, decided = (t[rows].movedim(-1, 1) for t in (self.member, self.decided))
+        assert view.annotation is not None
+        member, decided = self.membership(view.annotation)
         if view.valid is not None:
             decided = decided & view.valid[:, None]
-        features = tap(view, self.layer, self.name)
+        features = feature_map(view, self.layer, self.name)
         front, back = pool_membership(member, decided, tuple(features.shape[2:]))
         classes = torch.full_like(front[:, 0], -1, dtype=torch.long)
         classes[back.amin(dim=1) > 0] = 0

@@ -9,20 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
-from hinterland.losses import PartitionLoss
+from hinterland.losses.segmentation import SegmentationLoss
 from hinterland.methods.base import BuildContext, Losses, Method, Regulariser
 from hinterland.methods.ramps import WarmStart
 from hinterland.methods.regularisers.features import (
     choose_layers,
+    feature_map,
     feature_widths,
     named,
     phase_shares,
-    tap,
 )
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.types import HinterlandError, Progress, View
 
-ANY = 0  # the first row of every table: any leaf
+ANY = 0  # the first label set of every table: any leaf
 
 
 class DeepSupervision(Regulariser):
@@ -48,7 +48,7 @@ class DeepSupervision(Regulariser):
         super().__init__()
         self.rise, self.halvings = rise, halvings
         self.layers = tuple(widths)
-        self.loss = PartitionLoss(at, at, table)
+        self.loss = SegmentationLoss((at,), at, table, loss="ce")
         self.mode = "bilinear" if dims == 2 else "trilinear"
         conv = nn.Conv2d if dims == 2 else nn.Conv3d
         with seeded(seed):
@@ -69,15 +69,15 @@ class DeepSupervision(Regulariser):
         return Losses(terms, dict.fromkeys(terms, self.strength(progress)))
 
     def _one(self, view: View, name: str, head: nn.Module) -> Tensor:
-        rows = view.annotation
-        assert rows is not None
+        annotation = view.annotation
+        assert annotation is not None
         if view.valid is not None:
-            rows = rows.where(view.valid, ANY)
-        logits = head(tap(view, name, self.name)).float()
-        size = tuple(rows.shape[1:])
+            annotation = annotation.where(view.valid, ANY)
+        logits = head(feature_map(view, name, self.name)).float()
+        size = tuple(annotation.shape[1:])
         if tuple(logits.shape[2:]) != size:
             logits = F.interpolate(logits, size=size, mode=self.mode, align_corners=False)
-        return self.loss(logits, rows)["ce"]
+        return self.loss([logits], annotation)
 
 
 def make_deep_supervision(

@@ -19,15 +19,16 @@ from hinterland.losses.discrepancy import (
     pool_membership,
     sides,
 )
+from hinterland.losses.membership import Membership
 from hinterland.methods.base import BuildContext, Losses, Method, Regulariser
 from hinterland.methods.ramps import WarmStart
 from hinterland.methods.regularisers.features import (
     check_option,
     choose_layers,
+    feature_map,
     feature_widths,
     named,
     phase_shares,
-    tap,
 )
 from hinterland.types import HinterlandError, Progress, View
 
@@ -59,8 +60,6 @@ class FeatureDiscrepancy(Regulariser):
     """
 
     name = "discrepancy"
-    member: Tensor
-    decided: Tensor
 
     def __init__(
         self,
@@ -80,9 +79,7 @@ class FeatureDiscrepancy(Regulariser):
         self.form, self.learned, self.normalise = form, learned, normalise
         self.exchange, self.domains = exchange, tuple(domains)
         self.scores = nn.Parameter(torch.zeros(len(self.layers)), learned != "none")
-        groups = list(at.foreground)
-        for key, known in (("member", table.member(at)), ("decided", table.decided(at))):
-            self.register_buffer(key, torch.tensor(known[:, groups]), persistent=False)
+        self.membership = Membership(at, table, at.foreground)
 
     def layer_weights(self) -> Tensor:
         """(layers,) w, without weight and ramp."""
@@ -120,15 +117,15 @@ class FeatureDiscrepancy(Regulariser):
 
     def _layers(self, view: View, shift: int) -> Tensor:
         """(2, layers): L_fd and L_exch of one view, in float32 whatever the network runs in."""
-        rows = cast(Tensor, view.annotation).long()
-        member, decided = (t[rows].movedim(-1, 1) for t in (self.member, self.decided))
+        assert view.annotation is not None
+        member, decided = self.membership(view.annotation)
         if view.valid is not None:
             decided = decided & view.valid[:, None]
         pooled: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         values = []
-        with torch.autocast(rows.device.type, enabled=False):
+        with torch.autocast(member.device.type, enabled=False):
             for name in self.layers:
-                features = tap(view, name, self.name).float()
+                features = feature_map(view, name, self.name).float()
                 size = tuple(features.shape[2:])
                 if size not in pooled:
                     pooled[size] = pool_membership(member, decided, size)

@@ -8,43 +8,47 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from hinterland.methods.base import BuildContext, Method
-from hinterland.networks.base import require_split
+from hinterland.networks.registry import require_split
 from hinterland.types import HinterlandError, View
 
 
 def feature_widths(context: BuildContext, asker: str) -> dict[str, int]:
-    """Channels of each tap of the network that will be trained.
+    """Return the channels of each feature map of the network that will be trained.
 
-    Raises HinterlandError for a network without feature taps.
+    Raises HinterlandError for a network without named feature maps.
     """
     return require_split(context.create_network(1), asker).feature_widths()
 
 
 def phase_shares(method: Method) -> tuple[tuple[str, float], ...]:
-    """(name, share of all steps) of a method's phases."""
+    """Return (name, share of all steps) of a method's phases."""
     return tuple((phase.name, phase.share) for phase in method.phases())
 
 
 def choose_layers(asker: str, asked: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The taps that are asked for by name or by part of the network, in the network's order.
+    """Return the layers asked for by name or by part of the network, in the network's order.
 
-    Raises HinterlandError for a name that no tap has.
+    Raises HinterlandError for a name that no layer has.
     """
     names = [asked] if isinstance(asked, str) else list(asked)
     if names == ["all"]:
         return tuple(known)
-    parts = {tap: {tap, tap.split(".")[0]} for tap in known}
+    parts = {layer: {layer, layer.split(".")[0]} for layer in known}
     strange = [n for n in names if not any(n in p for p in parts.values())]
     if strange or not names:
         raise HinterlandError(
             f"{asker}: layers={asked!r}: expected all, encoder, decoder, or some of "
             f"{', '.join(known)}"
         )
-    return tuple(tap for tap, p in parts.items() if p & set(names))
+    return tuple(layer for layer, p in parts.items() if p & set(names))
 
 
-def tap(view: View, name: str, asker: str) -> Tensor:
-    """A feature map of a view. HinterlandError where the method shows none of this name."""
+def feature_map(view: View, name: str, asker: str) -> Tensor:
+    """Return a feature map of a view.
+
+    Raises:
+        HinterlandError: the method shows none of this name.
+    """
     if name not in view.features:
         raise HinterlandError(
             f"{asker}: the method shows no features of layer {name!r}, only "
@@ -54,7 +58,7 @@ def tap(view: View, name: str, asker: str) -> Tensor:
 
 
 def check_option(asker: str, option: str, value: object, known: Sequence[str]) -> None:
-    """HinterlandError for a value that is none of the known ones."""
+    """Raise HinterlandError for a value that is none of the known ones."""
     if value not in known:
         raise HinterlandError(f"{asker}: {option}={value!r}: expected one of {', '.join(known)}")
 

@@ -12,29 +12,40 @@ from hinterland.methods.regularisers.contrastive import make_contrastive
 from hinterland.methods.regularisers.deep_supervision import make_deep_supervision
 from hinterland.methods.regularisers.discrepancy import make_discrepancy
 from hinterland.types import HinterlandError
+from hinterland.types.registry import Registry
 
-Factory = Callable[..., Regulariser]
-REGULARISERS: dict[str, Factory] = {
-    "discrepancy": make_discrepancy,
-    "contrastive": make_contrastive,
-    "deep-supervision": make_deep_supervision,
-}
+RegulariserFactory = Callable[..., Regulariser]
+"""Called as `factory(context, method, **options)`; see `build_regularisers`."""
+REGULARISERS: Registry[RegulariserFactory] = Registry(
+    "regulariser",
+    "hinterland.regularisers",
+    {
+        "discrepancy": make_discrepancy,
+        "contrastive": make_contrastive,
+        "deep-supervision": make_deep_supervision,
+    },
+)
+register = REGULARISERS.register
 
 
 def build_regularisers(
     asked: Mapping[str, Mapping[str, Any]], context: BuildContext, method: Method
 ) -> nn.ModuleDict:
-    """Name -> regulariser, each built as `factory(context, method, **options)`.
+    """Build regularisers by name, each as `factory(context, method, **options)`.
 
-    Raises HinterlandError for an unknown name or option.
+    Args:
+        asked: name -> options.
+        context: what the run is built for.
+        method: the one that they are added to.
+
+    Raises:
+        HinterlandError: an unknown name or option.
     """
     built = {}
     for name, options in asked.items():
-        if name not in REGULARISERS:
-            known = ", ".join(REGULARISERS)
-            raise HinterlandError(f"regulariser {name!r}: expected one of {known}")
+        factory = REGULARISERS.get(name)
         try:
-            built[name] = REGULARISERS[name](context, method, **options)
+            built[name] = factory(context, method, **options)
         except TypeError as error:
             raise HinterlandError(f"regulariser {name!r}: {error}.") from None
     return nn.ModuleDict(built)

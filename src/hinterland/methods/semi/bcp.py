@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from hinterland.methods.options import require_numbers
-from hinterland.methods.semi.cutmix import Arrangement, box_mask, cut_mix, halves, pair
-from hinterland.methods.semi.pseudo_label import PseudoLabel
-from hinterland.methods.semi.teacher import split_streams
-from hinterland.types import Batch
+from hinterland.methods.options import Share
+from hinterland.methods.semi.pseudo_label import OneDecoder
+from hinterland.methods.semi.self_training import Mixing, Region
 
 
 @dataclass(frozen=True)
-class BidirectionalCopyPaste(PseudoLabel):
+class BidirectionalCopyPaste(OneDecoder):
     """Pseudo-labels whose images are cut into labelled ones, and the other way round:
 
         X^in  = X_l M + X_u (1 - M)      X^out = X_u M + X_l (1 - M)
-        L = sum over in, out of  L_seg(Q, Y where X is X_l) + alpha L_seg(Q, P where X is X_u)
 
     M is 0 in a box of `beta` of each edge. Pre-training copies and pastes among labelled images,
     both with weight 1.
+
+    Attributes:
+        beta: side of the box as a share of the patch.
+        region: "joined" cuts the logits of both mixtures back together, image by image, and takes
+            L = 2 L_seg(Q_l, Y) + 2 alpha L_seg(Q_u, P). "printed" has, for each mixture, a loss on
+            the ring and one on the box, L_seg(Q, Y where X is X_l) + alpha L_seg(Q, P where X is
+            X_u): the ring holds slivers of an object, and Dice of slivers misleads.
+        pretrain_cutmix: whether pre-training mixes, too.
     """
 
     name: str = "bcp"
-    beta: float = 2 / 3
+    beta: Share = 2 / 3
+    region: Region = "joined"
+    pretrain_cutmix: bool = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "beta", high=1.0)
+    @property
+    def mixing(self) -> Mixing | None:
+        return Mixing(self.beta, self.pretrain_cutmix)
 
-    def sources(self, batch: Batch, teaching: bool) -> Sequence[Batch]:
-        return pair(*split_streams(batch)) if teaching else halves(batch)
-
-    def arrange(self, images: Sequence[Tensor]) -> Arrangement:
-        one, other = images
-        return cut_mix(one, other, box_mask(one.shape[2:], self.beta, device=one.device))
+    @property
+    def joined(self) -> bool:
+        return self.region == "joined"

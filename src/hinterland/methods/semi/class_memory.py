@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
+from hinterland.losses.membership import Membership
 from hinterland.networks.initialise import seeded
 
 
@@ -20,7 +21,6 @@ class ClassMemory(nn.Module):
 
     bank: Tensor
     filled: Tensor
-    inside: Tensor
 
     def __init__(
         self,
@@ -40,19 +40,17 @@ class ClassMemory(nn.Module):
             self.selectors = nn.ModuleList(nn.Linear(dimensions, len(cells)) for _ in range(2))
         self.register_buffer("bank", torch.zeros(len(cells), size, dimensions))
         self.register_buffer("filled", torch.zeros(len(cells), dtype=torch.long))
-        # where an annotation lies inside a cell; a coarse one may lie inside none
-        member, decided = torch.tensor(table.member(cells)), torch.tensor(table.decided(cells))
-        self.register_buffer("inside", member.bool() & decided.bool(), persistent=False)
+        self.membership = Membership(cells, table)
 
     @torch.no_grad()
-    def store(self, features: Tensor, p: Tensor, rows: Tensor) -> None:
+    def store(self, features: Tensor, p: Tensor, annotation: Tensor) -> None:
         """Keep the voxels that are rightly predicted with most confidence, ahead of older ones.
 
-        features (B, width, *space), p (B, cells, *space), rows (B, *space).
+        features (B, width, *space), p (B, cells, *space), annotation (B, *space).
         """
         vectors = _listed(features.detach())
         confidence, predicted = (t.flatten() for t in p.max(dim=1))
-        truth = self.inside[rows.long()].flatten(0, -2)
+        truth = self._inside(annotation).flatten(0, -2)
         size = self.bank.shape[1]
         for cell in self.foreground:
             right = ((predicted == cell) & truth[:, cell]).nonzero()[:, 0]
@@ -62,13 +60,18 @@ class ClassMemory(nn.Module):
             self.filled[cell] = min(size, int(self.filled[cell]) + len(new))
 
     @torch.no_grad()
-    def classes(self, p: Tensor, rows: Tensor) -> Tensor:
-        """The cell of each voxel: by its annotation where that lies inside one, else predicted."""
-        truth = self.inside[rows.long()]
+    def classes(self, p: Tensor, annotation: Tensor) -> Tensor:
+        """Return the cell of each voxel: the one its annotation lies inside, or the predicted."""
+        truth = self._inside(annotation)
         return torch.where(truth.any(dim=-1), truth.int().argmax(dim=-1), p.argmax(dim=1))
 
+    def _inside(self, annotation: Tensor) -> Tensor:
+        """(B, *space, cells): inside which cell an annotation lies; a coarse one may be in none."""
+        member, decided = self.membership(annotation)
+        return (member & decided).movedim(1, -1)
+
     def distance(self, features: Tensor, classes: Tensor, samples: int) -> Tensor:
-        """mean_c mean_v,m  w_v w_m (1 - cos(e_v, m)): v of cell c, m in the memory of c.
+        """Return mean_c mean_v,m  w_v w_m (1 - cos(e_v, m)): v of cell c, m in the memory of c.
 
         features (B, width, *space), classes (B, *space). Over the cells that are remembered and
         found; at most `samples` voxels of each; each w has mean 1.

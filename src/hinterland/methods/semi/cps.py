@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import Weight
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi.base import SemiSupervised, supervision
+from hinterland.methods.semi.base import OnePhase
 from hinterland.methods.semi.pseudo_labels import PseudoLabels
-from hinterland.methods.supervised import forward_with_features
+from hinterland.methods.supervised import StudentNetworks
+from hinterland.networks.base import Network, forward_with_features
 from hinterland.types import Batch, Progress
 
 
+class CrossNetworks(StudentNetworks):
+    """Two students, L_seg, and what writes pseudo-labels."""
+
+    other: Network
+    pseudo: PseudoLabels
+
+
 @dataclass(frozen=True)
-class CrossPseudoSupervision(SemiSupervised):
+class CrossPseudoSupervision(OnePhase[CrossNetworks]):
     """L = L_seg(Q_1) + L_seg(Q_2) + lambda(t) (L_seg(Q_1, arg max Q_2) + L_seg(Q_2, arg max Q_1))
 
     on labelled and unlabelled images; lambda(t) = consistency exp(-5 (1 - t)^2). The networks
@@ -24,33 +32,35 @@ class CrossPseudoSupervision(SemiSupervised):
     """
 
     name: str = "cps"
-    consistency: float = 0.1
+    consistency: Weight = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "consistency")
-
-    def build(self, context: BuildContext) -> nn.ModuleDict:
+    def build(self, context: BuildContext) -> CrossNetworks:
         pseudo = PseudoLabels(self.cells, context.label_sets, component="all")
-        networks = super().build(replace(context, label_sets=pseudo.label_sets))
-        networks["other"] = context.create_network(len(self.cells), seed_offset=1001)
-        networks["pseudo"] = pseudo
-        return networks
+        context = replace(context, label_sets=pseudo.label_sets)
+        return CrossNetworks(
+            network=context.create_network(len(self.cells)),
+            supervision=context.segmentation_loss(self.on, self.cells),
+            other=context.create_network(len(self.cells), seed_offset=1001),
+            pseudo=pseudo,
+        )
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+    def losses(self, networks: CrossNetworks, batch: Batch, progress: Progress) -> Losses:
         both = self.join(batch)
-        learn, pseudo = supervision(networks), networks["pseudo"]
-        first, features = forward_with_features(networks["network"], both.image)
-        second, _ = forward_with_features(networks["other"], both.image)
+        learn, pseudo = networks.supervision, networks.pseudo
+        first, features = forward_with_features(networks.network, both.image)
+        second, _ = forward_with_features(networks.other, both.image)
         terms = {
-            "seg": learn.loss(both.labelled(first), both.rows),
-            "seg_other": learn.loss(both.labelled(second), both.rows),
-            "cross": learn.loss(first, pseudo(learn.estimate(second[0])))
-            + learn.loss(second, pseudo(learn.estimate(first[0]))),
+            "seg": learn(both.labelled(first), both.annotation),
+            "seg_other": learn(both.labelled(second), both.annotation),
+            "cross": learn(first, pseudo(learn.estimate(second[0])))
+            + learn(second, pseudo(learn.estimate(first[0]))),
         }
         weights = {"cross": self.consistency * sigmoid_ramp(progress.fraction)}
         return Losses(terms, weights, (both.view(first[0], features),))
 
-    def ensemble_predictions(self, networks: nn.ModuleDict, image: Tensor) -> list[Tensor]:
-        learn = supervision(networks)
-        return [learn.estimate(networks[name](image)) for name in ("network", "other")]
+    def ensemble_predictions(self, networks: CrossNetworks, image: Tensor) -> list[Tensor]:
+        both = (networks.network, networks.other)
+        return [networks.supervision.estimate(network(image)) for network in both]
+
+    def deployed(self, networks: CrossNetworks) -> Network:
+        return networks.network

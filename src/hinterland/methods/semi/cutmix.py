@@ -1,7 +1,7 @@
-"""Cut-mix: boxes, and what is cut and pasted with them - images and annotation rows alike.
+"""Cut-mix: boxes, and what is cut and pasted with them - images and annotations alike.
 
-Rows of the data set's table mix by cut and paste, whatever schemes they come from. Row 0 ("any
-leaf") counts in no loss, so a loss on a region is the loss of rows that are 0 outside of it.
+Numbers of label sets mix by cut and paste, whatever schemes they come from. Number 0 ("any leaf")
+counts in no loss, so a loss on a region is the loss of an annotation that is 0 outside of it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hinterland.losses.base import downsample_annotation
 from hinterland.types import Batch
 
 
 def box_mask(
     space: Sequence[int], side: float = 2 / 3, *, device: torch.device | str | None = None
 ) -> Bool[Tensor, "*space"]:
-    """True, but False in one box at a random place (the mask M of CVBM and BCP).
+    """Return a mask that is True, but False in one box at a random place (M of CVBM and BCP).
 
     The box has int(side n) voxels along an axis of n, and lies inside. Drawn from torch's global
     CPU generator, which the engine seeds before each step.
@@ -32,29 +33,32 @@ def box_mask(
 
 
 def mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "..."]) -> Tensor:
-    """`one` where `keep`, else `other`: images (B, C, *space) or rows (B, *space).
+    """Return `one` where `keep`, else `other`: images (B, C, *space) or annotations (B, *space).
 
-    keep: (*space), or one mask an item, (B, 1, *space) for images and (B, *space) for rows.
+    Args:
+        one, other: of one shape.
+        keep: (*space), or a mask an item: (B, 1, *space) for images, (B, *space) for annotations.
     """
     return torch.where(keep, one, other)
 
 
 def only(
-    rows: Int[Tensor, "batch *space"], where: Bool[Tensor, "..."]
+    annotation: Int[Tensor, "batch *space"], where: Bool[Tensor, "..."]
 ) -> Int[Tensor, "batch *space"]:
-    """The rows inside a region; outside they are 0, which no loss counts."""
-    return torch.where(where, rows, 0)
+    """Return the annotation inside a region; outside it is 0, which no loss counts."""
+    return torch.where(where, annotation, 0)
 
 
 def pair(one: Batch, other: Batch) -> tuple[Batch, Batch]:
-    """Two batches of the same length, the shorter one repeated from its beginning."""
+    """Return two batches of the same length, the shorter one repeated from its beginning."""
     n = max(len(one), len(other))
     return _cycle(one, n), _cycle(other, n)
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:
-    """Every other item, the last one among them, and the rest, as pairs; a single item is paired
-    with itself.
+    """Return every other item, the last one among them, and the rest, as pairs.
+
+    A single item is paired with itself.
 
     A batch ends with its foreground-centred items (`step_keys`): so both have some, the first at
     least one.
@@ -92,33 +96,60 @@ class Arrangement:
         self,
         loss: Callable[[list[Tensor], Tensor], Tensor],
         levels: Sequence[Tensor],
-        rows: Sequence[Tensor],
+        annotations: Sequence[Tensor],
+        *,
+        joined: bool = False,
     ) -> list[Tensor]:
-        """Per source, the sum over its parts of `loss(logits, rows)`, each on its own region.
+        """Return a loss for each source, summed over its parts.
 
-        levels: logits of `image`, one entry a deep supervision level. rows: (n, *space) of each
-        source, which may differ in n where they lie side by side.
+        Args:
+            loss: of logits (one entry a deep supervision level) and an annotation.
+            levels: logits of `image`, highest resolution first.
+            annotations: (n, *space) of each source, which may differ in n where they lie side by
+                side.
+            joined: put the logits of a source's parts back together and take the loss of the whole,
+                times their number. Otherwise every part has a loss on its own region: of a region
+                that holds slivers of an object, Dice says little.
         """
-        totals: dict[int, Tensor] = {}
-        for part in self.parts:
-            said = rows[part.source]
-            if part.region is not None:
-                said = only(said, part.region)
-            value = loss([level[part.items] for level in levels], said)
-            totals[part.source] = totals[part.source] + value if part.source in totals else value
-        return [totals[source] for source in sorted(totals)]
+        found = []
+        for source, said in enumerate(annotations):
+            parts = [part for part in self.parts if part.source == source]
+            if joined:
+                found.append(len(parts) * loss(self._cut_out(levels, parts), said))
+                continue
+            values = [
+                loss([level[p.items] for level in levels], _inside(said, p.region)) for p in parts
+            ]
+            found.append(sum(values[1:], start=values[0]))
+        return found
 
-    def rows(self, rows: Sequence[Tensor]) -> Int[Tensor, "items *space"]:
-        """The rows of every voxel of `image`, cut and pasted as the images were."""
-        result = torch.zeros_like(self.image[:, 0], dtype=rows[0].dtype)
+    def _cut_out(self, levels: Sequence[Tensor], parts: Sequence[Part]) -> list[Tensor]:
+        """The logits of one source, each voxel from the mixture that it went into."""
+        whole = []
+        for level in levels:
+            first, *others = parts
+            logits = level[first.items]
+            for part in others:
+                assert part.region is not None
+                region = downsample_annotation(part.region[None].int(), tuple(level.shape[2:]))
+                logits = torch.where(region[0] > 0, level[part.items], logits)
+            whole.append(logits)
+        return whole
+
+    def annotation(self, annotations: Sequence[Tensor]) -> Int[Tensor, "items *space"]:
+        """Return what is said of every voxel of `image`, cut and pasted as the images were."""
+        result = torch.zeros_like(self.image[:, 0], dtype=annotations[0].dtype)
         for part in self.parts:
-            said = rows[part.source]
-            result[part.items] += said if part.region is None else only(said, part.region)
+            result[part.items] += _inside(annotations[part.source], part.region)
         return result
 
 
+def _inside(annotation: Tensor, region: Tensor | None) -> Tensor:
+    return annotation if region is None else only(annotation, region)
+
+
 def cut_mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "*space"]) -> Arrangement:
-    """Both mixtures of two batches of images (n, C, *space) along the mask `keep`."""
+    """Return both mixtures of two batches of images (n, C, *space) along the mask `keep`."""
     n = len(one)
     a, b = slice(0, n), slice(n, 2 * n)
     image = torch.cat([mix(one, other, keep), mix(other, one, keep)])
@@ -127,7 +158,7 @@ def cut_mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "*space"]) -> Arrange
 
 
 def side_by_side(*sources: Tensor) -> Arrangement:
-    """Batches of images one after the other, unmixed."""
+    """Return batches of images one after the other, unmixed."""
     parts, start = [], 0
     for i, source in enumerate(sources):
         parts.append(Part(i, slice(start, start + len(source)), None))

@@ -3,63 +3,75 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hinterland.losses.level_set import LevelSets, level_set_loss
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import Positive, Weight
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi.base import Joined, SemiSupervised, supervision
-from hinterland.methods.semi.level_sets import LevelSets, level_set_loss, map_head
-from hinterland.networks.base import SplitNetwork, require_split
+from hinterland.methods.semi.base import Joined, N, OnePhase
+from hinterland.methods.supervised import StudentNetworks
+from hinterland.networks.base import Network, SplitNetwork
+from hinterland.networks.heads import map_head
+from hinterland.networks.registry import require_split
 from hinterland.types import Batch, Progress
 
 
+class LevelSetNetworks(StudentNetworks):
+    """A student with a second head, L_seg, and what turns annotations into level sets."""
+
+    network: SplitNetwork
+    level_sets: LevelSets
+    distance_head: nn.Module
+
+    def predict(self, image: Tensor) -> tuple[list[Tensor], Tensor, dict[str, Tensor]]:
+        """Return logits of every level, z (B, objects, *space), and the named feature maps."""
+        features = self.network.encode(image)
+        decoded = self.network.decode(features)
+        z = self.distance_head(decoded[0]).float().tanh()
+        return self.network.head(decoded), z, self.network.feature_maps(features, decoded)
+
+
 @dataclass(frozen=True)
-class LevelSetMethod(SemiSupervised):
+class LevelSetMethod(OnePhase[N]):
     """A network that also regresses the level set of each foreground cell: z = tanh(head)."""
 
-    regression: float = 0.3
+    regression: Weight = 0.3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "regression")
-
-    def build(self, context: BuildContext) -> nn.ModuleDict:
-        networks = super().build(context)
-        network = require_split(self.deployed(networks), self.name)
-        networks["level_sets"] = LevelSets(self.cells, context.label_sets)
+    @final
+    def level_set_networks(self, context: BuildContext) -> LevelSetNetworks:
+        """Return the student and its second head."""
+        network = require_split(context.create_network(len(self.cells)), self.name)
         objects = len(self.cells.foreground)
-        networks["distance_head"] = map_head(network, 0, objects, seed=context.seed + 1001)
-        return networks
+        return LevelSetNetworks(
+            network=network,
+            supervision=context.segmentation_loss(self.on, self.cells),
+            level_sets=LevelSets(self.cells, context.label_sets),
+            distance_head=map_head(network, 0, objects, seed=context.seed + 1001),
+        )
 
-    def predict(
-        self, networks: nn.ModuleDict, image: Tensor
-    ) -> tuple[list[Tensor], Tensor, dict[str, Tensor]]:
-        """Logits of every level, z (B, objects, *space), and the tapped features."""
-        network = cast(SplitNetwork, networks["network"])
-        features = network.encode(image)
-        decoded = network.decode(features)
-        z = networks["distance_head"](decoded[0]).float().tanh()
-        return network.head(decoded), z, network.feature_maps(features, decoded)
-
+    @final
     def supervised(
-        self, networks: nn.ModuleDict, both: Joined, levels: list[Tensor], z: Tensor
+        self, networks: LevelSetNetworks, both: Joined, levels: list[Tensor], z: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """L_seg + regression mse(z, level set of Y), on the labelled images; terms and weights."""
-        target, known = networks["level_sets"](both.rows)
+        """Return terms and weights of L_seg + regression mse(z, level set of Y).
+
+        On the labelled images.
+        """
+        target, known = networks.level_sets(both.annotation)
         terms = {
-            "seg": supervision(networks).loss(both.labelled(levels), both.rows),
+            "seg": networks.supervision(both.labelled(levels), both.annotation),
             "distance": level_set_loss(both.labelled([z])[0], target, known),
         }
         return terms, {"distance": self.regression}
 
 
 @dataclass(frozen=True)
-class DualTaskConsistency(LevelSetMethod):
+class DualTaskConsistency(LevelSetMethod[LevelSetNetworks]):
     """L = L_seg + regression mse(z, T(Y)) + lambda(t) mse(p, sigmoid(-steepness z))
 
     T(Y) is the level set of each foreground cell, sigmoid(-k z) the smooth step back to a mask, p
@@ -68,19 +80,20 @@ class DualTaskConsistency(LevelSetMethod):
     """
 
     name: str = "dtc"
-    consistency: float = 1.0
-    steepness: float = 1500.0
+    consistency: Weight = 1.0
+    steepness: Positive = 1500.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "consistency")
-        require_numbers(self.name, self, "steepness", above=True)
+    def build(self, context: BuildContext) -> LevelSetNetworks:
+        return self.level_set_networks(context)
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
+    def losses(self, networks: LevelSetNetworks, batch: Batch, progress: Progress) -> Losses:
         both = self.join(batch)
-        levels, z, features = self.predict(networks, both.image)
+        levels, z, features = networks.predict(both.image)
         terms, weights = self.supervised(networks, both, levels, z)
-        p = supervision(networks).estimate(levels[0])[:, list(self.cells.foreground)]
+        p = networks.supervision.estimate(levels[0])[:, list(self.cells.foreground)]
         terms["dual"] = F.mse_loss(p, torch.sigmoid(-self.steepness * z))
         weights["dual"] = self.consistency * sigmoid_ramp(progress.fraction)
         return Losses(terms, weights, (both.view(levels[0], features),))
+
+    def deployed(self, networks: LevelSetNetworks) -> Network:
+        return networks.network

@@ -2,72 +2,94 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.options import require_numbers, require_one_of
+from hinterland.methods.options import OneOf, Share, Weight
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi.base import SemiSupervised, supervision
+from hinterland.methods.semi.base import OnePhase
 from hinterland.methods.semi.teacher import noisy, teacher_mode
-from hinterland.methods.supervised import forward_with_features
+from hinterland.methods.supervised import StudentNetworks
+from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
 from hinterland.types import Batch, Progress
 
-PERTURBATIONS = ("noise", "strong")
+
+class TeacherNetworks(StudentNetworks):
+    """A student, L_seg, and its teacher."""
+
+    teacher: Network
 
 
 @dataclass(frozen=True)
-class MeanTeacher(SemiSupervised):
-    """L = L_seg + consistency exp(-5 (1 - t)^2) mse(p, p'), on labelled and unlabelled images.
+class ConsistentWithTeacher(OnePhase[TeacherNetworks]):
+    """L = L_seg + consistency exp(-5 (1 - t)^2) D(p, teacher), on both streams' images.
 
-    p are the student's probabilities; p' those of its moving average (decay `ema`) on the image
+    p are the student's probabilities. The teacher is its moving average (decay `ema`) on the image
     with noise of standard deviation `noise`, clipped at twice that, its dropout on.
 
-    perturbation: "noise", as above; with "strong" the student sees strong views of the images of
-    the unlabelled stream (`strong_views`), and the teacher weak ones, as above.
+    Attributes:
+        perturbation: "noise", as above; with "strong" the student sees strong views of the images
+            of the unlabelled stream (`strong_augmentation`), and the teacher weak ones, as above.
     """
 
-    name: str = "mean-teacher"
-    consistency: float = 0.1
-    noise: float = 0.1
-    ema: float = 0.99
-    perturbation: str = "noise"
+    consistency: Weight = 0.1
+    noise: Weight = 0.1
+    ema: Share = 0.99
+    perturbation: Annotated[str, OneOf("noise", "strong")] = "noise"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "ema", high=1.0)
-        require_numbers(self.name, self, "consistency", "noise")
-        require_one_of(self.name, self, perturbation=PERTURBATIONS)
+    @abstractmethod
+    def disagreement(self, teacher: nn.Module, image: Tensor, p: Tensor, t: float) -> Tensor:
+        """Return D(p, teacher); `t` is the share of training that is done."""
 
-    def build(self, context: BuildContext) -> nn.ModuleDict:
-        networks = super().build(context)
-        networks["teacher"] = ema_copy(networks["network"])
-        return networks
+    @final
+    def build(self, context: BuildContext) -> TeacherNetworks:
+        network = context.create_network(len(self.cells))
+        return TeacherNetworks(
+            network=network,
+            supervision=context.segmentation_loss(self.on, self.cells),
+            teacher=ema_copy(network),
+        )
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both = self.join(batch)
+    @final
+    def losses(self, networks: TeacherNetworks, batch: Batch, progress: Progress) -> Losses:
+        both, learn = self.join(batch), networks.supervision
         seen = both.with_strong_views() if self.perturbation == "strong" else both
-        levels, features = forward_with_features(networks["network"], seen.image)
-        p = supervision(networks).estimate(levels[0])
+        levels, features = forward_with_features(networks.network, seen.image)
+        p = learn.estimate(levels[0])
         terms = {
-            "seg": supervision(networks).loss(both.labelled(levels), both.rows),
-            "consistency": self.disagreement(networks["teacher"], both.image, p, progress.fraction),
+            "seg": learn(both.labelled(levels), both.annotation),
+            "consistency": self.disagreement(networks.teacher, both.image, p, progress.fraction),
         }
         weights = {"consistency": self.consistency * sigmoid_ramp(progress.fraction)}
         return Losses(terms, weights, (seen.view(levels[0], features),))
 
-    def disagreement(self, teacher: nn.Module, image: Tensor, p: Tensor, t: float) -> Tensor:
-        """mse(p, p'); `t` is the share of training that is done."""
-        del t
-        return F.mse_loss(p, self.teach(teacher, image))
-
+    @final
     def teach(self, teacher: nn.Module, image: Tensor) -> Tensor:
-        """p': the teacher's probabilities under fresh noise and dropout."""
+        """Return the teacher's probabilities under fresh noise and dropout."""
         with teacher_mode(teacher, dropout=True):
             return teacher(noisy(image, self.noise, 2 * self.noise)).float().softmax(dim=1)
 
-    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
-        ema_update(networks["teacher"], networks["network"], ema_decay(progress.step, self.ema))
+    @final
+    def deployed(self, networks: TeacherNetworks) -> Network:
+        return networks.network
+
+    @final
+    def after_step(self, networks: TeacherNetworks, progress: Progress) -> None:
+        ema_update(networks.teacher, networks.network, ema_decay(progress.step, self.ema))
+
+
+@dataclass(frozen=True)
+class MeanTeacher(ConsistentWithTeacher):
+    """D(p, teacher) = mse(p, p'), p' the teacher's probabilities."""
+
+    name: str = "mean-teacher"
+
+    def disagreement(self, teacher: nn.Module, image: Tensor, p: Tensor, t: float) -> Tensor:
+        del t
+        return F.mse_loss(p, self.teach(teacher, image))

@@ -2,85 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from hinterland.methods.base import BuildContext, Losses, Phase
-from hinterland.methods.options import require_numbers, require_one_of
-from hinterland.methods.semi.base import SemiSupervised, supervision
-from hinterland.methods.semi.cutmix import Arrangement, side_by_side
-from hinterland.methods.semi.phases import SELF_TRAIN, TEACHER, two_phases, update_teacher
+from hinterland.losses.segmentation import SegmentationLoss
+from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.semi.pseudo_labels import PseudoLabels
-from hinterland.methods.semi.teacher import UNLABELLED, split_streams, teacher_mode, two_streams
-from hinterland.methods.supervised import forward_with_features
+from hinterland.methods.semi.self_training import Mixing, SelfTraining, TaughtNetworks
+from hinterland.methods.semi.streams import PRETRAIN
+from hinterland.methods.semi.teacher import update_teacher
+from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.ema import ema_copy
 from hinterland.types import Batch, Progress, View
 
 
-@dataclass(frozen=True)
-class PseudoLabel(SemiSupervised):
-    """L = L_seg(Q_l, Y) + alpha L_seg(Q_u, P), P the teacher's most probable cells.
+class PseudoLabelNetworks(TaughtNetworks):
+    """A student, L_seg, its teacher, and what writes pseudo-labels."""
 
-    The first `pretrain` of the steps see labelled cases only; student and teacher go on from the
-    best weights (see `Phase`). The teacher is the student's moving average (decay `ema`).
-    component, threshold: see `PseudoLabels`. teacher: the mode it predicts in ("train": with
-    dropout and batch statistics). It is BCP without its mixing.
+    network: Network
+    supervision: SegmentationLoss
+    teacher: Network
+
+
+@dataclass(frozen=True)
+class OneDecoder(SelfTraining[PseudoLabelNetworks]):
+    """Self-training of one plain network.
+
+    L = L_seg(Q_l, Y) + alpha L_seg(Q_u, P), P the teacher's most probable cells, on images that are
+    mixed or not.
     """
 
-    choices: ClassVar[tuple[str, ...]] = UNLABELLED
+    @property
+    @abstractmethod
+    def joined(self) -> bool:
+        """Whether the logits of mixtures are cut back together; see `Arrangement.losses`."""
+
+    @property
+    @final
+    def uses_unlabelled(self) -> bool:
+        return True
+
+    @final
+    def build(self, context: BuildContext) -> PseudoLabelNetworks:
+        pseudo = PseudoLabels(self.cells, context.label_sets, self.component, self.threshold)
+        context = replace(context, label_sets=pseudo.label_sets)
+        network = context.create_network(len(self.cells))
+        return PseudoLabelNetworks(
+            network=network,
+            supervision=context.segmentation_loss(self.on, self.cells),
+            teacher=ema_copy(network),
+            pseudo=pseudo,
+        )
+
+    @final
+    def teach(self, networks: PseudoLabelNetworks, image: Tensor) -> list[Tensor]:
+        return [networks.supervision.estimate(networks.teacher(image))]
+
+    @final
+    def losses(self, networks: PseudoLabelNetworks, batch: Batch, progress: Progress) -> Losses:
+        lesson = self.lesson(networks, batch, progress, 1)
+        images, (annotations,) = lesson.images, lesson.annotations
+        levels, features = forward_with_features(networks.network, images.image)
+        values = images.losses(networks.supervision, levels, annotations, joined=self.joined)
+        second = "other" if progress.phase == PRETRAIN else "pseudo"
+        terms = dict(zip(("seg", second), values, strict=False))
+        weights = {second: lesson.second_weight} if second in terms else {}
+        given = networks.pseudo.hidden(images.annotation(annotations))
+        return Losses(terms, weights, (View(images.image, levels[0], given, features=features),))
+
+    @final
+    def probabilities(self, networks: PseudoLabelNetworks, image: Tensor) -> Tensor:
+        return networks.network(image).float().softmax(dim=1)
+
+    @final
+    def deployed(self, networks: PseudoLabelNetworks) -> Network:
+        return networks.network
+
+    @final
+    def after_step(self, networks: PseudoLabelNetworks, progress: Progress) -> None:
+        update_teacher(networks.teacher, networks.network, progress, self.ema)
+
+
+@dataclass(frozen=True)
+class PseudoLabel(OneDecoder):
+    """L = L_seg(Q_l, Y) + alpha L_seg(Q_u, P): BCP without its mixing."""
 
     name: str = "pseudo-label"
-    alpha: float = 0.5
-    pretrain: float = 0.25
-    ema: float = 0.99
-    component: str = "largest"
-    threshold: float = 0.0
-    teacher: str = "eval"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "pretrain", "ema", "threshold", high=1.0)
-        require_numbers(self.name, self, "alpha")
-        require_one_of(self.name, self, teacher=TEACHER)
+    @property
+    def mixing(self) -> Mixing | None:
+        return None
 
-    def build(self, context: BuildContext) -> nn.ModuleDict:
-        pseudo = PseudoLabels(self.cells, context.label_sets, self.component, self.threshold)
-        networks = super().build(replace(context, label_sets=pseudo.label_sets))
-        networks["teacher"] = ema_copy(networks["network"])
-        networks["pseudo"] = pseudo
-        return networks
-
-    def phases(self) -> tuple[Phase, ...]:
-        return two_phases(self.pretrain, two_streams(self.unlabelled, self.labelled_share))
-
-    def sources(self, batch: Batch, teaching: bool) -> Sequence[Batch]:
-        """What is put together: labelled items, and when teaching also unlabelled ones."""
-        return split_streams(batch) if teaching else (batch,)
-
-    def arrange(self, images: Sequence[Tensor]) -> Arrangement:
-        """How it is put together."""
-        return side_by_side(*images)
-
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        teaching = progress.phase == SELF_TRAIN
-        sources = self.sources(batch, teaching)
-        rows = [source.annotation for source in sources]
-        pseudo = cast(PseudoLabels, networks["pseudo"])
-        if teaching:
-            with teacher_mode(networks["teacher"], batch_statistics=self.teacher == "train"):
-                seen = networks["teacher"](sources[1].image)
-            rows[1] = pseudo(supervision(networks).estimate(seen))
-        images = self.arrange([source.image for source in sources])
-        levels, features = forward_with_features(networks["network"], images.image)
-        values = images.losses(supervision(networks).loss, levels, rows)
-        terms = dict(zip(("seg", "pseudo" if teaching else "other"), values, strict=False))
-        weights = {"pseudo": self.alpha} if teaching else {}
-        given = pseudo.hidden(images.rows(rows))
-        view = View(images.image, levels[0], given, features=features)
-        return Losses(terms, weights, (view,))
-
-    def after_step(self, networks: nn.ModuleDict, progress: Progress) -> None:
-        update_teacher(networks["teacher"], networks["network"], progress, self.ema)
+    @property
+    def joined(self) -> bool:
+        return False

@@ -1,6 +1,8 @@
-"""Pseudo-labels: what a teacher predicts, written as rows of the data set's table."""
+"""Pseudo-labels: what a teacher predicts, written as numbers of label sets."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -9,32 +11,35 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
-from hinterland.types import HinterlandError
+from hinterland.methods.options import OneOf
 
-COMPONENTS = ("largest", "all")
+Component = Annotated[str, OneOf("largest", "all")]
 
 
 class PseudoLabels(nn.Module):
-    """Probabilities over `cells` to rows of `table`: the data set's rows, then one row a cell.
+    """Write the most probable cell of each voxel as a label set of its own.
 
-    The row of the most probable cell; row 0 ("any leaf", no loss) where its probability is below
-    `threshold`. With component "largest", each foreground cell keeps its largest connected
-    component in each item (a patch; a slice in 2D), and the rest of it becomes background: right
-    for organs that are one piece, wrong for lesions and pairs of organs, which want "all".
+    The label sets of `label_sets` are those of the data set, then one a cell, from number `first`
+    on; losses that learn from pseudo-labels are built with this table. Lookup only, no parameters.
 
-    No parameters. Build losses with `table`.
+    Args:
+        cells: what probabilities are over.
+        table: the data set's label sets.
+        component: with "largest", each foreground cell keeps its largest connected component in
+            each item (a patch; a slice in 2D), and the rest of it becomes background: right for
+            organs that are one piece, wrong for lesions and pairs of organs, which want "all".
+        threshold: where the largest probability is below it, the voxel is label set 0 ("any leaf",
+            no loss).
     """
 
     def __init__(
         self,
         cells: Coarsening,
         table: LabelSetTable,
-        component: str = "largest",
+        component: Component = "largest",
         threshold: float = 0.0,
     ) -> None:
         super().__init__()
-        if component not in COMPONENTS:
-            raise HinterlandError(f"component={component!r}: expected 'largest' or 'all'.")
         self.label_sets, self.first = table.with_groups(cells, "pseudo-label")
         self.background = cells.background
         self.component, self.threshold = component, threshold
@@ -43,21 +48,24 @@ class PseudoLabels(nn.Module):
     def forward(
         self, probabilities: Float[Tensor, "batch cells *space"]
     ) -> Int[Tensor, "batch *space"]:
+        """Return the pseudo-labels, as numbers of label sets."""
         confidence, cells = probabilities.max(dim=1)
         if self.component == "largest":
             cells = keep_largest(cells, self.background)
-        rows = self.first + cells
-        return rows if self.threshold <= 0 else torch.where(confidence >= self.threshold, rows, 0)
+        said = self.first + cells
+        return said if self.threshold <= 0 else torch.where(confidence >= self.threshold, said, 0)
 
-    def hidden(self, rows: Int[Tensor, "batch *space"]) -> Int[Tensor, "batch *space"]:
-        """The rows that annotations gave, and 0 on pseudo-labels: what regularisers may read."""
-        return torch.where(rows < self.first, rows, 0)
+    def hidden(self, annotation: Int[Tensor, "batch *space"]) -> Int[Tensor, "batch *space"]:
+        """Return an annotation with 0 on pseudo-labels: what regularisers may read."""
+        return torch.where(annotation < self.first, annotation, 0)
 
 
 def keep_largest(
     classes: Int[Tensor, "batch *space"], background: int = 0
 ) -> Int[Tensor, "batch *space"]:
-    """Each class of each item cut down to its largest connected component; the rest is background.
+    """Cut each class of each item down to its largest connected component.
+
+    The rest becomes background.
 
     Voxels touch along faces, edges and corners. Of equally large components the first one stays.
     """

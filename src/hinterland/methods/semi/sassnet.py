@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hinterland.methods.base import BuildContext, Losses, Phase
-from hinterland.methods.options import require_numbers
+from hinterland.methods.base import BuildContext, Losses
+from hinterland.methods.options import Weight
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import Joined
-from hinterland.methods.semi.dtc import LevelSetMethod
+from hinterland.methods.semi.dtc import LevelSetMethod, LevelSetNetworks
 from hinterland.methods.semi.teacher import teacher_mode
+from hinterland.networks.base import Network
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.types import Batch, Progress
@@ -23,8 +25,14 @@ DISCRIMINATOR = "discriminator"
 WIDTHS = (16, 32, 64, 128)
 
 
+class AdversarialNetworks(LevelSetNetworks):
+    """A student with a second head, and the discriminator that judges its shapes."""
+
+    discriminator: nn.Module
+
+
 @dataclass(frozen=True)
-class ShapeAware(LevelSetMethod):
+class ShapeAware(LevelSetMethod[AdversarialNetworks]):
     """L = L_seg + regression mse(z, T(Y)) - lambda(t) log D(x_u, z_u), z the level sets regressed
 
     against a discriminator that minimises -log D(x_l, z_l) - log(1 - D(x_u, z_u)) with an optimiser
@@ -32,47 +40,48 @@ class ShapeAware(LevelSetMethod):
     lambda(t) = adversarial exp(-5 (1 - t)^2).
     """
 
+    optimisers: ClassVar[tuple[str, ...]] = ("main", DISCRIMINATOR)
+
     name: str = "sassnet"
-    adversarial: float = 0.01
+    adversarial: Weight = 0.01
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "adversarial")
-
-    def build(self, context: BuildContext) -> nn.ModuleDict:
-        networks = super().build(context)
+    def build(self, context: BuildContext) -> AdversarialNetworks:
+        parts = self.level_set_networks(context)
         channels = len(context.plan.channels) + len(self.cells.foreground)
         with seeded(context.seed + 1002):
-            networks[DISCRIMINATOR] = discriminator(context.plan.dims, channels)
-        return networks
-
-    def phases(self) -> tuple[Phase, ...]:
-        return tuple(replace(p, optimisers=("main", DISCRIMINATOR)) for p in super().phases())
+            judge = discriminator(context.plan.dims, channels)
+        return AdversarialNetworks(
+            network=parts.network, supervision=parts.supervision, level_sets=parts.level_sets,
+            distance_head=parts.distance_head, discriminator=judge,
+        )  # fmt: skip
 
     def optimiser_recipes(self) -> Mapping[str, OptimiserRecipe]:
         return {DISCRIMINATOR: OptimiserRecipe("adam", 1e-4, 0.0, schedule="poly", power=0.0)}
 
-    def parameters(self, networks: nn.ModuleDict, optimiser: str) -> Iterator[nn.Parameter]:
-        for name, module in networks.items():
+    def parameters(self, networks: AdversarialNetworks, optimiser: str) -> Iterator[nn.Parameter]:
+        for name, module in networks.named_children():
             if (name == DISCRIMINATOR) == (optimiser == DISCRIMINATOR):
                 yield from module.parameters()
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both, judge = self.join(batch), networks[DISCRIMINATOR]
+    def losses(self, networks: AdversarialNetworks, batch: Batch, progress: Progress) -> Losses:
+        both, judge = self.join(batch), networks.discriminator
         if progress.optimiser == DISCRIMINATOR:
             with teacher_mode(networks):
-                z = self.predict(networks, both.image)[1]
+                z = networks.predict(both.image)[1]
             return Losses({"guess": _guess(judge(torch.cat([both.image, z], dim=1)), both)})
-        levels, z, features = self.predict(networks, both.image)
+        levels, z, features = networks.predict(both.image)
         terms, weights = self.supervised(networks, both, levels, z)
         verdict = judge(torch.cat([both.unlabelled(both.image), both.unlabelled(z)], dim=1))
         terms["adversarial"] = F.softplus(-verdict).mean()
         weights["adversarial"] = self.adversarial * sigmoid_ramp(progress.fraction)
         return Losses(terms, weights, (both.view(levels[0], features),))
 
+    def deployed(self, networks: AdversarialNetworks) -> Network:
+        return networks.network
+
 
 def discriminator(dims: int, in_channels: int) -> nn.Module:
-    """(B, in_channels, *space) to (B, 1), the logit of "labelled"."""
+    """Return a network from (B, in_channels, *space) to (B, 1), the logit of "labelled"."""
     conv, pool = (
         (nn.Conv2d, nn.AdaptiveAvgPool2d) if dims == 2 else (nn.Conv3d, nn.AdaptiveAvgPool3d)
     )

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from hinterland.losses import all_sum
+from hinterland.losses.consistency import dice_distance
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import Count, Positive, Weight
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi.base import SemiSupervised, supervision
+from hinterland.methods.semi.base import OnePhase
 from hinterland.methods.semi.class_memory import ClassMemory
 from hinterland.methods.semi.teacher import frozen_batch_statistics
-from hinterland.networks.base import Network, SplitNetwork, require_split
+from hinterland.methods.supervised import StudentNetworks
+from hinterland.networks.base import Network, SplitNetwork
+from hinterland.networks.registry import require_split
 from hinterland.types import Batch, Progress
 
 
+class MemoryNetworks(StudentNetworks):
+    """A student, L_seg, and a memory of its feature vectors."""
+
+    network: SplitNetwork
+    memory: ClassMemory
+
+
 @dataclass(frozen=True)
-class SmoothAndSeparated(SemiSupervised):
+class SmoothAndSeparated(OnePhase[MemoryNetworks]):
     """L = L_seg + lambda(t) (L_smooth + separation L_apart)
 
         lambda(t) = consistency exp(-5 (1 - t)^2)
@@ -36,33 +44,26 @@ class SmoothAndSeparated(SemiSupervised):
     """
 
     name: str = "ss-net"
-    consistency: float = 0.1
-    separation: float = 0.1
-    magnitude: float = 10.0
-    probe: float = 10.0
-    dimensions: int = 16
-    size: int = 32
-    samples: int = 512
+    consistency: Weight = 0.1
+    separation: Weight = 0.1
+    magnitude: Positive = 10.0
+    probe: Positive = 10.0
+    dimensions: Count = 16
+    size: Count = 32
+    samples: Count = 512
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "consistency", "separation")
-        require_numbers(self.name, self, "magnitude", "probe", above=True)
-        require_numbers(self.name, self, "dimensions", "size", "samples", low=1.0, whole=True)
-
-    def build(self, context: BuildContext) -> nn.ModuleDict:
-        networks = super().build(context)
-        network = require_split(cast(Network, networks["network"]), self.name)
-        networks["memory"] = ClassMemory(
+    def build(self, context: BuildContext) -> MemoryNetworks:
+        network = require_split(context.create_network(len(self.cells)), self.name)
+        memory = ClassMemory(
             network.widths[0], self.cells, context.label_sets, self.dimensions, self.size,
             seed=context.seed + 1001,
         )  # fmt: skip
-        return networks
+        supervision = context.segmentation_loss(self.on, self.cells)
+        return MemoryNetworks(network=network, supervision=supervision, memory=memory)
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both, learn = self.join(batch), supervision(networks)
-        network = cast(SplitNetwork, networks["network"])
-        memory = cast(ClassMemory, networks["memory"])
+    def losses(self, networks: MemoryNetworks, batch: Batch, progress: Progress) -> Losses:
+        both, learn = self.join(batch), networks.supervision
+        network, memory = networks.network, networks.memory
         features = network.encode(both.image)
         decoded = network.decode(features)
         levels = network.head(decoded)
@@ -72,28 +73,22 @@ class SmoothAndSeparated(SemiSupervised):
         memory.store(decoded[0], p, view.annotation)
         classes = memory.classes(p, view.annotation)
         terms = {
-            "seg": learn.loss(both.labelled(levels), both.rows),
+            "seg": learn(both.labelled(levels), both.annotation),
             "smooth": self.roughness(network, both.image, p.detach()),
             "apart": memory.distance(decoded[0], classes, self.samples),
         }
         rise = self.consistency * sigmoid_ramp(progress.fraction)
         return Losses(terms, {"smooth": rise, "apart": rise * self.separation}, (view,))
 
+    def deployed(self, networks: MemoryNetworks) -> Network:
+        return networks.network
+
     def roughness(self, network: nn.Module, image: Tensor, p: Tensor) -> Tensor:
-        """L_smooth of an image whose probabilities are p."""
+        """Return L_smooth of an image whose probabilities are p."""
         d = _unit(torch.rand_like(image) - 0.5).requires_grad_()
         with frozen_batch_statistics(network):
-            (g,) = torch.autograd.grad(_apart(network(image + self.probe * d), p), d)
-            return _apart(network(image + self.magnitude * _unit(g)), p)
-
-
-def _apart(logits: Tensor, p: Tensor) -> Tensor:
-    """1 - mean_c 2 sum p q / sum (p^2 + q^2): 0 where q is p, however soft."""
-    q = logits.float().softmax(dim=1)
-    space = (0, *range(2, p.ndim))
-    overlap = all_sum((p * q).sum(space))
-    size = all_sum((p.square() + q.square()).sum(space))
-    return 1 - (2 * overlap / size.clamp(min=1e-8)).mean()
+            (g,) = torch.autograd.grad(dice_distance(network(image + self.probe * d), p), d)
+            return dice_distance(network(image + self.magnitude * _unit(g)), p)
 
 
 def _unit(direction: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ NOISE = 0.1
 def strong(
     image: Float[Tensor, "batch channels *space"], noise: float = NOISE
 ) -> Float[Tensor, "batch channels *space"]:
-    """Gamma, scale and shift of the intensities, a blur, and Gaussian noise; each item its own.
+    """Change gamma, scale and shift of the intensities, blur, and add noise; each item its own.
 
     For normalised images: shift and `noise` are in their units. Intensities and noise change voxel
     by voxel and a blur keeps edges in their place, so labels and predictions still belong to it.

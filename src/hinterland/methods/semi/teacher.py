@@ -1,55 +1,26 @@
-"""What teacher-student methods share: the two streams of a batch, noisy views, a quiet teacher."""
+"""What teacher-student methods share: noisy views, the teacher's mode, its moving average."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hinterland.labels.scheme import UNLABELLED as NO_LABEL
-from hinterland.methods.base import Quota
-from hinterland.types import Batch, HinterlandError
+from hinterland.methods.options import OneOf
+from hinterland.methods.semi.streams import SELF_TRAIN
+from hinterland.networks.ema import ema_update
+from hinterland.types import Progress
 
-UNLABELLED = ("rest", "all")
+TeacherMode = Annotated[str, OneOf("eval", "train")]
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
-def two_streams(
-    unlabelled: str = "rest",
-    share: float = 0.5,
-    fine: tuple[str, ...] = (),
-    coarse: tuple[str, ...] = (),
-) -> tuple[Quota, Quota]:
-    """Quotas "labelled" and "unlabelled"; `share` of the batch is labelled.
-
-    unlabelled: "rest" draws that stream from the cases without a label; "all" draws it from every
-    case, labels hidden, so that a method can also be trained with all labels at hand; "coarse"
-    draws the labelled stream from the annotation schemes `fine` and the other one from `coarse` and
-    from the cases without a label.
-    HinterlandError for another word.
-    """
-    where: dict[str, tuple[dict[str, object], dict[str, object]]] = {
-        "rest": ({"labelled": True}, {"labelled": False}),
-        "all": ({"labelled": True}, {}),
-        "coarse": ({"scheme": fine}, {"scheme": (*coarse, NO_LABEL)}),
-    }
-    if unlabelled not in where:
-        raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all' (or 'coarse').")
-    first, second = where[unlabelled]
-    hidden = unlabelled != "coarse"
-    return Quota("labelled", share, first), Quota("unlabelled", 1 - share, second, hidden)
-
-
-def split_streams(batch: Batch) -> tuple[Batch, Batch]:
-    """The labelled and the unlabelled items of a batch drawn by `two_streams`."""
-    return batch.stream("labelled"), batch.stream("unlabelled")
-
-
 def noisy(image: Tensor, sigma: float = 0.1, limit: float = 0.2) -> Tensor:
-    """The image with Gaussian noise, clipped to +-limit: the perturbed view of the mean teacher."""
+    """Return the image with Gaussian noise, clipped to +-limit: a perturbed view."""
     return image + (torch.randn_like(image) * sigma).clamp(-limit, limit)
 
 
@@ -57,10 +28,12 @@ def noisy(image: Tensor, sigma: float = 0.1, limit: float = 0.2) -> Tensor:
 def teacher_mode(
     teacher: nn.Module, *, dropout: bool = False, batch_statistics: bool = False
 ) -> Iterator[None]:
-    """Inside, the teacher is in evaluation mode (running statistics, no gradients).
+    """Put the teacher into evaluation mode for a while: running statistics, no gradients.
 
-    It has no dropout then, unless that is asked for: Monte Carlo dropout. With `batch_statistics`
-    it is in training mode altogether, but for gradients.
+    Args:
+        teacher: whose mode is put back at the end.
+        dropout: keep its dropout on: Monte Carlo dropout.
+        batch_statistics: put it into training mode altogether, but for gradients.
     """
     training = teacher.training
     teacher.train(batch_statistics)
@@ -76,8 +49,10 @@ def teacher_mode(
 
 @contextmanager
 def frozen_batch_statistics(network: nn.Module) -> Iterator[None]:
-    """Inside, batch norms normalise as they would, but keep no running statistics of what they see:
-    a pass over images that are not from the data must not enter them."""
+    """Keep what batch norms see for a while out of their running statistics.
+
+    They normalise as they would. A pass over images that are not from the data must not enter them.
+    """
     tracking = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for module in tracking:
         module.track_running_stats = False
@@ -86,3 +61,13 @@ def frozen_batch_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for module in tracking:
             module.track_running_stats = True
+
+
+def update_teacher(
+    teacher: nn.Module, student: nn.Module, progress: Progress, decay: float
+) -> None:
+    """Make the teacher the student's moving average, after a step of self-training.
+
+    While pre-training it is the student, so that both start from the best weights.
+    """
+    ema_update(teacher, student, decay if progress.phase == SELF_TRAIN else 0.0)

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hinterland.losses.consistency import rectified_consistency
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.options import require_numbers
+from hinterland.methods.options import Range, Weight
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi.base import SemiSupervised, supervision
-from hinterland.methods.semi.level_sets import map_head
-from hinterland.networks.base import SplitNetwork, require_split
+from hinterland.methods.semi.base import OnePhase
+from hinterland.methods.supervised import StudentNetworks
+from hinterland.networks.base import Network, SplitNetwork
+from hinterland.networks.heads import map_head
+from hinterland.networks.registry import require_split
 from hinterland.types import Batch, HinterlandError, Progress
 
 
+class PyramidNetworks(StudentNetworks):
+    """A student, L_seg, and a head for each lower map of its decoder."""
+
+    network: SplitNetwork
+    heads: nn.ModuleList
+
+
 @dataclass(frozen=True)
-class UncertaintyRectifiedPyramid(SemiSupervised):
+class UncertaintyRectifiedPyramid(OnePhase[PyramidNetworks]):
     """L = 1/S sum_s L_seg(Q_s) + lambda(t) L_u, L_u on the unlabelled images:
 
         D_s = sum_c p_s log(p_s / m),  m = 1/S sum_s p_s
@@ -32,52 +42,40 @@ class UncertaintyRectifiedPyramid(SemiSupervised):
     """
 
     name: str = "urpc"
-    consistency: float = 0.1
-    scales: int = 4
+    consistency: Weight = 0.1
+    scales: Annotated[int, Range(low=2.0, whole=True)] = 4
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_numbers(self.name, self, "consistency")
-        require_numbers(self.name, self, "scales", low=2.0, whole=True)
-
-    def build(self, context: BuildContext) -> nn.ModuleDict:
-        networks = super().build(replace(context, deep_supervision=False))
-        network = require_split(self.deployed(networks), self.name)
+    def build(self, context: BuildContext) -> PyramidNetworks:
+        context = replace(context, deep_supervision=False)
+        network = require_split(context.create_network(len(self.cells)), self.name)
         if len(network.widths) < 3:
             raise HinterlandError(
                 f"{self.name}: a network of {len(network.widths)} levels has a single decoder map, "
                 "and a pyramid needs two. Give a larger patch_size, or network_options with three "
                 "features or more."
             )
-        networks["heads"] = nn.ModuleList(
+        heads = nn.ModuleList(
             map_head(network, level, len(self.cells), seed=context.seed + 1001 + level)
             for level in range(1, min(self.scales, len(network.widths) - 1))
         )
-        return networks
+        supervision = context.segmentation_loss(self.on, self.cells)
+        return PyramidNetworks(network=network, supervision=supervision, heads=heads)
 
-    def losses(self, networks: nn.ModuleDict, batch: Batch, progress: Progress) -> Losses:
-        both, learn = self.join(batch), supervision(networks)
-        network = cast(SplitNetwork, self.deployed(networks))
+    def losses(self, networks: PyramidNetworks, batch: Batch, progress: Progress) -> Losses:
+        both, learn, network = self.join(batch), networks.supervision, networks.network
         features = network.encode(both.image)
         decoded = network.decode(features)
         pyramid = [network.head(decoded)[0]]
-        for head, coarse in zip(cast(nn.ModuleList, networks["heads"]), decoded[1:], strict=False):
+        for head, coarse in zip(networks.heads, decoded[1:], strict=False):
             pyramid.append(_enlarge(head(coarse), both.image))
-        seg = torch.stack([learn.loss([q], both.rows) for q in both.labelled(pyramid)]).mean()
+        seg = torch.stack([learn([q], both.annotation) for q in both.labelled(pyramid)]).mean()
         p = torch.stack([learn.estimate(both.unlabelled(q)) for q in pyramid])
         weights = {"pyramid": self.consistency * sigmoid_ramp(progress.fraction)}
         view = both.view(pyramid[0], network.feature_maps(features, decoded))
-        return Losses({"seg": seg, "pyramid": rectified(p)}, weights, (view,))
+        return Losses({"seg": seg, "pyramid": rectified_consistency(p)}, weights, (view,))
 
-
-def rectified(p: Tensor) -> Tensor:
-    """L_u of probabilities (scales, B, cells, *space)."""
-    mean = p.mean(dim=0, keepdim=True)
-    strays = (p * (p.clamp(min=1e-6).log() - mean.clamp(min=1e-6).log())).sum(dim=2)
-    trust = (-strays).exp()
-    voxels = tuple(range(1, strays.ndim))
-    distance = ((p - mean).square().mean(dim=2) * trust).sum(voxels) / trust.sum(voxels)
-    return (distance + strays.mean(voxels)).mean()
+    def deployed(self, networks: PyramidNetworks) -> Network:
+        return networks.network
 
 
 def _enlarge(logits: Tensor, image: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class LevelHead(nn.Module, ABC):
 
     @abstractmethod
     def levels(self, decoded: Sequence[Tensor]) -> list[Tensor]:
-        """Logits (B, groups, *space) of every level, coarsest first."""
+        """Return logits (B, groups, *space) of every level, coarsest first."""
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         return self.levels(decoded)[-1:]
@@ -90,7 +90,7 @@ class NodeHead(nn.Module):
     def forward(
         self, features: Tensor, prior: Sequence[Tensor] = ()
     ) -> dict[frozenset[int], Tensor]:
-        """Group of leaves -> its logit (B, 1, *space); prior: none, or the node's logit."""
+        """Return group of leaves -> its logit (B, 1, *space); prior: none, or the node's logit."""
         children = self.node.children
         if not self.branches:
             logits = self.logits[0](cat((features, *prior), dim=1)).split(1, dim=1)
@@ -131,7 +131,7 @@ def make_level_head(
     shared: bool = False,
     seed: int = 0,
 ) -> LevelHead:
-    """The head with Prior Concatenation and Separate Normalization on or off."""
+    """Return the head with Prior Concatenation and Separate Normalization on or off."""
     with seeded(seed):
         head: LevelHead = (
             SeparateHead(levels, width, dims, pc=pc)
@@ -159,7 +159,7 @@ class LevelNetwork(SplitNetwork):
         self._plain = (plain,)  # a tuple hides it from torch: its own head is not trained
 
     def levels(self, image: Tensor) -> list[Tensor]:
-        """Logits of every level, coarsest first."""
+        """Return the logits of every level, coarsest first."""
         return self.head.levels(self.decode(self.encode(image)))
 
     def make_decoder(self, upsampling: str = "transposed", *, seed: int) -> nn.Module:

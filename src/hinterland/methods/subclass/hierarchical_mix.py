@@ -7,7 +7,7 @@ and that never leave the annotated superclass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,13 +16,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
+from hinterland.methods.options import OneOf
 
-Schedule = Literal["linear", "released"]
+Schedule = Annotated[str, OneOf("linear", "released")]
 ITERATIONS = 40_000  # the paper's training length; released schedules are stated in its steps
 
 
 def threshold(fraction: float, floor: float = 0.4, schedule: Schedule = "linear") -> float:
-    """tau at a share of training: from 1 down to `floor`.
+    """Return tau at a share of training: from 1 down to `floor`.
 
     "linear": 1 - (1 - floor) t. "released": max(0.999^(it // 10), floor) with it = 40,000 t.
     """
@@ -32,7 +33,10 @@ def threshold(fraction: float, floor: float = 0.4, schedule: Schedule = "linear"
 
 
 def ramp(fraction: float) -> float:
-    """The weight of the mixed loss, 1 / (1 + exp(-it / 1000)) with it = 40,000 t: .5 up to 1."""
+    """Return the weight of the mixed loss, from .5 up to 1.
+
+    1 / (1 + exp(-it / 1000)) with it = 40,000 t.
+    """
     return float(1 / (1 + np.exp(-fraction * ITERATIONS / 1000)))
 
 
@@ -51,12 +55,12 @@ class Turn:
         return x.rot90(self.quarters, self.plane).flip(self.flip)
 
     def undo(self, x: Tensor) -> Tensor:
-        """The inverse: `undo(self(x))` is x."""
+        """Return the inverse: `undo(self(x))` is x."""
         return x.flip(self.flip).rot90(-self.quarters, self.plane)
 
 
 def draw_turn(space: tuple[int, ...]) -> Turn:
-    """A random turn that keeps the shape: quarter turns only in a plane with equal edges.
+    """Return a random turn that keeps the shape: quarter turns only in a plane with equal edges.
 
     Drawn from torch's global CPU generator, which the engine seeds before each step.
     """
@@ -76,7 +80,7 @@ def agreed(
     allowed: Bool[Tensor, "batch cells *space"],
     tau: float,
 ) -> Float[Tensor, "batch cells *space"]:
-    """Pseudo-labels as one-hot maps; all zero where there is none.
+    """Return pseudo-labels as one-hot maps; all zero where there is none.
 
     A voxel is given class c if c is the most probable class of both predictions, with more than
     `tau` in both, and allowed by its annotation.
@@ -89,7 +93,7 @@ def agreed(
 
 
 def bounding_box(mask: Bool[Tensor, "*space"]) -> tuple[slice, ...] | None:
-    """The smallest box around the true voxels; None if there are none."""
+    """Return the smallest box around the true voxels; None if there are none."""
     if not bool(mask.any()):
         return None
     box = []
@@ -110,8 +114,7 @@ class Mixed:
     def target(
         self, alpha: Float[Tensor, " batch"], pseudo: Float[Tensor, "batch cells *space"]
     ) -> Float[Tensor, "batch cells *space"]:
-        """alpha z + (1 - alpha) z_pse where something was pasted; z_pse elsewhere, where x_mix
-        is x."""
+        """Return alpha z + (1 - alpha) z_pse where something was pasted, and z_pse elsewhere."""
         ndim = pseudo.ndim - 2
         inside = (self.pasted >= 0)[:, None]
         z = torch.zeros_like(pseudo).scatter_(
@@ -122,9 +125,9 @@ class Mixed:
 
 
 class HierarchicalMix(nn.Module):
-    """What rows of a table mean to the mixture. Lookup tables only, no parameters.
+    """What label sets mean to the mixture. Lookup tables only, no parameters.
 
-    An *open* row names several cells: an inner node. Open rows that hold the remainder leaf are
+    An *open* label set has several cells: an inner node. Open sets that hold the remainder leaf are
     not mixed: the box around a background is the whole image.
     """
 
@@ -154,22 +157,22 @@ class HierarchicalMix(nn.Module):
         self.register_buffer("inside", torch.tensor(inside_array), persistent=False)
 
     def known(
-        self, rows: Int[Tensor, "batch *space"], like: Float[Tensor, "batch cells *space"]
+        self, annotation: Int[Tensor, "batch *space"], like: Float[Tensor, "batch cells *space"]
     ) -> Float[Tensor, "batch cells *space"]:
-        """One-hot maps of the voxels whose annotation is a single cell; zero elsewhere."""
-        cell = self.cell[rows.long()][:, None]
+        """Return one-hot maps of the voxels whose annotation is a single cell; zero elsewhere."""
+        cell = self.cell[annotation.long()][:, None]
         return torch.zeros_like(like).scatter_(1, cell.clamp(min=0), (cell >= 0).to(like.dtype))
 
     def pseudo(
         self,
         p: Float[Tensor, "batch cells *space"],
         other: Float[Tensor, "batch cells *space"],
-        rows: Int[Tensor, "batch *space"],
+        annotation: Int[Tensor, "batch *space"],
         tau: float,
     ) -> Float[Tensor, "batch cells *space"]:
-        """z_pse: `agreed` predictions on open voxels, the annotation where it is a single cell."""
-        allowed = self.allowed[rows.long()].movedim(-1, 1)
-        known = self.known(rows, p)
+        """Return z_pse: `agreed` predictions on open voxels, else the annotated cell."""
+        allowed = self.allowed[annotation.long()].movedim(-1, 1)
+        known = self.known(annotation, p)
         return torch.where(
             known.sum(dim=1, keepdim=True) > 0, known, agreed(p, other, allowed, tau)
         )
@@ -177,26 +180,26 @@ class HierarchicalMix(nn.Module):
     def mix(
         self,
         image: Float[Tensor, "batch channels *space"],
-        rows: Int[Tensor, "batch *space"],
+        annotation: Int[Tensor, "batch *space"],
         fine_image: Float[Tensor, "batch channels *space"],
-        fine_rows: Int[Tensor, "batch *space"],
+        fine_annotation: Int[Tensor, "batch *space"],
         alpha: Float[Tensor, " batch"],
     ) -> Mixed:
-        """Each open region of x gets x' over it: x_mix = (1 - alpha) x + alpha x'.
+        """Paste x' over each open region of x: x_mix = (1 - alpha) x + alpha x'.
 
         x' is cut along the bounding box of the same superclass, resized (linear; its labels by
         nearest neighbour) to the box of the region, and kept inside the region only.
         """
-        rows, fine_rows = rows.long(), fine_rows.long()
+        annotation, fine_annotation = annotation.long(), fine_annotation.long()
         result = image.clone()
-        pasted = torch.full_like(rows, -1)
+        pasted = torch.full_like(annotation, -1)
         mode = "bilinear" if image.ndim == 4 else "trilinear"
-        region, cell = self.region[rows], self.cell[fine_rows]
+        region, cell = self.region[annotation], self.cell[fine_annotation]
         for i in range(len(image)):
             for index in range(self.regions):
                 here = region[i] == index
                 to = bounding_box(here)
-                source = to and bounding_box(self.inside[index][fine_rows[i]])
+                source = to and bounding_box(self.inside[index][fine_annotation[i]])
                 if to is None or source is None:
                     continue
                 size = [s.stop - s.start for s in to]

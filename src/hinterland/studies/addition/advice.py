@@ -10,21 +10,23 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import k_fold
 from hinterland.data.derived.dataset import pool, write_derived
 from hinterland.data.io.files import write_text
+from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.studies.addition.grey_levels import Histograms, divergences, grey_levels
-from hinterland.studies.runner import Job, Report, claim, plan_of, target_scores, train_all
+from hinterland.studies.claim import claim
+from hinterland.studies.runner import Report, target_scores, train_all
 from hinterland.studies.runner import write_table as save_table
+from hinterland.training.config import make_config
+from hinterland.training.request import RunRequest
 from hinterland.types import Case, Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 ARMS = ("base", "base+novel")
@@ -46,7 +48,7 @@ class Probe:
     added: int | None = None
     size: tuple[int, int] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    dims: int | None = None
+    dims: Literal[2, 3] | None = None
     memory: float = 8.0
 
 
@@ -105,12 +107,12 @@ def _probe(
     """Dice of every held-out base case, by probe and arm."""
     import pandas as pd
 
-    plan = plan_of(data, asked.dims, asked.memory)
+    plan = plan_dataset(data, PlanOptions(asked.dims, asked.memory))
     settings = {
         "validation": {"mirror": False, "interval": asked.steps},
         **asked.settings, "steps": asked.steps,
     }  # fmt: skip
-    jobs = []
+    requests = {}
     for probe, (kept, held) in enumerate(k_fold(own, max(asked.probes, 2), seed=0)):
         if probe == asked.probes:
             break
@@ -122,12 +124,20 @@ def _probe(
             file = out / "probes" / f"{arm}-{probe}.txt"
             write_text(file, "\n".join(names) + "\n")
             chosen = {**settings, "seed": probe}
-            jobs.append(Job(f"{arm}-{probe}", split, plan, chosen, labelled=str(file.resolve())))
+            requests[probe, arm] = RunRequest(
+                split,
+                fold="fixed",
+                labelled=str(file.resolve()),
+                plan=plan,
+                config=make_config(chosen),
+            )
     question = next(iter(data.labels.questions))
-    parts = {}
-    for job, run in zip(jobs, train_all(out / "runs", jobs, report, stage), strict=True):
-        arm, _, probe_text = job.name.rpartition("-")
-        parts[int(probe_text), arm] = target_scores(run.path / "metrics.csv", question)["dice"]
+    named = {f"{arm}-{probe}": request for (probe, arm), request in requests.items()}
+    runs = train_all(out / "runs", named, report, stage)
+    parts = {
+        key: target_scores(run.path / "metrics.csv", question)["dice"]
+        for key, run in zip(requests, runs, strict=True)
+    }
     table = pd.concat(parts, names=["probe", "arm"]).reset_index()
     return table[["probe", "arm", "group", "case", "dice"]]
 
@@ -184,7 +194,7 @@ def verdict(probability: float) -> str:
 
 
 def reasons(advice: Mapping[str, Any]) -> list[str]:
-    """What the advice rests on, a sentence each."""
+    """List what the advice rests on, a sentence each."""
     apart, same = advice["divergences"]["base_novel"], advice["divergences"]["base_halves"]
     lines = [
         f"Probes: {advice['gain']:+.3f} Dice on held-out base cases with {advice['novel_cases']} "

@@ -11,29 +11,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.dataset.splits import fixed
 from hinterland.data.derived.dataset import Member, pool, write_derived
 from hinterland.data.io.files import write_text
+from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.studies.addition.figure import draw
 from hinterland.studies.addition.grey_levels import divergences, grey_levels
+from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
-    Job,
     Report,
-    claim,
-    plan_of,
     regularisers,
     target_scores,
     train_all,
     with_loss,
     write_table,
 )
+from hinterland.training.config import make_config
+from hinterland.training.request import RunRequest
 from hinterland.types import Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 BASE, NOVEL = "base", "novel"
@@ -56,7 +56,7 @@ class Addition:
     size: tuple[int, int] | None = None
     mixed: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    dims: int | None = None
+    dims: Literal[2, 3] | None = None
     memory: float = 8.0
     order: int = 0
 
@@ -142,8 +142,6 @@ def run_data_addition(
     into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
     interruption it goes on where it was. Returns what summary.json holds.
     """
-    from hinterland.studies.addition.figure import draw
-
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)
     if max(asked.added, default=-1) > addable(novel) or list(asked.added) != sorted(asked.added):
@@ -159,10 +157,11 @@ def run_data_addition(
     )  # fmt: skip
     say("measuring grey levels")
     distances = step_divergences(pooled, asked.added)
-    order, jobs = addition_jobs(pooled, asked, out)
+    requests = addition_requests(pooled, asked, out)
+    named = {run_name(*parts): request for parts, request in requests.items()}
     rows = []
     for (loss, added, seed), run in zip(
-        order, train_all(out / "runs", jobs, report, stage), strict=True
+        requests, train_all(out / "runs", named, report, stage), strict=True
     ):
         scores = target_scores(run.path / "metrics.csv", _question(pooled.dataset))
         means = scores.mean()
@@ -180,7 +179,6 @@ def run_data_addition(
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
 
     return pd.DataFrame(rows)
 
@@ -189,33 +187,39 @@ def _question(dataset: Dataset) -> str:
     return next(iter(dataset.labels.questions))
 
 
-def addition_jobs(
+def addition_requests(
     pooled: Pooled, asked: Addition, out: Path
-) -> tuple[list[tuple[str, int, int]], list[Job]]:
-    """(loss, added, seed) of each run, and the runs; seed by seed, so that curves are whole."""
-    plan = plan_of(pooled.dataset, asked.dims, asked.memory)
+) -> dict[tuple[str, int, int], RunRequest]:
+    """(loss, added, seed) -> the run; seed by seed, so that curves are whole."""
+    plan = plan_dataset(pooled.dataset, PlanOptions(asked.dims, asked.memory))
     order = [
         (loss, added, seed)
         for seed in range(asked.seeds)
         for loss in asked.losses
         for added in asked.added
     ]
-    jobs = []
+    requests = {}
     for loss, added, seed in order:
         settings = with_loss({**asked.settings, "steps": asked.steps, "seed": seed}, loss)
         if asked.mixed:
             settings["data"] = {**settings.get("data", {}), "by_domain": True}
-        jobs.append(
-            Job(
-                f"{loss}-{added}-seed{seed}", pooled.dataset, plan, settings,
-                labelled=str(training_list(pooled, added, out)),
-            )
-        )  # fmt: skip
-    return order, jobs
+        requests[loss, added, seed] = RunRequest(
+            pooled.dataset,
+            fold="fixed",
+            labelled=str(training_list(pooled, added, out)),
+            plan=plan,
+            config=make_config(settings),
+        )
+    return requests
+
+
+def run_name(loss: str, added: int, seed: int) -> str:
+    """Return the folder of a run."""
+    return f"{loss}-{added}-seed{seed}"
 
 
 def training_list(pooled: Pooled, added: int, out: Path) -> Path:
-    """A file with the cases of a step, one a line, for `labelled`."""
+    """Write a file with the cases of a step, one a line, for `labelled`."""
     file = out / "steps" / f"{added}.txt"
     write_text(file, "\n".join([*pooled.base, *pooled.novel[:added]]) + "\n")
     return file.resolve()

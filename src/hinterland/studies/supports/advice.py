@@ -7,19 +7,26 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.data.preprocessing.cache import prepare
+from hinterland.data.preprocessing.preprocess import preprocess
+from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
+from hinterland.studies.supports.information import added_information
+from hinterland.training.config import make_config
+from hinterland.training.request import RunRequest
+from hinterland.training.run import Run
+from hinterland.training.run_training import run_or_resume
+from hinterland.training.validate import validate
 from hinterland.types import Case, Dataset, HinterlandError, Plan
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -139,29 +146,9 @@ def _probe(
     dataset: Dataset, question: Question, supports: Sequence[str], path: Path, plan: Plan | None,
     report: Callable[[int, int, str], None] | None,
 ) -> Run:  # fmt: skip
-    """The probe at `path`, trained (or finished) if need be; it tells all candidates apart."""
-    from hinterland.data.planning.fingerprint import fingerprint
-    from hinterland.data.planning.plan import make_plan
-    from hinterland.data.preprocessing.cache import cache_root
-    from hinterland.methods import make_method
-    from hinterland.training.config import make_config
-    from hinterland.training.run import Run
-    from hinterland.training.run_training import resume, train
-
-    on = ["/".join(["target", *supports])]
-    if (path / "config.yaml").is_file():
-        run = Run(path)
-        same = run.record.train.seed == question.seed and run.record.train.steps == question.steps
-        known = set(dataset.labels.question(on[0]).names) == set(run.method.cells.names)
-        if not (same and known and Path(run.record.dataset["path"]) == dataset.root.resolve()):
-            raise HinterlandError(
-                f"{path} holds a probe of other candidates, steps, seed or data. Choose another "
-                "--out."
-            )
-        return resume(path, report=report, finish=False)
+    """Return the probe at `path`, trained if need be; it tells all candidates apart."""
     if plan is None:
-        found = fingerprint(dataset, cache=cache_root() / "fingerprints")
-        plan = make_plan(found, question.dims, classes=len(dataset.labels.tree))
+        plan = plan_dataset(dataset, PlanOptions(question.dims))
     edge = _PATCH[plan.dims]
     patch = [min(n, edge) for n in plan.patch_size]
     settings = {
@@ -169,18 +156,21 @@ def _probe(
         "seed": question.seed,
     }  # fmt: skip
     settings["validation"] = {**settings["validation"], "interval": question.steps}
-    return train(
-        dataset, plan, make_method("supervised", dataset.labels, on), out=path, fold=question.fold,
-        config=make_config(settings), labels=question.labels, report=report, finish=False,
-        stage=log.info,
-    )  # fmt: skip
+    request = RunRequest(
+        dataset,
+        on=("/".join(["target", *supports]),),
+        labels=question.labels,
+        fold=question.fold,
+        plan=plan,
+        config=make_config(settings),
+    )
+    return run_or_resume(request, path, report=report, stage=log.info, finish=False)
 
 
 class _Marks:
     """Support numbers and target masks of prepared cases."""
 
     def __init__(self, probe: Run, dataset: Dataset, supports: Sequence[str]) -> None:
-        from hinterland.data.preprocessing.cache import prepare
 
         self.supports = list(supports)
         self.spec, plan = probe.record.spec, probe.record.plan
@@ -191,7 +181,6 @@ class _Marks:
         self.places = [self.at.names.index(s) for s in supports]
 
     def _rows(self, case: Case) -> np.ndarray:
-        from hinterland.data.sampling.label_sets import LabelSetLookup
 
         label = self.prepared[case.name].label
         assert label is not None
@@ -200,7 +189,7 @@ class _Marks:
         )
 
     def map(self, case: Case) -> np.ndarray:
-        """The number of the support at each voxel, else -1."""
+        """Find the number of the support at each voxel, else -1."""
         return self._number()[self._rows(case)]
 
     def _number(self) -> np.ndarray:
@@ -215,16 +204,12 @@ class _Marks:
         return np.asarray(np.any(inside, axis=1))[self._rows(case)]
 
     def of_labels(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
-        """`holds` and `borders`."""
+        """Measure `holds` and `borders`."""
         supports, lesion, n = self.map(case), self.target(case), len(self.supports)
         return holds(supports, lesion, n), borders(supports, lesion, n)
 
     def of_predictions(self, case: Case, run: Run) -> np.ndarray:
         """`false_positives` of a run, whose preprocessing may be its own."""
-        from hinterland.data.io.volume import read_label, read_volume
-        from hinterland.data.preprocessing.preprocess import preprocess
-        from hinterland.data.sampling.label_sets import LabelSetLookup
-
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
         cells = predictor.cells
@@ -248,8 +233,6 @@ def _stack(evidence: Sequence[tuple[np.ndarray, np.ndarray]], place: int) -> np.
 
 def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
     """(cases, supports) Dice of the probe; NaN where a case does not decide it."""
-    from hinterland.training.validate import validate
-
     scores, _ = validate(
         probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.label_sets, marks.at
     )
@@ -260,7 +243,6 @@ def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
 def _information(
     probe: Run, train: Sequence[Case], marks: _Marks, seed: int
 ) -> tuple[tuple[np.ndarray, list[Case]], tuple[np.ndarray, list[Case]]]:
-    from hinterland.studies.supports.information import added_information
 
     with_target = [c for c in train if marks.target(c).any()]
     rng = np.random.default_rng(seed)
@@ -285,8 +267,6 @@ def conclude(
 
     columns: name -> ((cases, supports) values, NaN where unknown, and the cases they belong to).
     """
-    import pandas as pd
-
     patients = sorted({c.group or c.name for _, cases in columns.values() for c in cases})
     times = np.random.default_rng(seed).multinomial(
         len(patients), np.full(len(patients), 1 / len(patients)), size=RESAMPLES
@@ -321,13 +301,16 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _score(means: dict[str, np.ndarray]) -> np.ndarray:
-    """learnt x mean of the evidence that there is (a baseline without false positives has none)."""
+    """Multiply `learnt` by the mean of the evidence there is.
+
+    A baseline without false positives has none of one kind.
+    """
     known = [means[k] for k in EVIDENCE if not np.isnan(means[k]).all()]
     return np.nan_to_num(means["learnt"]) * np.mean([np.nan_to_num(k) for k in known], axis=0)
 
 
 def _taken(score: np.ndarray) -> np.ndarray:
-    """The smallest set of the best with `ENOUGH` of the sum, at most `LARGEST`."""
+    """Take the smallest set of the best with `ENOUGH` of the sum, at most `LARGEST`."""
     order = np.argsort(-score, kind="stable")
     share = np.cumsum(score[order]) / max(score.sum(), 1e-12)
     size = min(int(np.searchsorted(share, ENOUGH) + 1), LARGEST, int((score > 0).sum()))

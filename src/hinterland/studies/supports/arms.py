@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hinterland.labels import LabelSpec
 from hinterland.types import HinterlandError
@@ -23,7 +23,7 @@ class Arm:
     """One run of a study: `hinterland train --method supervised` with these settings.
 
     on: questions by text. curve, x: the line of the figure it belongs to and its place there; x is
-    None for a level of comparison. fine, naive, noise, virtual: as for `hinterland train`.
+    None for a level of comparison. changes: fields of `RunRequest`, such as `fine` and `naive`.
     init_from: the arm whose run it starts from. steps: share of the study's steps. settings: of
     `TrainConfig`, over the study's. dims: None is the plan's own.
     """
@@ -32,14 +32,11 @@ class Arm:
     on: tuple[str, ...] = ("target",)
     curve: str = ""
     x: float | None = None
-    fine: str | None = None
-    naive: bool = False
-    noise: float | None = None
-    virtual: int = 0
+    changes: Mapping[str, Any] = field(default_factory=dict)
     init_from: str = ""
     steps: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
-    dims: int | None = None
+    dims: Literal[2, 3] | None = None
 
 
 def candidates(spec: LabelSpec) -> list[str]:
@@ -104,8 +101,8 @@ def partial(supports: Sequence[str], shares: Sequence[int] = SHARES) -> list[Arm
             continue
         for naive in (True, False):
             name = "naive" if naive else "marginal"
-            fine = f"{share}%@target"
-            arms.append(Arm(f"{name} {share} %", on, name, share, fine=fine, naive=naive))
+            changes = {"fine": f"{share}%@target", "naive": naive}
+            arms.append(Arm(f"{name} {share} %", on, name, share, changes))
     return arms
 
 
@@ -132,7 +129,7 @@ def virtual(supports: Sequence[str]) -> list[Arm]:
     arms = [Arm(BINARY)]
     for n in counts:
         empty = [f"virtual{i}" for i in range(1, n + 1)]
-        arms.append(Arm(f"{n} virtual", with_supports(empty), virtual=n))
+        arms.append(Arm(f"{n} virtual", with_supports(empty), changes={"virtual": n}))
     return [*arms, Arm("all supports", with_supports(supports))]
 
 
@@ -140,7 +137,7 @@ def noisy(supports: Sequence[str], levels: Sequence[float] = NOISE) -> list[Arm]
     """Supports bent until they have a chosen Dice with the given ones; 1 is as given."""
     on = with_supports(supports)
     arms = [Arm(BINARY), Arm("Dice 1", on, "noisy supports", 1.0)]
-    return arms + [Arm(f"Dice {d:g}", on, "noisy supports", d, noise=d) for d in levels]
+    return arms + [Arm(f"Dice {d:g}", on, "noisy supports", d, {"noise": d}) for d in levels]
 
 
 def variations(

@@ -6,8 +6,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -30,7 +31,6 @@ def draw(table: pd.DataFrame, title: str, path: Path) -> None:
 
 
 def _curves(axes: Axes, table: pd.DataFrame) -> None:
-    import pandas as pd
 
     placed = table[table["x"].notna()]
     shared = placed[placed["curve"].str.contains(" and ")]  # a point that several curves end in

@@ -28,9 +28,12 @@ _RIDGE = 1e-3  # of the mean information: a prior that keeps directions nobody i
 
 @dataclass(frozen=True)
 class Added:
-    """(cases, supports) each. information: trace of what {target, support, rest} adds to
-    {target, rest}, as a share of the latter's. variance: by how much the variance of the target's
-    probability falls, predicted from diagonals (delta method), as a share of it."""
+    """What supports add for each case, (cases, supports) each.
+
+    information: trace of what {target, support, rest} adds to {target, rest}, as a share of the
+    latter's. variance: by how much the variance of the target's probability falls, predicted from
+    diagonals (delta method), as a share of it.
+    """
 
     information: np.ndarray
     variance: np.ndarray
@@ -77,7 +80,7 @@ def added_information(
 
 
 def _variance(sensitivity: Information, known: Information, gain: Information | None) -> float:
-    """sum over parameters of G^2 / (I + ridge), all three as diagonals."""
+    """Sum over parameters G^2 / (I + ridge), all three as diagonals."""
     size = sum(d.numel() for d in known.diagonal.values())
     ridge = _RIDGE * known.trace / size
     total = 0.0

@@ -6,23 +6,23 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hinterland.data.io.files import file_stamp
+from hinterland.data.io.volume import read_volume
+from hinterland.data.preprocessing.preprocess import preprocess
+from hinterland.inference.volumes import Predictor
 from hinterland.supports.nnunet_model import NnUNetModel, is_nnunet_model
 from hinterland.supports.source import Licence, Source, Support, of_integers
 from hinterland.supports.structures import Structure
+from hinterland.training.run import Run
 from hinterland.types import Case, Dataset, HinterlandError
-
-if TYPE_CHECKING:
-    from hinterland.inference.volumes import Predictor
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 
 
 def model_source(path: Path, *, device: str | None = None, mirror: bool | None = None) -> Source:
-    """A model on disk as a source, ours or nnU-Net's. Raises HinterlandError for anything else."""
+    """Open a model on disk, ours or nnU-Net's, as a source. HinterlandError for anything else."""
     if (path / "config.yaml").is_file():
         return OwnModel(path, device=device, mirror=mirror)
     if is_nnunet_model(path):
@@ -45,7 +45,6 @@ class OwnModel:
     def __init__(
         self, path: Path, *, device: str | None = None, mirror: bool | None = None
     ) -> None:
-        from hinterland.training.run import Run
 
         self.run: Run = Run(path)
         self.device, self.mirror = device, mirror
@@ -53,12 +52,13 @@ class OwnModel:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the structures that the run segments."""
         return tuple(self._cells.names[i] for i in self._cells.foreground)
 
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        """Same channels; a model that has seen a case in training is worth a word."""
+        """Require the same channels; warn where the model has seen a case in training."""
         plan = self.run.record.plan
         if len(plan.channels) != len(dataset.channels):
             raise HinterlandError(
@@ -86,10 +86,7 @@ class OwnModel:
         return self.run.predictor(accelerator=self.device, mirror=self.mirror)
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
-        """The most probable cell of each voxel."""
-        from hinterland.data.io.volume import read_volume
-        from hinterland.data.preprocessing.preprocess import preprocess
-
+        """Find the most probable cell of each voxel."""
         try:
             volume = read_volume(case.images)
             image, _, geometry = preprocess(volume, self.predictor.plan)
@@ -104,6 +101,7 @@ class OwnModel:
         return ""
 
     def provenance(self) -> dict[str, Any]:
+        """Describe where the masks come from."""
         record = self.run.record
         return {
             "kind": "run",

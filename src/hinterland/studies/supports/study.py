@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.difference import paired_difference
+from hinterland.studies.claim import claim
+from hinterland.studies.runner import train_all
 from hinterland.studies.supports.arms import (
     BINARY,
     NAMES,
@@ -23,17 +28,17 @@ from hinterland.studies.supports.arms import (
     standard_axes,
     variations,
 )
+from hinterland.studies.supports.figure import draw
+from hinterland.training.config import make_config
+from hinterland.training.fine_tuning import tuned_settings
+from hinterland.training.request import RunRequest
+from hinterland.training.run import Run
 from hinterland.types import Dataset, HinterlandError, Plan
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hinterland.training.run import Run
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
 Fold = int | Literal["fixed"]
-RECORD = "study.json"
+Planner = Callable[[Literal[2, 3] | None], Plan]
 
 
 @dataclass(frozen=True)
@@ -69,59 +74,42 @@ def run_supports_study(
     trained again. Returns what summary.json holds. Raises HinterlandError for an unknown study or
     support, and where `out` holds another study.
     """
-    out, say = Path(out), stage or log.info
+    out = Path(out)
     supports = checked(dataset.labels, study.supports)
-    plans = _Plans(dataset, study)
-    arms = _arms(study, supports, plans)
+    plan_of = _planner(dataset, study)
+    arms = _arms(study, supports, plan_of)
     asked = {**asdict(study), "supports": supports, "dataset": str(dataset.root.resolve())}
-    _claim(out, json.loads(json.dumps(asked)), overwrite)
+    claim(out, "supports", asked, overwrite)
     order = [(arm, seed) for seed in range(study.seeds) for arm in arms]
-    total = sum(_steps(study, arm) for arm, _ in order)
-    done = 0
-    runs: dict[tuple[str, int], Run] = {}
-    for arm, seed in order:
-
-        def count(now: int, _: int, message: str, before: int = done, arm: Arm = arm) -> None:
-            if report:
-                report(before + now, total, f"{arm.name}: {message}" if message else arm.name)
-
-        say(f"{arm.name}, seed {seed}")
-        runs[arm.name, seed] = _train(dataset, study, arm, seed, out, plans, count)
-        done += _steps(study, arm)
+    requests = {
+        folder_of(arm, seed): _request(dataset, study, arm, seed, out, plan_of)
+        for arm, seed in order
+    }
+    made = train_all(out / "runs", requests, report, stage)
+    runs = {(arm.name, seed): run for (arm, seed), run in zip(order, made, strict=True)}
     table = results(arms, runs, study.seeds)
     return _conclude(out, asked, arms, table)
 
 
-def _arms(study: Study, supports: Sequence[str], plans: _Plans) -> list[Arm]:
+def _arms(study: Study, supports: Sequence[str], plan_of: Planner) -> list[Arm]:
     if study.name not in NAMES:
         raise HinterlandError(f"study {study.name!r}: expected one of {', '.join(NAMES)}.")
     if study.name != "variations":
         return STUDIES[study.name](supports)
-    plan, settings = plans(None), dict(study.settings or {})
+    plan, settings = plan_of(None), dict(study.settings or {})
     batch = int(settings.get("batch_size") or plan.batch_size)
     patch = list(settings.get("patch_size") or plan.patch_size)
     return variations(supports, standard_axes(batch, patch, plan.dims))
 
 
-class _Plans:
-    """The plan of the data set in 2D, 3D or as it suits, each made once."""
+def _planner(dataset: Dataset, study: Study) -> Planner:
+    """Make what gives the plan of the data set in 2D, 3D or (None) as the study says."""
 
-    def __init__(self, dataset: Dataset, study: Study) -> None:
-        self.dataset, self.study = dataset, study
-        self._made: dict[int | None, Plan] = {}
+    @cache
+    def plan_of(dims: Literal[2, 3] | None) -> Plan:
+        return plan_dataset(dataset, PlanOptions(dims or study.dims, study.memory))
 
-    def __call__(self, dims: int | None) -> Plan:
-        from hinterland.data.planning.fingerprint import fingerprint
-        from hinterland.data.planning.plan import make_plan
-        from hinterland.data.preprocessing.cache import cache_root
-
-        dims = dims or self.study.dims
-        if dims not in self._made:
-            found = fingerprint(self.dataset, cache=cache_root() / "fingerprints")
-            classes = len(self.dataset.labels.tree)
-            wanted: Literal[2, 3] | None = None if dims is None else 2 if dims == 2 else 3
-            self._made[dims] = make_plan(found, wanted, self.study.memory, classes=classes)
-        return self._made[dims]
+    return plan_of
 
 
 def _steps(study: Study, arm: Arm) -> int:
@@ -129,55 +117,35 @@ def _steps(study: Study, arm: Arm) -> int:
 
 
 def folder_of(arm: Arm, seed: int) -> str:
-    """The name of a run's folder."""
+    """Name a run's folder."""
     text = "".join(c if c.isalnum() else "-" for c in arm.name).strip("-")
     return f"{text}-seed{seed}"
 
 
-def _train(
-    dataset: Dataset, study: Study, arm: Arm, seed: int, out: Path, plans: _Plans, report: Report
-) -> Run:
-    from hinterland.methods import make_method
-    from hinterland.training.config import make_config
-    from hinterland.training.run import Run
-    from hinterland.training.run_training import resume, train
-
-    path = out / "runs" / folder_of(arm, seed)
-    if Run(path).finished:
-        return Run(path)
-    if (path / "config.yaml").is_file():
-        return resume(path, report=report)
-    shutil.rmtree(path, ignore_errors=True)  # stopped before there was anything to go on with
-    if arm.virtual:
-        dataset = dataset.replace(labels=dataset.labels.with_virtual(arm.virtual))
+def _request(
+    dataset: Dataset, study: Study, arm: Arm, seed: int, out: Path, plan_of: Planner
+) -> RunRequest:
+    """Return what an arm asks of its run."""
     settings = {**(study.settings or {}), **arm.settings}
     if arm.dims and "patch_size" in settings:
         settings["patch_size"] = list(settings["patch_size"])[-arm.dims :]
-    config = make_config({**settings, "steps": _steps(study, arm), "seed": seed})
-    if arm.init_from:
-        config = _tuned(config)
     source = out / "runs" / folder_of(Arm(arm.init_from), seed) if arm.init_from else None
-    return train(
-        dataset, plans(arm.dims), make_method("supervised", dataset.labels, arm.on), out=path,
-        fold=study.fold, config=config, fine=arm.fine, naive=arm.naive, noise=arm.noise,
-        init_from=source, labels=study.labels, report=report, stage=log.info,
-    )  # fmt: skip
-
-
-def _tuned(config: Any) -> Any:
-    """A tenth of the learning rate that the study gives the other arms, where it gives one."""
-    from hinterland.training.fine_tuning import FINE_TUNING
-
-    if config.optimiser.lr is None:
-        return config  # `train` takes a tenth of the recipe's
-    rate = config.optimiser.lr * FINE_TUNING
-    return config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"lr": rate})})
+    if source:
+        settings = tuned_settings(settings)
+    return RunRequest(
+        dataset,
+        on=arm.on,
+        labels=study.labels,
+        fold=study.fold,
+        init_from=source,
+        plan=plan_of(arm.dims),
+        config=make_config({**settings, "steps": _steps(study, arm), "seed": seed}),
+        **arm.changes,
+    )
 
 
 def target_scores(run: Run) -> pd.DataFrame:
     """Per case (index: group, case) the metrics at the target question, mean over its classes."""
-    import pandas as pd
-
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
@@ -192,8 +160,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
     same variation. Differences are paired by case (cases averaged over seeds), intervals resample
     patients (95 %), p is Wilcoxon's.
     """
-    import pandas as pd
-
     scores = {arm.name: [target_scores(runs[arm.name, s]) for s in range(seeds)] for arm in arms}
     rows = []
     for arm in arms:
@@ -211,7 +177,6 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
 
 
 def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    import pandas as pd
 
     per_seed = [b["dice"] - a["dice"] for a, b in zip(one, two, strict=True)]
     means = pd.concat(per_seed).dropna().groupby(["group", "case"]).mean()
@@ -224,30 +189,9 @@ def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dic
     return {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
 
 
-def _claim(out: Path, asked: dict[str, Any], overwrite: bool) -> None:
-    """Make `out` the folder of this study, or find that it is."""
-    record = out / RECORD
-    if record.is_file():
-        if json.loads(record.read_text(encoding="utf-8")) == asked and not overwrite:
-            return
-        if not overwrite:
-            raise HinterlandError(
-                f"{out} holds a study with other settings. Choose another --out, or give "
-                "--overwrite."
-            )
-        shutil.rmtree(out / "runs", ignore_errors=True)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise HinterlandError(
-            f"{out} is there already and holds no study; nothing in it is touched. Choose another "
-            "--out."
-        )
-    write_text(record, json.dumps(asked, indent=1))
-
-
 def _conclude(
     out: Path, asked: dict[str, Any], arms: Sequence[Arm], table: pd.DataFrame
 ) -> dict[str, Any]:
-    from hinterland.studies.supports.figure import draw
 
     write_text(out / "table.csv", table.to_csv(index=False, float_format="%.5f"))
     draw(table, f"{asked['name']}: {Path(asked['dataset']).name}", out / "figure.png")

@@ -24,7 +24,7 @@ Stream = SyntheticStream | GridStream
 
 
 def stream_of(parameters: SyntheticParameters | GridParameters, seed: int, part: Part) -> Stream:
-    """The images of one part of a population."""
+    """Draw the images of one part of a population."""
     kind = GridStream if isinstance(parameters, GridParameters) else SyntheticStream
     return kind(parameters, seed, PARTS[part])  # type: ignore[arg-type]
 
@@ -56,7 +56,7 @@ class _Table:
         return self._rows["points"][np.where(image.points, image.mask, 2)]
 
     def loss(self) -> PartitionLoss:
-        """The loss at the leaves, of a network with one channel each."""
+        """Make the loss at the leaves, of a network with one channel each."""
         leaves = self.spec.tree.leaves
         return PartitionLoss(leaves, leaves, self.spec.label_sets)
 
@@ -88,7 +88,7 @@ def loader(
 
 
 def batches(count: int, size: int, start: int, end: int, seed: int) -> list[list[int]]:
-    """The images of the steps start <= step < end: epoch after epoch, each in an order of its own.
+    """List the images of the steps start <= step < end, each epoch in an order of its own.
 
     A pure function of the step, so that an interrupted training goes on with the same images.
     """

@@ -1,4 +1,4 @@
-"""Synthetic images with one question: is there a navy circle? (paper 5, appendix A4)
+"""Draw synthetic images in which a navy circle is to be found (paper 5, appendix A4).
 
 An image is a grey ground with many coloured objects on it. Image i of a stream depends on the seed
 and on i only, so a set of any size needs no space and any part of it can be drawn anywhere.
@@ -109,7 +109,7 @@ class SyntheticParameters:
             )
 
     def range_of(self, name: str) -> Range:
-        """The coordinates that `name` (such as "target_x") may take, both ends included."""
+        """Find the coordinates that `name` (such as "target_x") may take, both ends included."""
         return getattr(self, name) or (0, self.canvas)
 
     @property

@@ -43,8 +43,11 @@ def rule_scores(
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores (images,), labels 0 / 1, whether the spurious object is there, and whether the right
-    region was found (segmentation only)."""
+    """Scores of test images, all (images,).
+
+    scores, labels (0 or 1), whether the spurious object is there, and whether the right region was
+    found (segmentation only).
+    """
 
     part: str
     values: np.ndarray

@@ -49,7 +49,7 @@ def palette() -> NDArray[np.uint8]:
 
 @cache
 def stamp(shape: str, radius: int) -> NDArray[np.bool_]:
-    """A shape as a (2 radius + 1)^2 mask around its centre; read-only.
+    """Draw a shape as a (2 radius + 1)^2 mask around its centre; read-only.
 
     A circle, diamond, octagon and star have their corners on the circle of this radius; a square
     has half sides of `radius`, a rectangle is half as high as it is wide. Pixels count whose

@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 from hinterland.data.io.files import write_text
+from hinterland.studies.synthetic.figures import draw_sweep
 from hinterland.studies.synthetic.sweeps import SIZES, SWEEPS, Sweep, sweep_of
+from hinterland.studies.synthetic.theory import theory_table
 from hinterland.studies.synthetic.trial import Trial, run_trial
 from hinterland.types import HinterlandError
 
@@ -105,7 +107,7 @@ def sweep_table(
 
 
 def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]:
-    """What the table says: the difference at each value, and where its sign changes."""
+    """Say what the table shows: the difference at each value, and where its sign changes."""
     means = table.pivot_table(index="value", columns="arm", values=metric)
     if not {"classifier", "segmentation"} <= set(means.columns):
         return []
@@ -127,8 +129,6 @@ def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]
 def _conclude(
     out: Path, sweeps: Sequence[Sweep], size: str, seeds: int, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
-    from hinterland.studies.synthetic.figures import draw_sweep
-    from hinterland.studies.synthetic.theory import theory_table
 
     summary: dict[str, Any] = {"size": size, "seeds": seeds, "sweeps": {}}
     for sweep in sweeps:
@@ -149,5 +149,5 @@ def _conclude(
 
 
 def all_sweeps() -> list[str]:
-    """The names of all sweeps, in the order in which they should be run."""
+    """List the names of all sweeps, in the order in which they should be run."""
     return list(SWEEPS)

@@ -180,7 +180,7 @@ SWEEPS: dict[str, Sweep] = {
 
 
 def sweep_of(name: str) -> Sweep:
-    """A sweep by name. HinterlandError for another."""
+    """Find a sweep by name. HinterlandError for another."""
     if name not in SWEEPS:
         raise HinterlandError(f"sweep {name!r}: expected one of {', '.join(SWEEPS)}, or all.")
     return SWEEPS[name]

@@ -15,13 +15,15 @@ other pixel's distribution is absolutely continuous to theirs: the left side is 
 
 
 def generator_terms(parameters: SyntheticParameters, noise: float = NOISE) -> MaskTerms:
-    """The terms of Proposition 1 for the colour of a pixel at a random position, in nats."""
+    """Compute the terms of Proposition 1 for the colour of a random pixel, in nats."""
     return mask_terms(with_noise(pixel_joint(parameters).mean(axis=(0, 1)), noise))
 
 
 def theory_table(sweep: Sweep, size: str, noise: float = NOISE) -> pd.DataFrame:
-    """One row for each value of a sweep: the terms of its training population. Empty for sweeps
-    whose population is no scene of objects (the grid)."""
+    """Tabulate the terms of each training population of a sweep, one row for each value.
+
+    Empty for sweeps whose population is no scene of objects (the grid).
+    """
     rows = []
     for value in sweep.along[size]:
         train, _, _ = sweep.make(size, value)

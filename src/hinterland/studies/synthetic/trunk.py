@@ -55,6 +55,7 @@ class ResidualTrunk(nn.Module):
             _dilate(net.layer4, 4)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the last feature map (B, width, h, w)."""
         return self.stages(self.stem(x))
 
 
@@ -76,6 +77,7 @@ class PooledClassifier(nn.Module):
             self.head = nn.Linear(self.trunk.width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to logits (B, classes)."""
         return self.head(self.trunk(x).mean(dim=(2, 3)))
 
 
@@ -100,5 +102,6 @@ class FullyConvolutional(Network):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to logits (B, classes, H, W)."""
         logits = self.head(self.trunk(x))
         return F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The bag term: a positive image label asks for enough voxels somewhere in the image."""
+"""The image-label loss: a positive label asks for enough voxels somewhere in the image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ TAU = 100
 
 class ImageLabelLoss(nn.Module):
     """-log mean{the `tau` largest of P(v below node)}, over items that show their whole image.
+
+    A multiple-instance loss: the image is a bag of voxels, of which at least `tau` are positive.
 
     With an image label "node is there" and no voxel that is annotated so. `tau` is that of the rule
     (an image is positive if that many voxels are); of smaller images it is their size. Nodes that
@@ -38,19 +40,27 @@ class ImageLabelLoss(nn.Module):
         self,
         image_labels: Int[Tensor, "batch nodes"],
         covers: Bool[Tensor, " batch"],
-        rows: Int[Tensor, "batch *space"],
+        annotation: Int[Tensor, "batch *space"],
     ) -> list[tuple[int, int]]:
-        """(item, node) pairs that the term runs over."""
+        """Return the (item, node) pairs that the loss runs over."""
         found = []
         for item, node in ((image_labels == 1) & covers[:, None]).nonzero().tolist():
-            if node in self.members and not self.certain[rows[item].unique(), node].any():
+            if (
+                node in self.members
+                and not self.certain[annotation[item].long().unique(), node].any()
+            ):
                 found.append((item, node))
         return found
 
     def forward(
         self, probabilities: Float[Tensor, "items cells *space"], pairs: list[tuple[int, int]]
     ) -> Float[Tensor, ""]:
-        """pairs: (position in `probabilities`, node), at least one."""
+        """Return the mean over pairs.
+
+        Args:
+            probabilities: of the items that `asked` names, over the method's cells.
+            pairs: (position in `probabilities`, node), at least one.
+        """
         terms = []
         for item, node in pairs:
             q = probabilities[item, self.members[node]].sum(dim=0).flatten().float()

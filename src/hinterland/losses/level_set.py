@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -10,18 +11,21 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
-from hinterland.losses import all_sum
-from hinterland.losses.decoder_losses import Complement
-from hinterland.networks.base import SplitNetwork
-from hinterland.networks.initialise import initialise, seeded
+from hinterland.losses.membership import Membership
+from hinterland.losses.reduce import all_sum
 
 
 def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
-    """Distance in voxels to the object, over its maximum; negative inside; 0 on its inner border.
+    """Return the distance in voxels to an object, over its maximum; negative inside.
 
-    In [-1, 1]. Where there is no object it is 1 everywhere, and -1 where there is nothing else.
-    It is needed at every step: the outer distance is Maurer's (linear time, five times faster than
-    scipy's), and the inner one looks no further than a voxel around the object.
+    In [-1, 1], and 0 on the object's inner border. Where there is no object it is 1 everywhere, and
+    -1 where there is nothing else. It is needed at every step: the outer distance is Maurer's
+    (linear time, five times faster than scipy's), and the inner one looks no further than a voxel
+    around the object.
+
+    >>> import numpy as np
+    >>> signed_distance(np.array([[False, True, True, True, False]])).tolist()
+    [[1.0, 0.0, -1.0, 0.0, 1.0]]
     """
     if inside.all() or not inside.any():
         return np.where(inside, -1.0, 1.0)
@@ -35,37 +39,34 @@ def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*s
 
 def _maurer(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
     """Distance in voxels to the object, not positive inside."""
-    import SimpleITK as sitk
-
     image = sitk.GetImageFromArray(inside.astype(np.uint8))
     found = sitk.SignedMaurerDistanceMap(image, False, False, False)
     return sitk.GetArrayFromImage(found)
 
 
 class LevelSets(nn.Module):
-    """Annotation rows to the level set of each foreground cell. Lookup tables only.
+    """Annotations to the level set of each foreground cell. Lookup tables only.
 
-    Voxels of which nothing is said (row 0: around the image, or not annotated) count as outside of
-    every object. A level set is known where all other voxels decide about the object, and it
-    touches none of which nothing is said, where it might go on.
+    Voxels of which nothing is said (label set 0: around the image, or not annotated) count as
+    outside of every object. A level set is known where all other voxels decide about the object,
+    and it touches none of which nothing is said, where it might go on.
     """
 
     def __init__(self, cells: Coarsening, table: LabelSetTable) -> None:
         super().__init__()
-        self.cells = list(cells.foreground)
-        self.labels = Complement(cells, table)
+        self.membership = Membership(cells, table, cells.foreground)
 
     def forward(
-        self, rows: Int[Tensor, "batch *space"]
+        self, annotation: Int[Tensor, "batch *space"]
     ) -> tuple[Float[Tensor, "batch objects *space"], Bool[Tensor, "batch objects *space"]]:
-        """The level sets, and the annotated voxels of those that are known."""
-        outside, decided = (t[:, self.cells] for t in self.labels.targets(rows.long()))
-        inside, silent = outside == 0, (rows == 0)[:, None]
-        known = (decided.bool() | silent) & ~(inside & _grown(silent))
-        known = known.flatten(2).all(dim=2)[(...,) + (None,) * (rows.ndim - 1)]
+        """Return the level sets, and the annotated voxels of those that are known."""
+        inside, decided = self.membership(annotation)
+        silent = (annotation == 0)[:, None]
+        known = (decided | silent) & ~(inside & _grown(silent))
+        known = known.flatten(2).all(dim=2)[(...,) + (None,) * (annotation.ndim - 1)]
         masks = inside.cpu().numpy()
         found = np.stack([[signed_distance(one) for one in item] for item in masks])
-        return torch.from_numpy(found).to(outside), known & ~silent
+        return torch.from_numpy(found).to(annotation.device, torch.float32), known & ~silent
 
 
 def _grown(mask: Bool[Tensor, "batch 1 *space"]) -> Bool[Tensor, "batch 1 *space"]:
@@ -79,16 +80,7 @@ def level_set_loss(
     target: Float[Tensor, "batch objects *space"],
     known: Bool[Tensor, "batch objects *space"],
 ) -> Float[Tensor, ""]:
-    """The mean over objects of the mean squared error over their known voxels; 0 without any."""
+    """Return the mean over objects of the squared error over their known voxels; 0 without any."""
     voxels = known.flatten(2).sum(dim=2)
     error = ((z - target).square() * known).flatten(2).sum(dim=2) / voxels.clamp(min=1)
     return all_sum(error.sum()) / all_sum((voxels > 0).sum()).clamp(min=1)
-
-
-def map_head(network: SplitNetwork, level: int, out_channels: int, *, seed: int) -> nn.Module:
-    """From the decoder's map of a level (0: full resolution) to `out_channels`."""
-    conv = nn.Conv2d if network.dims == 2 else nn.Conv3d
-    with seeded(seed):
-        head = conv(network.widths[level], out_channels, 1)
-        initialise(head)
-    return head

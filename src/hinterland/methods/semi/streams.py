@@ -1,0 +1,61 @@
+"""What batches of semi-supervised methods are drawn from: two streams, in one phase or two."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from hinterland.labels.scheme import UNLABELLED as NO_LABEL
+from hinterland.methods.base import Phase, Quota
+from hinterland.methods.options import OneOf
+from hinterland.types import Batch, HinterlandError
+
+Unlabelled = Annotated[str, OneOf("rest", "all", "coarse")]
+PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
+
+
+def two_streams(
+    unlabelled: str = "rest",
+    share: float = 0.5,
+    fine: tuple[str, ...] = (),
+    coarse: tuple[str, ...] = (),
+) -> tuple[Quota, Quota]:
+    """Return the quotas "labelled" and "unlabelled"; `share` of the batch is labelled.
+
+    Args:
+        unlabelled: "rest" draws that stream from the cases without a label; "all" draws it from
+            every case, labels hidden, so that a method can also be trained with all labels at hand;
+            "coarse" draws the labelled stream from the annotation schemes `fine` and the other one
+            from `coarse` and from the cases without a label.
+        share: of the batch that is labelled.
+        fine, coarse: names of annotation schemes.
+
+    Raises:
+        HinterlandError: another word.
+    """
+    where: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+        "rest": ({"labelled": True}, {"labelled": False}),
+        "all": ({"labelled": True}, {}),
+        "coarse": ({"scheme": fine}, {"scheme": (*coarse, NO_LABEL)}),
+    }
+    if unlabelled not in where:
+        raise HinterlandError(f"unlabelled={unlabelled!r}: expected 'rest' or 'all' (or 'coarse').")
+    first, second = where[unlabelled]
+    hidden = unlabelled != "coarse"
+    return Quota("labelled", share, first), Quota("unlabelled", 1 - share, second, hidden)
+
+
+def split_streams(batch: Batch) -> tuple[Batch, Batch]:
+    """Return the labelled and the unlabelled items of a batch drawn by `two_streams`."""
+    return batch.stream("labelled"), batch.stream("unlabelled")
+
+
+def two_phases(pretrain: float, streams: tuple[Quota, ...]) -> tuple[Phase, ...]:
+    """Return pre-training on labelled cases, then self-training on `streams`.
+
+    Pre-training has that share of the steps, and self-training begins with its best weights. A
+    phase without a step is left out.
+    """
+    labelled = (Quota("labelled", where={"labelled": True}),)
+    before = Phase(PRETRAIN, pretrain, labelled)
+    after = Phase(SELF_TRAIN, 1 - pretrain, streams, "best")
+    return tuple(phase for phase in (before, after) if phase.share > 0)

@@ -1,0 +1,170 @@
+"""The beginning of a run: everything that can be checked is checked before anything is written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from hinterland.data.planning.plan_dataset import data_fingerprint
+from hinterland.data.planning.topology import topology
+from hinterland.data.preprocessing.cache import prepare
+from hinterland.methods import make_method
+from hinterland.methods.regularisers.registry import build_regularisers
+from hinterland.training.checkpoint import save_checkpoint
+from hinterland.training.config import TrainConfig
+from hinterland.training.device import git_state, hardware, versions
+from hinterland.training.fine_tuning import start_from
+from hinterland.training.optimisers import refuse_unknown_optimisers
+from hinterland.training.record import RunRecord
+from hinterland.training.request import RunRequest
+from hinterland.training.run import Run
+from hinterland.training.run_folder import empty_folder
+from hinterland.training.segmentation import INITIAL, build_context, streams_of_run
+from hinterland.training.supervision import split_cases
+from hinterland.types import Case, Dataset, HinterlandError, Plan
+
+Stage = Callable[[str], None]
+"""Takes a sentence about what is being done."""
+
+
+def start_run(
+    request: RunRequest, path: Path, progress: Callable[[int, int], None] | None, say: Stage
+) -> Dataset:
+    """Check, plan and preprocess; only then make the folder of a run, all but its training.
+
+    Args:
+        request: What is asked.
+        path: The run directory. What `refuse_taken` let pass there is removed.
+        progress: Called with (cases done, cases) while measuring and preprocessing.
+        say: Called with the name of each stage as it begins.
+
+    Returns:
+        The data set as the run sees it, with the schemes and noise that it asked for.
+
+    Raises:
+        HinterlandError: The request cannot be carried out. Nothing is removed or written then.
+    """
+    request = request.with_virtual_classes()
+    config, source = request.make_config(), request.source
+    request.make_method()  # a wrong name costs nothing yet
+    dataset, splits = split_cases(
+        request.dataset, request.fold, config.seed, request.labelled, request.fine, request.naive
+    )
+    say("measuring")
+    plan = request.make_plan(progress)
+    record = record_of(request, dataset, plan, config, splits)
+    if record.noise is not None:
+        dataset = record.present(dataset)
+        noisy = replace(record.plan, fingerprint=data_fingerprint(dataset))
+        record = replace(record, plan=noisy)
+    networks = _built(record, source)
+    say("preprocessing")
+    names = {name for part in record.split.values() for name in part}
+    cases = [c for c in dataset.cases if c.name in names]
+    prepared = prepare(dataset, record.plan, cases=cases, progress=progress)
+    streams_of_run(record, dataset, prepared)
+    empty_folder(path)
+    if source:
+        save_checkpoint(path / INITIAL, {"networks": networks.state_dict()})
+    record.write(path)
+    return dataset
+
+
+def record_of(
+    request: RunRequest,
+    dataset: Dataset,
+    plan: Plan,
+    config: TrainConfig,
+    splits: Mapping[str, Sequence[Case]],
+) -> RunRecord:
+    """Make the record of a run that is about to start.
+
+    Args:
+        request: What is asked; its own data set, plan and settings are not looked at.
+        dataset: The data set, its labels extended by the schemes that `splits` need.
+        plan: The plan; overrides of batch and patch enter it here.
+        config: The settings.
+        splits: The cases of train, val and test.
+    """
+    plan = replace(
+        with_patch(plan, config.patch_size) if config.patch_size else plan,
+        batch_size=config.batch_size or plan.batch_size,
+        batch_dice=plan.batch_dice if config.batch_dice is None else config.batch_dice,
+    )
+    method = make_method(request.method, dataset.labels, request.on, request.options)
+    cases = [c for part in splits.values() for c in part]
+    nodes = dataset.labels.tree.nodes
+    known = {c.name: {n: int(c.image_labels[n]) for n in nodes if n in c.image_labels}
+             for c in splits["train"]}  # fmt: skip
+    return RunRecord(
+        method=method.name,
+        on=tuple(c.to_dict() for c in method.on),
+        method_options=method.options,
+        dataset={
+            "path": str(dataset.root.resolve()),
+            "name": dataset.name or dataset.root.name,
+            "labels": request.labels,
+            "fingerprint": plan.fingerprint,
+        },
+        dims=plan.dims,
+        fold=str(request.fold),
+        split={name: [c.name for c in part] for name, part in splits.items()},
+        schemes={c.name: c.scheme if c.labelled else "none" for c in cases},
+        groups={c.name: c.group for c in cases},
+        selection="val" if request.fold == "fixed" and splits["val"] else "none",
+        train=config,
+        plan=plan,
+        spec=dataset.labels,
+        image_labels={name: labels for name, labels in known.items() if labels},
+        labelled=request.labelled or "",
+        fine=request.fine or "",
+        naive=request.naive,
+        noise=request.noise,
+        init_from=request.init_from_text,
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        versions=versions(),
+        hardware=hardware(),
+        git=git_state(),
+    )
+
+
+def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
+    """The plan with another patch and the network that nnU-Net's rules give for it.
+
+    Edges are rounded up to what the network's pooling needs. HinterlandError for another number of
+    edges than the plan has axes.
+    """
+    if len(patch) != plan.dims:
+        raise HinterlandError(
+            f"patch_size {list(patch)} has {len(patch)} edges, the plan is {plan.dims}D. "
+            f"The plan's own patch is {list(plan.patch_size)}."
+        )
+    spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
+    fitted = topology(spacing, patch)
+    return replace(plan, patch_size=fitted.patch, network=fitted.network())
+
+
+def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
+    """Build everything once, before anything is deleted or written: a wrong name costs nothing.
+
+    The networks as training will begin with them.
+    """
+    context, method = build_context(record), record.make_method()
+    if record.split["val"]:
+        record.spec.target.over(method.cells)  # what validation will ask
+    build_regularisers(record.train.regularisers, context, method)
+    refuse_unknown_optimisers(record.train, method.phases())
+    try:
+        networks = method.build(context)
+    except (TypeError, ValueError) as error:
+        raise HinterlandError(
+            f"network_options {dict(context.network_options)}: {error}. Expected options of "
+            f"{context.network}, such as features and norm."
+        ) from None
+    if source:
+        start_from(source, networks, method)
+    return networks

@@ -1,0 +1,71 @@
+"""Every method and every network trains with every named recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from contract_cases import SPEC, batch_for, context_for
+from recipe_steps import STEPS, trained
+
+from hinterland.methods import make_method, method_names
+from hinterland.networks import NAMES, Network, create, recipe
+from hinterland.networks.registry import FIVE_LEVELS
+from hinterland.training.config import make_config
+from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipe
+from hinterland.training.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("method_name", method_names())
+def test_every_method_learns_with_every_recipe(method_name, name):
+    method, context = make_method(method_name, SPEC), context_for(2)
+    networks = method.build(context)
+    for phase in method.phases():
+        losses = trained(
+            method, networks, phase, batch_for(phase, context), make_config({"recipe": name})
+        )
+        assert all(torch.isfinite(torch.tensor(losses)))
+        assert min(losses[-3:]) < losses[0], losses
+
+
+def _network_case(name: str) -> tuple[Network, tuple[int, ...]]:
+    plan = replace(context_for(2).plan, patch_size=(32, 64) if name == "swinunetr" else (32, 32))
+    small = {"features": (8, 8)} if name in ("segresnet", "swinunetr", *FIVE_LEVELS) else {}
+    return create(name, plan, 2, recipe(name).deep_supervision, **small), plan.patch_size
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("network_name", NAMES)
+def test_every_network_learns_with_every_recipe(network_name, name):
+    network, patch = _network_case(network_name)
+    config = make_config({"recipe": name, "network": network_name})
+    settings = resolve_recipe(config)
+    optimiser = make_optimiser(settings, network.parameters(), network)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 1, *patch, generator=generator)
+    truth = (F.avg_pool2d(image, 5, 1, 2)[:, 0] > 0).long()
+    before = {n: p.detach().clone() for n, p in network.named_parameters()}
+    network.train()
+    losses = []
+    for step in range(STEPS):
+        torch.manual_seed(0)  # the same dropout, so that losses compare
+        for group in optimiser.param_groups:
+            rate = learning_rate(settings, config.optimiser, step, STEPS)
+            group["lr"] = rate * group.get("lr_share", 1)
+        loss = F.cross_entropy(network.logits(image)[0], truth)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.clip)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert all(torch.isfinite(torch.tensor(losses)))
+    assert min(losses[-3:]) < losses[0], losses
+    unmoved = [
+        n
+        for n, p in network.named_parameters()
+        if p.grad is not None and p.grad.any() and torch.equal(p, before[n])
+    ]
+    assert not unmoved, "with a gradient and in no group"
