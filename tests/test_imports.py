@@ -234,3 +234,15 @@ def test_shapes_are_checked_in_tests_and_torch_has_one_thread():
     assert soft_dice_loss(q, q).ndim == 0
     with pytest.raises(TypeCheckError):
         soft_dice_loss(q, torch.ones(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_sleep_unless_the_user_says_otherwise(given, kept):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if given:
+        environment["OMP_WAIT_POLICY"] = given
+    code = "import hinterland, os; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == kept

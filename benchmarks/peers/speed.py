@@ -172,6 +172,7 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     from hinterland.training.config import make_config
     from hinterland.training.engine import Engine
     from hinterland.training.optimisers import resolve_recipe
+    from hinterland.training.pace import StepPace
     from hinterland.types import Batch
 
     plan = make_plan(dims)
@@ -180,7 +181,7 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     config = make_config({"steps": repeats, "precision": precision})
     networks = method.build(BuildContext(plan, spec, spec.label_sets))
     rows = torch.tensor(
-        [spec.label_sets.rows(spec.schemes["full"])[v] for v in range(CLASSES)]
+        [spec.label_sets.label_set_ids(spec.schemes["full"])[v] for v in range(CLASSES)]
     )[torch.from_numpy(data["label"][:, 0].astype(np.int64))]  # fmt: skip
     n = len(rows)
     batch = Batch(
@@ -191,7 +192,8 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     )  # fmt: skip
     times = [time.perf_counter()]
     engine = Engine(
-        method, networks, torch.nn.ModuleDict(), method.phases()[0], index=0, steps=repeats,
+        method, networks, torch.nn.ModuleDict(), method.phases()[0], index=0,
+        pace=StepPace(repeats, repeats),
         start=0, offset=0, recipe=resolve_recipe(config), config=config, optimiser_states=None,
         write=lambda *_: None, at_interval=lambda _: None,
         tick=lambda: times.append(time.perf_counter()),

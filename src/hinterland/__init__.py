@@ -14,6 +14,7 @@ Names are looked up when they are first used: `import hinterland` loads nothing 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from hinterland.training.run import Run
     from hinterland.training.run_training import resume, train
     from hinterland.types import Case, Dataset, HinterlandError, Plan
+
+# Before torch loads: threads that wait actively take the cores of whatever else runs. Beside two
+# busy processes the demo's steps then took fifty times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _PLACES = {
     "api": ("compare", "evaluate", "plan"),

@@ -46,7 +46,9 @@ def batch_for(context: ClassifierContext) -> Batch:
     for i in range(len(CASES)):
         width = (0, 4, 9)[i % 3]
         truth[(i, *(slice(2, 2 + width),) * len(size))] = 1
-    rows = torch.tensor([SPEC.label_sets.rows(SPEC.scheme("full"))[v] for v in (0, 1)])[truth]
+    rows = torch.tensor([SPEC.label_sets.label_set_ids(SPEC.scheme("full"))[v] for v in (0, 1)])[
+        truth
+    ]
     return batch_of(
         image + 2 * truth[:, None].float(), rows, nodes=len(SPEC.tree.nodes),
         covers=torch.ones(len(CASES), dtype=torch.bool), case=CASES, group=CASES,

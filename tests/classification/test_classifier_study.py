@@ -17,6 +17,7 @@ from hinterland.classification.operating_point import OperatingPoint
 from hinterland.classification.predict import predict_images
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
 from hinterland.classification.relabel import relabel
+from hinterland.classification.subgroups import place_of
 from hinterland.classification.train import Request, train_classifier
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.fingerprint import fingerprint
@@ -84,12 +85,12 @@ def run(data: tuple[Dataset, Plan], tmp_path_factory: pytest.TempPathFactory) ->
     config = make_config(
         {
             **SETTINGS,
-            "steps": 40,
+            "steps": 80,
             "patch_size": [EDGE, EDGE],
             "network_options": {"features": [4, 8]},
             "deep_supervision": False,
             "optimiser": {"optimiser": "adam", "lr": 0.02},
-            "validation": {"interval": 40, "mirror": False},
+            "validation": {"interval": 80, "mirror": False},
             "data": {"augmentation": "none"},
         }
     )
@@ -113,7 +114,7 @@ def test_the_rule_from_a_run_to_an_explained_evaluation(run, tmp_path):
     summary = evaluate_classifier(made, tmp_path / "evaluation", spurious="mark")
     metrics = pd.DataFrame(summary["metrics"])
     found = metrics[metrics["subgroup"] == "all"].set_index("metric")
-    assert found.loc["auroc", "value"] > 0.8  # bright squares on grey: 40 steps are enough
+    assert found.loc["auroc", "value"] > 0.8  # bright squares on grey: 80 steps are enough
     assert found.loc["auroc", "low"] <= found.loc["auroc", "value"] <= found.loc["auroc", "high"]
     assert "strict_recall" in found.index
     assert "robust" in set(metrics["subgroup"])
@@ -125,7 +126,21 @@ def test_the_rule_from_a_run_to_an_explained_evaluation(run, tmp_path):
     for row in called.itertuples():
         mask = np.array(Image.open(row.mask))
         assert mask.shape == (EDGE, EDGE)
-        assert set(np.unique(mask)) <= {0, 1}
+        assert set(np.unique(mask)) == {0, 1}  # nothing is called positive without showing where
+        assert mask.sum() == row.size_voxels >= point.rules[1][1]
+        assert row.mask_threshold <= point.rules[1][0]
+        assert row.region == place_of(mask[None] > 0)
+        assert row.threshold == point.thresholds[1].value
+    assert set(called["rule"]) <= {0, 1}
+    assert called["size_ml"].isna().all()  # pictures have no spacing
+    report = (tmp_path / "evaluation" / "report.html").read_text()
+    for heading in ("Curves", "Decisions", "Recall by size", "Worst cases", "Best cases"):
+        assert f"<h2>{heading}" in report
+    assert report.count("<svg") == 3
+    assert {"low", "high"} <= set(metrics.dropna().columns)
+    shown = found.loc[["brier", "calibration_error"]]
+    assert (shown["low"] <= shown["value"] + 0.1).all()
+    assert shown["high"].notna().all()
     assert table[table["class"] == "no lesion"]["mask"].isna().all()
     columns = [c for c in table if c.startswith("probability")]
     assert np.allclose(table[columns].sum(axis=1), 1)

@@ -8,6 +8,9 @@ import shutil
 import pytest
 from cli_helpers import as_json
 
+from hinterland.cli.plan import over_budget
+from hinterland.data.planning.plan import PlanCost
+
 
 @pytest.fixture
 def copy(phantoms, tmp_path):
@@ -81,3 +84,9 @@ def test_plans_that_cannot_be_made(hinterland, phantoms, tmp_path, arguments, me
     result = hinterland("plan", phantoms, "--out", file, *arguments, code=1)
     assert message in result.stderr
     assert not file.exists()
+
+
+def test_a_plan_that_takes_more_than_was_given_says_so():
+    assert over_budget(PlanCost(10**6, 2.0), 2.0) == ""
+    assert "more than the 2 GB given" in over_budget(PlanCost(10**6, 2.1), 2.0)
+    assert "--set batch_size=N" in over_budget(PlanCost(10**6, 2.1), 2.0)

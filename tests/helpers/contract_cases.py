@@ -42,7 +42,7 @@ def batch_for(phase: Phase, context: BuildContext) -> Batch:
     rows = torch.zeros_like(truth)
     for i, name in enumerate(schemes):
         if name != "none":
-            lookup = SPEC.label_sets.rows(SPEC.scheme(name))
+            lookup = SPEC.label_sets.label_set_ids(SPEC.scheme(name))
             rows[i] = torch.tensor([lookup[v] for v in range(3)])[truth[i]]
     noise = torch.randn(truth.shape, generator=generator)
     return batch_of(

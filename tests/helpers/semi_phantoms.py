@@ -31,7 +31,7 @@ def context() -> BuildContext:
 def batch(labelled: int = 2, unlabelled: int = 2, scheme: str = "full") -> Batch:
     """Noise, with random annotations of a scheme on the labelled items."""
     n, generator = labelled + unlabelled, torch.Generator().manual_seed(3)
-    lookup = SPEC.label_sets.rows(SPEC.scheme(scheme))
+    lookup = SPEC.label_sets.label_set_ids(SPEC.scheme(scheme))
     names = torch.tensor([lookup[v] for v in sorted(lookup)])
     rows = names[torch.randint(len(names), (n, EDGE, EDGE), generator=generator)]
     rows[labelled:] = 0

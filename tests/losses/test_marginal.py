@@ -10,13 +10,14 @@ from monai.losses import DiceLoss
 
 from hinterland.labels import LabelSetTable, LabelSpec, LabelTree, Scheme, common_refinement
 from hinterland.losses import PartitionLoss, deep_supervision_weights, downsample_annotation
+from hinterland.losses.marginal import marginalise
 
 TREE = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
 FULL = Scheme("full", TREE, ((0, frozenset({1})), (1, frozenset({0})), (2, frozenset({2}))))
 LESION = Scheme("lesion", TREE, ((0, frozenset({0, 1})), (2, frozenset({2}))))
 TABLE = LabelSetTable.of(TREE, [FULL, LESION])
-ROWS = {("full", v): r for v, r in TABLE.rows(FULL).items()} | {
-    ("lesion", v): r for v, r in TABLE.rows(LESION).items()
+ROWS = {("full", v): r for v, r in TABLE.label_set_ids(FULL).items()} | {
+    ("lesion", v): r for v, r in TABLE.label_set_ids(LESION).items()
 }
 
 
@@ -134,7 +135,10 @@ def test_marginal_loss_never_exceeds_the_leaf_loss(seed, leaves):
     fine = rng.integers(0, leaves + 1, size=(1, 6, 6))
     logits = torch.tensor(rng.normal(size=(1, leaves + 1, 6, 6)) * 3)
     table = spec.label_sets
-    full, coarse = table.rows(spec.schemes["full"]), table.rows(spec.schemes["coarse"])
+    full, coarse = (
+        table.label_set_ids(spec.schemes["full"]),
+        table.label_set_ids(spec.schemes["coarse"]),
+    )
     loss = PartitionLoss(tree.leaves, tree.leaves, table)
     fine_rows = torch.tensor(np.vectorize(full.get)(fine))
     coarse_rows = torch.tensor(np.vectorize(coarse.get)((fine == leaves).astype(int)))
@@ -148,3 +152,28 @@ def test_deep_supervision_weights_and_rows():
     small = downsample_annotation(rows, (4, 4))
     assert set(small.flatten().tolist()) <= set(rows.flatten().tolist())
     assert downsample_annotation(rows, (8, 8)) is rows
+
+
+@pytest.mark.parametrize(
+    "groups", [[[0], [1], [2], [3]], [[1], [2]], [[2], [0]], [[0, 3], [1], [1, 2, 3]], [[3, 1]]]
+)
+def test_marginalise_against_each_group_alone(groups):
+    log_p = torch.randn(2, 4, 5, dtype=torch.float64).log_softmax(dim=1).requires_grad_()
+    found = marginalise(log_p, groups)
+    expected = torch.stack([log_p[:, g].exp().sum(dim=1).log() for g in groups], dim=1)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn(found.shape, dtype=torch.float64)
+    one, two = (torch.autograd.grad((y * weight).sum(), log_p)[0] for y in (found, expected))
+    torch.testing.assert_close(one, two)
+
+
+def test_leaf_annotations_are_read_off_without_a_copy():
+    spec = LabelSpec.from_dict(
+        {"tree": {"a": {}, "b": {}, "c": {}}, "target": ["b"],
+         "schemes": {"full": {0: "a", 1: "b", 2: "c"}}}
+    )  # fmt: skip
+    leaves = spec.tree.leaves
+    loss = PartitionLoss(leaves, leaves, spec.label_sets)
+    assert loss.patterns == [[0], [1], [2]]
+    log_p = torch.randn(1, 3, 4).log_softmax(dim=1)
+    assert marginalise(log_p, loss.patterns).data_ptr() == log_p.data_ptr()

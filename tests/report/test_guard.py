@@ -155,3 +155,14 @@ def test_protocol_reads_what_training_writes(tmp_path: Path) -> None:
     bare = Protocol.of("r", None, {"seed": "7", "fold": "1"}, ["b"])
     assert (bare.recorded, bare.seed, bare.fold) == (False, 7, "1")
     assert Protocol.of("r", None, {"seed": ""}, []).seed is None
+
+
+def test_runs_that_never_took_off_are_named():
+    flying = Protocol("a", took_off=True, take_off=40)
+    grounded = Protocol("b", took_off=False)
+    codes = {f.code: f for f in check_protocol([[flying, grounded], [flying]])}
+    assert "average 1 such run(s) with 1 that did" in codes["take-off"].message
+    assert codes["take-off"].runs == ("b",)
+    alone = {f.code: f for f in check_protocol([[grounded], [flying]])}
+    assert "training was too short" in alone["take-off"].message
+    assert "take-off" not in {f.code for f in check_protocol([[flying], [flying]])}

@@ -50,6 +50,6 @@ def test_only_shallow_maps_leave_bf16() -> None:
 
 def test_training_in_bf16_on_a_cpu_goes_through_it() -> None:
     config = make_config({"steps": 1})
-    of = {p: lightning_trainer(config, "cpu", p, 1).precision_plugin for p in ("bf16", "fp32")}
+    of = {p: lightning_trainer(config, "cpu", p).precision_plugin for p in ("bf16", "fp32")}
     assert isinstance(of["bf16"], CpuMixedPrecision)
     assert not isinstance(of["fp32"], CpuMixedPrecision)

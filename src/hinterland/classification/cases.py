@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hinterland.data.preprocessing.cache import Prepared
 from hinterland.types import Case, Dataset, HinterlandError
 
 SPLITS = ("train", "val", "test")
+UNITS = ("auto", "case", "patient")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def split_by_class(
 
     labelled: only these training cases are learnt from (see `data.supervision.select`).
     """
-    known = dataset.replace(cases=tuple(_as_known(c, c.name in targets) for c in dataset.cases))
+    known = dataset.replace(cases=tuple(_as_known(c, targets.get(c.name)) for c in dataset.cases))
     keep = select(known.train, labelled) if labelled and fold == "fixed" else frozenset()
     split = make_fold(known, fold, seed, keep=keep)
     parts = {"train": split.train, "val": split.val, "test": split.test}
@@ -81,42 +82,84 @@ def split_by_class(
     return names
 
 
-def _as_known(case: Case, known: bool) -> Case:
-    """Make a case that the splitting functions take for a labelled (or an unlabelled) one."""
-    if known:
-        return replace(case, label=case.images[0], scheme="known")
-    return replace(case, label=None, scheme="none")
+def _as_known(case: Case, target: int | None) -> Case:
+    """Make a case that the splitting functions take for one with this class, or for unlabelled."""
+    if target is None:
+        return replace(case, label=None, scheme="none", image_labels={})
+    return replace(case, label=case.images[0], scheme="known", image_labels={"class": target})
 
 
-def check_split(split: Mapping[str, Sequence[str]], targets: Mapping[str, int], task: Task) -> None:
-    """Refuse a split whose training or validation part lacks a judged class or its opposite.
+def check_split(
+    split: Mapping[str, Sequence[str]],
+    targets: Mapping[str, int],
+    task: Task,
+    parts: Sequence[str] = SPLITS[:2],
+) -> None:
+    """Refuse a split one of whose `parts` lacks a judged class or its opposite.
 
     Nothing could be fitted otherwise. Raises HinterlandError.
     """
-    for part in ("train", "val"):
+    for part in parts:
         found = [targets[name] for name in split[part]]
         for index in task.scored:
             if index not in found or all(y == index for y in found):
                 which = "nothing but" if found and index in found else "no case of"
                 raise HinterlandError(
                     f"the {part} split ({len(found)} cases) has {which} {task.classes[index]!r}; "
-                    "thresholds and calibration need both. Take another --fold, give more labels, "
-                    "or leave the class out."
+                    "training, thresholds and calibration need both. Take another --fold, give "
+                    "more labels, or leave the class out."
                 )
 
 
-def units_of(
-    task: Task, names: Sequence[str], targets: Mapping[str, int], groups: Mapping[str, str]
-) -> Units:
-    """Choose what is judged.
+def unit_of(
+    task: Task, targets: Mapping[str, int], groups: Mapping[str, str], asked: str = "auto"
+) -> str:
+    """Say what is judged: "case" or "patient".
 
-    Patients where a column's label is the same for all of a patient's cases, else cases.
+    Patients where several cases are of one patient and a column's label is the same for all of
+    them; a node may be in one scan and not in another. `asked`: "case" or "patient" decides it.
     """
-    by_group: dict[str, list[str]] = {}
-    for name in names:
-        by_group.setdefault(groups.get(name) or name, []).append(name)
+    if asked != "auto":
+        return asked
+    by_group = _by_group(targets, groups)
     same = all(len({targets[n] for n in members}) == 1 for members in by_group.values())
-    if task.from_masks or not same or len(by_group) == len(names):
-        return Units({n: (n,) for n in names}, {n: targets[n] for n in names}, "case")
-    members = {g: tuple(m) for g, m in by_group.items()}
-    return Units(members, {g: targets[m[0]] for g, m in members.items()}, "patient")
+    one_each = len(by_group) == len(targets)
+    return "case" if task.from_masks or not same or one_each else "patient"
+
+
+def units_of(
+    task: Task,
+    names: Sequence[str],
+    targets: Mapping[str, int],
+    groups: Mapping[str, str],
+    unit: str = "auto",
+) -> Units:
+    """Gather the cases into what is judged; see `unit_of`.
+
+    A patient whose cases differ holds the class of a yes-or-no question if one of them does.
+    HinterlandError where they differ in a question with several classes.
+    """
+    targets = {n: targets[n] for n in names}
+    name = unit_of(task, targets, groups, unit)
+    if name == "case":
+        return Units({n: (n,) for n in names}, targets, name)
+    members = _by_group(targets, groups)
+    found: dict[str, int] = {}
+    for group, cases in members.items():
+        classes = {targets[n] for n in cases}
+        if len(classes) > 1 and len(task.classes) > 2:
+            raise HinterlandError(
+                f"the scans of patient {group!r} have different classes "
+                f"({', '.join(task.classes[i] for i in sorted(classes))}): {task.text!r} cannot be "
+                "judged by patient. Give --unit case, or one label for each patient."
+            )
+        found[group] = max(classes)
+    return Units(members, found, name)
+
+
+def _by_group(names: Iterable[str], groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        key = groups.get(name) or name
+        found[key] = (*found.get(key, ()), name)
+    return found

@@ -32,7 +32,8 @@ IMAGE_METRICS = ("auroc", "auprc", *RATES, "strict_recall")
 class ImageScores:
     """Scores (cases,) and true labels (cases,) of one class; higher scores mean "present".
 
-    located: where given (cases,), whether the right region was found, for strict recall.
+    located: where given (cases,), whether the right region was found, for strict recall; NaN where
+    that is not known, such as a positive without a reference mask.
     """
 
     cases: tuple[str, ...]
@@ -144,7 +145,8 @@ def image_metrics(test: ImageScores, threshold: YoudenThreshold) -> dict[str, fl
         "specificity": specificity,
     }
     if test.located is not None:
-        result["strict_recall"] = _share((called & test.located.astype(bool))[truth])
+        right, known = located_known(test.located)
+        result["strict_recall"] = _share((called & right)[truth & known])
     return result
 
 
@@ -193,8 +195,15 @@ def _resampled(test: ImageScores, threshold: YoudenThreshold, weights: np.ndarra
         specificity,
     ]
     if test.located is not None:
-        columns.append(weighted_share(called & test.located.astype(bool), truth, weights))
+        right, known = located_known(test.located)
+        columns.append(weighted_share(called & right, truth & known, weights))
     return np.stack(columns, axis=1)
+
+
+def located_known(located: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split `ImageScores.located` into whether a region was found and whether that is known."""
+    values = np.asarray(located, float)
+    return values == 1, np.isfinite(values)
 
 
 def _share(hits: np.ndarray) -> float:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,17 @@ from hinterland.types import HinterlandError
 FILE = "operating.json"
 
 
+AGGREGATES = ("mean", "max")
+
+
 @dataclass(frozen=True)
 class OperatingPoint:
     """How scores become probabilities and decisions, by class index.
 
-    rules: t and tau where the rule is used. cases: those that all of it was fitted on.
+    unit: what its scores are of, single images ("case") or patients. rules: t and tau where the
+    rule is used. cases: those that all of it was fitted on. aggregate: how the scores of a
+    patient's images become the patient's, mean or max. patients: the operating point of patients,
+    where they are what is judged; a threshold for single images does not hold for their means.
     """
 
     unit: str
@@ -31,6 +38,12 @@ class OperatingPoint:
     calibrations: Mapping[int, Calibration]
     thresholds: Mapping[int, YoudenThreshold]
     rules: Mapping[int, tuple[float, int]] = field(default_factory=dict)
+    aggregate: str = "mean"
+    patients: OperatingPoint | None = None
+
+    def of(self, unit: str) -> OperatingPoint:
+        """Choose the operating point of single images or of patients."""
+        return self.patients if unit == "patient" and self.patients else self
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Turn scores (n, classes) into calibrated probabilities (n, classes) that sum to one.
@@ -47,6 +60,18 @@ class OperatingPoint:
 
     def write(self, folder: Path) -> None:
         """Write operating.json into the classifier's directory."""
+        content = {
+            "unit": "patient" if self.patients else "case",
+            "aggregate": self.aggregate,
+            "fitted_on": "val",
+            **self._fitted(),
+            "rules": {str(i): list(rule) for i, rule in self.rules.items()},
+        }
+        if self.patients:
+            content["patients"] = self.patients._fitted()
+        write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
+
+    def _fitted(self) -> dict[str, Any]:
         classes = {
             str(i): {
                 "slope": self.calibrations[i].slope,
@@ -55,14 +80,7 @@ class OperatingPoint:
             }
             for i in self.calibrations
         }
-        content = {
-            "unit": self.unit,
-            "fitted_on": "val",
-            "cases": sorted(self.cases),
-            "classes": classes,
-            "rules": {str(i): list(rule) for i, rule in self.rules.items()},
-        }
-        write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
+        return {"cases": sorted(self.cases), "classes": classes}
 
     @classmethod
     def read(cls, folder: Path) -> OperatingPoint:
@@ -73,36 +91,50 @@ class OperatingPoint:
                 "train` command again; it goes on where it stopped."
             )
         data = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        cases = frozenset(data["cases"])
-        rows = {int(i): row for i, row in data["classes"].items()}
-        return cls(
-            data["unit"],
-            cases,
-            {i: Calibration(r["slope"], r["offset"], cases) for i, r in rows.items()},
-            {i: YoudenThreshold(r["threshold"], cases) for i, r in rows.items()},
-            {int(i): (float(t), int(tau)) for i, (t, tau) in data["rules"].items()},
-        )
+        shared: dict[str, Any] = {
+            "rules": {int(i): (float(t), int(tau)) for i, (t, tau) in data["rules"].items()},
+            "aggregate": data.get("aggregate", "mean"),
+        }
+        patients = None
+        if data["unit"] == "patient":  # earlier versions have no other operating point
+            patients = cls(**_parsed("patient", data.get("patients", data)), **shared)
+        return cls(**_parsed("case", data), **shared, patients=patients)
 
 
-def averaged(scores: Mapping[str, np.ndarray], units: Units) -> dict[str, np.ndarray]:
-    """Average the scores of each unit's cases."""
+def _parsed(unit: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    cases = frozenset(data["cases"])
+    rows = {int(i): row for i, row in data["classes"].items()}
     return {
-        unit: np.mean([scores[name] for name in members], axis=0)
+        "unit": unit,
+        "cases": cases,
+        "calibrations": {i: Calibration(r["slope"], r["offset"], cases) for i, r in rows.items()},
+        "thresholds": {i: YoudenThreshold(r["threshold"], cases) for i, r in rows.items()},
+    }
+
+
+def aggregated(
+    scores: Mapping[str, np.ndarray], units: Units, aggregate: str = "mean"
+) -> dict[str, np.ndarray]:
+    """Join the scores (classes,) of each unit's cases into one, by their mean or maximum.
+
+    HinterlandError for another way.
+    """
+    if aggregate not in AGGREGATES:
+        raise HinterlandError(f"aggregate {aggregate!r}: expected one of {', '.join(AGGREGATES)}.")
+    join = np.mean if aggregate == "mean" else np.max
+    return {
+        unit: np.asarray(join([scores[name] for name in members], axis=0))
         for unit, members in units.members.items()
     }
 
 
 def fit_operating_point(
-    task: Task,
-    scores: Mapping[str, np.ndarray],
-    units: Units,
-    split: Mapping[str, str],
-    rules: Mapping[int, tuple[float, int]],
+    task: Task, scores: Mapping[str, np.ndarray], units: Units, split: Mapping[str, str]
 ) -> OperatingPoint:
     """Fit calibration and Youden threshold of each judged class.
 
     scores: unit -> (classes,); split: unit -> its split. HinterlandError for any unit that is not
-    of the validation split.
+    of the validation split, or where they all have one label.
     """
     names = sorted(scores)
     calibrations, thresholds = {}, {}
@@ -117,4 +149,4 @@ def fit_operating_point(
                 np.array([labels[n] for n in names]),
             )
         )
-    return OperatingPoint(units.name, frozenset(names), calibrations, thresholds, dict(rules))
+    return OperatingPoint(units.name, frozenset(names), calibrations, thresholds)

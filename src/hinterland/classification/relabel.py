@@ -91,8 +91,14 @@ def relabel(
     for done, case in enumerate(todo, start=1):
         volume = read_volume(case.images)
         image, _, geometry = preprocess(volume, record.plan)
-        mask = predictor.labels(image, geometry, cells)
-        fixed = boosted(mask, cells, known[case.name]) if boost else mask
+        fixed: np.ndarray | None
+        if boost:
+            logs = predictor.log_probabilities(image, cells)
+            found = geometry.undo(np.exp(logs), background=cells.background)
+            mask = found.argmax(axis=0)
+            fixed = boosted(found, cells, known[case.name], alternatives=values)
+        else:
+            fixed = mask = predictor.labels(image, geometry, cells)
         if fixed is None:
             result.left_out.append(case.name)
         else:

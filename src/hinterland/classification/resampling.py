@@ -48,7 +48,7 @@ def weighted_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
     Returns:
         Area under the ROC curve (samples,); NaN where a sample holds only one label.
     """
-    positive, negative = _by_score(labels, scores, weights)
+    positive, negative = by_score(labels, scores, weights)
     below = negative.cumsum(axis=1) - negative
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     return _ratio((positive * (below + negative / 2)).sum(axis=1), pairs)
@@ -59,7 +59,7 @@ def weighted_auprc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
 
     Arguments are those of `weighted_auroc`; NaN where a sample holds no positive.
     """
-    positive, negative = (part[:, ::-1] for part in _by_score(labels, scores, weights))
+    positive, negative = (part[:, ::-1] for part in by_score(labels, scores, weights))
     hits = positive.cumsum(axis=1)
     precision = _ratio(hits, hits + negative.cumsum(axis=1))
     total = np.where(positive > 0, positive * precision, 0.0).sum(axis=1)
@@ -87,10 +87,13 @@ def weighted_calibration_error(
     return _ratio(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
 
 
-def _by_score(
+def by_score(
     labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of positives and of negatives at each distinct score, ascending (samples, scores)."""
+    """Sum the weights of positives and of negatives at each distinct score, ascending.
+
+    Returns two arrays (samples, scores).
+    """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(np.asarray(scores)[order], prepend=-np.inf))
     truth, sorted_weights = np.asarray(labels)[order] == 1, weights[:, order]

@@ -8,7 +8,7 @@ With probabilities p_v of a class over the voxels v of an image, thresholds t an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +16,27 @@ import numpy as np
 from hinterland.types import HinterlandError
 
 T, TAU = 0.5, 100
+EDGE = 224
+"""The paper's images have EDGE x EDGE pixels; its tau counts these."""
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
-"""Values of t that `fit_rule` looks at."""
+"""Values of t that `fit_rule` tries."""
+
+
+def scaled_tau(shapes: Iterable[Sequence[int]], tau: int = TAU) -> int:
+    """Scale the paper's tau, which counts pixels of 224 x 224 images, to another grid.
+
+    Args:
+        shapes: Sizes of the images, (..., y, x); their median area counts.
+        tau: Pixels of a 224 x 224 image.
+
+    Returns:
+        The same share of a slice of these images in voxels, at least 1.
+
+    >>> scaled_tau([(1, 64, 64)]), scaled_tau([(1, 224, 224)])
+    (8, 100)
+    """
+    area = float(np.median([shape[-1] * shape[-2] for shape in shapes]))
+    return max(1, round(tau * area / EDGE**2))
 
 
 def binary_label(mask: np.ndarray, t: float = T, tau: int = TAU) -> int:
@@ -97,44 +116,6 @@ class Rule:
         return class_probability(mask, self.t, self.tau)
 
 
-def fit_rule(
-    validation: Mapping[str, MaskCounts],
-    labels: Mapping[str, int],
-    split: Mapping[str, str],
-    criterion: Callable[[np.ndarray, np.ndarray], float],
-    taus: Iterable[int] | None = None,
-) -> Rule:
-    """Fit t and tau on validation cases.
-
-    Of equally good pairs, the one nearest to the paper's (first t, then tau on a
-    logarithmic scale).
-
-    validation: case -> counts; labels: case -> 0 or 1; split: case -> "train", "val" or "test".
-    criterion: (labels, scores) -> a number, higher is better, such as AUROC.
-    taus: values of tau to look at; default, powers of two of 1 and 100, up to the largest mask.
-    Raises HinterlandError where a case is not of the validation split, or they are all of one
-    label.
-    """
-    require_validation(validation, split)
-    names = sorted(validation)
-    truth = np.array([labels[name] for name in names])
-    if len(set(truth.tolist())) < 2:
-        raise HinterlandError(
-            f"t and tau need validation cases of both labels; all {len(names)} are "
-            f"{'positive' if truth.size and truth[0] else 'negative'}. Keep the default rule."
-        )
-    largest = max(int(c.positive.max()) for c in validation.values())
-    chosen = sorted(_taus(largest) if taus is None else set(taus))
-    best, found = (-np.inf, -np.inf, -np.inf), Rule()
-    for t in validation[names[0]].thresholds:
-        for tau in chosen:
-            scores = np.array([validation[name].score(t, tau) for name in names])
-            key = (float(criterion(truth, scores)), -abs(t - T), -abs(np.log(tau / TAU)))
-            if key > best:
-                best, found = key, Rule(t, tau, frozenset(names))
-    return found
-
-
 def require_validation(cases: Iterable[str], split: Mapping[str, str]) -> None:
     """Raise HinterlandError unless every case is of the validation split.
 
@@ -147,8 +128,3 @@ def require_validation(cases: Iterable[str], split: Mapping[str, str]) -> None:
             f"{split.get(wrong[0], 'none')!r}). Thresholds and calibration are fitted on "
             "validation cases only."
         )
-
-
-def _taus(largest: int) -> set[int]:
-    powers = int(np.ceil(np.log2(max(largest, 1)))) + 1
-    return {2**i for i in range(powers)} | {TAU}

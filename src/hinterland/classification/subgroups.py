@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 
 import numpy as np
 import pandas as pd
 
-from hinterland.classification.metrics import ImageScores, YoudenThreshold, auroc
+from hinterland.classification.metrics import ImageScores, YoudenThreshold, auroc, located_known
 from hinterland.classification.resampling import resample_weights, weighted_auroc
 from hinterland.evaluation.statistics.bootstrap import bootstrap_ci, percentile_interval
 from hinterland.types import HinterlandError
@@ -24,23 +25,20 @@ def taken(scores: ImageScores, index: np.ndarray) -> ImageScores:
 def against_correlation(test: ImageScores, mark: Mapping[str, int]) -> ImageScores:
     """Take the cases that break a spurious correlation.
 
-    Those are positives without the mark and negatives with it.
-    mark: case -> 0 or 1. Their AUROC is the *robust* AUROC. HinterlandError where a case has no
-    mark of 0 or 1, or nobody breaks the correlation in both directions.
+    Those are positives without the mark and negatives with it; their AUROC is the *robust* AUROC.
+    Cases whose mark is not known (no 0 or 1) are left out.
+
+    mark: case -> 0 or 1. HinterlandError where nobody breaks the correlation in both directions.
     """
-    missing = [c for c in test.cases if mark.get(c) not in (0, 1)]
-    if missing:
-        raise HinterlandError(
-            f"{len(missing)} cases have no mark of 0 or 1 ({', '.join(missing[:3])}); give one for "
-            "each evaluated case."
-        )
-    marks = np.array([mark[c] for c in test.cases])
-    index = np.flatnonzero(marks != test.labels)
+    marks = np.array([mark.get(c, -1) for c in test.cases])
+    known = np.isin(marks, (0, 1))
+    index = np.flatnonzero(known & (marks != test.labels))
     found = set(test.labels[index].tolist())
     if found != {0, 1}:
         raise HinterlandError(
-            f"robust AUROC needs positives without the mark and negatives with it; of {len(marks)} "
-            f"cases {int(((marks == 0) & (test.labels == 1)).sum())} and "
+            f"robust AUROC needs positives without the mark and negatives with it; of "
+            f"{int(known.sum())} cases with a mark of 0 or 1 "
+            f"{int(((marks == 0) & (test.labels == 1)).sum())} and "
             f"{int(((marks == 1) & (test.labels == 0)).sum())} are so."
         )
     return taken(test, index)
@@ -104,7 +102,8 @@ def recall_by(
         row: dict[str, object] = {"subgroup": name, "recall": interval.mean}
         row |= {"low": interval.low, "high": interval.high}
         if test.located is not None:
-            row["strict_recall"] = float((called[at] & test.located[at].astype(bool)).mean())
+            right, known = (part[at] for part in located_known(test.located))
+            row["strict_recall"] = float((called[at] & right)[known].mean()) if known.any() else nan
         rows.append(row | {"positives": len(at)})
     return pd.DataFrame(rows)
 

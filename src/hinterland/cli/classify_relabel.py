@@ -20,8 +20,8 @@ def classify_relabel(
         bool,
         typer.Option(
             "--boosted",
-            help="Correct by image labels: a negative image's mask is zeroed, a positive image "
-            "with an empty mask is left out.",
+            help="Correct by image labels: a lesion of the wrong type gets the right one, a "
+            "negative image's mask is zeroed, a positive image with an empty mask is left out.",
         ),
     ] = False,
     image_labels: ImageLabelsOption = None,

@@ -19,6 +19,7 @@ from hinterland.cli.check import check
 from hinterland.cli.classify_evaluate import classify_evaluate
 from hinterland.cli.classify_predict import classify_predict
 from hinterland.cli.classify_relabel import classify_relabel
+from hinterland.cli.classify_start import classify_start
 from hinterland.cli.classify_train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
@@ -76,6 +77,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         nninteractive,
         "Dataset115_COVID19CT --masks lung_masks --clicks 7 --out with_lungs",
     ),
+    "classify start": (classify_start, "pictures --labels labels.csv"),
     "classify train": (classify_train, "runs/lesions --task lesion --by rule --out lesion-rule"),
     "classify predict": (classify_predict, "lesion-rule new_scans answers"),
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),

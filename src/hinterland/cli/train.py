@@ -105,6 +105,13 @@ def train(
         typer.Option("--recipe", help="How it is trained: fast, nnunet or paper (the default)."),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Default: 25,000.")] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            "--time",
+            help="Instead of --steps: 20min, 1.5h. Ends then, annealed, with all predictions made.",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Default: 0.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -130,7 +137,7 @@ def train(
     from hinterland.training.run_training import run_or_resume
 
     screen = Screen(as_json)
-    config, options = settings(with_, steps, seed, set_, recipe)
+    config, options = settings(with_, steps, seed, set_, recipe, time)
     data = read_dataset(dataset, labels)
     request = RunRequest(
         data,
@@ -177,15 +184,15 @@ def settings(
     seed: int | None,
     set_: list[str] | None,
     recipe: str | None = None,
+    time: str | None = None,
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration, and the options of the method (`--set method.x=y`)."""
     from hinterland.training.config import apply_overrides, make_config
     from hinterland.types import HinterlandError
 
     base: dict[str, Any] = {"regularisers": {name: {} for name in names(with_)}}
-    base |= {
-        k: v for k, v in (("steps", steps), ("seed", seed), ("recipe", recipe)) if v is not None
-    }
+    given = {"steps": steps, "seed": seed, "recipe": recipe, "time": time}
+    base |= {name: value for name, value in given.items() if value is not None}
     asked = apply_overrides(base, set_ or [])
     options = asked.pop("method", {})
     if not isinstance(options, dict):

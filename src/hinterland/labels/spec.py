@@ -286,7 +286,7 @@ class LabelSpec:
 
 
 def _leaf_of_zero(tree: LabelTree, schemes: Mapping[str, Scheme]) -> str | None:
-    """Name the one leaf that 0 means in the scheme that cases have by default, if it is one."""
+    """Return the one leaf that 0 means in the default scheme, if it is one."""
     scheme = schemes.get("full") or next(s for s in schemes.values() if s.values)
     leaves = sorted(scheme.label_values.get(0, ()))
     return tree.leaf_names[leaves[0]] if len(leaves) == 1 else None

@@ -62,6 +62,8 @@ class PartitionLoss(nn.Module):
         allowed = table.allowed(at)
         decisive = ~allowed.all(axis=1)
         patterns, inverse = np.unique(allowed[decisive], axis=0, return_inverse=True)
+        # From the last to the first, so that single groups stand in their own order.
+        patterns, inverse = patterns[::-1], len(patterns) - 1 - inverse
         target = np.full(len(table), IGNORE)
         target[decisive] = inverse.reshape(-1)
         foreground = list(at.foreground)

@@ -8,7 +8,7 @@ no file and knows nothing of Lightning.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, final
 
@@ -132,7 +132,8 @@ class TrainableMethod(ABC, Generic[N]):
 
     A method is abstract or final: below this contract no concrete method is overridden. The hooks
     of the contract are the exception; each is overridden at most once in a line of classes:
-    `phases`, `parameters`, `optimiser_recipes`, `after_step`, `ensemble_predictions`.
+    `phases`, `parameters`, `optimiser_recipes`, `after_step`, `ensemble_predictions`,
+    `teacher_of`.
     """
 
     name: str
@@ -208,6 +209,11 @@ class Method(TrainableMethod[N]):
         """
         return [self.probabilities(networks, image)]
 
+    def teacher_of(self, networks: N) -> Callable[[Tensor], Tensor] | None:
+        """Return how a teacher sees an image, as `probabilities` gives it; None without one."""
+        del networks
+        return None
+
     @abstractmethod
     def deployed(self, networks: N) -> Network:
         """Return the one network that inference needs; what `export` writes."""
@@ -221,3 +227,12 @@ class Regulariser(nn.Module, ABC):
     @abstractmethod
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
         """Return its terms for one step; they are added to the method's."""
+
+    def undecayed(self) -> tuple[nn.Parameter, ...]:
+        """Return its parameters that must not decay, such as learned weights of losses."""
+        return ()
+
+    def strength(self, progress: Progress) -> float:
+        """Return the weight of its terms at a step; where it leaves 0, selection starts anew."""
+        del progress
+        return 1.0

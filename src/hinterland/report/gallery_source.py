@@ -141,8 +141,8 @@ class GallerySource:
         return found
 
     def confusion(self) -> dict[str, pd.DataFrame]:
-        """Tabulate shares by superclass: a row for a method and subclass of the reference, a
-        column for what it was taken for. Methods that do not tell the leaves apart are left out."""
+        """Tabulate shares by superclass: a row a method and reference subclass, a column what it
+        was taken for. Methods that do not tell the leaves apart are left out."""
         spec = self._dataset.labels
         leaves = spec.tree.leaves
         arms = [a for a in self._arms if all(_cells(r, spec).refines(leaves) for r in a.runs)]

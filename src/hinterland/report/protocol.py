@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hinterland.training.record import RunRecord
 
@@ -26,6 +27,8 @@ class Protocol:
     dims: int | None = None
     steps: int | None = None
     seed: int | None = None
+    took_off: bool | None = None
+    take_off: int | None = None
     fold: str | None = None
     selection: str | None = None
     empty: str | None = None
@@ -58,7 +61,7 @@ class Protocol:
         cls,
         run: str,
         record: RunRecord | None,
-        told: Mapping[str, str],
+        told: Mapping[str, Any],
         evaluated: Sequence[str],
         groups: Mapping[str, str] | None = None,
     ) -> Protocol:
@@ -68,7 +71,8 @@ class Protocol:
             run: its name.
             record: what the run directory says; None for a bare table, whose protocol says of
                 itself that nothing was recorded.
-            told: what the table says: `empty`, `convention`, `question`, `unit`, `seed`, `fold`.
+            told: `empty`, `convention`, `question`, `unit`, `seed`, `fold` of the table, and of
+                summary.json `steps` (done), `took_off`, `take_off`.
             evaluated: the cases of the table.
             groups: case -> patient, as the table has it.
         """
@@ -94,7 +98,9 @@ class Protocol:
             network=record.train.network,
             recipe=record.train.recipe,
             dims=record.dims,
-            steps=record.train.steps,
+            steps=_integer(told.get("steps")) or record.train.steps,
+            took_off=told.get("took_off"),
+            take_off=_integer(told.get("take_off")),
             seed=record.train.seed,
             fold=record.fold,
             selection=record.selection,

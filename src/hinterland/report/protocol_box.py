@@ -33,6 +33,12 @@ class Box:
 
 
 _Line = tuple[str, Callable[[Protocol], str | None], bool]
+
+
+def _never(protocol: Protocol) -> str | None:
+    return "never" if protocol.took_off is False else None
+
+
 _LINES: tuple[_Line, ...] = (
     ("Method", lambda p: p.method, False),
     ("Trained on", lambda p: p.on, False),
@@ -40,6 +46,11 @@ _LINES: tuple[_Line, ...] = (
     ("Training recipe", lambda p: p.recipe, False),
     ("Dimensions", lambda p: f"{p.dims}D" if p.dims else None, False),
     ("Steps", lambda p: f"{p.steps:,}" if p.steps else None, False),
+    (
+        "Take-off (validation Dice at a tenth of its last)",
+        lambda p: f"by step {p.take_off:,}" if p.take_off else _never(p),
+        False,
+    ),
     ("Seed", lambda p: None if p.seed is None else str(p.seed), False),
     ("Fold", lambda p: p.fold, False),
     ("Split (train / val / test)", lambda p: _sizes(p), False),

@@ -31,7 +31,8 @@ def check_protocol(arms: Sequence[Sequence[Protocol]]) -> list[Finding]:
     Refused: `test-selection`, `leak` (a patient on two sides of a split), `tested-on-training`,
     `cases` (different case sets), `empty-policy`, `question`, `convention`, `unit`.
     Flagged: `seed` (not recorded), `seeds` (numbers of seeds differ), `one-seed`, `underpowered`,
-    `unrecorded`, `selection-unknown`, `data`, `training-cases`, `settings`.
+    `unrecorded`, `take-off` (runs that never learnt anything), `selection-unknown`, `data`,
+    `training-cases`, `settings`.
     """
     runs = [p for arm in arms for p in arm]
     found: list[Finding] = []
@@ -41,6 +42,7 @@ def check_protocol(arms: Sequence[Sequence[Protocol]]) -> list[Finding]:
     found += _unknown(runs)
     found += _power(runs)
     found += _seeds(arms)
+    found += _ground(arms)
     found += _differences(arms)
     return sorted(found, key=lambda f: f.severity != "refuse")
 
@@ -210,6 +212,23 @@ def _seeds(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
             "flag",
             "one seed per method: the intervals show the spread over cases, not over trainings.",
         )
+
+
+def _ground(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
+    """Runs that never left the first transient; a mean over them and others describes neither."""
+    for arm in arms:
+        never = [p.run for p in arm if p.took_off is False]
+        if never:
+            mixed = len(never) < len(arm)
+            yield Finding(
+                "take-off",
+                "flag",
+                f"{_few(never)} never took off (validation Dice stayed near zero)"
+                + (f"; the figures of {_arm_name(arm)} average {len(never)} such run(s) with "
+                   f"{len(arm) - len(never)} that did and describe neither." if mixed else "; its "
+                   "figures say that training was too short, nothing of the method."),
+                tuple(never),
+            )  # fmt: skip
 
 
 def _differences(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:

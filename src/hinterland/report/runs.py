@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,12 +214,16 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _protocol(run: Run, name: str) -> Protocol:
     groups = dict(zip(run.table["case"], run.table["group"], strict=True))
-    told = {
+    told: dict[str, Any] = {
         key: " | ".join(dict.fromkeys(run.table[column].astype(str)))
         for key, column in (("empty", "empty"), ("convention", "definition"), ("unit", "unit"),
                             ("question", "coarsening"), ("seed", "seed"), ("fold", "fold"))
         if column in run.table
     }  # fmt: skip
+    summary = run.path / "summary.json"
+    if summary.is_file():
+        known = json.loads(summary.read_text(encoding="utf-8"))
+        told |= {key: known.get(key) for key in ("steps", "took_off", "take_off")}
     return Protocol.of(name, run.record, told, list(run.table["case"]), groups)
 
 

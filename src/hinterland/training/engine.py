@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hinterland.methods import Losses, Phase
+from hinterland.methods import Losses, Phase, Regulariser
 from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
 from hinterland.training.image_label_term import ImageLabelTerm
-from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipes
+from hinterland.training.optimisers import (
+    learning_rate,
+    make_optimiser,
+    resolve_recipes,
+    restore_optimiser,
+)
+from hinterland.training.pace import Pace
 from hinterland.types import Batch, HinterlandError, Progress
 
 LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator
@@ -33,7 +39,8 @@ class Engine(L.LightningModule):
     offset: global step at which the phase begins; start: step inside it to begin with.
     optimiser_states: what `optimiser_state` gave at `start`, or None for fresh optimisers.
     write: receives (global step, values) every few steps.
-    at_interval: called with the engine after each `config.interval` steps and at the end.
+    pace: how far the phase has come after a step, when to validate, when to end.
+    at_interval: called with the engine whenever `pace` says that it is due.
     image_label_term: what positive image labels add, where a training case has one.
     """
 
@@ -45,7 +52,7 @@ class Engine(L.LightningModule):
         phase: Phase,
         *,
         index: int,
-        steps: int,
+        pace: Pace,
         start: int,
         offset: int,
         recipe: OptimiserRecipe,
@@ -59,7 +66,7 @@ class Engine(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.method, self.networks, self.regularisers = method, networks, regularisers
-        self.phase, self.index, self.steps, self.offset = phase, index, steps, offset
+        self.phase, self.index, self.pace, self.offset = phase, index, pace, offset
         self.step = start
         self.config = config
         self.recipes = resolve_recipes(config, recipe, phase, method.optimiser_recipes())
@@ -72,11 +79,14 @@ class Engine(L.LightningModule):
         optimisers = []
         for name in self.phase.optimisers:
             parameters = list(self.method.parameters(self.networks, name))
+            undecayed: list[nn.Parameter] = []
             if name == self.phase.optimisers[0]:
-                parameters += [p for p in self.regularisers.parameters() if p.requires_grad]
-            optimiser = make_optimiser(self.recipes[name][0], parameters, self.networks)
+                undecayed = [p for r in self._regularisers() for p in r.undecayed()]
+                own = [p for p in self.regularisers.parameters() if p.requires_grad]
+                parameters += [p for p in own if not any(p is q for q in undecayed)]
+            optimiser = make_optimiser(self.recipes[name][0], parameters, self.networks, undecayed)
             if self._states is not None:
-                optimiser.load_state_dict(self._states[name])
+                restore_optimiser(optimiser, self._states[name])
             optimisers.append(optimiser)
         return optimisers
 
@@ -98,10 +108,11 @@ class Engine(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> None:
         torch.manual_seed(step_seed(self.config.seed, self.index, self.step))
         record: dict[str, Tensor] = {}
+        at, steps = self.pace.at(self.step)
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
-            progress = Progress(self.phase.name, self.step, self.steps, name)
+            progress = Progress(self.phase.name, at, steps, name)
             recipe, options = self.recipes[name]
-            rate = learning_rate(recipe, options, self.step, self.steps)
+            rate = learning_rate(recipe, options, at, steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group.get("lr_share", 1.0)
             losses = self._losses(batch, progress)
@@ -121,13 +132,22 @@ class Engine(L.LightningModule):
             self.flush_log()
         self._tick()
 
+    def _regularisers(self) -> list[Regulariser]:
+        return [cast(Regulariser, regulariser) for regulariser in self.regularisers.values()]
+
+    def acting(self, step: int) -> frozenset[str]:
+        """Return the regularisers that have weight at a step of the phase."""
+        progress = Progress(self.phase.name, *self.pace.at(step))
+        pairs = zip(self.regularisers, self._regularisers(), strict=True)
+        return frozenset(name for name, r in pairs if r.strength(progress) > 0)
+
     def _losses(self, batch: Batch, progress: Progress) -> Losses:
         losses = self.method.losses(self.networks, batch, progress)
         if progress.optimiser != self.phase.optimisers[0]:
             return losses  # additions belong to the network that segments
         terms, weights = dict(losses.terms), dict(losses.weights)
-        for name, regulariser in self.regularisers.items():
-            added: Losses = regulariser(losses.views, progress)
+        for name, regulariser in zip(self.regularisers, self._regularisers(), strict=True):
+            added = regulariser(losses.views, progress)
             terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
             weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
         if self.image_label_term is not None:
@@ -153,9 +173,12 @@ class Engine(L.LightningModule):
             )
         self._write(self.offset + self.step - 1, means)
 
-    def on_train_epoch_end(self) -> None:
-        self.flush_log()
-        self._at_interval(self)
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.pace.due(self.step):
+            self.flush_log()
+            self._at_interval(self)
+        if self.pace.ended(self.step):
+            self.trainer.should_stop = True
 
 
 def step_seed(seed: int, phase: int, step: int) -> int:

@@ -10,16 +10,14 @@ from hinterland.training.config import TrainConfig
 from hinterland.training.cpu_precision import CpuMixedPrecision
 
 
-def lightning_trainer(
-    config: TrainConfig, accelerator: str, precision: str, steps: int
-) -> L.Trainer:
-    """A trainer for `steps` more steps, an epoch being the steps between two validations."""
+def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> L.Trainer:
+    """A trainer for one phase, which is one epoch."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     many = config.devices * config.nodes > 1
     own = precision == "bf16" and accelerator == "cpu"
     return L.Trainer(
-        max_epochs=-(-steps // config.interval),
+        max_epochs=1,
         accelerator="gpu" if accelerator == "cuda" else accelerator,
         devices=config.devices,
         num_nodes=config.nodes,
@@ -31,6 +29,5 @@ def lightning_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
     )

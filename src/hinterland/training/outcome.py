@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from hinterland.evaluation.table import summarise, write_table
 from hinterland.labels import LabelError
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.run import Run, Which
+from hinterland.training.take_off import take_off, validation_curve
 from hinterland.training.trainer import Report
 from hinterland.types import Case, Dataset
 
+log = logging.getLogger(__name__)
 REPORTED = ("dice", "jaccard", "hd95", "assd", "nsd")
 
 
@@ -38,6 +41,8 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
         "empty": "penalty",
         "cases": len(cases),
         "seconds_training": round(seconds, 1),
+        "steps": _steps(run),
+        **_took_off(run),
         "checkpoints": {},
     }
     if cases:
@@ -55,6 +60,28 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
         summary["checkpoints"].setdefault(other, summary["checkpoints"][run.reported])
         summary["metrics"] = summary["checkpoints"][run.reported]
     write_text(run.path / "summary.json", json.dumps(summary, indent=2))
+
+
+def _steps(run: Run) -> int:
+    """Steps that were done, of all phases."""
+    last = load_checkpoint(run.path / "checkpoints" / "last.ckpt")
+    return last["offset"] + last["step"]
+
+
+def _took_off(run: Run) -> dict[str, Any]:
+    """`took_off`, and `take_off` in steps; nothing for a run without validation."""
+    curve = validation_curve(run.path / "log.csv")
+    if not curve:
+        return {}
+    step = take_off(curve)
+    if step is None:
+        log.warning(
+            "%s never took off: its last validation Dice is %.3f. Train longer, or with --recipe "
+            "fast, before comparing it with anything.", run.path, curve[-1][1],
+        )  # fmt: skip
+    else:
+        log.info("took off by step %d of %d", step, curve[-1][0])
+    return {"took_off": step is not None, "take_off": step}
 
 
 def _same_weights(run: Run) -> bool:

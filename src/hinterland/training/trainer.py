@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ from hinterland.training.image_label_term import ImageLabelTerm
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
+from hinterland.training.pace import ENDLESS, DeadlinePace, Pace, StepPace
+from hinterland.types import HinterlandError
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -43,7 +47,8 @@ Report = Callable[[int, int, str], None]
 
 @dataclass
 class Position:
-    """Where training stands. `best` is (score, global step) of the phase's best validation.
+    """Where training stands. `best` is (score, global step) of the phase's best validation, and
+    `offset` the steps of the phases before it.
 
     Each phase has a best of its own: what is reported is the method's last phase, and weights of
     pre-training are not.
@@ -52,6 +57,7 @@ class Position:
     phase: int = 0
     step: int = 0
     best: tuple[float, int] | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,8 @@ class Trainer(ABC):
         self.image_label_term: ImageLabelTerm | None = None
         self.position = Position()
         self._states: dict[str, Any] | None = None
+        self._pace_state: dict[str, Any] = {}
+        self._spent = 0.0
         self._message = ""
 
     @abstractmethod
@@ -112,6 +120,10 @@ class Trainer(ABC):
 
         Called by all processes of a run; what the first one returns counts.
         """
+
+    def validations_to_come(self) -> float:
+        """How many times as long as a validation it takes to predict once training is over."""
+        return 0.0
 
     def begin(self) -> None:  # noqa: B027
         """Called before the first step of a run that has no checkpoint yet."""
@@ -131,13 +143,14 @@ class Trainer(ABC):
 
     def _fit_phase(self, index: int, lengths: list[int]) -> None:
         phase = self.method.phases()[index]
-        offset = sum(lengths[:index])
+        offset = self.position.offset
         returns = phase.start_from == "best" and self.returns_to_best
         if self.position.step == 0 and index > 0 and returns:
             self._load_weights(load_checkpoint(self.run / "checkpoints" / "best.ckpt"))
         if self.position.step == 0:
             self.weights.restart()
-        trainer = self._lightning(lengths[index])
+        pace = self._pace(index, lengths)
+        trainer = lightning_trainer(self.config, self.accelerator, self.precision)
         logbook = None
         if trainer.global_rank == 0:
             logbook = Logbook(self.run, start=offset + self.position.step)
@@ -147,7 +160,7 @@ class Trainer(ABC):
             self.regularisers,
             phase,
             index=index,
-            steps=lengths[index],
+            pace=pace,
             start=self.position.step,
             offset=offset,
             recipe=self.recipe,
@@ -155,31 +168,62 @@ class Trainer(ABC):
             optimiser_states=self._states,
             write=lambda step, values: logbook.write(phase.name, step, values) if logbook else None,
             at_interval=lambda e: self._interval(e, logbook),
-            tick=lambda: self._tick(offset + engine.step),
+            tick=lambda: self._tick(engine),
             image_label_term=self.image_label_term,
         )
-        data = _Loaders(self, index, lengths[index])
-        if self.position.step < lengths[index]:
-            with warnings.catch_warnings():
+        data = _Loaders(self, index, lengths[index] if self.config.time is None else ENDLESS)
+        if not pace.ended(self.position.step):
+            with warnings.catch_warnings(), self._loaders_killed():
                 warnings.filterwarnings("ignore", module="lightning")
                 trainer.fit(engine, datamodule=data)
         if logbook:
             logbook.close()
-        self.position = Position(index + 1, 0, None)
+        self.position = Position(index + 1, 0, None, offset + engine.step)
         self._states = None
+        self._spent, self._pace_state = pace.state().get("elapsed", 0.0), {}
 
-    def _tick(self, step: int) -> None:
+    @contextmanager
+    def _loaders_killed(self) -> Iterator[None]:
+        """Say in one message that a process which loads patches was killed."""
+        try:
+            yield
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise HinterlandError(
+                f"a process that loads patches has died ({str(error).splitlines()[0]}), most "
+                "likely because memory ran out. Free some and go on: hinterland resume "
+                f"{self.run}; or train with fewer such processes (--set data.workers=0)."
+            ) from None
+
+    def _tick(self, engine: Engine) -> None:
         self.weights.update()
-        self.report(step, self.config.steps, self._message)
+        done, total = engine.offset + engine.step, self.config.steps
+        if self.config.time is not None:
+            done, total = engine.pace.at(engine.step)
+        self.report(done, total, self._message)
 
-    def _lightning(self, steps: int) -> L.Trainer:
-        left = max(steps - self.position.step, 0)
-        return lightning_trainer(self.config, self.accelerator, self.precision, left)
+    def _pace(self, index: int, lengths: list[int]) -> Pace:
+        """The pace of a phase, where it stands."""
+        if self.config.time is None:
+            return StepPace(lengths[index], self.config.interval)
+        shares = [p.share for p in self.method.phases()]
+        pace = DeadlinePace(
+            self.config.time,
+            spent=self._spent,
+            share=shares[index] / sum(shares[index:]),
+            after=self.validations_to_come(),
+        )
+        if self._pace_state:
+            pace.restore(self._pace_state)
+        return pace
 
     def _interval(self, engine: Engine, logbook: Logbook | None) -> None:
         """Validate, log, and save: last always, best where the score is the phase's highest."""
+        started = time.monotonic()
         found = self.assess(engine)
-        best = self.position.best
+        engine.pace.validated(time.monotonic() - started)
+        best = self._comparable(engine, self.position.best)
         if engine.trainer.global_rank == 0:
             at = engine.offset + engine.step
             if found:
@@ -187,10 +231,12 @@ class Trainer(ABC):
                     logbook.write(engine.phase.name, at - 1, found.values)
                 self._message = found.message
                 log.info("step %d: %s", at, found.message)
-            improved = not found or best is None or found.score > best[0]
+            score = found.score if found else float("nan")
+            unknown = not np.isfinite(score)  # nothing to choose by: the last one
+            improved = unknown or best is None or not score <= best[0]
             if improved:
-                best = (found.score if found else float("nan"), at)
-            self.position = Position(engine.index, engine.step, best)
+                best = (score, at)
+            self.position = Position(engine.index, engine.step, best, engine.offset)
             if logbook:
                 logbook.flush()
             content = self._content(engine)
@@ -200,14 +246,28 @@ class Trainer(ABC):
             if improved:
                 save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         else:
-            self.position = Position(engine.index, engine.step, best)
+            self.position = Position(engine.index, engine.step, best, engine.offset)
         engine.trainer.strategy.barrier()
+
+    @staticmethod
+    def _comparable(engine: Engine, best: tuple[float, int] | None) -> tuple[float, int] | None:
+        """Return the best so far, unless a regulariser has begun to act since.
+
+        Its weights are then those of another loss, and the run would report them as what the
+        regulariser does.
+        """
+        if best is None or best[1] < 0:
+            return best
+        before, now = (engine.acting(step - 1) for step in (best[1] - engine.offset, engine.step))
+        return best if before == now else None
 
     def _content(self, engine: Engine) -> dict[str, Any]:
         position = self.position
         return {
             "phase": position.phase,
             "step": position.step,
+            "offset": position.offset,
+            "pace": engine.pace.state(),
             "best": list(position.best) if position.best else None,
             **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
@@ -217,10 +277,10 @@ class Trainer(ABC):
     def _restore(self, content: dict[str, Any], lengths: list[int]) -> None:
         self.weights.restore(content)
         self.regularisers.load_state_dict(content.get("regularisers", {}))
-        self.position = position_of(content)
+        self.position = position_of(content, lengths)
         best, phase = self.position.best, self.position.phase
-        self._states = content["optimisers"]
-        at = sum(lengths[:phase]) + self.position.step
+        self._states, self._pace_state = content["optimisers"], content.get("pace", {})
+        at = self.position.offset + self.position.step
         if best and best[1] == at and process_rank() == 0:  # perhaps killed before it was written
             save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         log.info("resuming phase %d at step %d", phase, self.position.step)
@@ -231,7 +291,7 @@ class Trainer(ABC):
 
 
 class _Loaders(L.LightningDataModule):
-    """Batches of one phase, an epoch being the steps between two validations."""
+    """Batches of one phase, from where it stands."""
 
     def __init__(self, trainer: Trainer, index: int, steps: int) -> None:
         super().__init__()
@@ -242,11 +302,10 @@ class _Loaders(L.LightningDataModule):
         assert self.trainer is not None
         owner, config = self._owner, self._owner.config
         streams = owner.streams[self._index]
-        start = self._first + self.trainer.current_epoch * config.interval
         sampler = StepSampler(
             streams,
-            min(start + config.interval, self._steps),
-            start=start,
+            self._steps,
+            start=self._first,
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
             foreground_share=owner.foreground_share,
@@ -259,21 +318,30 @@ class _Loaders(L.LightningDataModule):
         )
 
 
-def position_of(content: Mapping[str, Any]) -> Position:
+def position_of(content: Mapping[str, Any], lengths: Sequence[int]) -> Position:
     """Read from a checkpoint where training stood.
 
-    Checkpoints of classifiers once named no phase, and of the best validation the score alone.
+    Checkpoints of classifiers once named no phase, and of the best validation the score alone; none
+    named the steps of the phases before, which are those of `lengths`.
     """
     best = content["best"]
     if isinstance(best, float):
         best = (best, -1) if np.isfinite(best) else None
-    return Position(content.get("phase", 0), content["step"], tuple(best) if best else None)
+    phase = content.get("phase", 0)
+    offset = content.get("offset", sum(lengths[:phase]))
+    return Position(phase, content["step"], tuple(best) if best else None, offset)
 
 
 def phase_steps(shares: list[float], steps: int) -> list[int]:
-    """Steps of each phase, in proportion to the shares, each at least one, summing to `steps`.
+    """Share steps out among phases: in proportion, each at least one, summing to `steps`.
 
     Fewer steps than phases are one step a phase.
+
+    Examples:
+        >>> phase_steps([1, 3], 8)
+        [2, 6]
+        >>> phase_steps([1, 1], 1)
+        [1, 1]
     """
     ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
     lengths = [max(1, b - a) for a, b in zip([0, *ends[:-1]], ends, strict=True)]

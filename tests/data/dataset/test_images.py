@@ -7,6 +7,7 @@ from pathlib import Path
 import broken as make
 import numpy as np
 import pytest
+from PIL import Image
 
 from hinterland.data.dataset.images import read_images
 from hinterland.types import HinterlandError
@@ -83,3 +84,32 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     make.picture(tmp_path / "rgb.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(HinterlandError, match=r"rgb\.png has 3 channel.*expects 1"):
         read_images(tmp_path, channels=1)
+
+
+def pictures(folder: Path, names: str, channels: int = 1) -> Path:
+    folder.mkdir()
+    shape = (8, 8) if channels == 1 else (8, 8, channels)
+    for name in names.split():
+        Image.fromarray(np.zeros(shape, np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "channels", "expected"),
+    [
+        ("IMG_0001 IMG_0002 IMG_0003", 1, ["IMG_0001", "IMG_0002", "IMG_0003"]),
+        ("IMG_0000 IMG_0001 IMG_0007", 1, ["IMG_0000", "IMG_0001", "IMG_0007"]),
+        ("IMG_0000 IMG_0001 IMG_0002", 3, ["IMG_0000", "IMG_0001", "IMG_0002"]),
+        ("a_0000 b_0000", 1, ["a", "b"]),
+        ("a_0000 b_0000", 3, ["a", "b"]),
+        ("a_0000 b", 1, ["a", "b"]),
+    ],
+)
+def test_pictures_that_a_camera_numbered_are_a_case_each(tmp_path, names, channels, expected):
+    folder = pictures(tmp_path / "set", names, channels)
+    cases = read_images(folder, channels)
+    assert [c.name for c in cases] == expected
+    assert [len(c.images) for c in cases] == [1] * len(expected)
+    for path, name in zip(sorted(folder.iterdir()), expected, strict=True):
+        (case,) = read_images([path], channels)  # nothing beside it is pulled in
+        assert (case.name, case.images) == (name, (path,))

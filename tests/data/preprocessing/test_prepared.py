@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scans import phantom, volume
 
-from hinterland.data.io.volume import Volume
+from hinterland.data.io.volume import Volume, read_label, write_label
 from hinterland.data.planning.fingerprint import fingerprint
 from hinterland.data.planning.plan import make_plan
 from hinterland.data.preprocessing.cache import prepare, preprocessing_hash
@@ -284,3 +284,15 @@ def test_workers_leave_when_their_parent_is_killed():
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_stray_value_is_known_before_the_first_step(dataset, tmp_path):
+    case = dataset.cases[1]
+    label = read_label(case.label)
+    array = label.array[0].astype(np.int16)
+    array[0, 0, 0] = 99  # one voxel, which a patch would hardly ever hit
+    write_label(case.label, array, like=label, overwrite=True)
+    plan = make_plan(fingerprint(dataset, workers=0))
+    for _ in range(2):  # also where everything is prepared already
+        with pytest.raises(HinterlandError, match=rf"case '{case.name}'.*holds \[99\]"):
+            prepare(dataset, plan, tmp_path, workers=0)

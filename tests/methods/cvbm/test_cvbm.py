@@ -44,7 +44,7 @@ def test_complement_labels_of_two_and_four_classes():
 
 def test_partial_labels_decide_only_what_their_scheme_names():
     leaves = FOUR.tree.leaves
-    row = FOUR.label_sets.rows(FOUR.schemes["partial"])
+    row = FOUR.label_sets.label_set_ids(FOUR.schemes["partial"])
     branch = Complement(leaves, FOUR.label_sets)
     y, decided = branch.targets.complements(torch.tensor([[[row[0], row[2], 0]]]))
     named = {n: decided[0, i, 0].tolist() for i, n in enumerate(leaves.names)}

@@ -14,6 +14,7 @@ from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.networks import recipe
 from hinterland.training.config import make_config
 from hinterland.training.engine import Engine
+from hinterland.training.pace import StepPace
 from hinterland.training.run_training import resume, train
 from hinterland.types import HinterlandError, Progress, View
 
@@ -206,9 +207,10 @@ def test_engine_adds_its_terms_to_the_methods():
     context, phase = context_for(2), method.phases()[0]
     regularisers = build_regularisers({"discrepancy": {"warm_start": 0.0}}, context, method)
     engine = Engine(
-        method, method.build(context), regularisers, phase, index=0, steps=100, start=0, offset=0,
-        recipe=recipe("unet"), config=make_config({}), optimiser_states=None,
-        write=lambda *_: None, at_interval=lambda _: None, tick=lambda: None,
+        method, method.build(context), regularisers, phase, index=0,
+        pace=StepPace(100, 5), start=0, offset=0, recipe=recipe("unet"),
+        config=make_config({}), optimiser_states=None, write=lambda *_: None,
+        at_interval=lambda _: None, tick=lambda: None,
     )  # fmt: skip
     losses = engine._losses(batch_for(phase, context), LATE)
     assert {"ce", "dice", "discrepancy/fd", "discrepancy/lambda.bottleneck"} <= set(losses.terms)

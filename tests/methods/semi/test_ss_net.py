@@ -30,7 +30,7 @@ def memory(size: int = 2) -> ClassMemory:
 
 
 def rows_of(*values: int) -> torch.Tensor:
-    lookup = SPEC.label_sets.rows(SPEC.scheme("full"))
+    lookup = SPEC.label_sets.label_set_ids(SPEC.scheme("full"))
     return torch.tensor([[[lookup[v] for v in values]]])
 
 

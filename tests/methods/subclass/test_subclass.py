@@ -48,7 +48,7 @@ def batch(spec: LabelSpec, streams: dict[str, str], size: int = 8, dims: int = 2
     generator = torch.Generator().manual_seed(0)
     rows = []
     for scheme in streams.values():
-        own = list(spec.label_sets.rows(spec.scheme(scheme)).values())
+        own = list(spec.label_sets.label_set_ids(spec.scheme(scheme)).values())
         pick = torch.randint(len(own), (2, *[size] * dims), generator=generator)
         rows.append(torch.tensor(own)[pick])
     n = 2 * len(streams)

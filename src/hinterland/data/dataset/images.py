@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hinterland.data.dataset.files import CHANNEL, files_in
@@ -85,10 +85,16 @@ def _cases(
                     f"{channels}. Give the channels of a case as NAME_0000, NAME_0001, ..."
                 )
             yield stem(path), (path,)
-        elif complete and (alone or 0 not in siblings or len(siblings) == 1):
-            yield match["case"] if int(match["channel"]) == 0 else stem(path), (path,)
+        elif complete and (alone or channels > 1 or _by_a_camera(siblings)):
+            only = set(siblings) == {0}  # nnU-Net's name of a single channel
+            yield match["case"] if only else stem(path), (path,)
         else:
             yield match["case"], _channels(match["case"], siblings, channels)
+
+
+def _by_a_camera(siblings: Mapping[int, Path]) -> bool:
+    """Whether the numbers of files are not those of channels: one file, or not 0, 1, 2, ..."""
+    return len(siblings) == 1 or set(siblings) != set(range(len(siblings)))
 
 
 def _channels(name: str, files: dict[int, Path], channels: int) -> tuple[Path, ...]:

@@ -26,7 +26,8 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
     splits.json gives each case its split and the cases their order; without it imagesTr (or
     images/) is train and imagesTs is test. A case without a label file is unlabelled (scheme
     `none`). The patient (group) of a case is what labels.yaml says, else splits.json, else the
-    case itself. 2D image formats carry no spacing: distances are then in pixels.
+    case itself. A listed case without a label file is one if an image label is known of it. 2D
+    image formats carry no spacing: distances are then in pixels.
 
     Only names and small text files are read here; `check_dataset` looks into the images.
 
@@ -77,27 +78,24 @@ def scan(
         )  # fmt: skip
         return None, problems
     try:
-        spec = find_spec(layout, labels)
+        spec = _with_image_label_file(layout, find_spec(layout, labels), labels)
         for files in layout.cases:
             spec.case_settings(files.name)  # group_pattern must find a patient in every name
     except LabelError as error:
         return None, [*problems, Problem("error", "bad-labels", "", str(error))]
     splits, found = read_splits(layout.root / "splits.json", [c.name for c in layout.cases])
     problems += found + _unmatched_patterns(layout, spec)
-    cases: list[Case] = []
-    for files in layout.cases:
-        case = _case(files, spec, splits)
-        problems += _label_problems(files, case, spec, splits)
-        cases.append(case)
-    if splits is not None:
-        rank = {name: i for i, name in enumerate(splits.split)}
-        cases.sort(key=lambda c: rank.get(c.name, len(rank)))  # stable: the rest keep their order
-    spec = _with_image_label_file(layout, spec, labels)
+    cases = [_case(files, spec, splits) for files in layout.cases]
     rows, found = _image_labels(layout, spec, cases)
-    problems += found
     cases = [
         replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})}) for c in cases
     ]
+    for files, case in zip(layout.cases, cases, strict=True):
+        problems += _label_problems(files, case, spec, splits)
+    problems += found
+    if splits is not None:
+        rank = {name: i for i, name in enumerate(splits.split)}
+        cases.sort(key=lambda c: rank.get(c.name, len(rank)))  # stable: the rest keep their order
     flat = all(is_flat(p) for c in cases for p in c.images)
     dataset = Dataset(
         root=layout.root,
@@ -131,7 +129,7 @@ def _label_problems(
 ) -> list[Problem]:
     wanted = spec.case_settings(files.name).scheme or spec.default_scheme.name
     listed = splits is not None and files.name in splits.split
-    if files.label is None and spec.scheme(wanted).values:
+    if files.label is None and spec.scheme(wanted).values and not case.image_labels:
         advice = "Add it, or write `scheme: none` for this case in labels.yaml."
         if listed and case.split != "test":
             return [
@@ -172,6 +170,11 @@ def _with_image_label_file(
     beside = labels_file(layout, labels)
     if spec.image_labels is None or beside is None:
         return spec
+    if ".." in Path(spec.image_labels).parts:
+        raise LabelError(
+            f"{beside}: image_labels is {spec.image_labels!r}, which leaves the folder. Put the "
+            "file beside labels.yaml and give its name."
+        )
     file = beside.parent / spec.image_labels
     inside = layout.root / spec.image_labels
     if not file.exists() or file.resolve() == inside.resolve():

@@ -207,9 +207,10 @@ def _brought(
 
 
 def _colour_message(path: Path, channels: int) -> str:
-    what = "colours" if channels == 3 and is_flat(path) else "channels"
+    what = "channels (red, green, blue)" if channels == 3 and is_flat(path) else "channels"
     return (
-        f"{path} holds {channels} {what}; expected one integer per voxel that names its class. "
+        f"{path} has {channels} {what} that differ; expected one integer per voxel that "
+        "names its class. "
         "Write an index mask: 0 for the background, 1, 2, ... for the classes."
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from hinterland.data.io.files import dataset_hash, write_text
 from hinterland.data.io.volume import read_label, read_volume
-from hinterland.data.preprocessing.preprocess import nonzero_box
+from hinterland.data.preprocessing.preprocess import check_spacing, nonzero_box
 from hinterland.data.preprocessing.resample import Shape, Spacing
 from hinterland.data.workers import map_cases
 from hinterland.types import Case, Dataset, HinterlandError, Tick
@@ -100,7 +100,7 @@ def fingerprint(
         # the hash is of the files; what labels.yaml says of them may have changed since
         found = Fingerprint.from_json(stored.read_text())
         return replace(found, channels=dataset.channels, spacing_known=dataset.spacing_known)
-    measure = partial(_measure, samples=max(1, SAMPLES // len(chosen)))
+    measure = partial(_measure, samples=max(1, SAMPLES // len(chosen)), in_mm=dataset.spacing_known)
     measured = map_cases(measure, chosen, [c.name for c in chosen], workers, progress)
     for case, one in zip(chosen, measured, strict=True):
         if len(one.samples) != len(dataset.channels):
@@ -137,8 +137,10 @@ class _Measured:
     foreground: bool
 
 
-def _measure(case: Case, samples: int) -> _Measured:
+def _measure(case: Case, samples: int, in_mm: bool) -> _Measured:
     volume = read_volume(case.images)
+    if in_mm:
+        check_spacing(volume.spacing)
     start, stop = nonzero_box(volume.array)
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     cropped = volume.array[(slice(None), *box)]

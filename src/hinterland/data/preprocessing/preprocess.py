@@ -5,6 +5,7 @@ Order of work, as in nnU-Net: transpose, crop to the non-zero box, normalise, re
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Protocol
@@ -63,6 +64,8 @@ def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geom
     A plan in voxels takes every spacing for 1. Where the plan leaves the slice distance open (2D),
     each case keeps its own.
     """
+    if plan.unit == "mm":
+        check_spacing(spacing)
     measured = (1.0, 1.0, 1.0) if plan.unit == "voxel" else tuple(float(s) for s in spacing)
     z, y, x = (measured[axis] for axis in plan.transpose)
     first, second, third = plan.spacing
@@ -76,6 +79,16 @@ def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geom
         spacing=(z, y, x),
         target=(z if first is None else first, second, third),
     )
+
+
+def check_spacing(spacing: Sequence[float]) -> None:
+    """HinterlandError unless every voxel size (mm) is positive and finite."""
+    if not all(math.isfinite(s) and s > 0 for s in spacing):
+        raise HinterlandError(
+            f"the header gives a voxel size of ({', '.join(f'{s:.4g}' for s in spacing)}) mm (z, "
+            "y, x); expected positive numbers. Correct the header, or say `spacing: unknown` in "
+            "labels.yaml where no file has one."
+        )
 
 
 def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:

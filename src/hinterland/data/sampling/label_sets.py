@@ -19,7 +19,7 @@ class LabelSetLookup:
 
     def __init__(self, table: LabelSetTable, scheme: Scheme) -> None:
         self.scheme = scheme
-        rows = table.rows(scheme)
+        rows = table.label_set_ids(scheme)
         # one entry for each 16-bit value, negative ones at the end: a single look-up a voxel
         self._rows = np.full(2**16, _UNNAMED, dtype=np.int16)
         self._rows[-1] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, final
 
@@ -74,6 +75,10 @@ class ConsistentWithTeacher(OnePhase[TeacherNetworks]):
         """Return the teacher's probabilities under fresh noise and dropout."""
         with teacher_mode(teacher, dropout=True):
             return teacher(noisy(image, self.noise, 2 * self.noise)).float().softmax(dim=1)
+
+    @final
+    def teacher_of(self, networks: TeacherNetworks) -> Callable[[Tensor], Tensor] | None:
+        return lambda image: networks.teacher(image).float().softmax(dim=1)
 
     @final
     def deployed(self, networks: TeacherNetworks) -> Network:

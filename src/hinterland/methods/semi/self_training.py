@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar, final
 
@@ -122,6 +122,14 @@ class SelfTraining(SemiSupervised[N]):
     @abstractmethod
     def teach(self, networks: N, image: Tensor) -> list[Tensor]:
         """Return the teacher's probabilities of each cell, as each decoder sees them."""
+
+    @final
+    def teacher_of(self, networks: N) -> Callable[[Tensor], Tensor] | None:
+        def probabilities(image: Tensor) -> Tensor:
+            first = self.teach(networks, image)[0]
+            return first / first.sum(dim=1, keepdim=True).clamp(min=1e-8)
+
+        return probabilities
 
     @final
     def lesson(self, networks: N, batch: Batch, progress: Progress, decoders: int) -> Lesson:

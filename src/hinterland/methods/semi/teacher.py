@@ -8,7 +8,6 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from hinterland.methods.options import OneOf
 from hinterland.methods.semi.streams import SELF_TRAIN
@@ -45,22 +44,6 @@ def teacher_mode(
             yield
     finally:
         teacher.train(training)
-
-
-@contextmanager
-def frozen_batch_statistics(network: nn.Module) -> Iterator[None]:
-    """Keep what batch norms see for a while out of their running statistics.
-
-    They normalise as they would. A pass over images that are not from the data must not enter them.
-    """
-    tracking = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True
 
 
 def update_teacher(
