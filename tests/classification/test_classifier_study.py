@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,31 @@ def test_a_record_of_an_earlier_version_reads(run, tmp_path):
     assert "\nlayer: ''\n" in text
     file.write_text(text.replace("\nlayer: ''\n", "\ntap: decoder.0\n"))
     assert ClassifierRecord.read(made.path).layer == "decoder.0"
+
+
+def test_several_classes_and_another_data_set(run, data, tmp_path):
+    made = train_classifier(run, quick("class", "rule"), tmp_path / "kinds")
+    summary = evaluate_classifier(made, tmp_path / "own")
+    table = pd.read_csv(tmp_path / "own" / "predictions.csv")
+    right = table["class"] == table["label"]
+    macro = np.mean([right[table["label"] == k].mean() for k in KINDS])
+    mean = {m["metric"]: m for m in summary["metrics"] if m["class"] == "mean"}
+    assert mean["recall"]["value"] == pytest.approx(macro)
+    assert mean["recall"]["low"] <= macro <= mean["recall"]["high"]
+    assert set(mean) == {"auroc", "recall"}
+    outside = tmp_path / "outside"
+    shutil.copytree(data[0].root, outside)
+    (outside / "splits.json").unlink()  # all of it is a test
+    with pytest.raises(HinterlandError, match="leave --data away"):
+        evaluate_classifier(made, tmp_path / "same", data=data[0].root)
+    with pytest.raises(HinterlandError, match="training or validation cases of the classifier"):
+        evaluate_classifier(made, tmp_path / "copied", data=outside)
+    for file in (outside / "images").iterdir():  # the same names, other pictures
+        Image.fromarray(np.array(Image.open(file))[::-1]).save(file)
+    external = evaluate_classifier(made, tmp_path / "external", data=outside)
+    assert external["cases"] == 30
+    assert external["data"] == str(outside)
+    assert (tmp_path / "external" / "report.html").is_file()
 
 
 def _few(folder: Path) -> str:

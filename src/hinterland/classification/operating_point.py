@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,11 @@ class OperatingPoint:
     def of(self, unit: str) -> OperatingPoint:
         """Choose the operating point of single images or of patients."""
         return self.patients if unit == "patient" and self.patients else self
+
+    def elsewhere(self) -> OperatingPoint:
+        """Take the operating point to another data set, whose names mean other cases."""
+        thresholds = {i: YoudenThreshold(t.value, frozenset()) for i, t in self.thresholds.items()}
+        return replace(self, cases=frozenset(), thresholds=thresholds)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Turn scores (n, classes) into calibrated probabilities (n, classes) that sum to one.
