@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hinterland.classification.cases import check_split, units_of
-from hinterland.classification.evaluate import evaluate_classifier
-from hinterland.classification.operating_point import OperatingPoint
+from hinterland.classification.dataset.cases import check_split, units_of
+from hinterland.classification.dataset.relabel import relabel
+from hinterland.classification.evaluation.evaluate import evaluate_classifier
+from hinterland.classification.fitting.operating_point import OperatingPoint
 from hinterland.classification.predict import predict_images
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
-from hinterland.classification.relabel import relabel
-from hinterland.classification.subgroups import place_of
+from hinterland.classification.scores.subgroups import place_of
 from hinterland.classification.train import Request, train_classifier
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.fingerprint import fingerprint
@@ -271,7 +271,7 @@ def test_boosting_needs_image_labels(run, tmp_path):
 
 class TestUnits:
     def test_a_label_of_the_patient_is_judged_by_patient(self, data):
-        from hinterland.classification.task import Task
+        from hinterland.classification.dataset.task import Task
 
         task = Task("group", "group", ("a", "b"), (None, None))
         groups = {"x1": "x", "x2": "x", "y1": "y"}
@@ -282,7 +282,7 @@ class TestUnits:
         assert differing.name == "case"
 
     def test_both_answers_are_needed_where_thresholds_are_fitted(self):
-        from hinterland.classification.task import Task
+        from hinterland.classification.dataset.task import Task
 
         task = Task("lesion", "lesion", ("no lesion", "lesion"), (None, "lesion"), True)
         targets = {"a": 1, "b": 0, "c": 1, "d": 1}

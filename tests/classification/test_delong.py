@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import kstest, norm
 from sklearn.metrics import roc_auc_score
 
-from hinterland.classification.compare import compare_classifiers
-from hinterland.classification.delong import delong
+from hinterland.classification.evaluation.compare import compare_classifiers
+from hinterland.classification.scores.delong import delong
 from hinterland.types import HinterlandError
 
 

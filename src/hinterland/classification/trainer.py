@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from hinterland.classification.methods import Classifier, ClassifierContext
-from hinterland.classification.metrics import auroc
+from hinterland.classification.scores.metrics import auroc
 from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.patches import PatchDataset, PreparedByName, collate
 from hinterland.data.sampling.sampler import StepSampler, Stream

@@ -28,7 +28,7 @@ def classify_compare(
     DeLong's test of the AUROC, and a paired bootstrap over patients for balanced accuracy at the
     operating points. Both need `classify evaluate` first, on the same data.
     """
-    from hinterland.classification.compare import compare_classifiers
+    from hinterland.classification.evaluation.compare import compare_classifiers
     from hinterland.data.io.files import write_text
     from hinterland.types import HinterlandError
 

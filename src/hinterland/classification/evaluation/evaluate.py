@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from hinterland.classification.cases import Units, unit_of, units_of, with_image_labels
-from hinterland.classification.judging import judge, metric_table, recall_table
-from hinterland.classification.operating_point import aggregated
+from hinterland.classification.dataset.cases import Units, unit_of, units_of, with_image_labels
+from hinterland.classification.dataset.task import Task, answers, presence_in
+from hinterland.classification.evaluation.judging import judge, metric_table, recall_table
+from hinterland.classification.evaluation.regions import Regions
+from hinterland.classification.evaluation.report import write_report
+from hinterland.classification.fitting.operating_point import aggregated
 from hinterland.classification.predict import load_model, patient_table, predict_images
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
-from hinterland.classification.regions import Regions
-from hinterland.classification.report import write_report
-from hinterland.classification.task import Task, answers, presence_in
 from hinterland.data.dataset.image_labels import read_image_labels
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.files import write_text

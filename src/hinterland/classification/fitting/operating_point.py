@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from hinterland.classification.calibration import Calibration, fit_calibration
-from hinterland.classification.cases import Units
-from hinterland.classification.metrics import ImageScores, YoudenThreshold
-from hinterland.classification.task import Task
+from hinterland.classification.dataset.cases import Units
+from hinterland.classification.dataset.task import Task
+from hinterland.classification.fitting.calibration import Calibration, fit_calibration
+from hinterland.classification.scores.metrics import ImageScores, YoudenThreshold
 from hinterland.data.io.files import write_text
 from hinterland.types import HinterlandError
 

@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hinterland.classification.delong import delong
-from hinterland.classification.resampling import resample_weights, weighted_auroc, weighted_share
+from hinterland.classification.scores.delong import delong
+from hinterland.classification.scores.resampling import (
+    resample_weights,
+    weighted_auroc,
+    weighted_share,
+)
 from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.types import HinterlandError
 
