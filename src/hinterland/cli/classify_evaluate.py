@@ -57,7 +57,7 @@ def classify_evaluate(
     AUROC, recall, precision ... with intervals; recall by size and place of the lesion; strict
     recall (the right image and the right region).
     """
-    from hinterland.classification.evaluate import evaluate_classifier
+    from hinterland.classification.evaluation.evaluate import evaluate_classifier
     from hinterland.classification.record import ClassifierRun
 
     screen = Screen(as_json)

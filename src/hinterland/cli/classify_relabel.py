@@ -38,7 +38,7 @@ def classify_relabel(
 
     The second step of semi-supervised training; the third is `hinterland train` on the result.
     """
-    from hinterland.classification.relabel import relabel
+    from hinterland.classification.dataset.relabel import relabel
     from hinterland.training.run import Run
 
     screen = Screen(as_json)

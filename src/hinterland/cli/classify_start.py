@@ -46,7 +46,7 @@ def classify_start(
     Writes labels.yaml, image_labels.csv and a splits.json that is stratified and divides no
     patient; says what was understood, and the next three commands.
     """
-    from hinterland.classification.start import start
+    from hinterland.classification.dataset.start import start
 
     screen = Screen(as_json)
     made = start(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.classification.cases import unit_of, units_of
+from hinterland.classification.dataset.cases import unit_of, units_of
+from hinterland.classification.fitting.operating_point import aggregated, fit_operating_point
+from hinterland.classification.fitting.rule import TAU, THRESHOLDS, MaskCounts, Rule, T, scaled_tau
+from hinterland.classification.fitting.rule_fit import cross_fitted, fit_rule
 from hinterland.classification.model import RULE, ClassifierModel
-from hinterland.classification.operating_point import aggregated, fit_operating_point
 from hinterland.classification.record import ClassifierRecord
-from hinterland.classification.rule import TAU, THRESHOLDS, MaskCounts, Rule, T, scaled_tau
-from hinterland.classification.rule_fit import cross_fitted, fit_rule
 from hinterland.data.preprocessing.cache import Prepared
 from hinterland.types import Dataset
 

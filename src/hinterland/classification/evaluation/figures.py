@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from hinterland.classification.curves import GRID, ReliabilityBin, Roc
+from hinterland.classification.scores.curves import GRID, ReliabilityBin, Roc
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.metrics import brier_score_loss
 
-from hinterland.classification.rule import require_validation
+from hinterland.classification.fitting.rule import require_validation
 from hinterland.types import HinterlandError
 
 TINY = 1e-6

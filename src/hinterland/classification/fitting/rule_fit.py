@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from hinterland.classification.resampling import resample_weights, weighted_auroc
-from hinterland.classification.rule import MaskCounts, Rule, require_validation
+from hinterland.classification.fitting.rule import MaskCounts, Rule, require_validation
+from hinterland.classification.scores.resampling import resample_weights, weighted_auroc
 from hinterland.types import HinterlandError
 
 RESAMPLES = 200

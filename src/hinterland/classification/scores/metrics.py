@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hinterland.classification.resampling import (
+from hinterland.classification.scores.resampling import (
     resample_weights,
     weighted_auprc,
     weighted_auroc,

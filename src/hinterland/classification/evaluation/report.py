@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 
-from hinterland.classification.curves import reliability, roc_band
-from hinterland.classification.figures import (
+from hinterland.classification.evaluation.figures import (
     overlay,
     recall_figure,
     reliability_figure,
     roc_figure,
 )
-from hinterland.classification.judging import RESAMPLES, Judged, confusion
+from hinterland.classification.evaluation.judging import RESAMPLES, Judged, confusion
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
-from hinterland.classification.resampling import resample_weights
+from hinterland.classification.scores.curves import reliability, roc_band
+from hinterland.classification.scores.resampling import resample_weights
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.types import Case, Dataset
@@ -94,7 +94,7 @@ def write_report(
         "worst": _examples(predicted, run.record, dataset, worst=True),
         "best": _examples(predicted, run.record, dataset, worst=False),
     }
-    template = files("hinterland.classification") / "templates" / "evaluation.html"
+    template = files("hinterland.classification.evaluation") / "templates" / "evaluation.html"
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         template.read_text(encoding="utf-8")
     )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hinterland.classification.cases import Units, unit_of, units_of, with_image_labels
-from hinterland.classification.judging import judge, metric_table, recall_table
-from hinterland.classification.operating_point import aggregated
+from hinterland.classification.dataset.cases import Units, unit_of, units_of, with_image_labels
+from hinterland.classification.dataset.task import Task, answers, presence_in
+from hinterland.classification.evaluation.judging import judge, metric_table, recall_table
+from hinterland.classification.evaluation.regions import Regions
+from hinterland.classification.evaluation.report import write_report
+from hinterland.classification.fitting.operating_point import aggregated
 from hinterland.classification.predict import load_model, patient_table, predict_images
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
-from hinterland.classification.regions import Regions
-from hinterland.classification.report import write_report
-from hinterland.classification.task import Task, answers, presence_in
 from hinterland.data.dataset.image_labels import read_image_labels
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.files import write_text
@@ -84,7 +85,8 @@ def evaluate_classifier(
     columns = [f"score: {c}" for c in record.task.classes]
     by_case = dict(zip(predicted["case"], predicted[columns].to_numpy(float), strict=True))
     scores = aggregated(by_case, units, point.aggregate)
-    judged = judge(record.task, point.of(unit), units, scores, groups, regions, seed)
+    used = point.of(unit) if data is None else point.of(unit).elsewhere()
+    judged = judge(record.task, used, units, scores, groups, regions, seed)
     metrics = metric_table(judged, _of_units(marks, units, _mark), _of_units(parts, units, str))
     recalls = recall_table(judged)
     summary = {
@@ -137,12 +139,35 @@ def _test_cases(
         raise HinterlandError(f"{data} is what the classifier was made from: leave --data away.")
     targets = answers(record.task, dataset.cases, _presence(record.task, dataset))
     cases = [c for c in dataset.cases if c.name in targets]
+    _refuse_known(record, cases, data)
     if not cases:
         raise HinterlandError(
             f"no case of {data} has an answer to {record.task.text!r}: give its image labels with "
             "--image-labels CSV."
         )
     return dataset, cases, targets
+
+
+def _refuse_known(record: ClassifierRecord, cases: list[Case], data: Path) -> None:
+    """Raise HinterlandError where a case is the very file that the classifier was made from.
+
+    Another hospital may use the same names; then the files differ.
+    """
+    root = Path(record.dataset["path"])
+    made_from = {n for part in ("train", "val") for n in record.split[part]}
+    shared = [c for c in cases if c.name in made_from]
+    if not shared or not root.is_dir():
+        return
+    own = {c.name: c for c in dataset_of(record).cases}
+    known = [
+        c.name for c in shared
+        if c.name in own and cmp(c.images[0], own[c.name].images[0], shallow=False)
+    ]  # fmt: skip
+    if known:
+        raise HinterlandError(
+            f"{data} holds {len(known)} training or validation cases of the classifier "
+            f"({', '.join(known[:3])}): they cannot judge it. Give data it has not seen."
+        )
 
 
 def _presence(task: Task, dataset: Dataset) -> dict[str, int]:

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hinterland.classification.calibration import brier, calibration_error
-from hinterland.classification.cases import Units
-from hinterland.classification.metrics import ImageScores, image_level_table
-from hinterland.classification.operating_point import OperatingPoint
+from hinterland.classification.dataset.cases import Units
+from hinterland.classification.dataset.task import Task
+from hinterland.classification.evaluation.regions import Regions
+from hinterland.classification.fitting.calibration import brier, calibration_error
+from hinterland.classification.fitting.operating_point import OperatingPoint
 from hinterland.classification.predict import decide
-from hinterland.classification.regions import Regions
-from hinterland.classification.resampling import (
+from hinterland.classification.scores.metrics import ImageScores, image_level_table
+from hinterland.classification.scores.resampling import (
     resample_weights,
     weighted_brier,
     weighted_calibration_error,
     weighted_share,
 )
-from hinterland.classification.subgroups import (
+from hinterland.classification.scores.subgroups import (
     against_correlation,
     auroc_interval,
     recall_by,
     size_groups,
     taken,
 )
-from hinterland.classification.task import Task
 from hinterland.evaluation.statistics.bootstrap import percentile_interval
 
 RESAMPLES = 1000

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hinterland.classification.calibration import Calibration, fit_calibration
-from hinterland.classification.cases import Units
-from hinterland.classification.metrics import ImageScores, YoudenThreshold
-from hinterland.classification.task import Task
+from hinterland.classification.dataset.cases import Units
+from hinterland.classification.dataset.task import Task
+from hinterland.classification.fitting.calibration import Calibration, fit_calibration
+from hinterland.classification.scores.metrics import ImageScores, YoudenThreshold
 from hinterland.data.io.files import write_text
 from hinterland.types import HinterlandError
 
@@ -44,6 +44,11 @@ class OperatingPoint:
     def of(self, unit: str) -> OperatingPoint:
         """Choose the operating point of single images or of patients."""
         return self.patients if unit == "patient" and self.patients else self
+
+    def elsewhere(self) -> OperatingPoint:
+        """Take the operating point to another data set, whose names mean other cases."""
+        thresholds = {i: YoudenThreshold(t.value, frozenset()) for i, t in self.thresholds.items()}
+        return replace(self, cases=frozenset(), thresholds=thresholds)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Turn scores (n, classes) into calibrated probabilities (n, classes) that sum to one.

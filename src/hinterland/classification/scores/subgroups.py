@@ -8,8 +8,13 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from hinterland.classification.metrics import ImageScores, YoudenThreshold, auroc, located_known
-from hinterland.classification.resampling import resample_weights, weighted_auroc
+from hinterland.classification.scores.metrics import (
+    ImageScores,
+    YoudenThreshold,
+    auroc,
+    located_known,
+)
+from hinterland.classification.scores.resampling import resample_weights, weighted_auroc
 from hinterland.evaluation.statistics.bootstrap import bootstrap_ci, percentile_interval
 from hinterland.types import HinterlandError
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from hinterland.classification.label_table import (
+from hinterland.classification.dataset.label_table import (
     LabelTable,
     negative,
     positive,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hinterland.classification.task import Task, answers, parse_task, presence_in
+from hinterland.classification.dataset.task import Task, answers, parse_task, presence_in
 from hinterland.data.dataset.image_labels import read_image_labels
 from hinterland.data.dataset.splits import fold as make_fold
 from hinterland.data.dataset.subsets import select

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from hinterland.classification.boost import boosted, known_nodes
-from hinterland.classification.cases import with_image_labels
+from hinterland.classification.dataset.boost import boosted, known_nodes
+from hinterland.classification.dataset.cases import with_image_labels
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import file_ending, label_ending, read_volume, write_label
 from hinterland.data.preprocessing.preprocess import preprocess
@@ -64,7 +64,7 @@ def relabel(
     """Write the data set of a run again, with pseudo masks for training cases that had none.
 
     boost: correct them by image labels (those of the data set, or of the file `image_labels`;
-    `column`: a free column whose values are nodes): see `classify.boost`. Cases that are left out
+    `column`: a free column whose values are nodes): see `boost`. Cases that are left out
     stay in the data set without a label. Images are linked, not copied.
 
     HinterlandError: nothing is unlabelled, `boost` without an image label for any of these cases,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import beta
 from sklearn.metrics import roc_curve
 
-from hinterland.classification.resampling import by_score
+from hinterland.classification.scores.resampling import by_score
 
 GRID = np.linspace(0, 1, 101)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hinterland.classification.cases import Units
+from hinterland.classification.dataset.cases import Units
 from hinterland.classification.record import ClassifierRecord
-from hinterland.classification.subgroups import place_of
+from hinterland.classification.scores.subgroups import place_of
 from hinterland.data.io.volume import read_header, read_label
 from hinterland.evaluation.metrics.lesions import match_lesions
 from hinterland.evaluation.metrics.overlap import millilitres
