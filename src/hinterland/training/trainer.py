@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from hinterland.training.device import (
     window_batch,
 )
 from hinterland.training.engine import Engine
+from hinterland.training.hidden_labels import hidden_cases, teacher_dice
 from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
@@ -156,7 +157,7 @@ class Trainer:
                     logbook.write(engine.phase.name, at - 1, values)
                 self._message = f"val Dice {score:.3f}"
                 log.info("step %d: val Dice %.4f", at, score)
-            if taught and logbook:
+            if taught is not None and logbook:
                 logbook.write(engine.phase.name, at - 1, {"val/teacher/dice": taught})
             improved = not scores or best is None or score > best[0]
             if improved:
@@ -203,29 +204,17 @@ class Trainer:
         return found
 
     def _validate_teacher(self, engine: Engine) -> float | None:
-        """Dice of the teacher's labels on training cases whose own are hidden; None without any.
-
-        It is logged and chooses nothing: the run may not know these labels.
-        """
-        cases = [
-            case
-            for case, shown in zip(
-                (self.dataset[name] for name in self.record.split["train"]),
-                self.record.cases(self.dataset, "train"),
-                strict=True,
-            )
-            if case.labelled and not shown.labelled
-        ][: self.config.validation.hidden]
+        """Dice of the teacher on hidden labels, for the log; None where there is nothing to ask."""
+        most = self.config.validation.hidden
         teacher = self.method.teacher_of(self.networks)
-        if not cases or teacher is None or engine.trainer.global_rank:
+        cases = hidden_cases(self.record, self.dataset, most) if teacher else []
+        if not teacher or not cases or engine.trainer.global_rank:
             return None
         self.networks.eval()
-        predictor = replace(self.predictor(engine.device, mirror=False), model=teacher)
-        scores, _ = validate(
-            predictor, cases, self.prepared, self.spec, self.context.label_sets, self.spec.target
-        )
+        predictor = self.predictor(engine.device, mirror=False)
+        found = teacher_dice(teacher, predictor, cases, self.prepared, self.spec)
         self.networks.train()
-        return mean_score(scores)[0]
+        return found
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
         """The current networks as a predictor of volumes."""
