@@ -37,7 +37,7 @@ N = TypeVar("N", bound=nn.Module)
 class BuildContext:
     """What a method is built for: the plan, the labels, the network and loss asked for, the seed.
 
-    `loss` is a name of `losses.registry.LOSSES`.
+    `loss` is a name of `losses.registry.LOSSES`; `virtual_dice`: see `PartitionLoss`.
     """
 
     plan: Plan
@@ -47,6 +47,7 @@ class BuildContext:
     network_options: Mapping[str, object] = field(default_factory=dict)
     deep_supervision: bool = True
     batch_dice: bool = True
+    virtual_dice: bool = False
     seed: int = 0
     loss: str = "dice-ce"
 
@@ -72,7 +73,12 @@ class BuildContext:
             table: default, the data set's label sets.
         """
         return SegmentationLoss(
-            on, cells, table or self.label_sets, batch_dice=self.batch_dice, loss=self.loss
+            on,
+            cells,
+            table or self.label_sets,
+            batch_dice=self.batch_dice,
+            virtual_dice=self.virtual_dice,
+            loss=self.loss,
         )
 
     def level_losses(
@@ -80,7 +86,12 @@ class BuildContext:
     ) -> LevelLosses:
         """Return L_seg at every level of a tree, of the kind asked for; see `LevelLosses`."""
         return LevelLosses(
-            levels, self.label_sets, cells=cells, batch_dice=self.batch_dice, loss=self.loss
+            levels,
+            self.label_sets,
+            cells=cells,
+            batch_dice=self.batch_dice,
+            virtual_dice=self.virtual_dice,
+            loss=self.loss,
         )
 
 

@@ -16,6 +16,8 @@ def grow(
     trained: Mapping[str, Tensor],
     parents: Sequence[int],
     counts: Sequence[float] | None = None,
+    *,
+    fresh: bool = False,
 ) -> None:
     """Load `trained`, the state of the same network with fewer channels, into `network`.
 
@@ -36,6 +38,7 @@ def grow(
             (plus one), so that the most probable class of a voxel stays what it was where the
             parent has one frequent child: n equal children lose to any other class once that has
             more than 1 / (n + 1). Default: equal shares.
+        fresh: leave layers whose channels grow as they were initialised.
 
     Raises:
         HinterlandError: anything but the number of output channels differs.
@@ -69,7 +72,7 @@ def grow(
         source = trained[name]
         if source.shape == value.shape:
             value.copy_(source)
-        else:
+        elif not fresh:
             value.copy_(source[index].double() + share if source.ndim == 1 else source[index])
 
 

@@ -103,6 +103,13 @@ class TrainConfig(_Strict):
     loss: str = Field("dice-ce", description="segmentation loss: a name of the losses' registry")
     batch_size: int | None = Field(None, ge=1, description="None: the plan's")
     patch_size: tuple[int, ...] | None = Field(None, description="None: the plan's")
+    virtual_dice: bool = Field(
+        False,
+        description="count a class without labels as absent in Dice, as nnU-Net does",
+    )
+    init_head: Literal["grown", "fresh"] = Field(
+        "grown", description="of a run from --init-from: what becomes of output layers that grow"
+    )
     batch_dice: bool | None = Field(None, description="None: the plan's")
     deep_supervision: bool | None = Field(None, description="None: the network's recipe")
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -84,7 +84,12 @@ def cell_counts(cases: Sequence[Case], prepared: Prepared, spec: LabelSpec, cell
 
 @torch.no_grad()
 def start_from(
-    source: Run, networks: nn.Module, method: Method, counts: Sequence[float] | None = None
+    source: Run,
+    networks: nn.Module,
+    method: Method,
+    counts: Sequence[float] | None = None,
+    *,
+    fresh: bool = False,
 ) -> None:
     """Give the network that `method` deploys the weights of `source`'s, grown to its cells.
 
@@ -94,7 +99,8 @@ def start_from(
         source: the trained run.
         networks: what `method` has built.
         method: the one that goes on.
-        counts: voxels of each cell in the training cases; see `networks.surgery.grow`.
+        counts, fresh: voxels of each cell in the training cases, and whether growing layers begin
+            anew; see `networks.surgery.grow`.
 
     Raises:
         HinterlandError: the networks differ in more than their classes (LabelError: a class has no
@@ -104,7 +110,7 @@ def start_from(
     origin = parents(method.cells, old.cells)
     trained = old.deployed(source.networks()).state_dict()
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.children()]
-    grow(method.deployed(networks), trained, origin, counts)
+    grow(method.deployed(networks), trained, origin, counts, fresh=fresh)
     for module, old_state in zip(networks.children(), before, strict=True):
         if not _equal(module.state_dict(), old_state):  # it holds the network that has grown
             for other, state in zip(networks.children(), before, strict=True):

@@ -79,7 +79,8 @@ def start_run(
         method = record.make_method()
         shown = record.cases(dataset, "train")
         counts = cell_counts(shown, prepared, record.spec, method.cells)
-        start_from(source, networks, method, counts)
+        fresh = record.train.init_head == "fresh"
+        start_from(source, networks, method, counts, fresh=fresh)
     empty_folder(path)
     if source:
         save_checkpoint(path / INITIAL, {"networks": networks.state_dict()})

@@ -223,4 +223,5 @@ def build_context(record: RunRecord) -> BuildContext:
         batch_dice=record.plan.batch_dice,
         seed=config.seed,
         loss=config.loss,
+        virtual_dice=config.virtual_dice,
     )

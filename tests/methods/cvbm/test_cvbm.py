@@ -17,9 +17,9 @@ from hinterland.losses import SegmentationLoss
 from hinterland.losses.complement import Complement, SoftmaxComplement
 from hinterland.methods import Supervised, make_method
 from hinterland.methods.cvbm.method import CVBM
-from hinterland.methods.semi.cutmix import box_mask, halves
-from hinterland.methods.semi.pseudo_labels import keep_largest
-from hinterland.methods.semi.teacher import DROPOUT
+from hinterland.methods.parts.cutmix import box_mask, halves
+from hinterland.methods.parts.pseudo_labels import keep_largest
+from hinterland.methods.parts.teacher import DROPOUT
 from hinterland.networks import create, require_split
 from hinterland.types import HinterlandError, Progress
 

@@ -10,7 +10,7 @@ from semi_phantoms import EDGE, LEAVES, SPEC, batch, context
 from hinterland.losses import SegmentationLoss
 from hinterland.losses.complement import Complement
 from hinterland.methods import make_method
-from hinterland.methods.semi.cutmix import box_mask, cut_mix
+from hinterland.methods.parts.cutmix import box_mask, cut_mix
 from hinterland.types import Progress
 
 

@@ -11,7 +11,7 @@ from semi_phantoms import LEAVES, SPEC, batch, context
 from torch import nn
 
 from hinterland.methods import make_method
-from hinterland.methods.semi.class_memory import ClassMemory
+from hinterland.methods.parts.class_memory import ClassMemory
 from hinterland.methods.semi.ss_net import SmoothAndSeparated
 from hinterland.types import HinterlandError, Progress
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import OneOf, Share, Weight
+from hinterland.methods.parts.teacher import noisy, teacher_mode
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import OnePhase
-from hinterland.methods.semi.teacher import noisy, teacher_mode
 from hinterland.methods.supervised import StudentNetworks
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Phase
 from hinterland.methods.options import OneOf, Share, Weight
-from hinterland.methods.semi.base import SemiSupervised
-from hinterland.methods.semi.cutmix import (
+from hinterland.methods.parts.cutmix import (
     Arrangement,
     box_mask,
     cut_mix,
@@ -20,9 +19,10 @@ from hinterland.methods.semi.cutmix import (
     pair,
     side_by_side,
 )
-from hinterland.methods.semi.pseudo_labels import Component, PseudoLabels
-from hinterland.methods.semi.streams import PRETRAIN, split_streams, two_phases
-from hinterland.methods.semi.teacher import TeacherMode, teacher_mode
+from hinterland.methods.parts.pseudo_labels import Component, PseudoLabels
+from hinterland.methods.parts.streams import PRETRAIN, split_streams, two_phases
+from hinterland.methods.parts.teacher import TeacherMode, teacher_mode
+from hinterland.methods.semi.base import SemiSupervised
 from hinterland.networks.container import Networks
 from hinterland.types import Batch, HinterlandError, Progress
 

@@ -11,8 +11,14 @@ from itertools import pairwise
 from monai.networks.layers import Pool
 from torch import Tensor, cat, nn
 
-from hinterland.networks.gates import AttentionGate, ChannelGate, MultiScaleGate
-from hinterland.networks.stages import ConvHead, FiveLevels, Shape, StageDecoder, StageEncoder
+from hinterland.networks.architectures.gates import AttentionGate, ChannelGate, MultiScaleGate
+from hinterland.networks.architectures.stages import (
+    ConvHead,
+    FiveLevels,
+    Shape,
+    StageDecoder,
+    StageEncoder,
+)
 
 
 class Gated(FiveLevels):

@@ -8,8 +8,8 @@ from monai.networks.nets import SegResNet as MonaiSegResNet
 from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
 from torch import Tensor
 
+from hinterland.networks.architectures.blocks import norm_layer
 from hinterland.networks.base import Network
-from hinterland.networks.blocks import norm_layer
 from hinterland.networks.initialise import seeded
 from hinterland.types import HinterlandError
 

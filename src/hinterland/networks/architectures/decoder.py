@@ -5,7 +5,7 @@ from __future__ import annotations
 from monai.networks.blocks.dynunet_block import get_conv_layer
 from torch import Tensor, cat, nn
 
-from hinterland.networks.blocks import Topology, stack
+from hinterland.networks.architectures.blocks import Topology, stack
 from hinterland.networks.initialise import initialise
 from hinterland.networks.roles import mark_end
 from hinterland.types import HinterlandError

@@ -6,9 +6,9 @@ from itertools import chain
 
 from torch import Tensor, nn
 
+from hinterland.networks.architectures.blocks import ResidualBlock, Topology, residual_stack, stack
+from hinterland.networks.architectures.decoder import Decoder, Head
 from hinterland.networks.base import SplitNetwork
-from hinterland.networks.blocks import ResidualBlock, Topology, residual_stack, stack
-from hinterland.networks.decoder import Decoder, Head
 from hinterland.networks.initialise import initialise, seeded
 
 

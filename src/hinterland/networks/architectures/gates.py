@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, cat, nn
 
-from hinterland.networks.stages import Shape
+from hinterland.networks.architectures.stages import Shape
 
 
 class AttentionGate(nn.Module):

@@ -1,4 +1,4 @@
-"""CVBM's network: one encoder, one or two decoders, and a mixing layer over their outputs."""
+"""A network with one or two decoders, and a layer that mixes their outputs (CVBM, MC-Net)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, cat, nn
 
+from hinterland.networks.architectures.decoder import UPSAMPLING
 from hinterland.networks.base import SplitNetwork
-from hinterland.networks.decoder import UPSAMPLING
 from hinterland.networks.initialise import initialise, seeded
 
 

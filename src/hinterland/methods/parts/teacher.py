@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.methods.options import OneOf
-from hinterland.methods.semi.streams import SELF_TRAIN
+from hinterland.methods.parts.streams import SELF_TRAIN
 from hinterland.networks.ema import ema_update
 from hinterland.types import Progress
 

@@ -11,7 +11,12 @@ from itertools import pairwise
 from monai.networks.layers import Dropout, Pool
 from torch import nn
 
-from hinterland.networks.stages import ConvHead, FiveLevels, StageDecoder, StageEncoder
+from hinterland.networks.architectures.stages import (
+    ConvHead,
+    FiveLevels,
+    StageDecoder,
+    StageEncoder,
+)
 
 _DEPTHS = (1, 2, 3, 3, 3)
 _DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from hinterland.data.sampling.sampler import Stream, step_keys
 from hinterland.labels import Coarsening
 from hinterland.losses import PartitionLoss
-from hinterland.methods.ramps import linear_ramp, sigmoid_ramp
-from hinterland.methods.semi.cutmix import (
+from hinterland.methods.parts.cutmix import (
     box_mask,
     cut_mix,
     halves,
@@ -24,9 +23,10 @@ from hinterland.methods.semi.cutmix import (
     pair,
     side_by_side,
 )
-from hinterland.methods.semi.pseudo_labels import PseudoLabels, keep_largest
-from hinterland.methods.semi.streams import split_streams, two_streams
-from hinterland.methods.semi.teacher import noisy, teacher_mode
+from hinterland.methods.parts.pseudo_labels import PseudoLabels, keep_largest
+from hinterland.methods.parts.streams import split_streams, two_streams
+from hinterland.methods.parts.teacher import noisy, teacher_mode
+from hinterland.methods.ramps import linear_ramp, sigmoid_ramp
 from hinterland.types import Batch, HinterlandError
 
 SPEC = factories.spec_of({"rest": {}, "a": {}, "b": {}})

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from monai.networks.blocks import Convolution
 from torch import Tensor, cat, nn
 
+from hinterland.networks.architectures.blocks import norm_layer
+from hinterland.networks.architectures.decoder import UPSAMPLING
 from hinterland.networks.base import SplitNetwork
-from hinterland.networks.blocks import norm_layer
-from hinterland.networks.decoder import UPSAMPLING
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.networks.roles import mark_end
 from hinterland.types import HinterlandError
