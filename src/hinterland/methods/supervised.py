@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.segmentation import SegmentationLoss
-from hinterland.methods.base import BuildContext, Losses, Method, Phase
+from hinterland.methods.base import BuildContext, Coarsenings, Losses, Method, Phase
 from hinterland.methods.options import Weight
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.container import Networks
@@ -43,7 +43,7 @@ class Supervised(Method[StudentNetworks]):
 
     looks_again: ClassVar[bool] = True
 
-    on: tuple[Coarsening, ...]
+    on: Coarsenings
     name: str = "supervised"
     ce_weight: Weight = 1.0
     dice_weight: Weight = 1.0
