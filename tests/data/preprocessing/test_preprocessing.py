@@ -260,7 +260,7 @@ def test_a_voxel_size_that_is_none_is_refused_unless_spacing_is_unknown(spacing)
     image, _ = phantom()
     affine = np.diag([*spacing[::-1], 1.0])
     broken_header = Volume(image[None], affine)
-    with pytest.raises(HinterlandError, match="voxel size of .* expected positive numbers"):
+    with pytest.raises(HinterlandError, match=r"voxel size of .* expected positive numbers"):
         preprocess(broken_header, plan_for((3.0, 1.0, 1.5)))
     found, _, geometry = preprocess(broken_header, plan_for((1.0, 1.0, 1.0), unit="voxel"))
     assert np.isfinite(found).all()
