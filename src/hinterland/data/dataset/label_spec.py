@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.dataset.files import Layout
+from hinterland.data.dataset.files import Layout, is_listed
 from hinterland.data.io.formats import format_of
 from hinterland.data.io.volume import VolumeError, read_label
 from hinterland.labels import LabelError, LabelSpec, spec_from_dataset_json
@@ -32,7 +32,7 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
     """
     if isinstance(labels, LabelSpec):
         return labels
-    if labels is not None or (layout.root / "labels.yaml").exists():
+    if labels is not None or is_listed(layout.root / "labels.yaml"):
         path = Path(labels) if labels is not None else layout.root / "labels.yaml"
         try:
             return LabelSpec.load(path)
@@ -51,7 +51,7 @@ def labels_file(layout: Layout, labels: Path | str | LabelSpec | None) -> Path |
     if isinstance(labels, LabelSpec):
         return None
     path = Path(labels) if labels is not None else layout.root / "labels.yaml"
-    return path if path.exists() else None
+    return path if is_listed(path) else None
 
 
 @dataclass
@@ -109,9 +109,9 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
     values = masks.values
     if not values or values == [0]:
         raise LabelError(
-            f"{root} has no labels.yaml and no dataset.json, and its masks hold "
-            f"{'nothing but 0' if values else 'no value that can be read'}, so that the classes "
-            f"cannot be known. {_suggestion(root, [0, 1])}"
+            f"{root} has no labels.yaml and no dataset.json, and "
+            + ("its masks hold nothing but 0" if values else "none of its masks can be read")
+            + f", so that the classes cannot be known. {_suggestion(root, [0, 1])}"
         )
     if masks.grey:
         few = len(values) <= _MOST_SUGGESTED
