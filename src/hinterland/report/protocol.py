@@ -138,5 +138,6 @@ def _labels_text(train: int, labelled: int, fine: int) -> str | None:
     return some if fine == labelled else f"{some}, {fine} of them fine"
 
 
-def _integer(value: str | None) -> int | None:
-    return int(value) if value and value.lstrip("-").isdigit() else None
+def _integer(value: str | int | None) -> int | None:
+    text = "" if value is None else str(value)
+    return int(text) if text.lstrip("-").isdigit() else None
