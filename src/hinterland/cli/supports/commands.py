@@ -9,7 +9,7 @@ import typer
 
 from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption, OverwriteOption
 from hinterland.cli.screen import guarded
-from hinterland.cli.supports_options import (
+from hinterland.cli.supports.options import (
     AcceptOption,
     CasesOption,
     ChannelOption,
