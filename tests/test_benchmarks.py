@@ -32,3 +32,24 @@ def test_a_folder_of_another_definition_is_emptied(tmp_path: Path):
 def test_a_folder_without_a_definition_is_emptied(tmp_path: Path):
     (tmp_path / "cell" / "run").mkdir(parents=True)
     assert not (runner.work_folder(tmp_path / "cell", "one") / "run").exists()
+
+
+def test_a_run_that_did_not_take_off_is_marked_in_its_row():
+    tables = import_module("benchmarks.harness.tables")
+    cell = import_module("benchmarks.harness.cell").Cell
+    cells = [cell(arm, seed, "g") for arm in ("one", "two") for seed in (0, 1)]
+
+    def result(seed: int, dice: float, best: float) -> dict:
+        rows = [[f"c{i}", "x", "target", f"c{i}", dice + i / 100] for i in range(4)]
+        split = {"columns": ["case", "class", "coarsening", "group", "dice"], "data": rows}
+        split["index"] = list(range(4))
+        return {"seed": seed, "config": {"fold": "fixed"}, "cases": {"last": split},
+                "reported": "last", "curve": [[10, best / 2], [20, best]]}  # fmt: skip
+
+    figures = {"one": [(0.8, 0.8), (0.82, 0.79)], "two": [(0.9, 0.85), (0.0, 0.01)]}
+    results = {c.name: result(c.seed, *figures[c.arm][c.seed]) for c in cells}
+    table = tables.Table("t", "g", [("Dice", "target", (), "dice")], baseline="one")
+    text = tables.render(table, cells, results)
+    rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if "|" in line}
+    assert "2/2 |" in rows["one"]
+    assert "2/2, 1 not taken off" in rows["two"]

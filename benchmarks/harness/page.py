@@ -22,7 +22,9 @@ benchmark defines. A figure is the mean over cases, then over seeds, ± the stan
 seeds; the checkpoint is the best on validation cases where there is a validation split ("fixed"),
 else the last; the last checkpoint's figure for the first column stands beside it. Differences are
 paired by case over the seeds both arms have, with a bootstrap interval over patients and a Wilcoxon
-signed-rank p-value (not corrected over arms). Empty masks: policy `penalty`, unless a table says
+signed-rank p-value (not corrected over arms); intervals are widened for small samples. "not taken
+off" counts runs whose validation Dice never passed a tenth of what others of the table reach. Empty
+masks: policy `penalty`, unless a table says
 otherwise. Published figures are the papers' own, on their data and budgets; they stand beside ours
 for orientation, not as a claim that the settings are the same.
 """

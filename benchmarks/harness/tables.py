@@ -14,6 +14,7 @@ from benchmarks.harness.cell import Cell
 from benchmarks.harness.run_cell import result_file
 from hinterland.evaluation.metrics.registry import METRICS
 from hinterland.evaluation.statistics.difference import paired_difference
+from hinterland.evaluation.statistics.take_off import not_taken_off
 
 PERCENT = 100.0
 
@@ -74,15 +75,19 @@ def cases_of(result: Mapping[str, Any], which: str | None = None) -> pd.DataFram
 
 
 def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table as Markdown. Cells that have not been run say so."""
+    """Write the table as Markdown. Cells that have not been run, or did not take off, say so."""
     arms = table.arms(cells)
     head = ["arm", "runs", *[f"{h}" for h, *_ in table.columns], "last checkpoint"]
     head += ["difference to " + table.baseline + " [95 % CI]; p"] if table.baseline else []
     head += ["published"] if table.paper else []
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    run = {c.name: results[c.name] for own in arms.values() for c in own if c.name in results}
+    failed = not_taken_off({name: best_validation(result) for name, result in run.items()})
     for arm, own in arms.items():
         done = [results[c.name] for c in own if c.name in results]
-        row = [arm, f"{len(done)}/{len(own)}"]
+        marked = sum(c.name in failed for c in own)
+        counted = f"{len(done)}/{len(own)}"
+        row = [arm, f"{counted}, {marked} not taken off" if marked else counted]
         if not done:
             row += ["not run"] * (len(table.columns) + 1)
         else:
@@ -95,6 +100,12 @@ def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[st
         lines.append("| " + " | ".join(row) + " |")
     parts = [f"#### {table.title}", ""]
     return "\n".join([*parts, *lines, "", *([table.note, ""] if table.note else [])])
+
+
+def best_validation(result: Mapping[str, Any]) -> float:
+    """The largest validation Dice of a run; NaN where none was measured."""
+    values = [value for _, value in result.get("curve") or () if value is not None]
+    return max(values, default=float("nan"))
 
 
 def per_case(

@@ -34,7 +34,8 @@ ARMS: dict[str, tuple[str, Mapping[str, Any]]] = {
 DECIDING = 3  # arms that are run for both numbers of labels before any other
 SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": {"steps": 8, "batch_size": 8, "patch_size": [64, 64],
-              "network_options": {"features": [4, 8]}, "validation": {"interval": 4, "mirror": False}},
+              "network_options": {"features": [4, 8]},
+              "validation": {"interval": 4, "mirror": False}},
     "cpu": {"steps": 3000, "batch_size": 8, "patch_size": [64, 64],
             "network_options": {"features": [8, 64]}, "validation": {"interval": 250}},
     "gpu": {"steps": 10000, "batch_size": 24, "patch_size": [256, 256],

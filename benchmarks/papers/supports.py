@@ -120,7 +120,7 @@ def _arms(supports: Sequence[str]) -> list[Arm]:
     arms = one_by_one(supports)
     if len(supports) == 1:
         arms[-1] = replace(arms[-1], name="all supports")
-    arms += [a for a in virtual(supports) if a.virtual == 1]
+    arms += [a for a in virtual(supports) if a.changes.get("virtual") == 1]
     arms += [a for a in partial(supports) if a.x is not None and a.x < 100]
     arms += [a for a in fine_tuning(supports)
              if a.init_from and (a.curve == "all supports" or a.x == 1.0)]  # fmt: skip

@@ -181,7 +181,7 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     config = make_config({"steps": repeats, "precision": precision})
     networks = method.build(BuildContext(plan, spec, spec.label_sets))
     rows = torch.tensor(
-        [spec.label_sets.rows(spec.schemes["full"])[v] for v in range(CLASSES)]
+        [spec.label_sets.label_set_ids(spec.schemes["full"])[v] for v in range(CLASSES)]
     )[torch.from_numpy(data["label"][:, 0].astype(np.int64))]  # fmt: skip
     n = len(rows)
     batch = Batch(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from factories import batch_of, plan_of, spec_of
 from recipe_steps import trained
 
 from hinterland.classification.methods import (
@@ -18,31 +19,19 @@ from hinterland.classification.methods import (
     class_loss,
 )
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS, create_classifier
-from hinterland.labels import LabelSpec
 from hinterland.networks.recipes import classifier_recipe
 from hinterland.training.config import make_config
 from hinterland.training.recipes import RECIPES
-from hinterland.types import Batch, HinterlandError, NetworkPlan, Normalisation, Plan, Progress
+from hinterland.types import Batch, HinterlandError, Progress
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "lesion": {}},
-        "target": ["lesion"],
-        "schemes": {"full": {0: "background", 1: "lesion"}},
-    }
-)
+SPEC = spec_of({"background": {}, "lesion": {}}, ["lesion"])
 STEPS = 20
 CASES = tuple("abcdef")
 LIGHT = ("small", "squeezenet", *SUMMARISERS)
 
 
 def context_for(dims: int, edge: int = 16) -> ClassifierContext:
-    plan = Plan(
-        dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
-        spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(edge,) * 3,
-        patch_size=(edge,) * dims, batch_size=4, batch_dice=True, fingerprint="",
-        network=NetworkPlan((4, 8), ((1,) * dims, (2,) * dims), ((3,) * dims,) * 2),
-    )  # fmt: skip
+    plan = plan_of((edge,) * dims, batch_size=4, batch_dice=True)
     return ClassifierContext(
         plan, SPEC, SPEC.label_sets, deep_supervision=False, channels=1,
         classes=("no lesion", "small", "large"), targets={c: i % 3 for i, c in enumerate(CASES)},
@@ -57,14 +46,12 @@ def batch_for(context: ClassifierContext) -> Batch:
     for i in range(len(CASES)):
         width = (0, 4, 9)[i % 3]
         truth[(i, *(slice(2, 2 + width),) * len(size))] = 1
-    rows = torch.tensor([SPEC.label_sets.rows(SPEC.scheme("full"))[v] for v in (0, 1)])[truth]
-    n = len(CASES)
-    return Batch(
-        image=image + 2 * truth[:, None].float(), annotation=rows,
-        labelled=torch.ones(n, dtype=torch.bool),
-        image_labels=torch.full((n, len(SPEC.tree.nodes)), -1, dtype=torch.int8),
-        covers=torch.ones(n, dtype=torch.bool), case=CASES, group=CASES, domain=("",) * n,
-        streams=("labelled",) * n,
+    rows = torch.tensor([SPEC.label_sets.label_set_ids(SPEC.scheme("full"))[v] for v in (0, 1)])[
+        truth
+    ]
+    return batch_of(
+        image + 2 * truth[:, None].float(), rows, nodes=len(SPEC.tree.nodes),
+        covers=torch.ones(len(CASES), dtype=torch.bool), case=CASES, group=CASES,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hinterland.classification.cases import check_split, units_of
-from hinterland.classification.evaluate import evaluate_classifier
-from hinterland.classification.operating_point import OperatingPoint
+from hinterland.classification.dataset.cases import check_split, units_of
+from hinterland.classification.dataset.relabel import relabel
+from hinterland.classification.evaluation.evaluate import evaluate_classifier
+from hinterland.classification.fitting.operating_point import OperatingPoint
 from hinterland.classification.predict import predict_images
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
-from hinterland.classification.relabel import relabel
+from hinterland.classification.scores.subgroups import place_of
 from hinterland.classification.train import Request, train_classifier
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.fingerprint import fingerprint
@@ -84,12 +86,12 @@ def run(data: tuple[Dataset, Plan], tmp_path_factory: pytest.TempPathFactory) ->
     config = make_config(
         {
             **SETTINGS,
-            "steps": 40,
+            "steps": 80,
             "patch_size": [EDGE, EDGE],
             "network_options": {"features": [4, 8]},
             "deep_supervision": False,
             "optimiser": {"optimiser": "adam", "lr": 0.02},
-            "validation": {"interval": 40, "mirror": False},
+            "validation": {"interval": 80, "mirror": False},
             "data": {"augmentation": "none"},
         }
     )
@@ -113,7 +115,7 @@ def test_the_rule_from_a_run_to_an_explained_evaluation(run, tmp_path):
     summary = evaluate_classifier(made, tmp_path / "evaluation", spurious="mark")
     metrics = pd.DataFrame(summary["metrics"])
     found = metrics[metrics["subgroup"] == "all"].set_index("metric")
-    assert found.loc["auroc", "value"] > 0.8  # bright squares on grey: 40 steps are enough
+    assert found.loc["auroc", "value"] > 0.8  # bright squares on grey: 80 steps are enough
     assert found.loc["auroc", "low"] <= found.loc["auroc", "value"] <= found.loc["auroc", "high"]
     assert "strict_recall" in found.index
     assert "robust" in set(metrics["subgroup"])
@@ -125,7 +127,21 @@ def test_the_rule_from_a_run_to_an_explained_evaluation(run, tmp_path):
     for row in called.itertuples():
         mask = np.array(Image.open(row.mask))
         assert mask.shape == (EDGE, EDGE)
-        assert set(np.unique(mask)) <= {0, 1}
+        assert set(np.unique(mask)) == {0, 1}  # nothing is called positive without showing where
+        assert mask.sum() == row.size_voxels >= point.rules[1][1]
+        assert row.mask_threshold <= point.rules[1][0]
+        assert row.region == place_of(mask[None] > 0)
+        assert row.threshold == point.thresholds[1].value
+    assert set(called["rule"]) <= {0, 1}
+    assert called["size_ml"].isna().all()  # pictures have no spacing
+    report = (tmp_path / "evaluation" / "report.html").read_text()
+    for heading in ("Curves", "Decisions", "Recall by size", "Worst cases", "Best cases"):
+        assert f"<h2>{heading}" in report
+    assert report.count("<svg") == 3
+    assert {"low", "high"} <= set(metrics.dropna().columns)
+    shown = found.loc[["brier", "calibration_error"]]
+    assert (shown["low"] <= shown["value"] + 0.1).all()
+    assert shown["high"].notna().all()
     assert table[table["class"] == "no lesion"]["mask"].isna().all()
     columns = [c for c in table if c.startswith("probability")]
     assert np.allclose(table[columns].sum(axis=1), 1)
@@ -185,6 +201,31 @@ def test_a_record_of_an_earlier_version_reads(run, tmp_path):
     assert ClassifierRecord.read(made.path).layer == "decoder.0"
 
 
+def test_several_classes_and_another_data_set(run, data, tmp_path):
+    made = train_classifier(run, quick("class", "rule"), tmp_path / "kinds")
+    summary = evaluate_classifier(made, tmp_path / "own")
+    table = pd.read_csv(tmp_path / "own" / "predictions.csv")
+    right = table["class"] == table["label"]
+    macro = np.mean([right[table["label"] == k].mean() for k in KINDS])
+    mean = {m["metric"]: m for m in summary["metrics"] if m["class"] == "mean"}
+    assert mean["recall"]["value"] == pytest.approx(macro)
+    assert mean["recall"]["low"] <= macro <= mean["recall"]["high"]
+    assert set(mean) == {"auroc", "recall"}
+    outside = tmp_path / "outside"
+    shutil.copytree(data[0].root, outside)
+    (outside / "splits.json").unlink()  # all of it is a test
+    with pytest.raises(HinterlandError, match="leave --data away"):
+        evaluate_classifier(made, tmp_path / "same", data=data[0].root)
+    with pytest.raises(HinterlandError, match="training or validation cases of the classifier"):
+        evaluate_classifier(made, tmp_path / "copied", data=outside)
+    for file in (outside / "images").iterdir():  # the same names, other pictures
+        Image.fromarray(np.array(Image.open(file))[::-1]).save(file)
+    external = evaluate_classifier(made, tmp_path / "external", data=outside)
+    assert external["cases"] == 30
+    assert external["data"] == str(outside)
+    assert (tmp_path / "external" / "report.html").is_file()
+
+
 def _few(folder: Path) -> str:
     (folder / "few.txt").write_text("\n".join(f"{KINDS[i % 3]}_{i:02}" for i in range(FEW)))
     return str(folder / "few.txt")
@@ -230,7 +271,7 @@ def test_boosting_needs_image_labels(run, tmp_path):
 
 class TestUnits:
     def test_a_label_of_the_patient_is_judged_by_patient(self, data):
-        from hinterland.classification.task import Task
+        from hinterland.classification.dataset.task import Task
 
         task = Task("group", "group", ("a", "b"), (None, None))
         groups = {"x1": "x", "x2": "x", "y1": "y"}
@@ -241,7 +282,7 @@ class TestUnits:
         assert differing.name == "case"
 
     def test_both_answers_are_needed_where_thresholds_are_fitted(self):
-        from hinterland.classification.task import Task
+        from hinterland.classification.dataset.task import Task
 
         task = Task("lesion", "lesion", ("no lesion", "lesion"), (None, "lesion"), True)
         targets = {"a": 1, "b": 0, "c": 1, "d": 1}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from hinterland.classification.metrics import ImageScores, YoudenThreshold, auroc
-from hinterland.classification.subgroups import (
+from hinterland.classification.scores.metrics import ImageScores, YoudenThreshold, auroc
+from hinterland.classification.scores.subgroups import (
     against_correlation,
     auroc_interval,
     place_of,
@@ -65,8 +65,10 @@ def test_the_robust_subgroup_breaks_the_correlation():
     assert robust.cases == ("b", "c")
     assert auroc(test.labels, test.scores) == 0.75
     assert auroc(robust.labels, robust.scores) == 0
-    with pytest.raises(HinterlandError, match="no mark"):
+    with pytest.raises(HinterlandError, match="of 1 cases with a mark"):
         against_correlation(test, {"a": 1})
+    more = ImageScores((*test.cases, "e"), np.append(test.scores, 0.5), np.append(test.labels, 1))
+    assert against_correlation(more, mark).cases == ("b", "c")  # nothing is known of "e"
     with pytest.raises(HinterlandError, match="negatives with it"):
         against_correlation(test, dict.fromkeys("abcd", 0))
 

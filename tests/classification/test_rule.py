@@ -7,16 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.model_selection import StratifiedGroupKFold
 
-from hinterland.classification.boost import boosted, known_nodes
-from hinterland.classification.metrics import auroc
-from hinterland.classification.rule import (
+from hinterland.classification.dataset.boost import boosted, known_nodes
+from hinterland.classification.fitting.rule import (
     MaskCounts,
+    Rule,
     binary_label,
     class_probabilities,
     class_probability,
-    fit_rule,
+    scaled_tau,
 )
+from hinterland.classification.fitting.rule_fit import cross_fitted, fit_rule
+from hinterland.classification.scores.metrics import auroc
 from hinterland.labels import LabelTree
 from hinterland.types import HinterlandError
 
@@ -83,7 +86,7 @@ def _validation() -> tuple[dict[str, MaskCounts], dict[str, int]]:
 def test_t_and_tau_are_found_on_validation_cases():
     masks, labels = _validation()
     split = dict.fromkeys(masks, "val")
-    rule = fit_rule(masks, labels, split, auroc)
+    rule = fit_rule(masks, labels, split)
     assert 4 < rule.tau <= 20
     assert rule.t < 0.35
     assert rule.cases == frozenset(masks)
@@ -97,7 +100,7 @@ def test_t_and_tau_are_found_on_validation_cases():
 
 def test_of_equally_good_values_the_papers_stay():
     masks = {"a": MaskCounts.of(np.ones(400)), "b": MaskCounts.of(np.zeros(400))}
-    rule = fit_rule(masks, {"a": 1, "b": 0}, dict.fromkeys(masks, "val"), auroc)
+    rule = fit_rule(masks, {"a": 1, "b": 0}, dict.fromkeys(masks, "val"))
     assert (rule.t, rule.tau) == (0.5, 100)
 
 
@@ -106,45 +109,115 @@ def test_the_rule_is_never_fitted_outside_validation(part):
     masks, labels = _validation()
     split = dict.fromkeys(masks, "val") | {"p3": part}
     with pytest.raises(HinterlandError, match=r"p3.*validation cases only"):
-        fit_rule(masks, labels, split, auroc)
+        fit_rule(masks, labels, split)
     with pytest.raises(HinterlandError, match="none"):
-        fit_rule(masks, labels, {}, auroc)
+        fit_rule(masks, labels, {})
 
 
 def test_one_label_cannot_be_fitted():
     masks, _ = _validation()
     with pytest.raises(HinterlandError, match="both labels"):
-        fit_rule(masks, dict.fromkeys(masks, 1), dict.fromkeys(masks, "val"), auroc)
+        fit_rule(masks, dict.fromkeys(masks, 1), dict.fromkeys(masks, "val"))
+
+
+def _noise(cases: int, seed: int) -> tuple[dict[str, MaskCounts], dict[str, int]]:
+    """Smooth maps that know nothing of the labels."""
+    rng = np.random.default_rng(seed)
+    masks = {}
+    for i in range(cases):
+        level, spread = rng.uniform(0.02, 0.3), rng.uniform(0.02, 0.25)
+        masks[f"c{i}"] = MaskCounts.of(np.clip(rng.normal(level, spread, 1024), 0, 1))
+    return masks, {name: int(i % 2) for i, name in enumerate(masks)}
+
+
+def test_maps_without_signal_keep_the_default():
+    kept = 0
+    for seed in range(20):
+        masks, labels = _noise(78, seed)
+        rule = fit_rule(masks, labels, dict.fromkeys(masks, "val"), default=Rule(0.5, 8))
+        kept += (rule.t, rule.tau) == (0.5, 8)
+        assert bool(rule.cases) == ((rule.t, rule.tau) != (0.5, 8))
+    assert kept >= 19  # the free search found something in every one of them
+
+
+def test_tau_is_no_larger_than_the_smallest_training_lesion():
+    masks, labels = _validation()
+    split = dict.fromkeys(masks, "val")
+    rule = fit_rule(masks, labels, split, largest=9)
+    assert 4 < rule.tau <= 9
+    even = {"a": MaskCounts.of(np.ones(400)), "b": MaskCounts.of(np.zeros(400))}
+    kept = fit_rule(even, {"a": 1, "b": 0}, dict.fromkeys(even, "val"), largest=30)
+    assert (kept.t, kept.tau) == (0.5, 30)
+
+
+def test_what_calibration_reuses_is_scored_by_a_rule_of_other_patients():
+    masks, labels = _validation()
+    split = dict.fromkeys(masks, "val")
+    default = Rule()
+    rule = fit_rule(masks, labels, split, default=default)
+    scores = cross_fitted(masks, labels, split, rule, default=default)
+    parts = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    names = sorted(masks)
+    truth = np.array([labels[n] for n in names])
+    for rest, fold in parts.split(truth, truth, np.array(names)):
+        others = {names[i]: masks[names[i]] for i in rest}
+        chosen = fit_rule(others, labels, split, default=default)
+        for i in fold:
+            assert scores[names[i]] == masks[names[i]].score(chosen.t, chosen.tau)
+    plain = cross_fitted(masks, labels, split, default, default=default)
+    assert plain == {n: m.score() for n, m in masks.items()}
+
+
+def test_tau_scales_with_the_grid():
+    assert scaled_tau([(1, 224, 224)]) == 100
+    assert scaled_tau([(1, 64, 64), (1, 64, 64), (1, 512, 512)]) == 8
+    assert scaled_tau([(1, 4, 4)]) == 1
 
 
 CELLS = TREE.leaves  # background, benign, malignant
 
 
+def sure(mask: object, classes: int = 3) -> np.ndarray:
+    """Probabilities (cells, *space) of a model that is certain of `mask`."""
+    return np.moveaxis(np.eye(classes)[np.array(mask)], -1, 0)
+
+
 def test_a_negative_image_is_zeroed():
-    mask = np.array([[0, 1, 2], [2, 2, 0]])
+    mask = sure([[0, 1, 2], [2, 2, 0]])
     assert not boosted(mask, CELLS, {"lesion": 0}).any()
     assert boosted(mask, CELLS, {"malignant": 0}).tolist() == [[0, 1, 0], [0, 0, 0]]
-    assert mask.any()  # what came is not changed
+    assert (mask == sure([[0, 1, 2], [2, 2, 0]])).all()  # what came is not changed
 
 
 def test_a_positive_image_with_an_empty_mask_is_left_out():
-    assert boosted(np.zeros((2, 2), int), CELLS, {"lesion": 1}) is None
-    assert boosted(np.array([[0, 1]]), CELLS, {"malignant": 1}) is None
-    kept = boosted(np.array([[0, 1]]), CELLS, {"lesion": 1})
+    assert boosted(sure(np.zeros((2, 2), int)), CELLS, {"lesion": 1}) is None
+    assert boosted(sure([[0, 1]]), CELLS, {"malignant": 1}) is None
+    kept = boosted(sure([[0, 1]]), CELLS, {"lesion": 1})
     assert kept.tolist() == [[0, 1]]
 
 
-def test_presence_is_judged_after_zeroing():
-    benign = np.array([[0, 1]])
-    assert boosted(benign, CELLS, {"malignant": 1, "benign": 0}) is None
-    both = boosted(np.array([[2, 1]]), CELLS, {"malignant": 1, "benign": 0})
-    assert both.tolist() == [[2, 0]]
+def test_a_lesion_of_the_wrong_type_gets_the_type_of_the_image_label():
+    known = {"malignant": 1, "benign": 0}
+    assert boosted(sure([[0, 1]]), CELLS, known).tolist() == [[0, 2]]
+    assert boosted(sure([[2, 1]]), CELLS, known).tolist() == [[2, 2]]
+    half = np.array([[[0.4, 0.6]], [[0.35, 0.3]], [[0.25, 0.1]]])  # P(lesion) .6 and .4
+    assert boosted(half, CELLS, known).tolist() == [[2, 0]]
+    assert boosted(half, CELLS, {"lesion": 1, "malignant": 0}).tolist() == [[1, 0]]
+    assert boosted(half, CELLS, {"lesion": 0, "malignant": 0, "benign": 0}).tolist() == [[0, 0]]
+
+
+def test_types_without_a_common_node_are_told_apart_by_their_column():
+    flat = LabelTree({"background": {}, "benign": {}, "malignant": {}}).leaves
+    known = {"malignant": 1, "benign": 0}
+    assert boosted(sure([[0, 1]]), flat, known) is None  # a benign lesion beside a malignant one
+    moved = boosted(sure([[0, 1]]), flat, known, alternatives=set(known))
+    assert moved.tolist() == [[0, 2]]
 
 
 def test_what_the_model_does_not_tell_apart_is_left_alone():
     lesion = TREE.coarsen("lesion")
-    mask = np.array([[0, 1]])
-    assert boosted(mask, lesion, {"malignant": 1, "benign": 0}).tolist() == mask.tolist()
+    mask = sure([[0, 1]], 2)
+    assert boosted(mask, lesion, {"malignant": 1, "benign": 0}).tolist() == [[0, 1]]
     assert boosted(mask, lesion, {"lesion": 0}).tolist() == [[0, 0]]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from factories import spec_of
 
 from hinterland.data.io.volume import Volume, write_label
 from hinterland.evaluation.folders import Origin, evaluate_folders
@@ -201,9 +202,7 @@ def test_unknown_spacing_means_voxels(folders: tuple[Path, Path]) -> None:
 def test_arrays_of_other_types() -> None:
     from hinterland.evaluation.metrics.case import evaluate_case
 
-    told = LabelSpec.from_dict(
-        {"tree": {"rest": {}, "x": {}}, "schemes": {"full": {0: "rest", 1: "x"}}}
-    )
+    told = spec_of({"rest": {}, "x": {}})
     scheme, at = told.default_scheme, told.tree.leaves
     truth = labels(0) == 2
     for kind in (bool, np.uint8, np.int8, np.int64):

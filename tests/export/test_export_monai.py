@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from factories import plan_of
 from PIL import Image
 from scipy import ndimage
 
@@ -20,7 +21,7 @@ from hinterland.export.monai_axes import MonaiAxes
 from hinterland.inference.volumes import Predictor, predict_files
 from hinterland.labels import LabelTree
 from hinterland.networks import create
-from hinterland.types import HinterlandError, NetworkPlan, Normalisation, Plan
+from hinterland.types import HinterlandError, Normalisation, Plan
 
 LABELS = {"rest": 0, "lung": 5, "infection": 2}
 RUN = """
@@ -37,21 +38,13 @@ assert not any(m.startswith("hinterland") for m in sys.modules)
 
 
 def plan_for(dims: int, **changes) -> Plan:
-    plan = Plan(
-        dims=dims,
-        channels=("CT", "T2"),
-        normalisation=(Normalisation("ct", -1.2, 1.5, 0.1, 0.8), Normalisation("zscore")),
-        spacing=(2.0 if dims == 3 else None, 1.0, 1.1),
-        unit="mm",
-        transpose=(0, 1, 2),
-        median_shape=(18, 50, 60),
-        patch_size=(8, 24, 32)[-dims:],
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan((8, 12), ((1,) * dims, (2,) * dims), ((3,) * dims,) * 2),
-        fingerprint="test",
-    )
-    return replace(plan, **changes)
+    values = {
+        "normalisation": (Normalisation("ct", -1.2, 1.5, 0.1, 0.8), Normalisation("zscore")),
+        "spacing": (2.0 if dims == 3 else None, 1.0, 1.1),
+        "median_shape": (18, 50, 60),
+        **changes,
+    }
+    return plan_of((8, 24, 32)[-dims:], (8, 12), ("CT", "T2"), **values)
 
 
 class Threshold(torch.nn.Module):

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from factories import plan_of
 from PIL import Image
 from scipy import ndimage
 
@@ -36,23 +37,16 @@ def plan_for(dims: int, **changes) -> Plan:
     """Anisotropic in 3D, so that kernels, strides and spacing are told apart."""
     strides = ((1, 1, 1), (1, 2, 2), (2, 2, 2))
     kernels = ((1, 3, 3), (3, 3, 3), (3, 3, 3))
-    plan = Plan(
-        dims=dims,
-        channels=("CT", "T2"),
-        normalisation=(CT, ZSCORE),
-        spacing=(2.0 if dims == 3 else None, 1.0, 1.1),
-        unit="mm",
-        transpose=(0, 1, 2),
-        median_shape=(18, 50, 60),
-        patch_size=(8, 24, 32)[-dims:],
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan(
+    values = {
+        "normalisation": (CT, ZSCORE),
+        "spacing": (2.0 if dims == 3 else None, 1.0, 1.1),
+        "median_shape": (18, 50, 60),
+        "network": NetworkPlan(
             (8, 12, 16), tuple(s[-dims:] for s in strides), tuple(k[-dims:] for k in kernels)
         ),
-        fingerprint="test",
-    )
-    return replace(plan, **changes)
+        **changes,
+    }
+    return plan_of((8, 24, 32)[-dims:], channels=("CT", "T2"), **values)
 
 
 def network_for(name: str, plan: Plan, norm: str = "instance", deep: bool = True):

@@ -7,30 +7,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from factories import plan_of
 
 from hinterland.export.onnx import export_onnx
 from hinterland.networks import create, network_names, recipe
-from hinterland.types import HinterlandError, NetworkPlan, Normalisation, Plan
+from hinterland.types import HinterlandError, Plan
 
 onnxruntime = pytest.importorskip("onnxruntime")
 LABELS = {"rest": 0, "lung": 1, "infection": 2}
 
 
-def plan_for(dims: int, patch: tuple[int, ...]) -> Plan:
-    return Plan(
-        dims=dims,
-        channels=("T1", "T2"),
-        normalisation=(Normalisation("zscore"),) * 2,
-        spacing=(1.0, 1.0, 1.0),
-        unit="mm",
-        transpose=(0, 1, 2),
-        median_shape=(64, 64, 64),
-        patch_size=patch,
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan((8, 8, 8), ((1,) * dims, (2,) * dims, (2,) * dims), ((3,) * dims,) * 3),
-        fingerprint="test",
-    )
+def plan_for(patch: tuple[int, ...]) -> Plan:
+    return plan_of(patch, (8, 8, 8), ("T1", "T2"), median_shape=(64, 64, 64))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +35,7 @@ def plan_for(dims: int, patch: tuple[int, ...]) -> Plan:
 def test_onnxruntime_gives_the_same_probabilities(name, dims, tmp_path):
     assert name in network_names()
     patch = (64,) * dims if name == "swinunetr" else (16,) * dims
-    plan = plan_for(dims, patch)
+    plan = plan_for(patch)
     network = create(name, plan, 3, recipe(name).deep_supervision).train()
     difference = export_onnx(network, plan, LABELS, tmp_path / "model.onnx")
     assert difference < 1e-4
@@ -68,7 +56,7 @@ def test_onnxruntime_gives_the_same_probabilities(name, dims, tmp_path):
 
 
 def test_refusals(tmp_path):
-    plan = plan_for(2, (16, 16))
+    plan = plan_for((16, 16))
     (tmp_path / "there.onnx").write_text("precious")
     with pytest.raises(HinterlandError, match="exists already"):
         export_onnx(create("unet", plan, 3), plan, LABELS, tmp_path / "there.onnx")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from factories import batch_of, plan_of, spec_of
 
-from hinterland.labels import LabelSpec
 from hinterland.methods import BuildContext, Phase
 from hinterland.networks import recipe
-from hinterland.types import Batch, NetworkPlan, Normalisation, Plan
+from hinterland.types import Batch
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "heart": {"ventricle": {}, "muscle": {}}},
-        "target": ["ventricle", "muscle"],
-        "schemes": {"full": {0: "background", 1: "ventricle", 2: "muscle"}},
-    }
+SPEC = spec_of(
+    {"background": {}, "heart": {"ventricle": {}, "muscle": {}}}, ["ventricle", "muscle"]
 )
 SPEC = SPEC.with_schemes(SPEC.coarse_scheme("full"))
 EDGE = 16
@@ -23,12 +19,7 @@ STEPS = 20
 
 
 def context_for(dims: int) -> BuildContext:
-    plan = Plan(
-        dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
-        spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(EDGE,) * 3,
-        patch_size=(EDGE,) * dims, batch_size=4, batch_dice=True, fingerprint="",
-        network=NetworkPlan((4, 8, 8), ((1,) * dims, (2,) * dims, (2,) * dims), ((3,) * dims,) * 3),
-    )  # fmt: skip
+    plan = plan_of((EDGE,) * dims, (4, 8, 8), batch_size=4, batch_dice=True)
     return BuildContext(
         plan, SPEC, SPEC.label_sets, "unet", deep_supervision=recipe("unet").deep_supervision
     )
@@ -51,13 +42,10 @@ def batch_for(phase: Phase, context: BuildContext) -> Batch:
     rows = torch.zeros_like(truth)
     for i, name in enumerate(schemes):
         if name != "none":
-            lookup = SPEC.label_sets.rows(SPEC.scheme(name))
+            lookup = SPEC.label_sets.label_set_ids(SPEC.scheme(name))
             rows[i] = torch.tensor([lookup[v] for v in range(3)])[truth[i]]
     noise = torch.randn(truth.shape, generator=generator)
-    return Batch(
-        image=(truth + 0.2 * noise)[:, None].float(), annotation=rows,
-        labelled=torch.tensor([s != "none" for s in schemes]),
-        image_labels=torch.full((n, len(SPEC.tree.nodes)), -1, dtype=torch.int8),
-        covers=torch.zeros(n, dtype=torch.bool), case=tuple(map(str, range(n))), group=("",) * n,
-        domain=("",) * n, streams=tuple(streams),
+    return batch_of(
+        (truth + 0.2 * noise)[:, None].float(), rows, nodes=len(SPEC.tree.nodes),
+        labelled=torch.tensor([s != "none" for s in schemes]), streams=tuple(streams),
     )  # fmt: skip

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import factories
 import torch
 import torch.nn.functional as F
+from factories import plan_of, spec_of
 
 from hinterland.labels import LabelSpec
 from hinterland.methods import BuildContext
-from hinterland.types import Batch, NetworkPlan, Normalisation, Plan, Progress
+from hinterland.types import Batch, Progress
 
-TWO = LabelSpec.from_dict(
-    {"tree": {"rest": {}, "organ": {}}, "schemes": {"full": {0: "rest", 1: "organ"}}}
-)
+TWO = spec_of({"rest": {}, "organ": {}})
 FOUR = LabelSpec.from_dict(
     {
         "tree": {"background": {"lung": {}, "rest": {}}, "infection": {}, "organ": {}},
@@ -26,12 +26,7 @@ FOUR = LabelSpec.from_dict(
 
 def build_context(spec: LabelSpec, dims: int = 2, network: str = "unet", **changes) -> BuildContext:
     edge = 32 if network != "unet" else 16
-    plan = Plan(
-        dims=dims, channels=("MRI",), normalisation=(Normalisation("zscore"),),
-        spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=(32, 32, 32),
-        patch_size=(edge,) * dims, batch_size=4, batch_dice=True, fingerprint="",
-        network=NetworkPlan((4, 6, 8), ((1,) * dims, (2,) * dims, (2,) * dims), ((3,) * dims,) * 3),
-    )  # fmt: skip
+    plan = plan_of((edge,) * dims, (4, 6, 8), batch_size=4, batch_dice=True)
     options = {"features": (4, 16)} if network != "unet" else {}
     values = {"network_options": options, "deep_supervision": network == "unet", **changes}
     return BuildContext(plan, spec, spec.label_sets, network, **values)
@@ -48,11 +43,8 @@ def batch_of(context: BuildContext, unlabelled: int = 0, labelled: int = 4, seed
     noise = torch.randn((n, 1, *space), generator=generator)
     known = torch.arange(n) < labelled
     rows = torch.where(known.view(n, *(1,) * len(space)), truth + 1, 0)
-    return Batch(
-        image=truth[:, None] + 0.1 * noise, annotation=rows, labelled=known,
-        image_labels=torch.full((n, classes), -1, dtype=torch.int8),
-        covers=torch.zeros(n, dtype=torch.bool), case=tuple(map(str, range(n))), group=("",) * n,
-        domain=("",) * n,
+    return factories.batch_of(
+        truth[:, None] + 0.1 * noise, rows, nodes=classes, labelled=known,
         streams=("labelled",) * labelled + ("unlabelled",) * unlabelled,
     )  # fmt: skip
 

@@ -1,29 +1,20 @@
 """Phantom scans and plans for tests: oblique, anisotropic, with three structures in a body."""
 
 import numpy as np
+from factories import plan_of
 
 from hinterland.data.io.volume import Volume
-from hinterland.types import NetworkPlan, Normalisation, Plan
+from hinterland.types import Normalisation, Plan
 
 OBLIQUE = np.array([[0.9, -0.3, 0.3], [0.3, 0.95, 0.1], [-0.3, 0.0, 0.95]])
 
 
 def plan_for(spacing, transpose=(0, 1, 2), scheme="zscore", unit="mm", **more) -> Plan:
     dims = 2 if spacing[0] is None else 3
-    return Plan(
-        dims=dims,
-        channels=("MR",),
-        normalisation=(Normalisation(scheme, **more),),
-        spacing=spacing,
-        unit=unit,
-        transpose=transpose,
-        median_shape=(32, 32, 32),
-        patch_size=(32,) * dims,
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan((32,), ((1,) * dims,), ((3,) * dims,)),
-        fingerprint="f" * 16,
-    )
+    return plan_of(
+        (32,) * dims, (32,), normalisation=(Normalisation(scheme, **more),), spacing=spacing,
+        unit=unit, transpose=transpose, fingerprint="f" * 16,
+    )  # fmt: skip
 
 
 def volume(array, spacing=(1.0, 1.0, 1.0)) -> Volume:

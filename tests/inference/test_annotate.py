@@ -14,6 +14,7 @@ from hinterland.data.planning.plan import make_plan
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.inference.uncertainty import (
     disagreement,
+    ensemble_predictions,
     map_path,
     rank_cases,
     soft_jaccard_distance,
@@ -105,8 +106,8 @@ def test_all_opinions_come_from_one_pass_and_are_what_each_gives_alone(run, monk
         for i in range(3)
     ]  # fmt: skip
     passes = []
-    forward = CVBM.estimates
-    monkeypatch.setattr(CVBM, "estimates", lambda *a: passes.append(1) or forward(*a))
+    forward = CVBM.ensemble_predictions
+    monkeypatch.setattr(CVBM, "ensemble_predictions", lambda *a: passes.append(1) or forward(*a))
     ((_, _, _, found),) = ensemble_predictions(run, [case], options=predictor.options)
     assert len(found) == 3
     for one, other in zip(found, alone, strict=True):

@@ -21,6 +21,18 @@ def test_plain_labels_are_leaves_and_the_question_is_all_of_them():
     assert spec.target == spec.tree.leaves
 
 
+@pytest.mark.parametrize("name", ["other", "rest"])
+@pytest.mark.parametrize("labels", [{"lung": 1}, {}, {"whole": [1, 2], "part": 2}])
+def test_label_zero_is_the_background_whatever_the_others_are_called(name, labels):
+    spec = _spec({"background": 0, name: 3, **labels})
+    assert spec.tree.remainder == "background"
+    asked = next(iter(spec.questions.values())) if labels.get("whole") else spec.target
+    assert 0 in asked.groups[asked.background]
+    leaves = spec.tree.leaves
+    assert name in [leaves.names[i] for i in leaves.foreground]
+    assert LabelSpec.from_dict(spec.to_dict()).tree.remainder == "background"
+
+
 def test_the_ignore_label_means_any_leaf():
     spec = _spec({"background": 0, "lung": 1, "ignore": 2})
     assert spec.default_scheme.label_values[2] == spec.tree.all_leaves

@@ -42,7 +42,7 @@ def test_rows_point_at_what_each_integer_means(drawn):
     assert table.sets[0] == table.tree.all_leaves
     seen = {0}
     for scheme in given_schemes:
-        rows = table.rows(scheme)
+        rows = table.label_set_ids(scheme)
         assert {v: table.sets[r] for v, r in rows.items()} == dict(scheme.label_values)
         assert not seen & set(rows.values())
         seen |= set(rows.values())
@@ -56,7 +56,7 @@ def test_rows_point_at_what_each_integer_means(drawn):
 def test_a_scheme_decides_a_group_where_its_rows_do(drawn):
     table, given_schemes, at = drawn
     for scheme in given_schemes:
-        rows = list(table.rows(scheme).values())
+        rows = list(table.label_set_ids(scheme).values())
         for g, group in enumerate(at.groups):
             assert table.decided(at)[rows, g].any() == scheme.decides(group)
 
@@ -75,9 +75,9 @@ def test_rows_for_pseudo_labels_decide_every_group_and_leave_the_others_alone(dr
 
 def test_partial_annotation_decides_only_what_its_scheme_can_say():
     table = LabelSetTable.of(COVID, [FULL, LESION, NOTHING])
-    assert table.rows(FULL) == {0: 1, 1: 2, 2: 3}
-    assert table.rows(LESION) == {0: 4, 2: 5}
-    assert table.rows(NOTHING) == {}
+    assert table.label_set_ids(FULL) == {0: 1, 1: 2, 2: 3}
+    assert table.label_set_ids(LESION) == {0: 4, 2: 5}
+    assert table.label_set_ids(NOTHING) == {}
     leaves = COVID.leaves
     columns = [leaves.names.index(n) for n in ("rest", "lung", "infection")]
     assert table.decided(leaves)[:, columns].astype(int).tolist() == [
@@ -95,7 +95,7 @@ def test_a_table_holds_each_scheme_once_and_no_others():
     with pytest.raises(LabelError, match="two annotation schemes have the same name"):
         LabelSetTable.of(COVID, [FULL, FULL])
     with pytest.raises(LabelError, match=r"'lesion' is not in the table, which has \['full'\]"):
-        LabelSetTable.of(COVID, [FULL]).rows(LESION)
+        LabelSetTable.of(COVID, [FULL]).label_set_ids(LESION)
     with pytest.raises(ValueError, match="read-only"):
         LabelSetTable.of(COVID, [FULL]).matrix[0, 0] = False
 

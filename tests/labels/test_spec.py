@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_strategies import coarsenings, schemes, trees
 
-from hinterland.labels import CaseSettings, LabelError, LabelSetTable, LabelSpec, Scheme
+from hinterland.labels import (
+    CaseSettings,
+    LabelError,
+    LabelSetTable,
+    LabelSpec,
+    Scheme,
+    spec_from_dataset_json,
+)
 
 EXAMPLE = """
 tree:
@@ -200,3 +207,27 @@ def test_yaml_features_that_are_fine(tmp_path):
     spec = LabelSpec.load(path)
     assert spec.scheme("ignoring").label_values == {0: {0}, 1: {0, 1}}
     assert spec.case_settings("001").scheme == "ignoring"
+
+
+def test_zero_decides_which_of_the_usual_names_is_the_remainder():
+    tree = {"background": {}, "other": {}, "lesion": {}}
+    values = {0: "background", 1: "other", 2: "lesion"}
+    told = {"tree": tree, "schemes": {"full": values}}
+    spec = LabelSpec.from_dict(told)
+    assert spec.tree.remainder == "background"
+    assert spec.target.foreground == (1, 2)
+    assert LabelSpec.from_dict({**told, "remainder": "other"}).tree.remainder == "other"
+    swapped = {"full": {0: "other", 1: "background", 2: "lesion"}}
+    assert LabelSpec.from_dict({**told, "schemes": swapped}).tree.remainder == "other"
+
+
+def test_a_class_called_like_one_of_our_words_is_never_taken_for_it():
+    labels = {"background": 0, "target": 1, "leaves": 2}
+    spec = spec_from_dataset_json({"labels": labels})
+    for word in ("target", "leaves", "target/background"):
+        with pytest.raises(LabelError, match=r"is a class of the label tree and also our word"):
+            spec.question(word)
+    one = spec_from_dataset_json({"labels": {"background": 0, "target": 1}})
+    assert one.question("target") == one.target  # both mean the same
+    named = LabelSpec.from_dict({**spec.to_dict(), "target": {"mine": ["target"]}})
+    assert named.question("mine").names == ("not target", "target")

@@ -16,8 +16,8 @@ TREE = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
 FULL = Scheme("full", TREE, ((0, frozenset({1})), (1, frozenset({0})), (2, frozenset({2}))))
 LESION = Scheme("lesion", TREE, ((0, frozenset({0, 1})), (2, frozenset({2}))))
 TABLE = LabelSetTable.of(TREE, [FULL, LESION])
-ROWS = {("full", v): r for v, r in TABLE.rows(FULL).items()} | {
-    ("lesion", v): r for v, r in TABLE.rows(LESION).items()
+ROWS = {("full", v): r for v, r in TABLE.label_set_ids(FULL).items()} | {
+    ("lesion", v): r for v, r in TABLE.label_set_ids(LESION).items()
 }
 
 
@@ -135,7 +135,10 @@ def test_marginal_loss_never_exceeds_the_leaf_loss(seed, leaves):
     fine = rng.integers(0, leaves + 1, size=(1, 6, 6))
     logits = torch.tensor(rng.normal(size=(1, leaves + 1, 6, 6)) * 3)
     table = spec.label_sets
-    full, coarse = table.rows(spec.schemes["full"]), table.rows(spec.schemes["coarse"])
+    full, coarse = (
+        table.label_set_ids(spec.schemes["full"]),
+        table.label_set_ids(spec.schemes["coarse"]),
+    )
     loss = PartitionLoss(tree.leaves, tree.leaves, table)
     fine_rows = torch.tensor(np.vectorize(full.get)(fine))
     coarse_rows = torch.tensor(np.vectorize(coarse.get)((fine == leaves).astype(int)))

@@ -11,11 +11,12 @@ from contract_cases import SPEC, batch_for, context_for
 from recipe_steps import STEPS, trained
 
 from hinterland.methods import make_method, method_names
-from hinterland.networks import NAMES, Network, create, recipe
-from hinterland.networks.registry import FIVE_LEVELS
+from hinterland.networks import Network, create, network_names, recipe
 from hinterland.training.config import make_config
 from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipe
 from hinterland.training.recipes import RECIPES
+
+FIVE_LEVELS = ("vnet", "unet-ssl4mis", "attention-unet", "cmunet", "nucleisegnet")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -38,7 +39,7 @@ def _network_case(name: str) -> tuple[Network, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("network_name", NAMES)
+@pytest.mark.parametrize("network_name", network_names())
 def test_every_network_learns_with_every_recipe(network_name, name):
     network, patch = _network_case(network_name)
     config = make_config({"recipe": name, "network": network_name})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import factories
 import pytest
+from factories import network_of
 
-from hinterland.types import NetworkPlan, Normalisation, Plan
+from hinterland.types import Plan
 
 
 def small_plan(
@@ -18,25 +21,17 @@ def small_plan(
     channels: int = 1,
     convolutions: int = 2,
 ) -> Plan:
-    levels = len(features)
-    return Plan(
-        dims=dims,  # type: ignore[arg-type]
+    network = network_of(features, dims)
+    network = replace(
+        network, strides=strides or network.strides, kernels=kernels or network.kernels,
+        convolutions=convolutions,
+    )  # fmt: skip
+    return factories.plan_of(
+        patch or (16,) * dims,
         channels=tuple(f"channel{i}" for i in range(channels)),
-        normalisation=(Normalisation("zscore"),) * channels,
         spacing=(1.0, 1.0, 1.0) if dims == 3 else (None, 1.0, 1.0),
-        unit="mm",
-        transpose=(0, 1, 2),
         median_shape=(64, 64, 64),
-        patch_size=patch or (16,) * dims,
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan(
-            features,
-            strides or ((1,) * dims, *((2,) * dims,) * (levels - 1)),
-            kernels or ((3,) * dims,) * levels,
-            convolutions,
-        ),
-        fingerprint="test",
+        network=network,
     )
 
 

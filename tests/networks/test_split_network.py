@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hinterland.networks import create, require_split
-from hinterland.networks.gated import Mixer
-from hinterland.networks.gates import AttentionGate, ChannelGate, MultiScaleGate
-from hinterland.networks.stages import Shape
+from hinterland.networks.architectures.gated import Mixer
+from hinterland.networks.architectures.gates import AttentionGate, ChannelGate, MultiScaleGate
+from hinterland.networks.architectures.stages import Shape
 from hinterland.types import HinterlandError
 
 

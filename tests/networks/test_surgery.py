@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from hinterland.networks import create, network_names, recipe
 from hinterland.networks.registry import patch_multiple
-from hinterland.networks.surgery import grow
+from hinterland.networks.surgery import grow, log_shares
 from hinterland.types import HinterlandError
 
 SMALL = {"segresnet": (8, 8), "swinunetr": (8, 8)}
@@ -76,3 +78,38 @@ def test_what_cannot_be_grown_is_refused(plan_of, parents, message):
     other, _, _ = pair("resenc-m", plan_of, 2, 2, 4)
     with pytest.raises(HinterlandError, match="another network"):
         grow(new, other.state_dict(), [0, 1, 0, 0][: new.out_channels])
+
+
+def test_children_share_by_how_often_they_are_seen(plan_of):
+    """Masses still sum to the parent's, and the lesion wins where it nearly did."""
+    counts = [970.0, 50.0, 9.0, 18.0]  # rest, lesion, liver, spleen: 971, -, 10, 19 of 1,000
+    old, new, image = pair("unet", plan_of, 2, 2, 4)
+    _, equal, _ = pair("unet", plan_of, 2, 2, 4)
+    grow(new, old.state_dict(), [0, 1, 0, 0], counts)
+    grow(equal, old.state_dict(), [0, 1, 0, 0])
+    for network in (old, new, equal):
+        network.eval()
+    with torch.no_grad():
+        before, after, even = (n(image).softmax(1) for n in (old, new, equal))
+    assert torch.allclose(after[:, [0, 2, 3]].sum(1), before[:, 0], atol=1e-9)
+    for child, share in ((0, 0.971), (2, 0.010), (3, 0.019)):
+        assert torch.allclose(after[:, child], share * before[:, 0], atol=1e-9)
+    # Three equal children lose to a lesion of a quarter; the frequent one at 49 % still wins.
+    assert torch.equal(even.argmax(1) == 1, before[:, 1] > before[:, 0] / 3)
+    assert torch.equal(after.argmax(1) == 1, before[:, 1] > 0.971 * before[:, 0])
+
+
+def test_a_child_that_is_never_seen_has_a_small_share_and_not_none():
+    shares = [math.exp(s) for s in log_shares([0, 0, 1], [99.0, 0.0, 5.0])]
+    assert shares == pytest.approx([100 / 101, 1 / 101, 1.0])
+    assert [math.exp(s) for s in log_shares([0, 0, 1])] == pytest.approx([0.5, 0.5, 1.0])
+
+
+def test_a_fresh_head_keeps_its_own_weights_and_all_else_is_the_trained_network(plan_of):
+    old, new, _ = pair("unet", plan_of, 2, 2, 4)
+    before = {k: v.clone() for k, v in new.state_dict().items()}
+    grow(new, old.state_dict(), [0, 1, 0, 0], fresh=True)
+    for name, value in new.state_dict().items():
+        same = old.state_dict()[name].shape == value.shape
+        assert torch.equal(value, old.state_dict()[name] if same else before[name]), name
+    assert any(v.shape != old.state_dict()[k].shape for k, v in before.items())

@@ -210,6 +210,54 @@ def test_no_such_run(tmp_path: Path) -> None:
         compare([tmp_path / "empty"], tmp_path / "out")
 
 
+def test_runs_that_did_not_take_off_are_marked(study: tuple[Path, Path], tmp_path: Path) -> None:
+    runs = [study[0]]
+    for seed in (0, 1):
+        copy = tmp_path / f"seed{seed}"
+        shutil.copytree(study[1], copy)
+        config = yaml.safe_load((copy / "config.yaml").read_text())
+        config["train"]["seed"] = seed
+        (copy / "config.yaml").write_text(yaml.safe_dump(config))
+        runs.append(copy)
+    assert "take-off" not in {f.code for f in compare(runs).findings}
+    log = pd.read_csv(runs[2] / "log.csv")
+    log.loc[log["key"] == "val/dice", "value"] = 0.01
+    log.to_csv(runs[2] / "log.csv", index=False)
+    made = compare(runs, tmp_path / "out", images=False)
+    (finding,) = (f for f in made.findings if f.code == "take-off")
+    assert finding.runs == (str(runs[2]),)
+    assert "1 of 2 runs did not take off" in str(made)
+    assert {r.mark for r in made.results if r.baseline} == {""}
+    assert "(1 of 2 runs did not take off)" in made.report.read_text()
+
+
+def test_hostile_names_are_text(save: Callable[..., Path], tmp_path: Path) -> None:
+    """HTML stays text, mathematics is not typeset, formulas do not reach a spreadsheet."""
+    bad = "<script>alert(1)</script>"
+    first = metrics("=1+1", classes=(bad, "$\\frac{$"), question='"><img src=x onerror=alert(2)>')
+    first["case"] = first["case"].where(
+        first["case"] != "case03", "</svg><script>alert(3)</script>"
+    )
+    second = first.assign(method="<b>v</b> & $x", dice=first["dice"] + 0.1)
+    out = tmp_path / "out"
+    made = compare([save("a", first), save("b", second)], out, title="</title><script>4</script>")
+    page = made.report.read_text()
+    own = page.count("<script")
+    plain = compare([save("c", metrics("u")), save("d", metrics("v", shift=0.1))], tmp_path / "p")
+    assert own == plain.report.read_text().count("<script") == 1
+    assert "<img src=x" not in page
+    assert "<b>v</b>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "&lt;b&gt;v&lt;/b&gt;" in page
+    cells = pd.read_csv(out / "tables" / "results.csv")["method"]
+    assert set(cells) == {"'=1+1", "<b>v</b> & $x"}
+
+
+def test_a_method_may_not_be_called_like_the_annotation(save: Callable[..., Path]) -> None:
+    with pytest.raises(HinterlandError, match="is the annotation"):
+        compare([save("a", metrics("u")), save("b", metrics("reference"))])
+
+
 def test_leak_in_a_run_directory_is_refused_unless_allowed(
     study: tuple[Path, Path], tmp_path: Path
 ) -> None:

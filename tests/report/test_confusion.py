@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from factories import spec_of
 
 from hinterland.labels import LabelSpec
 from hinterland.report.confusion import (
@@ -63,8 +64,22 @@ def test_counts_and_shares_by_hand(tmp_path):
     assert list(muscle.columns) == ["normal", "scar", OUTSIDE]
 
 
+def test_a_class_called_outside_is_not_what_lies_outside(tmp_path):
+    spec = LabelSpec.from_dict(
+        {
+            "tree": {"rest": {}, "wall": {"inside": {}, "outside": {}}},
+            "schemes": {"full": {0: "rest", 1: "inside", 2: "outside"}},
+        }
+    )
+    write(tmp_path / "r", "a", [0, 1, 1, 1, 2])
+    write(tmp_path / "p", "a", [0, 1, 2, 0, 2])
+    table = subclass_confusion(tmp_path / "p", tmp_path / "r", spec=spec)
+    row = table[table["reference"] == "inside"].set_index("predicted")["voxels"]
+    assert row.to_dict() == {"inside": 1, "outside": 1, "(outside)": 1}
+
+
 def test_a_flat_tree_has_no_superclasses(tmp_path):
-    flat = LabelSpec.from_dict({"tree": {"a": {}, "b": {}}, "schemes": {"full": {0: "a", 1: "b"}}})
+    flat = spec_of({"a": {}, "b": {}})
     write(tmp_path / "p", "x", [0, 1])
     write(tmp_path / "r", "x", [0, 1])
     table = subclass_confusion(tmp_path / "p", tmp_path / "r", spec=flat)

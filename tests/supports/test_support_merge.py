@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from factories import spec_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,13 +122,7 @@ def test_unnamed_integers_are_refused():
 )
 def test_the_remainder_is_divided(tree, grown_tree, remainder):
     lesion = list(tree)[-1]
-    old = LabelSpec.from_dict(
-        {
-            "tree": tree,
-            "target": [lesion],
-            "schemes": {"full": dict(enumerate(leaves_of(tree)))},
-        }
-    )
+    old = spec_of(tree, [lesion])
     grown = grow(old, ["lung", "lung"])
     assert grown.spec.tree.to_dict() == grown_tree
     assert grown.spec.tree.remainder == remainder
@@ -138,11 +133,6 @@ def test_the_remainder_is_divided(tree, grown_tree, remainder):
         enumerate(grown.spec.tree.leaf_names))}})  # fmt: skip
     assert read.tree == grown.spec.tree
     assert read.questions == grown.spec.questions
-
-
-def leaves_of(tree: dict) -> list[str]:
-    """Leaf names in order."""
-    return [leaf for name, below in tree.items() for leaf in (leaves_of(below) or [name])]
 
 
 def test_nothing_grows_where_all_nodes_are_known():

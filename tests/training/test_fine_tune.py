@@ -8,8 +8,10 @@ import torch
 from training_helpers import quick
 
 from hinterland.data.preprocessing.cache import prepare
+from hinterland.labels.growth import parents
 from hinterland.methods import make_method
 from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.fine_tuning import cell_counts
 from hinterland.training.run import Run
 from hinterland.training.run_training import resume, train
 from hinterland.types import HinterlandError
@@ -137,3 +139,31 @@ def test_noisy_partial_and_virtual_supports_in_one_run(phantoms, plan, tmp_path)
     assert record.plan.fingerprint != plan.fingerprint  # its prepared labels are its own
     assert record.dataset["fingerprint"] == plan.fingerprint  # but it is the same data set
     resume(run.path, finish=False)
+
+
+def test_children_of_the_background_begin_with_their_frequency(binary, phantoms, plan, tmp_path):
+    """And so the target is predicted where the binary run predicted it, volume for volume."""
+    method = make_method("backsplit", phantoms.labels)
+    config = quick(steps=1, batch_size=1, network_options=dict(binary.record.train.network_options))
+    tuned = train(
+        phantoms, plan, method, out=tmp_path / "tuned", fold="fixed", config=config,
+        init_from=binary.path, finish=False,
+    )  # fmt: skip
+    record = tuned.record
+    cases = record.cases(phantoms, "train")
+    prepared = prepare(phantoms, record.plan)
+    counts = np.array(cell_counts(cases, prepared, record.spec, method.cells))
+    integers = [v for v, _ in record.spec.scheme("full").values]
+    voxels = np.concatenate([np.asarray(prepared[c.name].label).ravel() for c in cases])
+    found = {v: int((voxels == v).sum()) for v in integers}
+    leaves = dict(record.spec.scheme("full").values)
+    for cell, group in enumerate(method.cells.groups):
+        assert counts[cell] == sum(found[v] for v in integers if leaves[v] == group)
+    initial = load_checkpoint(tuned.path / "checkpoints" / "initial.ckpt")["networks"]
+    biases = initial["network.head.layers.0.bias"].double().numpy()
+    parent = np.array(parents(method.cells, binary.method.cells))
+    old = binary.method.deployed(binary.networks()).state_dict()["head.layers.0.bias"].numpy()
+    for group in range(len(binary.method.cells)):
+        inside = parent == group
+        share = (counts[inside] + 1) / (counts[inside] + 1).sum()
+        assert biases[inside] == pytest.approx(old[group] + np.log(share), abs=1e-5)

@@ -6,6 +6,8 @@ same request; `DATASET` and the fingerprint are filled in here.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -15,7 +17,11 @@ import torch
 
 import hinterland as hl
 from hinterland.data.planning.plan_dataset import data_fingerprint
+from hinterland.labels import LabelSpec
+from hinterland.methods import BuildContext, make_method
+from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint
+from hinterland.types import Plan
 
 KEPT = Path(__file__).parent / "run_of_version_0_1"
 FINGERPRINT = "e3371b1df70d0a84"  # of the same phantoms on the machine that trained
@@ -73,3 +79,35 @@ def test_a_run_that_cannot_be_read_is_one_message(old_runs):
     config.write_text(config.read_text().replace("fold: fixed", "fold: fixed\nmagic: 1"))
     with pytest.raises(hl.HinterlandError, match=r"another version.*magic"):
         _ = hl.Run(old_runs / "finished").record
+
+
+WEIGHTS = {
+    "supervised": "e29b9e18d07362e3", "backsplit": "6a6876db30d3c60c",
+    "cvbm": "04aefef949247c13", "pseudo-label": "54ee5e802a18d7f9",
+    "mean-teacher": "54ee5e802a18d7f9", "ua-mt": "54ee5e802a18d7f9", "bcp": "54ee5e802a18d7f9",
+    "cps": "b09ffc7e2d7a9803", "mc-net": "93e033dafac3b6ff", "urpc": "d1788f618e7fff5b",
+    "dtc": "4b31766d2272e46d", "sassnet": "744abb9072d0ab73", "ss-net": "89b8b106d8a53bb8",
+    "subclass": "f9c58a10ba8a8ed5", "two-head": "dfbe8be9979b9700",
+    "negative-learning": "31ac6cec665fbb9e", "+discrepancy": "437d0bb821eb1a60",
+    "+contrastive": "7f5fe85d88664d4a", "+deep-supervision": "2b27e3cd8229a7dd",
+}  # fmt: skip
+"""Method, or + regulariser -> a hash of the names and shapes of its weights in that version."""
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_keep_the_names_and_shapes_that_checkpoints_know_them_by(name):
+    spec = LabelSpec.load(KEPT / "finished" / "labels.yaml")
+    context = BuildContext(
+        plan=Plan.from_json((KEPT / "finished" / "plan.json").read_text()),
+        spec=spec,
+        label_sets=spec.label_sets,
+        network_options={"features": (4, 8)},
+    )
+    if name.startswith("+"):
+        method = make_method("supervised", spec)
+        built = build_regularisers({name[1:]: {}}, context, method)
+    else:
+        built = make_method(name, spec).build(context)
+    weights = sorted([key, list(value.shape)] for key, value in built.state_dict().items())
+    found = hashlib.blake2b(json.dumps(weights).encode(), digest_size=8).hexdigest()
+    assert found == WEIGHTS[name], weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hinterland.classification.canvas import CanvasCase, on_canvas
+from hinterland.classification.fitting.rule import MaskCounts, T, scaled_tau
 from hinterland.classification.methods import (
     Classifier,
     ClassifierContext,
@@ -19,7 +20,6 @@ from hinterland.classification.methods import (
     YNet,
 )
 from hinterland.classification.record import ClassifierRecord
-from hinterland.classification.rule import MaskCounts, T
 from hinterland.classification.source import EMBEDDINGS, IMAGES, Frozen, members_of
 from hinterland.classification.trainer import predict_canvases
 from hinterland.labels import Coarsening, LabelError, common_refinement
@@ -151,11 +151,14 @@ class ClassifierModel:
         return found
 
     def by_rule(self, counts: Mapping[int, MaskCounts]) -> np.ndarray:
-        """Score each class by the rule, from the counts of its mask; (classes,).
+        """Score each class by the rule, from the counts of its mask; (classes,)."""
+        return self.joined({i: found.score(*self.rules[i]) for i, found in counts.items()})
+
+    def joined(self, scores: Mapping[int, float]) -> np.ndarray:
+        """Put the scores of classes that have a mask into one array (classes,).
 
         A class without a mask has what the most probable other one leaves.
         """
-        scores = {i: found.score(*self.rules[i]) for i, found in counts.items()}
         rest = 1 - max(scores.values())
         return np.array([scores.get(i, rest) for i in range(len(self.record.task.classes))])
 
@@ -180,6 +183,10 @@ class ClassifierModel:
     def threshold(self, index: int) -> float:
         """Look up the t at which a class's mask is cut."""
         return self.rules[index][0] if index in self.rules else T
+
+    def tau(self, index: int, shape: Sequence[int]) -> int:
+        """Look up how many voxels of a mask (..., y, x) make a class present."""
+        return self.rules[index][1] if index in self.rules else scaled_tau([shape])
 
 
 def showing(record: ClassifierRecord, cells: Coarsening) -> list[int]:

@@ -2,25 +2,69 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hinterland.classification.dataset.cases import Units
+from hinterland.classification.fitting.operating_point import OperatingPoint, aggregated
 from hinterland.classification.model import ClassifierModel, ClassifierOutput
-from hinterland.classification.operating_point import OperatingPoint
-from hinterland.classification.record import ClassifierRun
+from hinterland.classification.record import ClassifierRecord, ClassifierRun
+from hinterland.classification.scores.subgroups import place_of
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import file_ending, label_ending, read_volume, write_label
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import preprocess
+from hinterland.evaluation.metrics.overlap import millilitres
+from hinterland.labels import LabelError
 from hinterland.types import Case, HinterlandError
+
+EXPLAINED = ("rule", "mask_threshold", "size_voxels", "size_ml", "region")
+"""Columns of predictions.csv that say what the mask behind a decision shows."""
 
 
 def load_model(run: ClassifierRun) -> tuple[ClassifierModel, OperatingPoint]:
     """Load a finished classifier and its operating point."""
     point = OperatingPoint.read(run.path)
     return ClassifierModel(run.path, run.record, point.rules), point
+
+
+def with_patients(
+    cases: Sequence[Case], record: ClassifierRecord, pattern: str | None = None
+) -> tuple[Case, ...]:
+    """Find the patients of new images by their names.
+
+    Args:
+        cases: New images.
+        record: The classifier; default of the pattern is its labels' `group_pattern`.
+        pattern: A regular expression whose first group (or whole match) is the patient.
+
+    Raises:
+        HinterlandError: The pattern is no regular expression, or finds no patient in a name.
+    """
+    if pattern is None:
+        try:
+            found = [record.spec.case_settings(c.name).group for c in cases]
+        except LabelError:  # names of another hospital: each image is a patient of its own
+            return tuple(cases)
+        return tuple(replace(c, group=g or c.group) for c, g in zip(cases, found, strict=True))
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise HinterlandError(f"patient pattern {pattern!r}: {error}.") from None
+    result = []
+    for case in cases:
+        match = compiled.search(case.name)
+        if match is None:
+            raise HinterlandError(
+                f"the patient pattern {pattern!r} finds nothing in the image name {case.name!r}."
+            )
+        result.append(replace(case, group=match[1] if compiled.groups else match[0]))
+    return tuple(result)
 
 
 def predict_images(
@@ -32,17 +76,29 @@ def predict_images(
     inspect: Callable[[Case, dict[int, np.ndarray]], None] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Classify cases, one row per case.
+    """Classify images, one row per case.
 
-    Columns: `case`, `group`, `image`, for each class `score: CLASS` (each against the rest, as the
-    model gives it) and `probability: CLASS` (calibrated, summing to one), `class` (see `decide`),
-    and `mask`.
+    Args:
+        run: A finished classifier.
+        cases: What to classify; labels are not read.
+        masks: Folder for the masks that explain the decisions (see `explanation`), in the geometry
+            of the images; None writes none.
+        overwrite: Replace masks that are there.
+        inspect: Called with each case and the explanation of every class that has one, as if it
+            were decided for: class index -> bool (z, y, x) of the file.
+        tick: Called with (done, total).
 
-    masks: folder for the masks of the classes that are decided for: 1 where the class's probability
-    is at least t (0.5 unless the rule was fitted), in the geometry of the image. `mask` is its
-    path, or empty: the image is negative, or the model has no mask that shows the class.
-    inspect: called with each case and the masks of all classes that have one: class index -> bool
-    (z, y, x) of the file.
+    Returns:
+        Columns: `case`, `group`, `image`; for each class `score: CLASS` (each against the rest, as
+        the model gives it) and `probability: CLASS` (calibrated, summing to one); `class`, decided
+        by the operating point of single images, and `threshold`, the score it needed (empty where
+        the most probable of several classes is taken). Where a mask shows the class: `rule` (does
+        Algorithm 1 call it present? for the rule only), `mask_threshold` (the probability from
+        which voxels belong to the mask), `size_voxels`, `size_ml` (where the file knows its
+        spacing), `region`, and `mask`, its path.
+
+    Raises:
+        HinterlandError: An image cannot be read, or a mask is there already.
     """
     model, point = load_model(run)
     classes = run.record.task.classes
@@ -56,35 +112,97 @@ def predict_images(
         output = model.predict(image)
         probabilities = point.probabilities(output.scores[None])[0]
         index = decide(output.scores, probabilities, point)
-        file = ""
         wanted = list(output.masks) if inspect else [i for i in output.masks if i == index]
-        cuts = {i: _mask(output, i, model, geometry) for i in wanted}
+        shown = {i: explanation(output, i, model, geometry) for i in wanted}
         if inspect:
-            inspect(case, cuts)
-        if masks is not None and index in cuts:
-            path = masks / f"{case.name}{label_ending(file_ending(case.images[0]))}"
-            masks.mkdir(parents=True, exist_ok=True)
-            write_label(path, cuts[index].astype(np.uint8), like=volume, overwrite=overwrite)
-            file = str(path)
+            inspect(case, {i: mask for i, (mask, _) in shown.items()})
         row: dict[str, object] = {"case": case.name, "group": case.group}
-        rows.append(
-            row
-            | {"image": str(case.images[0])}
-            | {f"score: {c}": float(s) for c, s in zip(classes, output.scores, strict=True)}
-            | {f"probability: {c}": float(p) for c, p in zip(classes, probabilities, strict=True)}
-            | {"class": classes[index], "mask": file}
-        )
+        row |= {"image": str(case.images[0])}
+        row |= {f"score: {c}": float(s) for c, s in zip(classes, output.scores, strict=True)}
+        row |= {f"probability: {c}": float(p) for c, p in zip(classes, probabilities, strict=True)}
+        row |= {"class": classes[index], "threshold": _needed(point), "mask": ""}
+        if index in shown:
+            mask, level = shown[index]
+            spacing = volume.spacing if not is_flat(case.images[0]) else None
+            row |= _described(mask, level, spacing)
+            if index in model.rules:
+                row["rule"] = int(np.count_nonzero(output.masks[index] >= model.rules[index][0])
+                                  >= model.rules[index][1])  # fmt: skip
+            if masks is not None:
+                path = masks / f"{case.name}{label_ending(file_ending(case.images[0]))}"
+                masks.mkdir(parents=True, exist_ok=True)
+                write_label(path, mask.astype(np.uint8), like=volume, overwrite=overwrite)
+                row["mask"] = str(path)
+        rows.append(row)
         if tick:
             tick(done, len(cases))
-    return pd.DataFrame(rows)
+    scores = [f"{kind}: {c}" for kind in ("score", "probability") for c in classes]
+    order = ["case", "group", "image", *scores, "class", "threshold", *EXPLAINED, "mask"]
+    return pd.DataFrame(rows).reindex(columns=order)
 
 
-def _mask(
+def patient_table(run: ClassifierRun, images: pd.DataFrame) -> pd.DataFrame:
+    """Join the rows of `predict_images` into one row per patient.
+
+    Scores are joined as in training (mean or max), and decided by the operating point of patients.
+
+    Returns:
+        Columns `patient`, `images`, `score: CLASS`, `probability: CLASS`, `class`, `threshold`; no
+        row where the classifier judges single images.
+    """
+    _, point = load_model(run)
+    classes, patients = run.record.task.classes, point.patients
+    scores = [f"score: {c}" for c in classes]
+    probable = [f"probability: {c}" for c in classes]
+    columns = ["patient", "images", *scores, *probable, "class", "threshold"]
+    if patients is None or not len(images):
+        return pd.DataFrame(columns=columns)
+    members: dict[str, tuple[str, ...]] = {}
+    for name, group in zip(images["case"], images["group"], strict=True):
+        members[group or name] = (*members.get(group or name, ()), name)
+    own = dict(zip(images["case"], images[scores].to_numpy(float), strict=True))
+    joined = aggregated(own, Units(members, {}, "patient"), point.aggregate)
+    rows = []
+    for patient, score in joined.items():
+        p = patients.probabilities(score[None])[0]
+        index = decide(score, p, patients)
+        row = [patient, len(members[patient]), *score, *p, classes[index]]
+        rows.append([*row, _needed(patients)])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def explanation(
     output: ClassifierOutput, index: int, model: ClassifierModel, geometry: Geometry
-) -> np.ndarray:
-    """Where a class's probability reaches its threshold, bool (z, y, x) of the file."""
-    map_ = output.masks[index].astype(np.float32)
-    return geometry.undo(np.stack([1 - map_, map_]))[1] >= model.threshold(index)
+) -> tuple[np.ndarray, float]:
+    """Cut the mask of a class so that it explains a decision for it.
+
+    Voxels belong to it from t on. Where fewer than tau reach t, the decision rests on weaker
+    evidence (the threshold of scores is fitted apart from t): then the tau most probable voxels
+    are shown, so that no image is called positive with an empty mask.
+
+    Returns:
+        Bool (z, y, x) of the file, and the probability from which voxels belong to it.
+    """
+    found = output.masks[index].astype(np.float32)
+    restored = geometry.undo(np.stack([1 - found, found]))[1]
+    tau = model.tau(index, found.shape)
+    count = min(max(1, round(tau * restored.size / found.size)), restored.size)
+    weakest = float(np.partition(restored.ravel(), restored.size - count)[restored.size - count])
+    level = min(model.threshold(index), weakest)
+    return restored >= level, level
+
+
+def _described(
+    mask: np.ndarray, level: float, spacing: tuple[float, float, float] | None
+) -> dict[str, object]:
+    voxels = int(np.count_nonzero(mask))
+    size = {"mask_threshold": level, "size_voxels": voxels, "region": place_of(mask)}
+    return size if spacing is None else size | {"size_ml": voxels * millilitres(spacing)}
+
+
+def _needed(point: OperatingPoint) -> float:
+    """Find the score that a class needs; NaN where the most probable one is taken."""
+    return point.thresholds[1].value if set(point.thresholds) == {1} else float("nan")
 
 
 def decide(scores: np.ndarray, probabilities: np.ndarray, point: OperatingPoint) -> int:

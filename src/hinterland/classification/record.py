@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import yaml
 
-from hinterland.classification.task import Task
+from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
 from hinterland.labels import LabelSpec
 from hinterland.types import HinterlandError, Plan
@@ -28,6 +28,8 @@ class ClassifierRecord:
     size everything is brought to. split: case names; targets: case -> index into the task's
     classes; schemes: the annotation scheme each case is read in. plan: of the preprocessing.
     rule: t and tau where they are given, else they are fitted. settings: of `TrainConfig`.
+    unit: what is judged, cases, patients, or auto (see `cases.unit_of`). aggregate: how the scores
+    of a patient's cases become one, mean or max.
     """
 
     task: Task
@@ -47,6 +49,8 @@ class ClassifierRecord:
     balanced: bool = False
     rule: dict[str, float] = field(default_factory=dict)
     labelled: str = ""
+    unit: str = "auto"
+    aggregate: str = "mean"
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)

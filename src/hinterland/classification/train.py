@@ -12,28 +12,27 @@ from typing import Any, Literal
 import numpy as np
 
 from hinterland.classification.canvas import Canvases, canvas_size
-from hinterland.classification.cases import (
+from hinterland.classification.dataset.cases import (
     SPLITS,
+    UNITS,
     check_split,
     split_by_class,
     targets_of,
-    units_of,
     with_image_labels,
 )
-from hinterland.classification.metrics import auroc
+from hinterland.classification.dataset.task import parse_task
+from hinterland.classification.fitting.operating_point import AGGREGATES, FILE
 from hinterland.classification.model import (
     RULE,
     Y_NET,
-    ClassifierModel,
     build_context,
     make_classifier,
     recipe_of,
     showing,
 )
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS
-from hinterland.classification.operating_point import FILE, averaged, fit_operating_point
+from hinterland.classification.operate import operate
 from hinterland.classification.record import ClassifierRecord, ClassifierRun, is_classifier
-from hinterland.classification.rule import THRESHOLDS, MaskCounts, fit_rule
 from hinterland.classification.source import (
     EMBEDDINGS,
     IMAGES,
@@ -42,7 +41,6 @@ from hinterland.classification.source import (
     mask_canvases,
     stored,
 )
-from hinterland.classification.task import parse_task
 from hinterland.classification.trainer import ClassifierData, ClassifierTrainer
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.topology import topology
@@ -75,6 +73,8 @@ class Request:
     t: float | None = None
     tau: int | None = None
     settings: Mapping[str, Any] | None = None
+    unit: str = "auto"
+    aggregate: str = "mean"
 
 
 def train_classifier(
@@ -100,6 +100,11 @@ def train_classifier(
     answers, or the run cannot show the class that the rule is asked for.
     """
     out, say = Path(out), stage or log.info
+    if request.aggregate not in AGGREGATES or request.unit not in UNITS:
+        raise HinterlandError(
+            f"unit {request.unit!r}, aggregate {request.aggregate!r}: expected one of "
+            f"{', '.join(UNITS)}, and one of {', '.join(AGGREGATES)}."
+        )
     say("reading labels")
     run = source if isinstance(source, Run) else None
     dataset, plan = (run.dataset, run.record.plan) if run else source  # type: ignore[misc]
@@ -110,7 +115,7 @@ def train_classifier(
     if record.by != RULE:
         _train(out, record, run, dataset, prepared, report or (lambda *_: None), say)
     say("fitting on validation cases")
-    _operate(out, record, dataset, prepared, report)
+    operate(out, record, dataset, prepared, report)
     return ClassifierRun(out)
 
 
@@ -130,6 +135,11 @@ def _record(
     if source != IMAGES:
         settings["data"] = {"augmentation": "none", **settings.get("data", {})}
     config = make_config(settings)
+    if config.validation.select == "dice":
+        raise HinterlandError(
+            "validation.select=dice: a classifier has no masks; expected auroc, "
+            "balanced-accuracy or last."
+        )
     schemes = {c.name: c.scheme if c.labelled else "none" for c in dataset.cases}
     if run:
         schemes |= run.record.schemes
@@ -142,7 +152,8 @@ def _record(
     else:
         split = split_by_class(dataset, targets, request.fold, config.seed, request.labelled)
     targets = {n: targets[n] for part in split.values() for n in part}
-    check_split(split, targets, task)
+    # the rule learns nothing: masks of lesions alone are training enough
+    check_split(split, targets, task, SPLITS[1:2] if request.by == RULE else SPLITS[:2])
     shapes = [prepared[n].image.shape[1:] for n in split["train"]]
     canvas = canvas_size(shapes, request.canvas)
     if request.by == Y_NET:
@@ -157,6 +168,7 @@ def _record(
         spec=dataset.labels, balanced=request.balanced,
         rule={k: v for k, v in (("t", request.t), ("tau", request.tau)) if v is not None},
         labelled=request.labelled or "", versions=versions(), hardware=hardware(),
+        unit=request.unit, aggregate=request.aggregate,
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )  # fmt: skip
     if record.by == RULE:
@@ -283,51 +295,3 @@ def _canvas_plan(
         plan, dims=dims, channels=tuple(channels), normalisation=kept, patch_size=size,
         batch_size=batch, network=network,
     )  # fmt: skip
-
-
-def _operate(
-    out: Path, record: ClassifierRecord, dataset: Dataset, prepared: Prepared, report: Report | None
-) -> None:
-    """Score the validation cases, fit what is fitted there, write operating.json."""
-    names, split = record.split["val"], record.split_of
-    defaults = {i: (record.rule.get("t", 0.5), int(record.rule.get("tau", 100)))
-                for i in range(len(record.task.classes))}  # fmt: skip
-    model = ClassifierModel(out, record, defaults)
-    counts: dict[int, dict[str, MaskCounts]] = {}
-    scores: dict[str, np.ndarray] = {}
-    thresholds = tuple(sorted({*THRESHOLDS, *(t for t, _ in defaults.values())}))
-    for done, name in enumerate(names, start=1):
-        output = model.predict(np.asarray(prepared[name].image))
-        scores[name] = output.scores
-        if record.by == RULE:
-            for index, mask in output.masks.items():
-                counts.setdefault(index, {})[name] = MaskCounts.of(mask, thresholds)
-        if report:
-            report(done, len(names), "")
-    rules: dict[int, tuple[float, int]] = {}
-    if record.by == RULE:
-        rules = _fit_rules(record, counts)
-        fitted = replace(model, rules=rules)
-        scores = {n: fitted.by_rule({i: c[n] for i, c in counts.items()}) for n in names}
-    groups = {c.name: c.group for c in dataset.cases}
-    units = units_of(record.task, names, record.targets, groups)
-    unit_split = {u: split[members[0]] for u, members in units.members.items()}
-    point = fit_operating_point(record.task, averaged(scores, units), units, unit_split, rules)
-    point.write(out)
-
-
-def _fit_rules(
-    record: ClassifierRecord, counts: Mapping[int, Mapping[str, MaskCounts]]
-) -> dict[int, tuple[float, int]]:
-    """Fit t and tau of each class's mask, by validation AUROC, where they are not given."""
-    rules = {}
-    for index, of_class in counts.items():
-        t, tau = record.rule.get("t"), record.rule.get("tau")
-        if t is None or tau is None:
-            labels = {n: int(record.targets[n] == index) for n in of_class}
-            taus = None if tau is None else [int(tau)]
-            chosen = of_class if t is None else {n: c.only(t) for n, c in of_class.items()}
-            rule = fit_rule(chosen, labels, record.split_of, auroc, taus)
-            t, tau = rule.t, rule.tau
-        rules[index] = (float(t), int(tau))
-    return rules

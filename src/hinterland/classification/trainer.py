@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hinterland.classification.methods import Classifier, ClassifierContext
-from hinterland.classification.metrics import auroc
+from hinterland.classification.scores.metrics import auroc
 from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.patches import PatchDataset, PreparedByName
 from hinterland.data.sampling.sampler import Stream
@@ -86,8 +86,9 @@ class ClassifierTrainer(Trainer):
             device=str(engine.device), precision=self.precision,
         )  # fmt: skip
         networks.train()
-        score = mean_auroc(found, self.context.targets)
-        return Validation(score, {"val/auroc": score}, f"val AUROC {score:.3f}")
+        area = mean_auroc(found, self.context.targets)
+        score = selected(self.config.validation.select, area, found, self.context.targets)
+        return Validation(score, {"val/auroc": area}, f"val AUROC {area:.3f}")
 
 
 def streams_by_class(data: ClassifierData, context: ClassifierContext) -> tuple[Stream, ...]:
@@ -129,6 +130,26 @@ def _canvas(image: np.ndarray) -> torch.Tensor:
     """(C, z, y, x), without the z of a 2D canvas."""
     array = torch.from_numpy(np.array(image, dtype=np.float32))
     return array[:, 0] if array.shape[1] == 1 else array
+
+
+def selected(
+    select: str | None,
+    area: float,
+    probabilities: Mapping[str, np.ndarray],
+    targets: Mapping[str, int],
+) -> float:
+    """Compute what the best checkpoint is best at; NaN for "last".
+
+    AUROC, or the balanced accuracy of the most probable class (macro recall).
+    """
+    if select in (None, "auroc"):
+        return area
+    if select == "last":
+        return float("nan")
+    names = [n for n in probabilities if n in targets]
+    truth = np.array([targets[n] for n in names])
+    right = np.array([int(probabilities[n].argmax()) for n in names]) == truth
+    return float(np.mean([right[truth == c].mean() for c in np.unique(truth)]))
 
 
 def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> float:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from hinterland.cli.classify_predict import ClassifierArgument
-from hinterland.cli.options import JsonOption, OverwriteOption
+from hinterland.cli.classify_train import ImageLabelsOption
+from hinterland.cli.options import JsonOption, LabelsOption, OverwriteOption
 from hinterland.cli.screen import Screen, guarded
 from hinterland.cli.tables import plain_table
 
@@ -20,6 +21,14 @@ def classify_evaluate(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Default: CLASSIFIER/evaluation."),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="DATASET", help="Judge on another data set (an external test)."
+        ),
+    ] = None,
+    labels: LabelsOption = None,
+    image_labels: ImageLabelsOption = None,
     spurious: Annotated[
         str | None,
         typer.Option(
@@ -43,24 +52,25 @@ def classify_evaluate(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a classifier on the test cases of its split.
+    """Judge a classifier on the test cases of its split, and write a report.
 
     AUROC, recall, precision ... with intervals; recall by size and place of the lesion; strict
     recall (the right image and the right region).
     """
-    from hinterland.classification.evaluate import evaluate_classifier
+    from hinterland.classification.evaluation.evaluate import evaluate_classifier
     from hinterland.classification.record import ClassifierRun
 
     screen = Screen(as_json)
     folder = out or classifier / "evaluation"
     with screen.progress("evaluating") as tick:
         summary = evaluate_classifier(
-            ClassifierRun(classifier), folder, spurious=spurious, subgroup=subgroup, table=table,
+            ClassifierRun(classifier), folder, data=data, labels=labels,
+            image_labels=image_labels, spurious=spurious, subgroup=subgroup, table=table,
             seed=seed, overwrite=overwrite, tick=tick,
         )  # fmt: skip
     if not screen.machine:
         _show(screen, summary)
-    screen.say(f"written to {folder}")
+    screen.say(f"{folder / 'report.html'}: curves, decisions, best and worst cases")
     screen.result({"out": str(folder), **summary})
 
 

@@ -27,15 +27,25 @@ def classify_predict(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder for predictions.csv and masks/.")
     ],
+    patient_pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--patient-pattern",
+            metavar="REGEX",
+            help="Takes the patient out of an image's name, as in '(p[0-9]+)_'; its first group. "
+            "Default: group_pattern of the classifier's labels.",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Classify images.
 
-    Calibrated probabilities, the class at the operating point, and the path of the mask that shows
-    why, where the classifier has one.
+    Calibrated probabilities, the class at the operating point, and the mask that shows why, where
+    the classifier has one, with its size and place. Where patients are judged, patients.csv joins
+    the scores of each patient's images.
     """
-    from hinterland.classification.predict import predict_images
+    from hinterland.classification.predict import patient_table, predict_images, with_patients
     from hinterland.classification.record import ClassifierRun
     from hinterland.data.io.files import write_text
     from hinterland.types import HinterlandError
@@ -43,12 +53,24 @@ def classify_predict(
     screen = Screen(as_json)
     run = ClassifierRun(classifier)
     cases = find_cases(images, len(run.record.plan.channels))
+    cases = with_patients(cases, run.record, patient_pattern)
     table = out / "predictions.csv"
     if table.exists() and not overwrite:
         raise HinterlandError(f"{table} exists already. Give --overwrite, or another folder.")
     with screen.progress("classifying") as tick:
         found = predict_images(run, cases, out / "masks", overwrite=overwrite, tick=tick)
     write_text(table, found.to_csv(index=False))
+    patients = patient_table(run, found)
+    if len(patients):
+        write_text(out / "patients.csv", patients.to_csv(index=False))
+        counts = patients["class"].value_counts().to_dict()
+        screen.say(f"{out / 'patients.csv'}: " + ", ".join(f"{n} {c}" for c, n in counts.items()))
     counts = found["class"].value_counts().to_dict()
     screen.say(f"{table}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    screen.result({"out": str(out), "cases": found.to_dict("records")})
+    screen.result(
+        {
+            "out": str(out),
+            "cases": found.to_dict("records"),
+            "patients": patients.to_dict("records"),
+        }
+    )

@@ -20,8 +20,8 @@ def classify_relabel(
         bool,
         typer.Option(
             "--boosted",
-            help="Correct by image labels: a negative image's mask is zeroed, a positive image "
-            "with an empty mask is left out.",
+            help="Correct by image labels: a lesion of the wrong type gets the right one, a "
+            "negative image's mask is zeroed, a positive image with an empty mask is left out.",
         ),
     ] = False,
     image_labels: ImageLabelsOption = None,
@@ -38,7 +38,7 @@ def classify_relabel(
 
     The second step of semi-supervised training; the third is `hinterland train` on the result.
     """
-    from hinterland.classification.relabel import relabel
+    from hinterland.classification.dataset.relabel import relabel
     from hinterland.training.run import Run
 
     screen = Screen(as_json)

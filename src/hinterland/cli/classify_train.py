@@ -94,11 +94,27 @@ def classify_train(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Draw every class equally often.")
     ] = False,
+    unit: Annotated[
+        str,
+        typer.Option(
+            "--unit",
+            metavar="auto|case|patient",
+            help="What is judged. auto: patients, where scans of one patient share a label.",
+        ),
+    ] = "auto",
+    aggregate: Annotated[
+        str,
+        typer.Option("--aggregate", metavar="mean|max", help="How a patient's scores become one."),
+    ] = "mean",
     t: Annotated[
-        float | None, typer.Option("--t", min=0, max=1, help="Of the rule. Default: fitted.")
+        float | None,
+        typer.Option(
+            "--t", min=0, max=1, help="Of the rule. Default: 0.5, unless another is clearly better."
+        ),
     ] = None,
     tau: Annotated[
-        int | None, typer.Option("--tau", min=1, help="Of the rule, voxels. Default: fitted.")
+        int | None,
+        typer.Option("--tau", min=1, help="Of the rule, voxels. Default: 100 of 224 x 224."),
     ] = None,
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
@@ -131,6 +147,8 @@ def classify_train(
         labelled=labelled,
         image_labels=image_labels,
         balanced=balanced,
+        unit=unit,
+        aggregate=aggregate,
         t=t,
         tau=tau,
         settings=apply_overrides(base, set_ or []),
@@ -144,7 +162,10 @@ def classify_train(
         f"{out}: {record.by} for {record.task.text!r} ({', '.join(record.task.classes)}), "
         f"{len(record.split['train'])} training, {len(record.split['val'])} validation cases"
     )
-    screen.say(f"next: hinterland classify evaluate {out}")
+    tested = bool(record.split["test"])
+    screen.say(f"next: hinterland classify evaluate {out}" + ("" if tested else " --data DATASET"))
+    if not tested:
+        screen.say("its data set has no test split: DATASET is another one, with image labels")
     screen.result(
         {
             "out": str(out),

@@ -16,9 +16,11 @@ from hinterland.cli.advise_supports import advise_supports
 from hinterland.cli.analyse_confidence import analyse_confidence
 from hinterland.cli.analyse_features import analyse_features
 from hinterland.cli.check import check
+from hinterland.cli.classify_compare import classify_compare
 from hinterland.cli.classify_evaluate import classify_evaluate
 from hinterland.cli.classify_predict import classify_predict
 from hinterland.cli.classify_relabel import classify_relabel
+from hinterland.cli.classify_start import classify_start
 from hinterland.cli.classify_train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
@@ -76,9 +78,11 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         nninteractive,
         "Dataset115_COVID19CT --masks lung_masks --clicks 7 --out with_lungs",
     ),
+    "classify start": (classify_start, "pictures --labels labels.csv"),
     "classify train": (classify_train, "runs/lesions --task lesion --by rule --out lesion-rule"),
     "classify predict": (classify_predict, "lesion-rule new_scans answers"),
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
+    "classify compare": (classify_compare, "lesion-net lesion-rule"),
     "classify relabel": (classify_relabel, "runs/few-masks --boosted --out more-masks"),
     "study synthetic": (synthetic, "--sweep spurious --out synthetic-study"),
     "study supports": (

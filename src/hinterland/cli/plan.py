@@ -21,6 +21,7 @@ from hinterland.cli.options import (
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
+    from hinterland.data.planning.plan import PlanCost
     from hinterland.types import Plan
 
 
@@ -53,7 +54,9 @@ def plan(
     made = plan_for(screen, data, plan_options(dims, memory, planner))
     cost = plan_cost(made, len(data.labels.tree))
     write_text(out, made.to_json())
-    screen.say(describe(made) + f"\ncost        {cost}\nwritten to  {out}")
+    screen.say(
+        describe(made) + f"\ncost        {cost}{over_budget(cost, memory)}\nwritten to  {out}"
+    )
     screen.result(
         {
             "plan": str(out),
@@ -67,6 +70,16 @@ def plan(
             "features": made.network.features,
             "fingerprint": made.fingerprint,
         }
+    )
+
+
+def over_budget(cost: PlanCost, memory: float) -> str:
+    """A word where the batch, which nnU-Net's rule rounds, takes more than was given."""
+    if cost.memory_gb <= memory:
+        return ""
+    return (
+        f", more than the {memory:g} GB given: nnU-Net's rule rounds the batch up. For less, give "
+        "--memory less, or train with --set batch_size=N"
     )
 
 

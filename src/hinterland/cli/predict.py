@@ -76,9 +76,11 @@ def predict(
     A dataset.json beside the segmentations says what their integers mean. Probabilities and maps
     are in folders of their own inside OUT.
     """
+    from hinterland.data.integrity.images import Expected, check_images
     from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
     from hinterland.training.run import Run
+    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
     model = Run(run)
@@ -89,6 +91,10 @@ def predict(
     cases = find_cases(images, len(record.plan.channels))
     asked = (("uncertainty", uncertainty), ("disagreement", disagreement))
     maps = tuple(kind for kind, wanted in asked if wanted)
+    for problem in check_images(cases, Expected(record.plan), voxels=False, workers=0).problems:
+        if problem.severity == "error":
+            raise HinterlandError(f"case {problem.case}: {problem.message}")
+        screen.note(f"{problem.case}: {problem.message}")
     if not overwrite:
         refuse_existing(out, cases, maps)
     if disagreement:
@@ -144,22 +150,8 @@ def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:
 
 
 def find_cases(images: list[Path], channels: int) -> tuple[Case, ...]:
-    """The cases in a folder, or those that the given files belong to."""
-    from hinterland.data.dataset.layout import group_images
-    from hinterland.data.dataset.read import read_images
-    from hinterland.types import Case, HinterlandError
+    """Find the cases in a folder, or those of the given files."""
+    from hinterland.data.dataset.images import read_images
 
-    if len(images) == 1 and not images[0].is_file():
-        return read_images(images[0], channels)
-    missing = [str(p) for p in images if not p.is_file()]
-    if missing:
-        raise HinterlandError(f"{missing[0]} is no image file; expected one folder, or files only.")
-    wanted = {p.resolve() for p in images}
-    found = []
-    for folder in dict.fromkeys(p.parent for p in images):
-        for name, files in group_images(folder).items():
-            if wanted & {p.resolve() for p in files}:
-                found.append(Case(name, files, scheme="none", group=name))
-    if not found:
-        raise HinterlandError(f"none of the files is an image that can be read: {images[0]}, ...")
-    return tuple(found)
+    return read_images(images[0] if len(images) == 1 and not images[0].is_file() else images,
+                       channels)  # fmt: skip

@@ -166,7 +166,8 @@ Row = dict[str, Any]
 class GroupMasks:
     """One class of one case: boolean masks (z, y, x), undecided voxels taken out of both.
 
-    `spacing` (z, y, x) is in mm if `physical`, else ones; `labels` are the reference's integers.
+    `spacing` (z, y, x) is in mm if `physical`, else ones; `labels` are the integers of the
+    reference, the file `file`.
     """
 
     case: str
@@ -178,6 +179,7 @@ class GroupMasks:
     physical: bool
     labels: np.ndarray
     scheme: Scheme
+    file: Path
 
 
 def iterate_masks(
@@ -223,6 +225,7 @@ def iterate_masks(
                 masks = GroupMasks(
                     pair.name, question, name, inside, ref.mask(group),
                     spacing if physical else (1.0, 1.0, 1.0), physical, labels, scheme,
+                    pair.reference,
                 )  # fmt: skip
                 key = {"case": pair.name, "class": name, "coarsening": question}
                 rows += [key | row for row in function(masks, known)]

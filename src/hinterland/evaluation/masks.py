@@ -113,9 +113,9 @@ def named_values(tree: LabelTree, labels: Mapping[str, int], where: str) -> Valu
     result: dict[int, frozenset[int]] = {}
     rest: int | None = None
     for name, value in labels.items():
-        if name == "everything else":
+        if name == "everything else" and name not in tree:
             rest = int(value)
-        elif name != "ignore":
+        elif name != "ignore" or name in tree:
             try:
                 result[int(value)] = tree.parse(name)
             except LabelError as error:

@@ -10,20 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.io.volume import endings, file_ending, read_label, stem
+from hinterland.data.integrity.geometry import compare
+from hinterland.data.io.formats import is_flat
+from hinterland.data.io.volume import endings, file_ending, read_header, read_label, stem
+from hinterland.evaluation.grid import read_label_on
 from hinterland.evaluation.masks import ValueMap, named_values
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 
 log = logging.getLogger(__name__)
 
-_RASTER = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")  # formats without a spacing
 _SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two label files of one case. An empty `scheme` stands for the specification's."""
+    """Two label files of one case, and its (first) image file where it is known.
+
+    An empty `scheme` stands for the specification's.
+    """
 
     name: str
     prediction: Path
@@ -31,6 +36,7 @@ class Pair:
     scheme: str = ""
     group: str = ""
     domain: str = ""
+    image: Path | None = None
 
     def with_spec(self, spec: LabelSpec) -> Pair:
         """Fill in scheme, group and domain from the specification where nothing was said."""
@@ -68,13 +74,18 @@ def case_pairs(
 ) -> list[Pair]:
     """Pair a folder with the cases of a data set."""
     wanted = None if cases is None else set(cases)
+    unknown = sorted((wanted or set()) - {c.name for c in references})
+    if unknown:
+        raise HinterlandError(f"the data set has no case {_listed(unknown)}.")
     chosen = [c for c in references if wanted is None or c.name in wanted]
     labelled = [c for c in chosen if c.labelled]
     if not labelled:
         raise HinterlandError("none of the cases has a reference label; nothing can be evaluated.")
     found = _matched(predictions, [c.name for c in labelled], extra or wanted is not None)
     return [
-        Pair(c.name, found[c.name], c.label, c.scheme, c.group, c.domain)
+        Pair(
+            c.name, found[c.name], c.label, c.scheme, c.group, c.domain, next(iter(c.images), None)
+        )
         for c in labelled
         if c.label is not None
     ]
@@ -89,8 +100,13 @@ def label_files(folder: Path, what: str) -> dict[str, Path]:
         raise HinterlandError(f"there is no folder {folder} with the {what}.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if not path.is_file() or not file_ending(path) or path.name.startswith("."):
+        if not file_ending(path) or path.name.startswith(".") or path.is_dir():
             continue
+        if not path.is_file():
+            raise HinterlandError(
+                f"{path} is a link to a file that is not there ({path.readlink()}). Fetch it "
+                "(git annex get, dvc pull), or remove the link: a case is never skipped."
+            )
         if stem(path) in found:
             raise HinterlandError(
                 f"{folder} holds the case {stem(path)!r} twice: {found[stem(path)].name} and "
@@ -145,38 +161,49 @@ def annotated(pairs: list[Pair]) -> list[Pair]:
 def read_pair(
     pair: Pair, trust_reference: bool = False
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float], bool]:
-    """Prediction and reference (z, y, x), spacing (z, y, x), and whether it is physical (mm).
+    """Read prediction and reference on the reference's grid.
 
-    HinterlandError where shape, spacing or orientation differ.
+    Returns:
+        Both as integers (z, y, x), the spacing (z, y, x), and whether it is physical (mm).
+
+    Raises:
+        HinterlandError: shapes or geometries differ by more than the order of the axes. Where the
+            image is known and the prediction lies on its grid, the message blames the reference.
     """
-    prediction, reference = read_label(pair.prediction), read_label(pair.reference)
-    if prediction.shape != reference.shape:
-        raise HinterlandError(
-            f"{pair.name}: the prediction has the shape {prediction.shape} (z, y, x), the "
-            f"reference {reference.shape}. Both must lie on one grid: export the prediction in "
-            "the geometry of the original image."
+    reference = read_label(pair.reference)
+    try:
+        prediction = read_label_on(
+            pair.prediction,
+            pair.reference,
+            pair.name,
+            "the prediction",
+            "the reference",
+            trust=trust_reference,
         )
-    physical = file_ending(pair.reference) not in _RASTER
-    comparable = physical and file_ending(pair.prediction) not in _RASTER
-    if comparable and not trust_reference:
-        columns = prediction.affine[:3, :3], reference.affine[:3, :3]
-        if not np.allclose(prediction.spacing, reference.spacing, rtol=1e-3):
-            what = f"the spacing {_rounded(prediction.spacing)}", _rounded(reference.spacing)
-        elif not np.allclose(*columns, atol=1e-2 * min(reference.spacing)):
-            what = "another orientation", "is oriented otherwise"
-        else:
-            what = None
-        if what:
-            raise HinterlandError(
-                f"{pair.name}: the prediction has {what[0]} (z, y, x), the reference {what[1]}. "
-                "Export the prediction in the geometry of the original image; if only its header "
-                "is wrong, let the reference's geometry count (trust_reference)."
-            )
-    return prediction.array[0], reference.array[0], reference.spacing, physical
+    except HinterlandError as error:
+        raise HinterlandError(_blame_reference(pair) or str(error)) from None
+    return prediction, reference.array[0], reference.spacing, not is_flat(pair.reference)
 
 
-def _rounded(spacing: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{s:.4g}" for s in spacing) + ")"
+def _blame_reference(pair: Pair) -> str:
+    """Say so where the prediction lies on the image's grid and the reference does not, else ""."""
+    if pair.image is None or any(map(is_flat, (pair.image, pair.prediction, pair.reference))):
+        return ""
+    image, prediction, reference = (
+        read_header(f) for f in (pair.image, pair.prediction, pair.reference)
+    )
+    fits = compare(image, prediction, pair.name, "the prediction", "its image")
+    wrong = compare(image, reference, pair.name, "the reference label", "its image")
+    if (
+        wrong is None
+        or wrong.severity != "error"
+        or (fits is not None and fits.severity == "error")
+    ):
+        return ""
+    return (
+        f"{pair.name}: {wrong.message} The prediction lies on the image's grid; it is the label "
+        f"{pair.reference} that does not."
+    )
 
 
 def prediction_values(folder: Path, spec: LabelSpec) -> ValueMap:

@@ -46,7 +46,7 @@ def spec_from_integers(values: Sequence[int]) -> LabelSpec:
             "classes there are. Say so in a labels.yaml."
         )
     names = {0: "background", **names}
-    tree = LabelTree({name: {} for name in names.values()})
+    tree = LabelTree({name: {} for name in names.values()}, remainder="background")
     values_of = tuple((v, tree.leaves_under(n)) for v, n in names.items())
     return LabelSpec(tree, {"full": Scheme("full", tree, values_of)}, {"target": tree.leaves})
 

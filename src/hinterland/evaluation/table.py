@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from hinterland.types import HinterlandError
 KEYS = ("case", "class", "coarsening", "fold", "method", "seed")
 GROUPING = ("method", "coarsening", "class")
 MACRO = "mean over classes"
+_TEXT = ("case", "class", "coarsening", "method", "fold", "group", "domain", "empty", "unit",
+         "definition", "convention")  # fmt: skip
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet runs; apostrophes: written by us
+_GAPS = ["", "nan", "NaN", "NA", "N/A", "n/a", "null", "None", "<NA>"]
+_MARKED = re.compile(r"^'(?='*[=+\-@\t\r])")
 
 
 def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -62,7 +68,7 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.suffix == ".csv":
-            table.to_csv(temporary, index=False)
+            without_formulas(table).to_csv(temporary, index=False)
         elif path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
@@ -77,18 +83,43 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
     return path
 
 
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before text that a spreadsheet would take for a formula.
+
+    `read_table` takes it away again. Numbers stay as they are.
+
+    Example:
+        >>> without_formulas(pd.DataFrame({"case": ["=1+1", "a"], "dice": [-0.5, 0.1]}))
+            case  dice
+        0  '=1+1  -0.5
+        1      a   0.1
+    """
+    text = table.select_dtypes(["object", "string", "category"]).columns
+    marked = {
+        c: table[c].map(lambda v: f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v)
+        for c in text
+    }
+    return table.assign(**marked)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read text columns as they are written ("NA" is a name), numbers with the usual gaps."""
+    columns = pd.read_csv(path, nrows=0).columns
+    text = [c for c in columns if c in _TEXT]
+    gaps = {c: _GAPS for c in columns if c not in text}
+    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=gaps)
+    plain = {c: table[c].str.replace(_MARKED, "", regex=True) for c in text}
+    return table.assign(**plain)
+
+
 def read_table(path: Path | str) -> pd.DataFrame:
     """Read what `write_table` wrote, or any CSV / Parquet with at least `case`, `class` and one
     metric. HinterlandError, naming the file, otherwise."""
     path = Path(path)
     if not path.is_file():
         raise HinterlandError(f"there is no metrics table {path}.")
-    text = dict.fromkeys(("case", "class", "coarsening", "method", "fold", "group", "domain"), str)
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, dtype=text, keep_default_na=True)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except ImportError:
         raise HinterlandError("Parquet needs pyarrow: pip install 'hinterland[parquet]'.") from None
     except (ValueError, OSError) as error:

@@ -238,7 +238,7 @@ def _postprocessing(values: list[int], ending: str) -> list[dict[str, Any]]:
             "output_dir": "@output_dir",
             "output_postfix": "",
             "output_ext": ending,
-            "output_dtype": "$torch.uint8",
+            "output_dtype": "$torch.uint8" if max(values) < 2**8 else "$torch.int32",
             "resample": False,
             "separate_folder": False,
         }

@@ -115,7 +115,7 @@ def predict_files(
         )
     out.mkdir(parents=True, exist_ok=True)
     _write_dataset_json(out, values, targets)
-    lut = np.array([values[name] for name in at.names], dtype=np.uint8)
+    lut = np.array([values[name] for name in at.names])  # `write_label` takes the smallest type
     loaded = _prefetch(lambda job: _load(job, predictor.plan), jobs, workers)
     for (volume, image, geometry), target in zip(loaded, targets, strict=True):
         logs = predictor.log_probabilities(image, at)

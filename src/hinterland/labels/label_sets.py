@@ -16,11 +16,12 @@ from hinterland.labels.tree import LabelTree
 
 @dataclass(frozen=True)
 class LabelSetTable:
-    """Rows that voxels point at; row 0 is always "any leaf" (unlabelled, ignored, padding).
+    """The label sets of a data set; annotations hold their numbers.
 
-    A row belongs to a scheme: two schemes that both say "background" own a row each, because what
-    else a scheme can say decides which Dice terms may run on its voxels. Because that knowledge
-    sits in the rows, cut-mix of two schemes needs nothing but to cut and paste row numbers.
+    Label set 0 is always "any leaf" (unlabelled, ignored, padding). The others belong to a scheme:
+    two schemes that both say "background" own one each, because what else a scheme can say decides
+    which Dice terms may run on its voxels. Because the label sets have that knowledge, cut-mix of
+    two schemes needs nothing but to cut and paste their numbers.
     """
 
     tree: LabelTree
@@ -29,7 +30,7 @@ class LabelSetTable:
 
     @classmethod
     def of(cls, tree: LabelTree, schemes: Iterable[Scheme]) -> LabelSetTable:
-        """Row 0, then one row per value of each scheme, in order; scheme names must differ."""
+        """Return label set 0, then one per value of each scheme, in order; names must differ."""
         schemes = tuple(schemes)
         names = [s.name for s in schemes]
         if len(set(names)) < len(names):
@@ -44,8 +45,8 @@ class LabelSetTable:
     def __len__(self) -> int:
         return len(self.sets)
 
-    def rows(self, scheme: Scheme) -> dict[int, int]:
-        """Integer in the file -> row, for one scheme of this table (LabelError for another)."""
+    def label_set_ids(self, scheme: Scheme) -> dict[int, int]:
+        """Return integer in the file -> label set, for a scheme of this table (else LabelError)."""
         if not scheme.values:
             return {}
         if scheme.name not in self.schemes:
@@ -55,13 +56,15 @@ class LabelSetTable:
         return {value: start + i for i, (value, _) in enumerate(scheme.values)}
 
     def with_groups(self, coarsening: Coarsening, scheme: str) -> tuple[LabelSetTable, int]:
-        """Add a row per group of a coarsening; returns the new table and the number of the first.
+        """Return the table with a further label set per group, and the number of the first.
 
         Pseudo-labels are written as `first + argmax(probabilities)`. `scheme` names their owner;
-        LabelError if the table has rows of that name, whose meaning the new rows would change.
+        LabelError if the table has label sets of that name, whose meaning new ones would change.
         """
         if scheme in self.schemes:
-            raise LabelError(f"the table already has a scheme {scheme!r}; give the rows another.")
+            raise LabelError(
+                f"the table already has a scheme {scheme!r}; give the new label sets another."
+            )
         table = LabelSetTable(
             self.tree,
             self.sets + coarsening.groups,
@@ -71,7 +74,7 @@ class LabelSetTable:
 
     @cached_property
     def matrix(self) -> np.ndarray:
-        """(rows, leaves) bool."""
+        """Which leaves each label set holds (label sets, leaves), bool."""
         m = np.zeros((len(self.sets), len(self.tree)), dtype=bool)
         for i, leaves in enumerate(self.sets):
             m[i, sorted(leaves)] = True
@@ -79,19 +82,19 @@ class LabelSetTable:
         return m
 
     def allowed(self, coarsening: Coarsening) -> np.ndarray:
-        """Find the groups a voxel of each row may belong to, (rows, groups) bool."""
+        """Return (label sets, groups) bool: the groups that a voxel may belong to."""
         return np.asarray((self.matrix.astype(int) @ coarsening.matrix.T.astype(int)) > 0)
 
     def member(self, coarsening: Coarsening) -> np.ndarray:
-        """Find the groups inside which each row lies, (rows, groups) bool."""
+        """Return (label sets, groups) bool: the label set lies inside the group."""
         outside = self.matrix.astype(int) @ (~coarsening.matrix.T).astype(int)
         return np.asarray(outside == 0)
 
     def decided(self, coarsening: Coarsening) -> np.ndarray:
-        """Find the groups whose membership each row decides, (rows, groups) bool.
+        """Return (label sets, groups) bool: decided, by a scheme that names the group.
 
-        A row decides a group if it lies inside or outside of it, and its scheme has a value that
-        lies inside (otherwise the scheme could never have said "yes").
+        A label set decides a group if it lies inside or outside of it, and its scheme has a value
+        that lies inside (otherwise the scheme could never have said "yes").
         """
         member = self.member(coarsening)
         decided = member | ~self.allowed(coarsening)

@@ -12,12 +12,13 @@ LARGEST = 2**15 - 1
 
 
 def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
-    """Tree, integer -> expression, and target of a dataset.json's `labels`.
+    """Return tree, integer -> expression, and target of a dataset.json's `labels`.
 
     Plain labels (name -> integer) give a flat tree whose leaves are the labels. Regions (name ->
     list of integers) become inner nodes, each integer a leaf, as long as they nest; regions that
     overlap without nesting become unions in questions of their own. The integers of `ignore` mean
-    "any leaf". Raises LabelError for anything nnU-Net could not mean either.
+    "any leaf". Label 0 is the remainder, whatever the other labels are called. Raises LabelError
+    for anything nnU-Net could not mean either.
     """
     if not isinstance(labels, Mapping) or not labels:
         raise LabelError(f"`labels` is {labels!r}; expected a mapping, name -> integer.")
@@ -41,9 +42,11 @@ def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
         raise LabelError(f"two labels have the same integers: {dict(labels)}. Remove one of them.")
     nested = all(a <= b or b <= a or not a & b for a in sets.values() for b in sets.values())
     if not nested:
-        tree = LabelTree({"background": {}, **{n: {} for n in leaves.values()}})
+        tree = LabelTree(
+            {"background": {}, **{n: {} for n in leaves.values()}}, remainder="background"
+        )
         return tree, values, {name: _either(tree, name, s, leaves) for name, s in sets.items()}
-    tree = LabelTree({"background": {}, **_nest(sets, leaves)})
+    tree = LabelTree({"background": {}, **_nest(sets, leaves)}, remainder="background")
     if all(len(s) == 1 for s in sets.values()):
         return tree, values, None
     return tree, values, {name: [name] for name in sets}
@@ -61,7 +64,7 @@ def _integers(name: Any, value: Any) -> frozenset[int]:
 
 
 def is_file_integer(value: Any) -> bool:
-    """Whether a label file may hold the value: they are read as int16, and -1 is padding."""
+    """Tell whether a label file may hold the value: they are read as int16, and -1 is padding."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
@@ -74,14 +77,14 @@ def _either(
 
 
 def _leaf_names(sets: Mapping[str, frozenset[int]], taken: set[int]) -> dict[int, str]:
-    """Integer -> leaf name: the label that means just this integer, else `label N`."""
+    """Return integer -> leaf name: the label that means just this integer, else `label N`."""
     single = {next(iter(s)): n for n, s in sets.items() if len(s) == 1}
     every = sorted(set().union(*sets.values()) - taken) if sets else []
     return {i: single.get(i, f"label {i}") for i in every}
 
 
 def _nest(sets: Mapping[str, frozenset[int]], leaves: Mapping[int, str]) -> dict[str, Any]:
-    """Nested mapping of regions, largest outside; integers without a region of their own inside."""
+    """Nest regions, the largest outside; integers without a region of their own lie inside."""
     nodes: dict[str, Any] = {}
     members = frozenset().union(*sets.values()) if sets else frozenset()
     outer = [n for n, s in sets.items() if not any(s < t for t in sets.values())]

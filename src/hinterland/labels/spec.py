@@ -26,7 +26,7 @@ from hinterland.labels.parsing import (
 from hinterland.labels.regions import tree_of_dataset_json
 from hinterland.labels.scheme import UNLABELLED, Scheme
 from hinterland.labels.strict_yaml import read_yaml
-from hinterland.labels.tree import LabelTree
+from hinterland.labels.tree import REMAINDER_NAMES, LabelTree
 
 _KEYS = (
     "tree", "remainder", "target", "schemes", "cases", "group_pattern", "spacing", "image_labels",
@@ -103,9 +103,10 @@ class LabelSpec:
         ("lung+infection/rest"). A question among them stands for its foreground groups:
         "target/lung" is the target beside one support structure.
         """
+        self._refuse_ambiguous(text)
         if text in self.questions:
             return self.questions[text]
-        known = {"leaves": self.tree.leaves, "target": self.target}
+        known = self._own_words
         if text in known:
             return known[text]
         if text == "top" and "top" not in self.tree:
@@ -114,8 +115,27 @@ class LabelSpec:
         with within(f"question {text!r} (named ones: {', '.join([*self.questions, 'leaves'])})"):
             return Coarsening.complete(self.tree, [g for part in parts for g in self._groups(part)])
 
+    @property
+    def _own_words(self) -> dict[str, Coarsening]:
+        """The questions that need no name in labels.yaml."""
+        return {"leaves": self.tree.leaves, "target": self.target}
+
+    def _refuse_ambiguous(self, text: str) -> None:
+        """LabelError where a class has a word of ours for its name and means something else."""
+        ours = self._own_words.get(text)
+        if ours is None or text not in self.tree:
+            return
+        node = self.tree.leaves_under(text)
+        if set(ours.groups) != {node, self.tree.all_leaves - node}:
+            raise LabelError(
+                f"{text!r} is a class of the label tree and also our word for the question "
+                f"({ours}). Expected one meaning: name the question in labels.yaml, as in "
+                f"`target: {{mine: [{text}]}}`, and ask for it by that name, or rename the class."
+            )
+
     def _groups(self, part: str) -> list[tuple[str, frozenset[int]]]:
         """List the named groups that one part of a question's text stands for."""
+        self._refuse_ambiguous(part)
         if part in self.tree or part not in {*self.questions, "target"}:
             return [(part, self.tree.parse(part))]
         asked = self.questions.get(part, self.target)
@@ -205,6 +225,10 @@ class LabelSpec:
         check_keys("labels.yaml", data, _KEYS)
         tree = parse_tree(data)
         schemes = parse_schemes(tree, data.get("schemes"))
+        zero = _leaf_of_zero(tree, schemes)
+        if data.get("remainder") is None and zero in REMAINDER_NAMES and zero != tree.remainder:
+            tree = parse_tree({**data, "remainder": zero})  # `other` beside `0: background`
+            schemes = parse_schemes(tree, data.get("schemes"))
         spacing = data.get("spacing", "known")
         if spacing not in ("known", "unknown"):
             raise LabelError(f"`spacing` is {spacing!r}; expected `known` or `unknown`.")
@@ -259,6 +283,13 @@ class LabelSpec:
         if self.image_labels:
             data["image_labels"] = self.image_labels
         return data
+
+
+def _leaf_of_zero(tree: LabelTree, schemes: Mapping[str, Scheme]) -> str | None:
+    """Return the one leaf that 0 means in the default scheme, if it is one."""
+    scheme = schemes.get("full") or next(s for s in schemes.values() if s.values)
+    leaves = sorted(scheme.label_values.get(0, ()))
+    return tree.leaf_names[leaves[0]] if len(leaves) == 1 else None
 
 
 def spec_from_dataset_json(content: Mapping[str, Any]) -> LabelSpec:

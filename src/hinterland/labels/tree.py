@@ -10,7 +10,7 @@ from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
 
 # How the part of an image that no other leaf claims is usually called, most specific first.
-_REMAINDER_NAMES = ("rest", "other", "background")
+REMAINDER_NAMES = ("rest", "other", "background")
 
 
 class LabelTree:
@@ -127,7 +127,7 @@ class LabelTree:
                     f"{list(self.leaf_names)}."
                 )
             return remainder
-        known = [n for n in _REMAINDER_NAMES if n in self.leaf_names]
+        known = [n for n in REMAINDER_NAMES if n in self.leaf_names]
         return known[0] if known else self.leaf_names[0]
 
     def _known(self) -> str:
@@ -163,7 +163,7 @@ class LabelTree:
         return f"LabelTree({self.to_dict()})"
 
     def children(self, name: str | None = None) -> tuple[str, ...]:
-        """Child names of a node, or of the root."""
+        """Return child names of a node, or of the root."""
         return self._roots if name is None else self._children[self.check(name)]
 
     def parent(self, name: str) -> str | None:
@@ -209,7 +209,7 @@ class LabelTree:
         return self.coarsen(*self.roots)
 
     def coarsen(self, *groups: str) -> Coarsening:
-        """Named groups of leaves; what no group names becomes one more group.
+        """Return named groups of leaves; what no group names becomes one more group.
 
         Each argument is an expression over nodes (see `parse`).
         `tree.coarsen("infection")` is {everything else} | {infection}.

@@ -21,6 +21,7 @@ from hinterland.losses.reduce import all_sum
 Form = Literal["prototype", "map", "sum"]
 FORMS: tuple[str, ...] = get_args(Form)
 EPS = 1e-6
+CHANNELS = 8  # of a map in half precision, taken to float32 at a time
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,30 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(flat, masks)
-        return masks @ flat.mT, torch.linalg.vector_norm(flat, dim=(1, 2)).square()
+        if flat.dtype == masks.dtype:
+            return masks @ flat.mT, torch.linalg.vector_norm(flat, dim=(1, 2)).square()
+        # A map in half precision is added up in float32 a few channels at a time: a copy of the
+        # whole would double what a step remembers of it.
+        parts = flat.split(CHANNELS, dim=1)
+        sums = [masks @ part.to(masks.dtype).mT for part in parts]
+        squares = [part.to(masks.dtype).square().sum(dim=(1, 2)) for part in parts]
+        return torch.cat(sums, dim=2), torch.stack(squares).sum(dim=0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_sums: Tensor, of_square: Tensor) -> tuple[Tensor, None]:
         flat, masks = ctx.saved_tensors
-        gradient = of_sums.mT @ masks
-        return gradient.addcmul_(flat, 2 * of_square[:, None, None]), None
+        if flat.dtype == masks.dtype:
+            gradient = of_sums.mT @ masks
+            return gradient.addcmul_(flat, 2 * of_square[:, None, None]), None
+        gradient = torch.empty_like(flat)
+        for start in range(0, flat.shape[1], CHANNELS):
+            part = slice(start, start + CHANNELS)
+            value = of_sums[:, :, part].mT @ masks
+            gradient[:, part] = value.addcmul_(
+                flat[:, part].to(masks.dtype), 2 * of_square[:, None, None]
+            ).to(flat.dtype)
+        return gradient, None
 
 
 def sides(
@@ -117,14 +134,14 @@ def sides(
     count_y, count_b = y.sum(-1), b.sum(-1)
     has = (count_y > 0, count_b > 0)
     if form == "map":
-        mean = flat.mean(dim=1, keepdim=True) * scale
+        mean = flat.mean(dim=1, keepdim=True, dtype=y.dtype) * scale
         return Sides(mean * y, mean * b, *has)
     one, other = sums.split(y.shape[1], dim=1)
     if form == "prototype":
         one = one / count_y.clamp(min=1)[..., None] * scale
         other = other / count_b.clamp(min=1)[..., None] * scale
     else:
-        total = (flat.sum(-1).square().sum(-1) + EPS**2).sqrt()[:, None, None]
+        total = (flat.sum(-1, dtype=y.dtype).square().sum(-1) + EPS**2).sqrt()[:, None, None]
         one, other = one / total, other / total
     return Sides(one, other, *has)
 

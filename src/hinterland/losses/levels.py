@@ -46,7 +46,7 @@ class LevelLosses(nn.Module):
         table: the label sets that annotations point at.
         cells: the channels of one head that answers at all levels, by summed probabilities;
             default, every level has a head of its own.
-        batch_dice, loss: see `SegmentationLoss`.
+        batch_dice, virtual_dice, loss: see `SegmentationLoss`.
     """
 
     known: Tensor
@@ -58,11 +58,19 @@ class LevelLosses(nn.Module):
         *,
         cells: Coarsening | None = None,
         batch_dice: bool = True,
+        virtual_dice: bool = False,
         loss: str = "dice-ce",
     ) -> None:
         super().__init__()
         self.parts = nn.ModuleList(
-            SegmentationLoss((at,), cells or at, table, batch_dice=batch_dice, loss=loss)
+            SegmentationLoss(
+                (at,),
+                cells or at,
+                table,
+                batch_dice=batch_dice,
+                virtual_dice=virtual_dice,
+                loss=loss,
+            )
             for at in levels
         )
         known = np.stack([label_sets_known_at(table, level) for level in levels])

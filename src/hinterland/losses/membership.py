@@ -22,17 +22,27 @@ class Membership(nn.Module):
         at: the coarsening.
         table: the label sets that annotations point at.
         groups: positions of the groups wanted; default, all of them.
+        unnamed: whether a group that no scheme names, such as a virtual class, is decided where the
+            annotation excludes it: everywhere absent, instead of unknown.
     """
 
     member: Tensor
     decided: Tensor
 
     def __init__(
-        self, at: Coarsening, table: LabelSetTable, groups: Sequence[int] | None = None
+        self,
+        at: Coarsening,
+        table: LabelSetTable,
+        groups: Sequence[int] | None = None,
+        *,
+        unnamed: bool = False,
     ) -> None:
         super().__init__()
         chosen = list(range(len(at)) if groups is None else groups)
-        for name, known in (("member", table.member(at)), ("decided", table.decided(at))):
+        decided = table.decided(at)
+        if unnamed:
+            decided = decided | (~table.allowed(at) & ~decided.any(axis=0))
+        for name, known in (("member", table.member(at)), ("decided", decided)):
             self.register_buffer(name, torch.tensor(known[:, chosen]), persistent=False)
 
     def forward(

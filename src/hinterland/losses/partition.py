@@ -30,6 +30,8 @@ class PartitionLoss(nn.Module):
         cells: what the network's channels stand for.
         table: the label sets that annotations point at.
         batch_dice: whether Dice sums over the items of a batch before it divides.
+        virtual_dice: whether Dice counts a class that no annotation names as absent everywhere, as
+            nnU-Net does; default, it is left out of the mean.
         loss: a name of `losses.registry.LOSSES`.
 
     Example:
@@ -54,6 +56,7 @@ class PartitionLoss(nn.Module):
         table: LabelSetTable,
         *,
         batch_dice: bool = True,
+        virtual_dice: bool = False,
         loss: str = "dice-ce",
     ) -> None:
         super().__init__()
@@ -70,7 +73,7 @@ class PartitionLoss(nn.Module):
         self.groups = _members(over[foreground])
         self.patterns = _members((patterns.astype(int) @ over.astype(int)) > 0)
         self.register_buffer("target", torch.tensor(target, dtype=torch.long), persistent=False)
-        self.membership = Membership(at, table, foreground)
+        self.membership = Membership(at, table, foreground, unnamed=virtual_dice)
 
     def forward(
         self, logits: Float[Tensor, "batch cells *space"], annotation: Int[Tensor, "batch *space"]

@@ -20,7 +20,7 @@ class SegmentationLoss(VoxelLoss):
         on: the coarsenings that the loss sees.
         cells: what the network's channels stand for; a refinement of all of `on`.
         table: the label sets that annotations point at.
-        batch_dice: whether Dice sums over the items of a batch before it divides.
+        batch_dice, virtual_dice: see `PartitionLoss`.
         loss: a name of `losses.registry.LOSSES`, by default Dice + cross entropy.
 
     Example:
@@ -42,11 +42,15 @@ class SegmentationLoss(VoxelLoss):
         table: LabelSetTable,
         *,
         batch_dice: bool = True,
+        virtual_dice: bool = False,
         loss: str = "dice-ce",
     ) -> None:
         super().__init__()
         self.parts = nn.ModuleList(
-            PartitionLoss(at, cells, table, batch_dice=batch_dice, loss=loss) for at in on
+            PartitionLoss(
+                at, cells, table, batch_dice=batch_dice, virtual_dice=virtual_dice, loss=loss
+            )
+            for at in on
         )
 
     def at_resolution(

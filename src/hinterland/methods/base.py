@@ -8,7 +8,7 @@ no file and knows nothing of Lightning.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, final
 
@@ -31,7 +31,7 @@ N = TypeVar("N", bound=nn.Module)
 class BuildContext:
     """What a method is built for: the plan, the labels, the network and loss asked for, the seed.
 
-    `loss` is a name of `losses.registry.LOSSES`.
+    `loss` is a name of `losses.registry.LOSSES`; `virtual_dice`: see `PartitionLoss`.
     """
 
     plan: Plan
@@ -41,6 +41,7 @@ class BuildContext:
     network_options: Mapping[str, object] = field(default_factory=dict)
     deep_supervision: bool = True
     batch_dice: bool = True
+    virtual_dice: bool = False
     seed: int = 0
     loss: str = "dice-ce"
 
@@ -66,7 +67,12 @@ class BuildContext:
             table: default, the data set's label sets.
         """
         return SegmentationLoss(
-            on, cells, table or self.label_sets, batch_dice=self.batch_dice, loss=self.loss
+            on,
+            cells,
+            table or self.label_sets,
+            batch_dice=self.batch_dice,
+            virtual_dice=self.virtual_dice,
+            loss=self.loss,
         )
 
     def level_losses(
@@ -74,7 +80,12 @@ class BuildContext:
     ) -> LevelLosses:
         """Return L_seg at every level of a tree, of the kind asked for; see `LevelLosses`."""
         return LevelLosses(
-            levels, self.label_sets, cells=cells, batch_dice=self.batch_dice, loss=self.loss
+            levels,
+            self.label_sets,
+            cells=cells,
+            batch_dice=self.batch_dice,
+            virtual_dice=self.virtual_dice,
+            loss=self.loss,
         )
 
 
@@ -132,7 +143,8 @@ class TrainableMethod(ABC, Generic[N]):
 
     A method is abstract or final: below this contract no concrete method is overridden. The hooks
     of the contract are the exception; each is overridden at most once in a line of classes:
-    `phases`, `parameters`, `optimiser_recipes`, `after_step`, `ensemble_predictions`.
+    `phases`, `parameters`, `optimiser_recipes`, `after_step`, `ensemble_predictions`,
+    `teacher_of`.
     """
 
     name: str
@@ -208,6 +220,11 @@ class Method(TrainableMethod[N]):
         """
         return [self.probabilities(networks, image)]
 
+    def teacher_of(self, networks: N) -> Callable[[Tensor], Tensor] | None:
+        """Return how a teacher sees an image, as `probabilities` gives it; None without one."""
+        del networks
+        return None
+
     @abstractmethod
     def deployed(self, networks: N) -> Network:
         """Return the one network that inference needs; what `export` writes."""
@@ -221,3 +238,12 @@ class Regulariser(nn.Module, ABC):
     @abstractmethod
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
         """Return its terms for one step; they are added to the method's."""
+
+    def undecayed(self) -> tuple[nn.Parameter, ...]:
+        """Return its parameters that must not decay, such as learned weights of losses."""
+        return ()
+
+    def strength(self, progress: Progress) -> float:
+        """Return the weight of its terms at a step; where it leaves 0, selection starts anew."""
+        del progress
+        return 1.0

@@ -18,6 +18,7 @@ from hinterland.methods.semi.pseudo_label import PseudoLabel
 from hinterland.methods.semi.sassnet import ShapeAware
 from hinterland.methods.semi.ss_net import SmoothAndSeparated
 from hinterland.methods.semi.ua_mt import UncertaintyAwareMeanTeacher
+from hinterland.methods.semi.unimatch import UniMatch
 from hinterland.methods.semi.urpc import UncertaintyRectifiedPyramid
 from hinterland.methods.subclass.levels import schemes_known_at
 from hinterland.methods.subclass.method import make_subclass, make_two_head
@@ -83,6 +84,7 @@ METHODS: Registry[MethodFactory] = Registry(
         "dtc": semi_supervised(DualTaskConsistency),
         "sassnet": semi_supervised(ShapeAware),
         "ss-net": semi_supervised(SmoothAndSeparated),
+        "unimatch": semi_supervised(UniMatch),
         "subclass": make_subclass,
         "two-head": make_two_head,
         "negative-learning": make_negative_learning,

@@ -1,5 +1,6 @@
 """Networks by name, with named feature maps; they take integers, never class names."""
 
+from hinterland.networks.architectures.unet import UNet
 from hinterland.networks.base import Network, SplitNetwork
 from hinterland.networks.container import Networks
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
@@ -15,7 +16,6 @@ from hinterland.networks.registry import (
     register,
     require_split,
 )
-from hinterland.networks.unet import UNet
 
 __all__ = [
     "NETWORKS",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hinterland.networks.architectures.blocks import Topology
+from hinterland.networks.architectures.from_monai import SegResNet, SwinUNETR
+from hinterland.networks.architectures.stages import LEVELS, FiveLevels
+from hinterland.networks.architectures.unet import UNet
 from hinterland.networks.base import Network
-from hinterland.networks.blocks import Topology
-from hinterland.networks.from_monai import SegResNet, SwinUNETR
-from hinterland.networks.stages import LEVELS, FiveLevels
-from hinterland.networks.unet import UNet
 from hinterland.types import Plan
 
 Widths = tuple[int, int] | None

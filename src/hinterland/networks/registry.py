@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from hinterland.networks.architectures.classic import UNetSSL4MIS, VNet
+from hinterland.networks.architectures.gated import AttentionUNet, CMUNet, NucleiSegNet
 from hinterland.networks.base import Network, SplitNetwork
-from hinterland.networks.classic import UNetSSL4MIS, VNet
 from hinterland.networks.entry import NetworkEntry, always
 from hinterland.networks.factories import Fixed, PlannedUNet, segresnet, swinunetr
-from hinterland.networks.gated import AttentionUNet, CMUNet, NucleiSegNet
 from hinterland.networks.recipes import (
     ATTENTION_UNET,
     CLASSIC,

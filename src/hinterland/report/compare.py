@@ -21,7 +21,7 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
-from hinterland.report.gallery import choose, exhibit
+from hinterland.report.gallery import REFERENCE, choose, exhibit
 from hinterland.report.gallery_source import GallerySource
 from hinterland.report.page import Content, render
 from hinterland.report.protocol_checks import Finding, check_protocol, enforce
@@ -34,6 +34,7 @@ from hinterland.report.results import (
 )
 from hinterland.report.runs import Arm, Run, arms_of, read_runs, with_question
 from hinterland.report.tables import csv_table, latex_table, markdown_table
+from hinterland.report.take_off import marked, take_off_findings
 from hinterland.types import HinterlandError
 
 _MARKS = ("report.html", "tables/results.md")
@@ -119,8 +120,14 @@ def compare(
             "a comparison needs two methods, but everything given here is one: "
             f"{arms[0].name!r}. Add the runs of a second method."
         )
+    if taken := [arm.name for arm in arms if arm.name == REFERENCE]:
+        raise HinterlandError(
+            f"a method is called {taken[0]!r}, which in the report is the annotation. Give it "
+            "another name."
+        )
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
+    findings += take_off_findings(arms)
     content = _content(arms, question, findings, title, images and out is not None)
     if out is not None:
         content = replace(content, **_breakdowns(arms, content, subgroups))
@@ -207,6 +214,7 @@ def _content(
     headline = [m for m in metrics_shown(Shown.HEADLINE) if m in metrics] or metrics[:1]
     others = [m for m in metrics if m not in headline]
     results = results_of(arms, headline) + (results_of(arms, others) if others else [])
+    results = marked(results, arms)
     source = GallerySource(arms, question)
     absent: dict[str, str] = {}
     exhibits, structures, confusion, lesions = [], {}, {}, []

@@ -20,10 +20,18 @@ from hinterland.evaluation.pairing import (
     read_pair,
 )
 from hinterland.evaluation.sources import find_spec
-from hinterland.labels import Coarsening, LabelSpec
+from hinterland.labels import Coarsening, LabelSpec, LabelTree
 from hinterland.types import Case
 
 OUTSIDE = "outside"
+
+
+def outside(tree: LabelTree) -> str:
+    """Name what lies outside a superclass, as no class of the tree is named."""
+    name = OUTSIDE
+    while name in tree:
+        name = f"({name})"
+    return name
 
 
 def superclasses(at: Coarsening) -> dict[str, dict[str, list[int]]]:
@@ -98,7 +106,7 @@ def confusion_rows(counts: np.ndarray, at: Coarsening) -> list[dict[str, Any]]:
     for node, children in superclasses(at).items():
         for child, own in children.items():
             taken = {c: int(counts[np.ix_(own, g)].sum()) for c, g in children.items()}
-            taken[OUTSIDE] = int(counts[own].sum()) - sum(taken.values())
+            taken[outside(at.tree)] = int(counts[own].sum()) - sum(taken.values())
             key = {"superclass": node, "reference": child}
             rows += [{**key, "predicted": p, "voxels": v} for p, v in taken.items()]
     return rows

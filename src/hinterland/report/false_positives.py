@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hinterland.data.io.volume import read_label
 from hinterland.evaluation.folders import GroupMasks, Row, iterate_masks
+from hinterland.evaluation.grid import read_label_on
 from hinterland.evaluation.masks import GroupMap, encode
 from hinterland.evaluation.metrics.case import Questions
 from hinterland.evaluation.metrics.overlap import millilitres
@@ -85,12 +85,9 @@ def false_positives_by_structure(
             return encode(masks.labels, masks.scheme.label_values, leaves, what)
         if masks.case not in files:
             raise HinterlandError(f"{support} has no support labels for the case {masks.case}.")
-        array = read_label(files[masks.case]).array[0]
-        if array.shape != masks.labels.shape:
-            raise HinterlandError(
-                f"{masks.case}: the support labels have the shape {array.shape}, the reference "
-                f"{masks.labels.shape}; both must lie on one grid."
-            )
+        array = read_label_on(
+            files[masks.case], masks.file, masks.case, "the support labels", "the reference"
+        )
         meaning = prediction_values(Path(support), known)
         return encode(array, meaning, leaves, f"{masks.case}: the support labels")
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.formats import is_flat
-from hinterland.data.io.volume import Volume, read_label, read_volume
+from hinterland.data.io.volume import Volume, read_volume
+from hinterland.evaluation.grid import read_label_on
 from hinterland.evaluation.masks import ValueMap, encode
 from hinterland.evaluation.pairing import label_files, prediction_values
 from hinterland.labels import Coarsening, LabelError, LabelSpec, common_refinement
@@ -68,8 +69,10 @@ class GallerySource:
     @cached_property
     def _at(self) -> Coarsening:
         spec = self._dataset.labels
+        if self._question in spec.questions or not self._question:
+            return spec.questions.get(self._question, spec.target)
         try:
-            return spec.question(self._question or "target")
+            return spec.question(self._question)
         except LabelError:
             return spec.tree.coarsen(*[n.strip() for n in self._question.split("|")][1:])
 
@@ -87,18 +90,21 @@ class GallerySource:
         if known.label is None:
             raise HinterlandError(f"{case} has no reference label to show.")
         scheme = spec.scheme(known.scheme)
-        masks = {REFERENCE: self._mask(known.label, scheme.label_values, group)}
+        image = known.images[0]
+
+        def mask(path: Path, meaning: ValueMap, what: str) -> np.ndarray:
+            array = read_label_on(path, image, case, what, "the image")
+            return self._mask(array, meaning, group, str(path))
+
+        masks = {REFERENCE: mask(known.label, scheme.label_values, "the reference")}
         for arm in self._arms:
             run = next(r for r in arm.runs if case in set(r.table["case"]))
             folder = run.path / "predictions"
             path = label_files(folder, "predictions").get(case)
             if path is None:
                 raise HinterlandError(f"{folder} has no prediction for {case}. Predict it again.")
-            masks[arm.name] = self._mask(path, prediction_values(folder, spec), group)
-        shape = masks[REFERENCE].shape
-        if any(m.shape != shape for m in masks.values()) or volume.shape != shape:
-            raise HinterlandError(f"{case}: image, reference and predictions differ in shape.")
-        if is_flat(known.images[0]):
+            masks[arm.name] = mask(path, prediction_values(folder, spec), "the prediction")
+        if is_flat(image):
             return _channels_last(volume.array), masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing
@@ -135,8 +141,8 @@ class GallerySource:
         return found
 
     def confusion(self) -> dict[str, pd.DataFrame]:
-        """Tabulate shares by superclass: a row for a method and subclass of the reference, a
-        column for what it was taken for. Methods that do not tell the leaves apart are left out."""
+        """Tabulate shares by superclass: a row a method and reference subclass, a column what it
+        was taken for. Methods that do not tell the leaves apart are left out."""
         spec = self._dataset.labels
         leaves = spec.tree.leaves
         arms = [a for a in self._arms if all(_cells(r, spec).refines(leaves) for r in a.runs)]
@@ -191,8 +197,8 @@ class GallerySource:
                 f"the data set {self._dataset.root} has no case {name!r} any more."
             ) from None
 
-    def _mask(self, path: Path, meaning: ValueMap, group: str) -> np.ndarray:
-        coded = encode(read_label(path).array[0], meaning, self._at, str(path))
+    def _mask(self, labels: np.ndarray, meaning: ValueMap, group: str, what: str) -> np.ndarray:
+        coded = encode(labels, meaning, self._at, what)
         if group not in self._at.names:
             raise HinterlandError(f"the question ({self._at}) has no class {group!r}.")
         return coded.mask(self._at.names.index(group))

@@ -228,7 +228,7 @@ def _groups(content: Content, metrics: Sequence[str]) -> list[dict[str, Any]]:
 
 def _row(r: Result, methods: Sequence[str]) -> dict[str, Any]:
     return {
-        "method": r.method,
+        "method": r.name,
         "series": methods.index(r.method),
         "baseline": r.baseline,
         "mean": number(r.mean, r.metric),

@@ -23,7 +23,7 @@ class Result:
     `n` counts the pairs, from `patients` patients, `left_out` those in which a value is missing;
     the means are those of the pairs. Intervals are 95 % bootstrap intervals over patients; `p` is
     Wilcoxon's, `p_holm` corrected over classes and metrics; `effect` the matched-pairs
-    rank-biserial correlation.
+    rank-biserial correlation. `mark` says what a reader must know before believing the mean.
     """
 
     group: str
@@ -43,6 +43,12 @@ class Result:
     p_permutation: float = nan
     effect: float = nan
     left_out: int = 0
+    mark: str = ""
+
+    @property
+    def name(self) -> str:
+        """The method, with its mark in brackets."""
+        return f"{self.method} ({self.mark})" if self.mark else self.method
 
 
 def wide(table: pd.DataFrame, group: str, metric: str) -> pd.DataFrame:

@@ -52,6 +52,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 7.5,
     "text.color": INK,
+    "text.parse_math": False,  # a name may hold a dollar sign
     "lines.linewidth": 1.4,
     "font.size": 8,
 }

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from hinterland.evaluation.metrics.registry import METRICS
+from hinterland.evaluation.table import without_formulas
 from hinterland.report.format import (
     MINUS,
     MISSING,
@@ -73,7 +74,7 @@ def latex_table(results: Sequence[Result], unit: str, caption: str) -> str:
 
 def csv_table(results: Sequence[Result]) -> str:
     """Write all results with full precision."""
-    return pd.DataFrame([asdict(r) for r in results]).to_csv(index=False)
+    return without_formulas(pd.DataFrame([asdict(r) for r in results])).to_csv(index=False)
 
 
 def escape_latex(text: str) -> str:
@@ -83,7 +84,7 @@ def escape_latex(text: str) -> str:
 
 def _cells(r: Result, unit: str) -> tuple[str, ...]:
     metric = r.metric
-    head = (r.group, METRICS.get(metric).axis(unit), r.method)
+    head = (r.group, METRICS.get(metric).axis(unit), r.name)
     mean = (number(r.mean, metric), interval(r.low, r.high, metric))
     if r.baseline:
         return (*head, *mean, "", "", "", "", str(r.n))

@@ -100,7 +100,7 @@ def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
     cells, found = run.method.cells, []
     for case, volume, geometry, estimates in ensemble_predictions(run, cases):
         assert case.label is not None
-        label = read_label(case.label).array[0]
+        label = read_label(case.label, case.images[0]).array[0]
         spec = run.record.spec
         values = sorted(foreground_values(spec.scheme(case.scheme), spec.target))
         truth = (np.searchsorted(values, label) + 1) * np.isin(label, values)

@@ -118,7 +118,7 @@ def _target(case: Case, dataset: Dataset, at: Coarsening) -> NDArray[np.bool_]:
     """(z, y, x): where the annotation lies inside a foreground group."""
     assert case.label is not None
     table = dataset.labels.label_sets
-    label = read_label(case.label).array[0]
+    label = read_label(case.label, case.images[0]).array[0]
     rows = LabelSetLookup(table, dataset.labels.schemes[case.scheme])(label, case.name)
     inside = np.asarray(table.member(at)[:, list(at.foreground)].any(axis=1), dtype=bool)
     return inside[rows]

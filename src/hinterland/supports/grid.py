@@ -14,7 +14,7 @@ from hinterland.types import Case, HinterlandError
 
 
 def on_grid(support: Support, case: Case, resample: bool = False) -> Support:
-    """The support on the grid of the case's image.
+    """Return the support on the grid of the case's image.
 
     resample: with nearest neighbour, where the grids differ; what lies outside of the source's
     field of view is `UNKNOWN`. Raises HinterlandError where they differ and may not be resampled.

@@ -7,20 +7,24 @@ from typing import Any
 
 import torch
 
+from hinterland.data.io.files import atomic_path
 from hinterland.types import HinterlandError
 
 FORMAT = 1
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write under a temporary name, then rename: a kill leaves the checkpoint before it intact.
+    """Write whole or not at all: a kill or a full disk leaves the checkpoint before it intact.
 
-    content: tensors, numbers, texts, and dicts and lists of them.
+    Args:
+        path: The file.
+        content: Tensors, numbers, texts, and dicts and lists of them.
+
+    Raises:
+        HinterlandError: It could not be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    torch.save({"format": FORMAT, **content}, temporary)
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, **content}, temporary)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -68,9 +68,21 @@ class ValidationConfig(_Strict):
     """Prediction of whole validation volumes while training, and of the test volumes after it."""
 
     interval: int | None = Field(None, ge=1, description="steps; None: a twentieth of all steps")
+    select: Literal["dice", "auroc", "balanced-accuracy", "last"] | None = Field(
+        None,
+        description="what the best checkpoint is best at on validation cases: the mean Dice, or "
+        "telling images with the target from images without it; last takes the last one. "
+        "None: dice, and auroc for classifiers",
+    )
     overlap: float = Field(0.5, ge=0, lt=1)
     mirror: bool = Field(
         True, description="average over mirrored copies when predicting at the end"
+    )
+    hidden: int = Field(
+        3,
+        ge=0,
+        description="training cases whose labels are hidden from the run, on which a "
+        "method's teacher is scored for the log; 0: none",
     )
     window_batch: int | None = Field(
         None, ge=1, description="tiles at a time; None: 4, or on a CPU what its cache holds"
@@ -91,6 +103,13 @@ class TrainConfig(_Strict):
     loss: str = Field("dice-ce", description="segmentation loss: a name of the losses' registry")
     batch_size: int | None = Field(None, ge=1, description="None: the plan's")
     patch_size: tuple[int, ...] | None = Field(None, description="None: the plan's")
+    virtual_dice: bool = Field(
+        False,
+        description="count a class without labels as absent in Dice, as nnU-Net does",
+    )
+    init_head: Literal["grown", "fresh"] = Field(
+        "grown", description="of a run from --init-from: what becomes of output layers that grow"
+    )
     batch_dice: bool | None = Field(None, description="None: the plan's")
     deep_supervision: bool | None = Field(None, description="None: the network's recipe")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -128,7 +147,22 @@ class TrainConfig(_Strict):
 
 
 def make_config(settings: Mapping[str, Any]) -> TrainConfig:
-    """A checked configuration. HinterlandError naming each setting that cannot be meant."""
+    """Check settings, and fill in the defaults of those that are not given.
+
+    Args:
+        settings: Nested as `hinterland train --set a.b=c` names them.
+
+    Returns:
+        The configuration, frozen.
+
+    Raises:
+        HinterlandError: The message names each setting that cannot be meant.
+
+    Examples:
+        >>> config = make_config({"steps": 1000, "network": "resenc-m"})
+        >>> config.steps, config.network, config.interval
+        (1000, 'resenc-m', 50)
+    """
     try:
         return TrainConfig.model_validate(dict(settings))
     except ValidationError as error:
@@ -153,9 +187,14 @@ def _reason(kind: str, place: tuple[int | str, ...], message: str) -> str:
 
 
 def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Settings with `a.b=value` texts applied; values are read as YAML (`1e-3`, `true`, `[2, 3]`).
+    """Apply `a.b=value` texts to settings; values are read as YAML (`1e-3`, `true`, `[2, 3]`).
 
-    Raises HinterlandError for a text without `=`.
+    Raises:
+        HinterlandError: A text has no `=`, or a section's name stands for a value.
+
+    Examples:
+        >>> apply_overrides({"steps": 10}, ["optimiser.optimiser=adam", "patch_size=[32, 32]"])
+        {'steps': 10, 'optimiser': {'optimiser': 'adam'}, 'patch_size': [32, 32]}
     """
     result: dict[str, Any] = {
         k: dict(v) if isinstance(v, Mapping) else v for k, v in settings.items()

@@ -16,6 +16,7 @@ from torch import nn
 
 from hinterland._version import __version__
 from hinterland.training.config import TrainConfig
+from hinterland.types import HinterlandError
 
 
 def resolve_accelerator(name: str) -> str:
@@ -25,6 +26,30 @@ def resolve_accelerator(name: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "cpu"
+
+
+def refuse_missing_devices(config: TrainConfig) -> None:
+    """Refuse an accelerator that is unknown or not here, or more devices than there are.
+
+    Raises:
+        HinterlandError: Training could not begin.
+    """
+    name = resolve_accelerator(config.accelerator)
+    counts = {
+        "cpu": config.devices,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if name not in counts:
+        raise HinterlandError(
+            f"accelerator {config.accelerator!r}: expected auto, {', '.join(counts)} (or gpu)."
+        )
+    if counts[name] < config.devices:
+        have = f"{counts[name]} such device(s)" if counts[name] else "none"
+        raise HinterlandError(
+            f"accelerator {config.accelerator!r} with devices={config.devices}: this machine has "
+            f"{have}. Leave it away (auto), or set accelerator=cpu."
+        )
 
 
 def resolve_precision(name: str, accelerator: str) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hinterland.methods import Losses, Phase
+from hinterland.methods import Losses, Phase, Regulariser
 from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
 from hinterland.training.image_label_term import ImageLabelTerm
-from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipes
+from hinterland.training.optimisers import (
+    learning_rate,
+    make_optimiser,
+    resolve_recipes,
+    restore_optimiser,
+)
 from hinterland.training.pace import Pace
 from hinterland.types import Batch, HinterlandError, Progress
 
@@ -74,11 +79,14 @@ class Engine(L.LightningModule):
         optimisers = []
         for name in self.phase.optimisers:
             parameters = list(self.method.parameters(self.networks, name))
+            undecayed: list[nn.Parameter] = []
             if name == self.phase.optimisers[0]:
-                parameters += [p for p in self.regularisers.parameters() if p.requires_grad]
-            optimiser = make_optimiser(self.recipes[name][0], parameters, self.networks)
+                undecayed = [p for r in self._regularisers() for p in r.undecayed()]
+                own = [p for p in self.regularisers.parameters() if p.requires_grad]
+                parameters += [p for p in own if not any(p is q for q in undecayed)]
+            optimiser = make_optimiser(self.recipes[name][0], parameters, self.networks, undecayed)
             if self._states is not None:
-                optimiser.load_state_dict(self._states[name])
+                restore_optimiser(optimiser, self._states[name])
             optimisers.append(optimiser)
         return optimisers
 
@@ -124,13 +132,22 @@ class Engine(L.LightningModule):
             self.flush_log()
         self._tick()
 
+    def _regularisers(self) -> list[Regulariser]:
+        return [cast(Regulariser, regulariser) for regulariser in self.regularisers.values()]
+
+    def acting(self, step: int) -> frozenset[str]:
+        """Return the regularisers that have weight at a step of the phase."""
+        progress = Progress(self.phase.name, *self.pace.at(step))
+        pairs = zip(self.regularisers, self._regularisers(), strict=True)
+        return frozenset(name for name, r in pairs if r.strength(progress) > 0)
+
     def _losses(self, batch: Batch, progress: Progress) -> Losses:
         losses = self.method.losses(self.networks, batch, progress)
         if progress.optimiser != self.phase.optimisers[0]:
             return losses  # additions belong to the network that segments
         terms, weights = dict(losses.terms), dict(losses.weights)
-        for name, regulariser in self.regularisers.items():
-            added: Losses = regulariser(losses.views, progress)
+        for name, regulariser in zip(self.regularisers, self._regularisers(), strict=True):
+            added = regulariser(losses.views, progress)
             terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
             weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
         if self.image_label_term is not None:

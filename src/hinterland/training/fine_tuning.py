@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hinterland.data.preprocessing.cache import Prepared
+from hinterland.data.sampling.label_sets import LabelSetLookup
+from hinterland.labels import Coarsening, LabelSpec
 from hinterland.labels.growth import parents
 from hinterland.methods import Method
 from hinterland.networks.surgery import grow
 from hinterland.training.config import TrainConfig
 from hinterland.training.optimisers import resolve_recipe
 from hinterland.training.run import Run
-from hinterland.types import Plan
+from hinterland.types import Case, Plan
 
 FINE_TUNING = 0.1
 """Share of the recipe's learning rate: 1e-3 instead of 1e-2 for nnU-Net's SGD, as in paper 1."""
@@ -64,19 +68,49 @@ def tuned_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "optimiser": {**optimiser, "lr": optimiser["lr"] * FINE_TUNING}}
 
 
+def cell_counts(cases: Sequence[Case], prepared: Prepared, spec: LabelSpec, cells: Coarsening
+) -> list[float]:  # fmt: skip
+    """Return in how many voxels of the cases each cell is annotated."""
+    table = spec.label_sets
+    seen = np.zeros(len(table))
+    for case in cases:
+        label = prepared[case.name].label if case.labelled else None
+        if label is not None:
+            lookup = LabelSetLookup(table, spec.scheme(case.scheme))
+            sets = lookup(np.asarray(label), case.name)
+            seen += np.bincount(sets.ravel(), minlength=len(table))
+    return (seen @ table.member(cells)).tolist()
+
+
 @torch.no_grad()
-def start_from(source: Run, networks: nn.Module, method: Method) -> None:
+def start_from(
+    source: Run,
+    networks: nn.Module,
+    method: Method,
+    counts: Sequence[float] | None = None,
+    *,
+    fresh: bool = False,
+) -> None:
     """Give the network that `method` deploys the weights of `source`'s, grown to its cells.
 
-    Modules that equal the one it is part of (a teacher, its moving average) follow it. Raises
-    HinterlandError or LabelError where the networks differ in more than their classes, or a class
-    has no parent.
+    Modules that equal the one it is part of (a teacher, its moving average) follow it.
+
+    Args:
+        source: the trained run.
+        networks: what `method` has built.
+        method: the one that goes on.
+        counts, fresh: voxels of each cell in the training cases, and whether growing layers begin
+            anew; see `networks.surgery.grow`.
+
+    Raises:
+        HinterlandError: the networks differ in more than their classes (LabelError: a class has no
+            parent).
     """
     old = source.method
     origin = parents(method.cells, old.cells)
     trained = old.deployed(source.networks()).state_dict()
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in networks.children()]
-    grow(method.deployed(networks), trained, origin)
+    grow(method.deployed(networks), trained, origin, counts, fresh=fresh)
     for module, old_state in zip(networks.children(), before, strict=True):
         if not _equal(module.state_dict(), old_state):  # it holds the network that has grown
             for other, state in zip(networks.children(), before, strict=True):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
+
+from hinterland.data.io.files import atomic_path
+from hinterland.types import HinterlandError
 
 _COLUMNS = ("phase", "step", "key", "value")
 
@@ -22,30 +26,45 @@ class Logbook:
     def __init__(self, folder: Path, start: int = 0) -> None:
         self._path = folder / "log.csv"
         kept = [r for r in _rows(self._path) if int(r[1]) < start]
-        temporary = folder / ".log.csv.tmp"
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_path(self._path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             csv.writer(file).writerows([_COLUMNS, *kept])
-        temporary.replace(self._path)
         self._file = self._path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file)
         self._events = SummaryWriter(folder / "tensorboard", purge_step=start)
 
     def write(self, phase: str, step: int, values: Mapping[str, float]) -> None:
         """Log scalars of a global step."""
-        for key, value in values.items():
-            self._csv.writerow((phase, step, key, f"{value:.8g}"))
-            self._events.add_scalar(key, value, step)
+        with self._named():
+            for key, value in values.items():
+                self._csv.writerow((phase, step, key, f"{value:.8g}"))
+                self._events.add_scalar(key, value, step)
 
     def flush(self) -> None:
         """Put everything on disk; called before each checkpoint."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._events.flush()
+        with self._named():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._events.flush()
 
     def close(self) -> None:
+        """Put everything on disk and let go of the files."""
         self.flush()
         self._file.close()
         self._events.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say which file could not be written, and how to go on."""
+        try:
+            yield
+        except OSError as error:
+            raise HinterlandError(
+                f"{self._path} cannot be written: {error.strerror or error}. Make room there, then "
+                f"go on: hinterland resume {self._path.parent}"
+            ) from None
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from hinterland.data.integrity.before_training import refuse_other_grids, refuse_unknown_values
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import prepare
@@ -16,12 +17,16 @@ from hinterland.methods import make_method
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import save_checkpoint
 from hinterland.training.config import TrainConfig
-from hinterland.training.device import git_state, hardware, versions
-from hinterland.training.fine_tuning import start_from
+from hinterland.training.device import (
+    git_state,
+    hardware,
+    refuse_missing_devices,
+    versions,
+)
+from hinterland.training.fine_tuning import cell_counts, start_from
 from hinterland.training.optimisers import refuse_unknown_optimisers
 from hinterland.training.record import RunRecord
 from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
 from hinterland.training.run_folder import empty_folder
 from hinterland.training.segmentation import INITIAL, build_context, streams_of_run
 from hinterland.training.supervision import split_cases
@@ -61,12 +66,21 @@ def start_run(
         dataset = record.present(dataset)
         noisy = replace(record.plan, fingerprint=data_fingerprint(dataset))
         record = replace(record, plan=noisy)
-    networks = _built(record, source)
+    networks = _built(record)
+    used = [c for part in record.split for c in record.cases(dataset, part)]
+    refuse_other_grids(used)
     say("preprocessing")
-    names = {name for part in record.split.values() for name in part}
+    names = {c.name for c in used}
     cases = [c for c in dataset.cases if c.name in names]
     prepared = prepare(dataset, record.plan, cases=cases, progress=progress)
+    refuse_unknown_values(used, record.spec.schemes, prepared)
     streams_of_run(record, dataset, prepared)
+    if source:
+        method = record.make_method()
+        shown = record.cases(dataset, "train")
+        counts = cell_counts(shown, prepared, record.spec, method.cells)
+        fresh = record.train.init_head == "fresh"
+        start_from(source, networks, method, counts, fresh=fresh)
     empty_folder(path)
     if source:
         save_checkpoint(path / INITIAL, {"networks": networks.state_dict()})
@@ -144,15 +158,22 @@ def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
             f"The plan's own patch is {list(plan.patch_size)}."
         )
     spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
-    fitted = topology(spacing, patch)
+    fitted = topology(spacing, patch) if min(patch) > 0 else None
+    if fitted is None or len(fitted.strides) < 2:
+        raise HinterlandError(
+            f"patch_size {list(patch)} is too small for a network with two levels: give positive "
+            f"edges, at least 8 along two axes or 12 along one. The plan's own patch is "
+            f"{list(plan.patch_size)}."
+        )
     return replace(plan, patch_size=fitted.patch, network=fitted.network())
 
 
-def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
+def _built(record: RunRecord) -> torch.nn.Module:
     """Build everything once, before anything is deleted or written: a wrong name costs nothing.
 
-    The networks as training will begin with them.
+    The networks as their seed makes them.
     """
+    refuse_missing_devices(record.train)
     context, method = build_context(record), record.make_method()
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask
@@ -165,6 +186,4 @@ def _built(record: RunRecord, source: Run | None) -> torch.nn.ModuleDict:
             f"network_options {dict(context.network_options)}: {error}. Expected options of "
             f"{context.network}, such as features and norm."
         ) from None
-    if source:
-        start_from(source, networks, method)
     return networks

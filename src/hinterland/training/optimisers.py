@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -63,20 +64,42 @@ def _overridden(own: OptimiserRecipe, options: OptimiserConfig) -> OptimiserReci
 
 
 def make_optimiser(
-    settings: OptimiserRecipe, parameters: Iterable[nn.Parameter], networks: nn.Module
+    settings: OptimiserRecipe,
+    parameters: Iterable[nn.Parameter],
+    networks: nn.Module,
+    undecayed: Sequence[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
-    """SGD, Adam, AdamW or Muon over the parameters; `networks` tell Muon which are hidden."""
-    chosen = list(parameters)
+    """Make SGD, Adam, AdamW or Muon over the parameters.
+
+    Args:
+        settings: which one, and its rates.
+        parameters: what is stepped, with weight decay.
+        networks: they tell Muon which weights are hidden.
+        undecayed: further parameters, a group of their own without decay.
+    """
     rate, decay = settings.lr, settings.weight_decay
+    plain: list[dict[str, Any]] = [{"params": list(undecayed), "weight_decay": 0.0}]
     if settings.optimiser == "muon":
-        groups = groups_by_role(chosen, networks, settings.adam_share)
+        groups = groups_by_role(parameters, networks, settings.adam_share)
+        groups += [{**g, "lr_share": settings.adam_share} for g in plain if undecayed]
         return Muon(groups, rate, momentum=settings.momentum, weight_decay=decay, eps=settings.eps)
+    chosen = [{"params": list(parameters)}, *(plain if undecayed else [])]
     if settings.optimiser == "sgd":
         return torch.optim.SGD(
             chosen, rate, settings.momentum, weight_decay=decay, nesterov=settings.nesterov
         )
     kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
     return kind(chosen, rate, eps=settings.eps, weight_decay=decay)
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load what an optimiser knew of its parameters, which must be in the same order.
+
+    Groups and their settings stay the optimiser's own: they follow from the configuration, and an
+    earlier version had other groups.
+    """
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def learning_rate(

@@ -15,6 +15,7 @@ from hinterland.data.derived.label_noise import with_noisy_supports
 from hinterland.data.io.files import write_text
 from hinterland.labels import Coarsening, LabelSpec
 from hinterland.methods import Method, make_method
+from hinterland.methods.earlier import upgrade_options
 from hinterland.training.config import TrainConfig, make_config
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
@@ -100,6 +101,7 @@ class RunRecord:
             data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
             for key in _SUMMARY:
                 data.pop(key)
+            data["method_options"] = upgrade_options(data["method"], data["method_options"])
             plan = Plan.from_json((run / "plan.json").read_text(encoding="utf-8"))
             spec = LabelSpec.load(run / "labels.yaml")
             train = make_config(data["train"])

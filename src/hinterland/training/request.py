@@ -138,7 +138,15 @@ class RunRequest:
 
 
 def parse_fold(text: str) -> Fold:
-    """Read a fold number, `fixed` or `all`. HinterlandError for other text."""
+    """Read a fold number, `fixed` or `all`.
+
+    Raises:
+        HinterlandError: The text is none of these.
+
+    Examples:
+        >>> parse_fold("3"), parse_fold("fixed")
+        (3, 'fixed')
+    """
     if text in ("fixed", "all"):
         return "fixed" if text == "fixed" else "all"
     if not text.isdecimal():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from hinterland.training.engine import Engine
 from hinterland.training.image_label_term import ImageLabelTerm
 from hinterland.training.optimisers import resolve_recipe
 from hinterland.training.record import RunRecord
+from hinterland.training.selection import Presence, require_presence, selection_score
 from hinterland.training.trainer import Report, Trainer, Validation
 from hinterland.training.validate import mean_score, validate
 from hinterland.types import Case, Dataset
@@ -51,6 +53,7 @@ class SegmentationTrainer(Trainer):
         self.streams = streams_of_run(record, dataset, prepared)
         self.foreground_share = self.config.data.foreground
         self.returns_to_best = record.selection == "val"
+        self._presences: dict[str, dict[str, Presence]] = {}
 
     def validations_to_come(self) -> float:
         """Predictions of the cases that are reported, mirrored, by one checkpoint or by two."""
@@ -81,12 +84,19 @@ class SegmentationTrainer(Trainer):
 
     def assess(self, engine: Engine) -> Validation | None:
         scores, sure = self._validate(engine)
-        if not scores:
+        if not scores and not self._presences:
             return None
-        score, means = mean_score(scores)
-        values = {"val/dice": score, **{f"val/dice/{k}": v for k, v in means.items()}}
+        dice, means = mean_score(scores)
+        select = self.config.validation.select or "dice"
+        require_presence(select, self._presences)
+        score = selection_score(select, dice, self._presences)
+        values = {"val/dice": dice, **{f"val/dice/{k}": v for k, v in means.items()}}
+        if select not in ("dice", "last"):
+            values[f"val/{select}"] = score
         values |= {f"val/{k}": v for k, v in mean_score(sure)[1].items()}
-        return Validation(score, values, f"val Dice {score:.3f}")
+        if taught := self._validate_teacher(engine):
+            values["val/teacher/dice"] = taught
+        return Validation(score, values, f"val Dice {dice:.3f}")
 
     def _image_label_term(self) -> ImageLabelTerm | None:
         """The term for positive image labels, where a training case has one."""
@@ -100,21 +110,51 @@ class SegmentationTrainer(Trainer):
     def _validate(
         self, engine: Engine
     ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-        """Scores and confidence of all validation cases; each process predicts its share."""
+        """Scores and confidence of all validation cases; each process predicts its share.
+
+        Where the best checkpoint is chosen by image labels, note what images hold, too.
+        """
         trainer = engine.trainer
         cases = self.record.cases(self.dataset, "val")[trainer.global_rank :: trainer.world_size]
         networks = self.weights.deployed.eval()
-        found = validate(
+        by_image = self.config.validation.select in ("auroc", "balanced-accuracy")
+        presences: dict[str, dict[str, Presence]] = {}
+        scores, sure = validate(
             self.predictor(engine.device, mirror=False), cases, self.prepared, self.spec,
-            self.context.label_sets, self.spec.target,
+            self.context.label_sets, self.spec.target, presences if by_image else None,
         )  # fmt: skip
         networks.train()
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, found)
-            scores, sure = ({k: v for part in parts for k, v in part[i].items()} for i in (0, 1))
-            return scores, sure
-        return found
+            torch.distributed.all_gather_object(parts, (scores, sure, presences))
+            scores, sure, presences = (
+                {k: v for part in parts for k, v in part[i].items()} for i in (0, 1, 2)
+            )
+        self._presences = presences
+        return scores, sure
+
+    def _validate_teacher(self, engine: Engine) -> float | None:
+        """Return the Dice of the teacher on training cases whose labels are hidden; None without.
+
+        It is logged and chooses nothing: the run may not know these labels.
+        """
+        pairs = zip(
+            (self.dataset[name] for name in self.record.split["train"]),
+            self.record.cases(self.dataset, "train"),
+            strict=True,
+        )
+        hidden = [case for case, shown in pairs if case.labelled and not shown.labelled]
+        cases = hidden[: self.config.validation.hidden]
+        teacher = self.method.teacher_of(self.networks)
+        if not cases or teacher is None or engine.trainer.global_rank:
+            return None
+        self.networks.eval()
+        predictor = replace(self.predictor(engine.device, mirror=False), model=teacher)
+        scores, _ = validate(
+            predictor, cases, self.prepared, self.spec, self.context.label_sets, self.spec.target
+        )
+        self.networks.train()
+        return mean_score(scores)[0]
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
         """The current networks as a predictor of volumes."""
@@ -183,4 +223,5 @@ def build_context(record: RunRecord) -> BuildContext:
         batch_dice=record.plan.batch_dice,
         seed=config.seed,
         loss=config.loss,
+        virtual_dice=config.virtual_dice,
     )

@@ -6,7 +6,8 @@ import logging
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
 from hinterland.training.optimisers import resolve_recipe
 from hinterland.training.pace import ENDLESS, DeadlinePace, Pace, StepPace
+from hinterland.types import HinterlandError
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -171,7 +173,7 @@ class Trainer(ABC):
         )
         data = _Loaders(self, index, lengths[index] if self.config.time is None else ENDLESS)
         if not pace.ended(self.position.step):
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._loaders_killed():
                 warnings.filterwarnings("ignore", module="lightning")
                 trainer.fit(engine, datamodule=data)
         if logbook:
@@ -179,6 +181,20 @@ class Trainer(ABC):
         self.position = Position(index + 1, 0, None, offset + engine.step)
         self._states = None
         self._spent, self._pace_state = pace.state().get("elapsed", 0.0), {}
+
+    @contextmanager
+    def _loaders_killed(self) -> Iterator[None]:
+        """Say in one message that a process which loads patches was killed."""
+        try:
+            yield
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise HinterlandError(
+                f"a process that loads patches has died ({str(error).splitlines()[0]}), most "
+                "likely because memory ran out. Free some and go on: hinterland resume "
+                f"{self.run}; or train with fewer such processes (--set data.workers=0)."
+            ) from None
 
     def _tick(self, engine: Engine) -> None:
         self.weights.update()
@@ -207,7 +223,7 @@ class Trainer(ABC):
         started = time.monotonic()
         found = self.assess(engine)
         engine.pace.validated(time.monotonic() - started)
-        best = self.position.best
+        best = self._comparable(engine, self.position.best)
         if engine.trainer.global_rank == 0:
             at = engine.offset + engine.step
             if found:
@@ -215,9 +231,11 @@ class Trainer(ABC):
                     logbook.write(engine.phase.name, at - 1, found.values)
                 self._message = found.message
                 log.info("step %d: %s", at, found.message)
-            improved = not found or best is None or found.score > best[0]
+            score = found.score if found else float("nan")
+            unknown = not np.isfinite(score)  # nothing to choose by: the last one
+            improved = unknown or best is None or not score <= best[0]
             if improved:
-                best = (found.score if found else float("nan"), at)
+                best = (score, at)
             self.position = Position(engine.index, engine.step, best, engine.offset)
             if logbook:
                 logbook.flush()
@@ -230,6 +248,18 @@ class Trainer(ABC):
         else:
             self.position = Position(engine.index, engine.step, best, engine.offset)
         engine.trainer.strategy.barrier()
+
+    @staticmethod
+    def _comparable(engine: Engine, best: tuple[float, int] | None) -> tuple[float, int] | None:
+        """Return the best so far, unless a regulariser has begun to act since.
+
+        Its weights are then those of another loss, and the run would report them as what the
+        regulariser does.
+        """
+        if best is None or best[1] < 0:
+            return best
+        before, now = (engine.acting(step - 1) for step in (best[1] - engine.offset, engine.step))
+        return best if before == now else None
 
     def _content(self, engine: Engine) -> dict[str, Any]:
         position = self.position
@@ -303,9 +333,15 @@ def position_of(content: Mapping[str, Any], lengths: Sequence[int]) -> Position:
 
 
 def phase_steps(shares: list[float], steps: int) -> list[int]:
-    """Steps of each phase, in proportion to the shares, each at least one, summing to `steps`.
+    """Share steps out among phases: in proportion, each at least one, summing to `steps`.
 
     Fewer steps than phases are one step a phase.
+
+    Examples:
+        >>> phase_steps([1, 3], 8)
+        [2, 6]
+        >>> phase_steps([1, 1], 1)
+        [1, 1]
     """
     ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
     lengths = [max(1, b - a) for a, b in zip([0, *ends[:-1]], ends, strict=True)]

@@ -9,8 +9,9 @@ import numpy as np
 from hinterland.data.preprocessing.cache import Prepared
 from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.evaluation.metrics.metrics import dice
-from hinterland.inference.volumes import Predictor
+from hinterland.inference.volumes import Predictor, group_logs
 from hinterland.labels import Coarsening, LabelSetTable, LabelSpec
+from hinterland.training.selection import Presence, presence
 from hinterland.types import Case
 
 
@@ -21,13 +22,27 @@ def validate(
     spec: LabelSpec,
     table: LabelSetTable,
     at: Coarsening,
+    presences: dict[str, dict[str, Presence]] | None = None,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
     """Two tables: case -> group of `at` -> Dice on the preprocessed grid; case -> `confidence`.
+
+    presences: where given, it is filled with case -> group -> whether the image holds the group.
+    Cases without a mask whose image label says so are predicted for it, too.
 
     Voxels whose annotation does not decide a group are left out of its Dice; a group that no voxel
     decides is missing from the result. Both masks empty counts 1, one empty 0, as in the report's
     default policy.
     """
+    cases = list(cases)
+    if presences is not None:
+        for case in cases:
+            known = _labelled_groups(case, at)
+            if not case.labelled and known:
+                image = np.asarray(prepared[case.name].image)
+                found = np.exp(predictor.log_probabilities(image, at))
+                presences[case.name] = {
+                    at.names[g]: presence(found[g], y) for g, y in known.items()
+                }
     cases = [c for c in cases if c.labelled]
     if not cases:  # a model that cannot answer `at` may still be trained without validation
         return {}, {}
@@ -44,15 +59,34 @@ def validate(
         predicted = group_of[cells.argmax(axis=0)]
         scores[case.name] = {}
         region = predicted != at.background
+        shares = None if presences is None else group_logs(cells, at.over(predictor.cells))
         for group in at.foreground:
             known = decided[rows, group]
             if known.any():
                 truth = member[rows, group] & known
                 region |= truth
                 scores[case.name][at.names[group]] = dice((predicted == group) & known, truth)
+                if presences is not None and shares is not None and (known.all() or truth.any()):
+                    found = presence(np.exp(shares[group]), bool(truth.any()))
+                    presences.setdefault(case.name, {})[at.names[group]] = found
         if region.any():
             sure[case.name] = confidence(cells[:, region])
     return scores, sure
+
+
+def _labelled_groups(case: Case, at: Coarsening) -> dict[int, bool]:
+    """Find the groups of which a case's image labels say whether they are there."""
+    found: dict[int, bool] = {}
+    for group in at.foreground:
+        leaves = at.groups[group]
+        for node, value in case.image_labels.items():
+            if node in at.tree and str(value) in ("0", "1"):
+                inside = at.tree.leaves_under(node)
+                if int(value) and inside <= leaves:
+                    found[group] = True
+                elif not int(value) and leaves <= inside:
+                    found[group] = False
+    return found
 
 
 def confidence(log_probabilities: np.ndarray) -> dict[str, float]:

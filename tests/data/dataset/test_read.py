@@ -9,7 +9,8 @@ import broken as make
 import numpy as np
 import pytest
 
-from hinterland.data.dataset.read import read_dataset, read_images
+from hinterland.data.dataset.read import read_dataset
+from hinterland.data.integrity.check import check_dataset
 from hinterland.labels import LabelSpec
 from hinterland.types import HinterlandError
 
@@ -207,19 +208,18 @@ def test_all_errors_are_in_the_exception(tmp_path: Path) -> None:
         read_dataset(tmp_path / "nowhere")
 
 
-def test_images_to_predict(tmp_path: Path) -> None:
+def test_files_that_are_listed_are_never_left_out(tmp_path: Path) -> None:
+    """Links whose content was not fetched (git-annex) are errors, not cases less."""
     root = make.nnunet(tmp_path / "set")
-    cases = read_images(root / "imagesTr", channels=2)
-    assert [c.name for c in cases] == ["a1", "a2", "b1", "c1"]
-    assert all(len(c.images) == 2 and not c.labelled for c in cases)
-    (root / "imagesTr/b1_0001.nii.gz").unlink()
-    with pytest.raises(HinterlandError, match=r"'b1' has 1 channel.*expects 2"):
-        read_images(root / "imagesTr", channels=2)
-    plain = make.plain(tmp_path / "plain")
-    assert [c.name for c in read_images(plain / "images", channels=1)] == ["p0", "p1", "p2", "p3"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(HinterlandError, match="no image"):
-        read_images(tmp_path / "empty", channels=1)
+    for file in ("imagesTr/a2_0000.nii.gz", "labelsTr/b1.nii.gz", "imagesTs/t1_0001.nii.gz"):
+        (root / file).unlink()
+        (root / file).symlink_to(f"../.git/annex/objects/{Path(file).name}")
+    assert [c.name for c in read_dataset(root).cases] == ["b1", "a1", "a2", "c1", "t1"]
+    found = {p.case: p for p in check_dataset(root, workers=0).errors}
+    assert {c: p.code for c, p in found.items()} == dict.fromkeys(
+        ("a2", "b1", "t1"), "missing-file"
+    )
+    assert "git annex get" in found["a2"].message
 
 
 EXPECTED = {  # train, val, test, channels, leaves, groups

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hinterland.data.dataset.splits import Split, fixed, fold, groups_of, k_fold
+from hinterland.data.dataset.splits import Split, fixed, fold, groups_of, k_fold, strata
 from hinterland.data.dataset.subsets import fine_subset, labelled_subset, select
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
@@ -209,3 +211,40 @@ def test_file_with_unknown_names(tmp_path: Path) -> None:
     path.write_text("p0\nnobody\n")
     with pytest.raises(HinterlandError, match="nobody"):
         select(patients([1, 1]), path)
+
+
+def pictures(count: int, masked: int) -> list[Case]:
+    """Every third image is malignant; the first `masked` have a mask."""
+    kinds = ("benign", "malignant", "normal")
+    return [
+        replace(case(f"i{i}", labelled=i < masked), image_labels={"class": kinds[i % 3], "n": i})
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_validation_is_drawn_from_image_labelled_cases_too(seed: int) -> None:
+    """Masks for a tenth and labels for all: 24 of 120 are validated, not 2 of the 12."""
+    split = fixed(dataset(pictures(120, 12)), seed)
+    assert len(split.val) == 24
+    counts = Counter(c.image_labels["class"] for c in split.val)
+    assert all(7 <= n <= 9 for n in counts.values())  # a third each
+    assert 2 <= sum(c.labelled for c in split.val) <= 3
+    assert sum(c.labelled for c in split.train) >= 9
+    folds = k_fold(pictures(120, 12), 5, seed)
+    for _, val in folds:
+        counts = Counter(c.image_labels["class"] for c in val)
+        assert all(7 <= n <= 9 for n in counts.values())
+        assert 1 <= sum(c.labelled for c in val) <= 4
+
+
+def test_somebody_with_a_mask_stays_in_train() -> None:
+    for seed in range(20):
+        split = fixed(dataset(pictures(30, 1)), seed)
+        assert sum(c.labelled for c in split.train) == 1
+
+
+def test_free_text_is_no_stratum() -> None:
+    groups = groups_of(pictures(60, 60))
+    assert {len(key) for key in strata(groups).values()} == {2}  # mask and class, not `n`
+    assert len(set(strata(groups).values())) == 3

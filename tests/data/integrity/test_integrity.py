@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from hinterland.data.dataset.read import read_dataset
 from hinterland.data.integrity import check as integrity
 from hinterland.data.integrity.check import check_dataset
 from hinterland.data.integrity.problems import Findings
@@ -254,7 +255,7 @@ def label_with_channels(root: Path) -> None:
     make.nifti(root / "labelsTr/a1.nii.gz", np.stack([label, label > 0], axis=-1).astype(np.uint8))
 
 
-@kind("error", "label-channels", "3 colours", "index mask", of=make.plain)
+@kind("error", "label-channels", "3 channels (red, green, blue)", "index mask", of=make.plain)
 def mask_in_colour(root: Path) -> None:
     mask = np.zeros((8, 9, 3), np.uint8)
     mask[2:5, 3:6] = (255, 0, 0)
@@ -289,6 +290,114 @@ def image_label_of_no_meaning(root: Path) -> None:
 def image_label_of_nobody(root: Path) -> None:
     (root / "labels.yaml").write_text(make.LABELS_YAML + "image_labels: labels.csv\n")
     (root / "labels.csv").write_text("case,lesion\na1,1\nz9,1\n")
+
+
+@kind("error", "bad-labels", "3 different values (0 to 250)", "JPEG", "at 125", of=make.plain)
+def masks_as_jpeg(root: Path) -> None:
+    mask = np.zeros((8, 9), np.uint8)
+    mask[2:5, 3:6] = 250
+    mask[2, 3] = 200
+    for i in range(4):
+        (root / f"masks/p{i}.png").unlink()
+        make.picture(root / f"masks/p{i}.bmp", mask)
+        (root / f"masks/p{i}.bmp").rename(root / f"masks/p{i}.jpg")  # no new grey levels by chance
+
+
+@kind("error", "bad-labels", "16 different values (0 to 15)", "at 8", of=make.plain)
+def masks_smoothed(root: Path) -> None:
+    """Every level between the two plateaus lies along the edge alone."""
+    ramp = np.clip(np.arange(-4, 32)[None] * np.ones((8, 1)), 0, 15).astype(np.uint8)
+    for i in range(4):
+        rng = np.random.default_rng(i)
+        make.picture(root / f"images/p{i}.png", rng.integers(0, 255, ramp.shape, dtype=np.uint8))
+        make.picture(root / f"masks/p{i}.png", ramp)
+
+
+@kind("error", "unknown-value", "JPEG has blurred", "threshold", "at 1", of=make.plain)
+def mask_as_jpeg_under_labels_yaml(root: Path) -> None:
+    (root / "labels.yaml").write_text(
+        "tree: {background: {}, lesion: {}}\nschemes: {full: {0: background, 1: lesion}}"
+    )
+    mask = np.zeros((8, 9), np.uint8)
+    mask[2:5, 3:6] = 1
+    mask[2, 3] = 2
+    make.picture(root / "masks/p1.bmp", mask)
+    (root / "masks/p1.png").unlink()
+    (root / "masks/p1.bmp").rename(root / "masks/p1.jpg")
+
+
+@kind("error", "unknown-value", "-1", "as another number (such as 255)", "255: any")
+def label_ignores_by_minus_one(root: Path) -> None:
+    label = make.label_array().astype(np.int16)
+    label[0, 0, :2] = -1
+    make.nifti(root / "labelsTr/a1.nii.gz", label)
+
+
+@kind("error", "several-masks", "p1_mask.png", "p1_mask_1.png", "Unite", of=make.plain)
+def picture_with_two_masks(root: Path) -> None:
+    shutil.copy(root / "masks/p1.png", root / "masks/p1_mask_1.png")
+    (root / "masks/p1.png").rename(root / "masks/p1_mask.png")
+
+
+@kind("error", "not-fetched", "Git LFS", "git lfs pull")
+def image_is_a_pointer(root: Path) -> None:
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12\n"
+    (root / "imagesTr/a1_0000.nii.gz").write_text(text)
+
+
+@kind("error", "missing-file", "is a link to", "git annex get")
+def image_is_a_dangling_link(root: Path) -> None:
+    (root / "imagesTr/a1_0000.nii.gz").unlink()
+    (root / "imagesTr/a1_0000.nii.gz").symlink_to("../.git/annex/objects/a1")
+
+
+@kind("error", "voxel-type", "colours (RGB)", "channels")
+def image_of_rgb_voxels(root: Path) -> None:
+    rgb = np.zeros(make.SHAPE, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    make.nifti(root / "imagesTr/a1_0000.nii.gz", rgb)
+
+
+@kind("error", "voxel-type", "complex numbers", "magnitude")
+def image_of_complex_voxels(root: Path) -> None:
+    make.nifti(root / "imagesTr/a1_0000.nii.gz", make.image_array(1).astype(np.complex64))
+
+
+@kind("error", "unreadable", "1,000,000,000,000 voxels", "bytes can hold")
+def image_that_promises_too_much(root: Path) -> None:
+    header = nib.Nifti1Image(make.image_array(1), make.AFFINE).header
+    header["dim"][1:4] = 10_000
+    header["vox_offset"] = 352
+    with gzip.open(root / "imagesTr/a1_0000.nii.gz", "wb") as file:
+        file.write(header.binaryblock + bytes(4) + make.image_array(1).tobytes("F"))
+
+
+@kind("note", "axes-differ", "a1_0001.nii.gz", "it is turned when it is read")
+def channel_stored_flipped(root: Path) -> None:
+    flipped = shifted(e00=-0.8, e03=0.8 * (make.SHAPE[0] - 1))
+    make.nifti(root / "imagesTr/a1_0001.nii.gz", make.image_array(1)[::-1], flipped)
+
+
+@kind("note", "axes-differ", "the label a1.nii.gz", "as its header")
+def label_stored_flipped(root: Path) -> None:
+    flipped = shifted(e11=-0.8, e13=0.8 * (make.SHAPE[1] - 1))
+    make.nifti(root / "labelsTr/a1.nii.gz", make.label_array()[:, ::-1], flipped)
+
+
+@kind("error", "bad-image-labels", "not in UTF-8", "CSV UTF-8")
+def image_labels_of_another_encoding(root: Path) -> None:
+    (root / "labels.yaml").write_text(make.LABELS_YAML + "image_labels: labels.csv\n")
+    (root / "labels.csv").write_bytes("case,lesion,Gerät\na1,1,x\n".encode("cp1252"))
+
+
+@kind("error", "bad-image-labels", "spreadsheet", "CSV")
+def image_labels_in_a_spreadsheet(root: Path) -> None:
+    (root / "labels.yaml").write_text(make.LABELS_YAML + "image_labels: labels.xlsx\n")
+    (root / "labels.xlsx").write_bytes(b"PK")
+
+
+@kind("error", "bad-labels", "'../../labels.csv'", "leaves the folder")
+def image_labels_outside_of_the_folder(root: Path) -> None:
+    (root / "labels.yaml").write_text(make.LABELS_YAML + "image_labels: ../../labels.csv\n")
 
 
 # --- cases and splits
@@ -559,6 +668,73 @@ def test_real_data_set(name: str) -> None:
         if p.code == "duplicate-case"
     }
     assert copies == KNOWN_COPIES.get(name, set())
-    assert len(report.warnings) == len(copies)
+    near = [p for p in report.warnings if p.code == "near-duplicate-across-splits"]
+    assert (len(near) > 50) == (name == "BUSI")  # whose near-duplicates are known
+    assert len(near) == 0 or name == "BUSI"
+    assert len(report.warnings) == len(copies) + len(near)
     empty = [p for p in report.notes if p.code == "empty-label"]
     assert len(empty) == (133 if name == "BUSI" else 0)  # its normal images have no lesion
+
+
+def test_masks_of_a_format_that_is_not_read_are_named(tmp_path: Path) -> None:
+    root = make.plain(tmp_path / "set")
+    (root / "labels.yaml").write_text(
+        "tree: {background: {}, lesion: {}}\nschemes: {full: {0: background, 1: lesion}}"
+    )
+    for path in sorted((root / "masks").iterdir()):
+        path.rename(path.with_suffix(".gif"))
+    report = check_dataset(root, workers=0)
+    assert [p.code for p in report.errors] == ["no-labels"]
+    ignored = [p.message for p in report.warnings if p.code == "extra-file"]
+    assert len(ignored) == 4
+    assert all("Convert it to PNG" in m and "rename" not in m for m in ignored)
+
+
+@pytest.mark.parametrize("suffix", ["_mask", "_segmentation", "_lesion", "_manual1", "_mask_1"])
+def test_names_that_masks_may_have(suffix: str, tmp_path: Path) -> None:
+    root = make.plain(tmp_path / "set")
+    for path in sorted((root / "masks").iterdir()):
+        path.rename(path.with_name(path.stem + suffix + path.suffix))
+    assert check_dataset(root, workers=0).problems == ()
+    (root / "masks/p1_strange.png").write_bytes((root / f"masks/p1{suffix}.png").read_bytes())
+    (error,) = check_dataset(root, workers=0).errors
+    assert "with _mask, _seg, _segmentation, _label, _lesion, _manual1, _mask_1" in error.message
+
+
+@pytest.mark.parametrize("values", [(0, 1, 255), (1, 2), (3, 7), (0, 2, 255), (1, 2, 3)])
+def test_the_labels_yaml_that_is_proposed_passes(values: tuple[int, ...], tmp_path: Path) -> None:
+    root = make.plain(tmp_path / "set")
+    for i in range(4):
+        mask = np.full((12, 12), values[0], np.uint8)
+        for n, value in enumerate(values[1:]):
+            mask[1:5, 1 + 5 * n : 5 + 5 * n] = value
+        image = np.random.default_rng(i).integers(0, 255, mask.shape, dtype=np.uint8)
+        make.picture(root / f"images/p{i}.png", image)
+        make.picture(root / f"masks/p{i}.png", mask)
+    (problem,) = check_dataset(root, workers=0).problems
+    assert problem.code == "bad-labels"
+    proposed = problem.message[problem.message.index("tree:") :]
+    (root / "labels.yaml").write_text(proposed)
+    assert check_dataset(root, workers=0).problems == ()
+
+
+def test_a_class_that_another_scheme_shows_is_used(tmp_path: Path) -> None:
+    root = make.nnunet(tmp_path / "set")
+    (root / "labels.yaml").write_text(
+        make.LABELS_YAML.replace(
+            "schemes: {full:", "schemes: {coarse: {0: background, 2: lesion}, full:"
+        )
+        + "cases: {a1: {scheme: coarse}}\n"
+    )
+    label = make.label_array()
+    make.nifti(root / "labelsTr/a1.nii.gz", np.where(label == 2, 0, 0).astype(np.uint8))
+    codes = [p.code for p in check_dataset(root, workers=0).problems]
+    assert codes == ["empty-label"]  # lesions are learnt from the scheme `full`
+
+
+def test_image_labels_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    root = make.nnunet(tmp_path / "set")
+    (root / "labels.yaml").write_text(make.LABELS_YAML + "image_labels: labels.csv\n")
+    (root / "labels.csv").write_text("\ufeffcase;lesion;site\na1.nii.gz;1;north\nb1;1;south\n")
+    assert check_dataset(root, workers=0).problems == ()
+    assert read_dataset(root)["a1"].image_labels == {"lesion": 1, "site": "north"}

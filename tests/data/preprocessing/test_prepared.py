@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from scans import phantom, volume
 
-from hinterland.data.io.volume import Volume
+from hinterland.data.io.volume import Volume, read_label, write_label
 from hinterland.data.planning.fingerprint import fingerprint
 from hinterland.data.planning.plan import make_plan
-from hinterland.data.preprocessing.cache import prepare, preprocessing_hash
+from hinterland.data.preprocessing.cache import cache_root, prepare, preprocessing_hash
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.workers import map_cases, outcomes
@@ -194,6 +194,19 @@ def test_cache_that_cannot_be_written(dataset, tmp_path):
         prepare(dataset, plan, tmp_path / "file", workers=0)
 
 
+def test_a_fingerprint_that_cannot_be_kept_names_the_variable(dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HinterlandError, match=r"cannot be written.*HINTERLAND_CACHE"):
+        fingerprint(dataset, workers=0, cache=tmp_path / "file")
+
+
+def test_without_a_home_the_variable_is_named(monkeypatch):
+    monkeypatch.delenv("HINTERLAND_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(HinterlandError, match="Set HINTERLAND_CACHE"):
+        cache_root()
+
+
 def test_read_only_data_set(dataset, tmp_path):
     for path in (*dataset.root.iterdir(), dataset.root):
         path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
@@ -284,3 +297,15 @@ def test_workers_leave_when_their_parent_is_killed():
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_stray_value_is_known_before_the_first_step(dataset, tmp_path):
+    case = dataset.cases[1]
+    label = read_label(case.label)
+    array = label.array[0].astype(np.int16)
+    array[0, 0, 0] = 99  # one voxel, which a patch would hardly ever hit
+    write_label(case.label, array, like=label, overwrite=True)
+    plan = make_plan(fingerprint(dataset, workers=0))
+    for _ in range(2):  # also where everything is prepared already
+        with pytest.raises(HinterlandError, match=rf"case '{case.name}'.*holds \[99\]"):
+            prepare(dataset, plan, tmp_path, workers=0)

@@ -6,31 +6,19 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from factories import plan_of
 
 from hinterland.data.sampling.augmentation import AUGMENTATIONS, Unchanged, augment
 from hinterland.data.sampling.seeding import seeded_globally
 from hinterland.training.config import make_config
-from hinterland.types import HinterlandError, NetworkPlan, Normalisation, Plan
+from hinterland.types import HinterlandError, Normalisation
 
 PATCHES = [(24, 24, 24), (6, 32, 32), (32, 32), (20, 36)]
 
 
 def a_plan(patch, channels=1, masked=False):
-    ones = (1,) * len(patch)
-    return Plan(
-        dims=len(patch),
-        channels=("MR",) * channels,
-        normalisation=(Normalisation("zscore", masked=masked),) * channels,
-        spacing=(1.0, 1.0, 1.0),
-        unit="mm",
-        transpose=(0, 1, 2),
-        median_shape=(32, 32, 32),
-        patch_size=patch,
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan((8,), (ones,), (ones,)),
-        fingerprint="test",
-    )
+    normalisation = (Normalisation("zscore", masked=masked),) * channels
+    return plan_of(patch, (8,), ("MR",) * channels, normalisation=normalisation)
 
 
 def blocks(size, rows=5, channels=1):

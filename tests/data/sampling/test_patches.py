@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import plan_of
 from torch.utils.data import DataLoader
 
 from hinterland.data.preprocessing.cache import prepare
@@ -23,7 +24,7 @@ from hinterland.data.sampling.sampler import (
     step_keys,
 )
 from hinterland.labels import LabelSpec, Scheme
-from hinterland.types import Case, HinterlandError, NetworkPlan, Normalisation, Plan
+from hinterland.types import Case, HinterlandError
 
 SPEC = LabelSpec.from_dict(
     {
@@ -40,21 +41,7 @@ SHAPE = (20, 22, 24)
 
 
 def a_plan(patch, channels=1):
-    ones = (1,) * len(patch)
-    return Plan(
-        dims=len(patch),
-        channels=("MR",) * channels,
-        normalisation=(Normalisation("zscore"),) * channels,
-        spacing=(1.0, 1.0, 1.0),
-        unit="mm",
-        transpose=(0, 1, 2),
-        median_shape=SHAPE,
-        patch_size=patch,
-        batch_size=2,
-        batch_dice=False,
-        network=NetworkPlan((8,), (ones,), (ones,)),
-        fingerprint="test",
-    )
+    return plan_of(patch, (8,), ("MR",) * channels, median_shape=SHAPE)
 
 
 @dataclass
@@ -208,7 +195,7 @@ def test_resumed_loader_goes_on_with_the_same_batches():
 
 def test_patch_is_a_piece_of_the_volume_with_its_annotation():
     data = dataset()
-    rows = TABLE.rows(SPEC.scheme("full"))
+    rows = TABLE.label_set_ids(SPEC.scheme("full"))
     for slot in range(8):
         item = data[SampleKey(0, slot, 0, False)]
         source = data.prepared[item.case]
@@ -256,7 +243,7 @@ def test_random_places_reach_every_corner():
 def test_foreground_items_hold_the_target_and_a_third_is_foreground():
     streams = (Stream("labelled", ("c0", "c1", "c2", "c3"), 12),)
     data = dataset(streams=streams, patch=(6, 6, 6))
-    lesion = TABLE.rows(SPEC.scheme("full"))[2]
+    lesion = TABLE.label_set_ids(SPEC.scheme("full"))[2]
     batches = loader(data, steps=10)
     held = torch.stack([(b.annotation == lesion).flatten(1).any(1) for b in batches])
     assert held[:, 8:].all()  # the last four of twelve
@@ -284,7 +271,7 @@ def test_padding_is_zero_image_and_row_zero_and_covers():
 
 def test_slices_for_two_axes():
     data = dataset(patch=(16, 16))
-    lesion = TABLE.rows(SPEC.scheme("full"))[2]
+    lesion = TABLE.label_set_ids(SPEC.scheme("full"))[2]
     slices = set()
     for slot in range(40):
         item = data[SampleKey(0, slot, 0, slot % 2 == 1)]
@@ -345,7 +332,7 @@ def test_a_scheme_without_a_file_fills_the_image_with_its_only_value():
         (Stream("u", ("c0",), 1),), augment(a_plan((32, 22, 24)), "none"), seed=0, foreground={},
     )  # fmt: skip
     item = data[SampleKey(0, 0, 0, True)]
-    row = spec.label_sets.rows(healthy)[0]
+    row = spec.label_sets.label_set_ids(healthy)[0]
     assert (item.annotation[6:26] == row).all()
     assert (item.annotation[:6] == 0).all()
     assert item.labelled

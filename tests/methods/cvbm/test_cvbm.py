@@ -17,9 +17,9 @@ from hinterland.losses import SegmentationLoss
 from hinterland.losses.complement import Complement, SoftmaxComplement
 from hinterland.methods import Supervised, make_method
 from hinterland.methods.cvbm.method import CVBM
-from hinterland.methods.semi.cutmix import box_mask, halves
-from hinterland.methods.semi.pseudo_labels import keep_largest
-from hinterland.methods.semi.teacher import DROPOUT
+from hinterland.methods.parts.cutmix import box_mask, halves
+from hinterland.methods.parts.pseudo_labels import keep_largest
+from hinterland.methods.parts.teacher import DROPOUT
 from hinterland.networks import create, require_split
 from hinterland.types import HinterlandError, Progress
 
@@ -44,7 +44,7 @@ def test_complement_labels_of_two_and_four_classes():
 
 def test_partial_labels_decide_only_what_their_scheme_names():
     leaves = FOUR.tree.leaves
-    row = FOUR.label_sets.rows(FOUR.schemes["partial"])
+    row = FOUR.label_sets.label_set_ids(FOUR.schemes["partial"])
     branch = Complement(leaves, FOUR.label_sets)
     y, decided = branch.targets.complements(torch.tensor([[[row[0], row[2], 0]]]))
     named = {n: decided[0, i, 0].tolist() for i, n in enumerate(leaves.names)}

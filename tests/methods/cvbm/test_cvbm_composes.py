@@ -15,7 +15,7 @@ def partly_labelled(context: BuildContext) -> Batch:
     """Two labelled items, of which the second has the scheme `partial`, and two unlabelled."""
     batch = batch_of(context, 2, 2)
     rows = batch.annotation.clone()
-    partial = FOUR.label_sets.rows(FOUR.schemes["partial"])
+    partial = FOUR.label_sets.label_set_ids(FOUR.schemes["partial"])
     lookup = torch.tensor([0, partial[0], partial[0], partial[2], partial[3]])
     rows[1] = lookup[rows[1]]
     return replace(batch, annotation=rows)

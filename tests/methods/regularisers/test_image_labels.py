@@ -116,7 +116,7 @@ def labels(**known: int) -> torch.Tensor:
 
 def test_a_positive_label_is_a_bag_term_where_the_view_shows_the_image():
     rows = torch.zeros(3, 2, 2, dtype=torch.long)
-    rows[2] = SPEC.label_sets.rows(SPEC.scheme("full"))[2]  # a mask that shows it already
+    rows[2] = SPEC.label_sets.label_set_ids(SPEC.scheme("full"))[2]  # a mask that shows it already
     image_labels = torch.stack([labels(malignant=1)] * 3)
     covers = torch.tensor([True, False, True])
     pairs = TERM.asked(image_labels, covers, rows)

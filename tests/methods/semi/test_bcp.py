@@ -7,8 +7,8 @@ import torch
 from semi_phantoms import EDGE, LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
+from hinterland.methods.parts.cutmix import box_mask
 from hinterland.methods.semi.bcp import BidirectionalCopyPaste
-from hinterland.methods.semi.cutmix import box_mask
 from hinterland.types import Progress
 
 

@@ -16,7 +16,7 @@ KEEP = ("mean-teacher", "ua-mt", "cps", "mc-net", "urpc", "dtc", "sassnet", "ss-
 def coarse_batch(value: int):
     """Two finely labelled items and two where every voxel has this value of the coarse scheme."""
     items = batch()
-    items.annotation[2:] = SPEC.label_sets.rows(SPEC.scheme("coarse"))[value]
+    items.annotation[2:] = SPEC.label_sets.label_set_ids(SPEC.scheme("coarse"))[value]
     return items
 
 

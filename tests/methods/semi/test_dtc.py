@@ -55,7 +55,9 @@ def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():
 def test_what_lies_around_the_image_is_outside_and_costs_nothing():
     """Row 0, as padding has it, next to background: the distances of the patch without it."""
     level_sets = LevelSets(LEAVES, SPEC.label_sets)
-    background, ventricle, _ = (SPEC.label_sets.rows(SPEC.scheme("full"))[v] for v in range(3))
+    background, ventricle, _ = (
+        SPEC.label_sets.label_set_ids(SPEC.scheme("full"))[v] for v in range(3)
+    )
     rows = torch.full((1, 6, 6), background)
     rows[0, 2:4, 2:4] = ventricle
     target, known = level_sets(rows)

@@ -11,8 +11,8 @@ from torch import nn
 
 from hinterland.losses.consistency import certain_mse
 from hinterland.methods import make_method
+from hinterland.methods.parts.teacher import teacher_mode
 from hinterland.methods.semi.mean_teacher import MeanTeacher
-from hinterland.methods.semi.teacher import teacher_mode
 from hinterland.methods.semi.ua_mt import threshold
 from hinterland.types import Progress
 

@@ -9,8 +9,8 @@ from cvbm_phantoms import build_context as bigger
 from semi_phantoms import LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
+from hinterland.methods.parts.streams import SELF_TRAIN
 from hinterland.methods.semi.pseudo_label import PseudoLabel
-from hinterland.methods.semi.streams import SELF_TRAIN
 from hinterland.types import HinterlandError, Progress
 
 STEP = Progress(SELF_TRAIN, 0, 10)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from semi_phantoms import LEAVES, batch, context
 
+from hinterland.methods.parts.teacher import teacher_mode
 from hinterland.methods.semi.sassnet import DISCRIMINATOR, ShapeAware
-from hinterland.methods.semi.teacher import teacher_mode
 from hinterland.types import Progress
 
 

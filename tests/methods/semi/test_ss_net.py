@@ -11,7 +11,7 @@ from semi_phantoms import LEAVES, SPEC, batch, context
 from torch import nn
 
 from hinterland.methods import make_method
-from hinterland.methods.semi.class_memory import ClassMemory
+from hinterland.methods.parts.class_memory import ClassMemory
 from hinterland.methods.semi.ss_net import SmoothAndSeparated
 from hinterland.types import HinterlandError, Progress
 
@@ -30,7 +30,7 @@ def memory(size: int = 2) -> ClassMemory:
 
 
 def rows_of(*values: int) -> torch.Tensor:
-    lookup = SPEC.label_sets.rows(SPEC.scheme("full"))
+    lookup = SPEC.label_sets.label_set_ids(SPEC.scheme("full"))
     return torch.tensor([[[lookup[v] for v in values]]])
 
 

@@ -7,9 +7,9 @@ import torch
 from semi_phantoms import LEAVES, SPEC, batch, context
 
 from hinterland.methods import make_method
-from hinterland.methods.semi import strong_augmentation as views
+from hinterland.methods.parts import strong_augmentation as views
+from hinterland.methods.parts.strong_augmentation import strong
 from hinterland.methods.semi.mean_teacher import MeanTeacher
-from hinterland.methods.semi.strong_augmentation import strong
 from hinterland.types import HinterlandError, Progress
 
 STEP = Progress("train", 5, 10)

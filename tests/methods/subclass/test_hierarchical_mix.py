@@ -33,8 +33,8 @@ SPEC = LabelSpec.from_dict(
 )
 TABLE, CELLS = SPEC.label_sets, SPEC.tree.leaves
 BACKGROUND, RV, LV, LEFT, RIGHT = range(5)
-FULL = TABLE.rows(SPEC.scheme("full"))
-COARSE = TABLE.rows(SPEC.scheme("coarse"))
+FULL = TABLE.label_set_ids(SPEC.scheme("full"))
+COARSE = TABLE.label_set_ids(SPEC.scheme("coarse"))
 
 
 def rows(values: list, scheme: dict[int, int]) -> torch.Tensor:

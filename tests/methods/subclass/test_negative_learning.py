@@ -21,8 +21,8 @@ SPEC = LabelSpec.from_dict(
         },
     }
 )
-FULL = SPEC.label_sets.rows(SPEC.scheme("full"))
-COARSE = SPEC.label_sets.rows(SPEC.scheme("coarse"))
+FULL = SPEC.label_sets.label_set_ids(SPEC.scheme("full"))
+COARSE = SPEC.label_sets.label_set_ids(SPEC.scheme("coarse"))
 P = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.2, 0.2, 0.6], [0.7, 0.1, 0.2]])
 LOGITS = P.log().T[None]  # (1, cells, 4 voxels)
 

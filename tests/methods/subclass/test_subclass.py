@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from factories import batch_of
 from torch import cat, nn
 
 from hinterland.labels import LabelSpec
@@ -47,19 +48,17 @@ def batch(spec: LabelSpec, streams: dict[str, str], size: int = 8, dims: int = 2
     generator = torch.Generator().manual_seed(0)
     rows = []
     for scheme in streams.values():
-        own = list(spec.label_sets.rows(spec.scheme(scheme)).values())
+        own = list(spec.label_sets.label_set_ids(spec.scheme(scheme)).values())
         pick = torch.randint(len(own), (2, *[size] * dims), generator=generator)
         rows.append(torch.tensor(own)[pick])
     n = 2 * len(streams)
-    return Batch(
-        image=torch.randn(n, 1, *[size] * dims, generator=generator),
-        annotation=cat(rows),
-        labelled=torch.ones(n, dtype=torch.bool),
+    return batch_of(
+        torch.randn(n, 1, *[size] * dims, generator=generator),
+        cat(rows),
         image_labels=torch.zeros(n, 1, dtype=torch.int8),
         covers=torch.ones(n, dtype=torch.bool),
         case=("c",) * n,
         group=("g",) * n,
-        domain=("",) * n,
         streams=tuple(s for s in streams for _ in range(2)),
     )
 

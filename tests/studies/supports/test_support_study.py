@@ -6,9 +6,9 @@ import json
 
 import pandas as pd
 import pytest
+from factories import spec_of
 
 from hinterland.data.dataset.read import read_dataset
-from hinterland.labels import LabelSpec
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.studies.supports.arms import (
     BINARY,
@@ -26,13 +26,10 @@ from hinterland.studies.supports.figure import draw
 from hinterland.studies.supports.study import Study, folder_of, run_supports_study
 from hinterland.types import HinterlandError
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {"liver": {}, "spleen": {}, "rest": {}}, "lesion": {}},
-        "target": ["lesion"],
-        "schemes": {"full": {0: "rest", 1: "liver", 2: "spleen", 3: "lesion"}},
-    }
-)
+SPEC = spec_of(
+    {"background": {"liver": {}, "spleen": {}, "rest": {}}, "lesion": {}}, ["lesion"],
+    {"full": {0: "rest", 1: "liver", 2: "spleen", 3: "lesion"}},
+)  # fmt: skip
 
 
 def test_candidates_are_the_background_without_the_remainder():
@@ -41,9 +38,7 @@ def test_candidates_are_the_background_without_the_remainder():
     assert checked(SPEC, ["spleen"]) == ["spleen"]
     with pytest.raises(HinterlandError, match="lies in the target"):
         checked(SPEC, ["lesion"])
-    plain = LabelSpec.from_dict(
-        {"tree": {"rest": {}, "lesion": {}}, "schemes": {"full": {0: "rest", 1: "lesion"}}}
-    )
+    plain = spec_of({"rest": {}, "lesion": {}})
     with pytest.raises(HinterlandError, match="hinterland supports"):
         candidates(plain)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from hinterland.classification.rule import class_probability
+from hinterland.classification.fitting.rule import class_probability
 from hinterland.studies.synthetic.data import TABLE, batches, stream_of
 from hinterland.studies.synthetic.grid import GridParameters, GridStream
 from hinterland.studies.synthetic.images import SyntheticStream
@@ -53,7 +53,7 @@ def test_parts_of_a_population_share_no_image():
 
 def test_points_are_annotated_and_the_rest_is_any():
     image = GridStream(GridParameters(canvas=16, positive=1.0))[0]
-    rows = TABLE.rows(image, sparse=True)
+    rows = TABLE.label_set_ids(image, sparse=True)
     named = TABLE.spec.label_sets.matrix[rows]  # (H, W, leaves)
     assert np.array_equal(named.sum(-1) == 1, image.points)
     assert (named.sum(-1)[~image.points] == 2).all()

@@ -1,4 +1,4 @@
-"""The files of a data set as its layouts list them, and what the layouts share."""
+"""Hold the files of a data set as its layouts list them, and what the layouts share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Layout:
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON; HinterlandError, naming the place, where it is none."""
+    """Parse a JSON file; HinterlandError, naming the place, where it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -47,22 +47,36 @@ def read_json(path: Path) -> Any:
 
 
 def files_in(folder: Path) -> list[Path]:
+    """List the files of a folder that are not hidden, in order; none where there is no folder.
+
+    A link whose target is missing (data sets of git-annex) is a file too: it was meant to be there,
+    so that reading it must fail and not leave it out.
+    """
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
+
+
+_CONVERT = {
+    **dict.fromkeys((".dcm", ".ima"), "It is DICOM: convert the series to NIfTI (dcm2niix)."),
+    **dict.fromkeys((".gif", ".webp"), "Convert it to PNG."),
+    **dict.fromkeys((".xml", ".svg"), "It may hold outlines: draw them into masks of integers."),
+    **dict.fromkeys((".npy", ".npz", ".mat", ".h5"), "It may hold arrays: write NIfTI or PNG."),
+    **dict.fromkeys((".zip", ".tar", ".7z", ".rar"), "It is an archive: unpack it."),
+}
 
 
 def foreign(path: Path, expected: str) -> Problem:
-    return Problem(
-        "warning", "extra-file", "",
-        f"{path} is ignored: expected {expected}. Remove it, or rename it if it is a case.",
-    )  # fmt: skip
+    """Warn of a file that is no case, and say how it could become one."""
+    advice = _CONVERT.get(path.suffix.lower(), "Remove it, or rename it if it is a case.")
+    return Problem("warning", "extra-file", "", f"{path} is ignored: expected {expected}. {advice}")
 
 
 def pair(
     images: Mapping[str, Mapping[int, Path]], labels: Mapping[str, Path],
-    channels: tuple[str, ...], split: str | None, problems: list[Problem],
+    channels: tuple[str, ...], split: str | None, problems: list[Problem], accepted: str = "",
 ) -> list[CaseFiles]:  # fmt: skip
+    """Put images and labels of one name together; `accepted` says which names labels may have."""
     cases = []
     for name, files in images.items():
         missing = [f"{i} ({channels[i]})" for i in range(len(channels)) if i not in files]
@@ -78,12 +92,13 @@ def pair(
         problems.append(
             Problem("error", "label-without-image", name,
                     f"there is a label file {labels[name]}, but no image of that name. "
-                    "Add the image or remove the label file.")
+                    f"Add the image or remove the label file. {accepted}".strip())
         )  # fmt: skip
     return cases
 
 
 def refuse_same_names(cases: Iterable[CaseFiles], where: str, problems: list[Problem]) -> None:
+    """Add an error for each name that several cases have."""
     for name, count in Counter(c.name for c in cases).items():
         if count > 1:
             problems.append(

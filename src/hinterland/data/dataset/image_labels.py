@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hinterland.data.integrity.problems import Problem
+from hinterland.data.io.formats import stem
 from hinterland.labels import LabelTree
 from hinterland.types import HinterlandError
 
@@ -15,23 +16,21 @@ _BINARY = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 
 def read_image_labels(path: Path, tree: LabelTree) -> dict[str, ImageLabels]:
-    """Rows of an image-label file by their first column: a case's or a patient's name.
+    """Read an image-label file by its first column: a case's (or its file's) or a patient's name.
+
+    CSV in UTF-8, separated by commas, semicolons or tabs.
 
     A column named like a node of the tree holds 1 (some voxel of the class is there), 0 (none is)
     or nothing (unknown: left out of the result). Any other column is a free class, kept as text.
     Raises HinterlandError: unreadable, a name twice, another value than 0 / 1 in a node's column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise HinterlandError(f"image labels {path} cannot be read: {error}") from None
+    rows = _rows(path)
     if not rows:
         raise HinterlandError(f"image labels {path} are empty; expected a header line and rows.")
     columns = [c.strip() for c in rows[0]]
     result: dict[str, ImageLabels] = {}
     for line in rows[1:]:
-        name = line[0].strip()
+        name = stem(line[0].strip())
         if name in result:
             raise HinterlandError(f"{path}: {name!r} stands there twice; keep one row for each.")
         if len(line) != len(columns):
@@ -41,6 +40,26 @@ def read_image_labels(path: Path, tree: LabelTree) -> dict[str, ImageLabels]:
         cells = zip(columns[1:], (c.strip() for c in line[1:]), strict=True)
         result[name] = {c: _value(path, tree, name, c, v) for c, v in cells if v}
     return result
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """Return rows of cells, without empty ones; separated by commas, semicolons or tabs, as the
+    header."""
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        raise HinterlandError(f"image labels {path} are a spreadsheet; save them as CSV (UTF-8).")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            file.seek(0)
+            mark = max(",;\t", key=header.count)
+            return [r for r in csv.reader(file, delimiter=mark) if any(c.strip() for c in r)]
+    except UnicodeDecodeError:
+        raise HinterlandError(
+            f"image labels {path} are not in UTF-8 (some spreadsheet programs write other "
+            "encodings). Save them as `CSV UTF-8`."
+        ) from None
+    except (OSError, csv.Error) as error:
+        raise HinterlandError(f"image labels {path} cannot be read: {error}") from None
 
 
 def _value(path: Path, tree: LabelTree, name: str, column: str, text: str) -> int | str:
@@ -57,7 +76,7 @@ def _value(path: Path, tree: LabelTree, name: str, column: str, text: str) -> in
 def unknown_names(
     path: Path, rows: Mapping[str, ImageLabels], names: Iterable[str]
 ) -> list[Problem]:
-    """A warning where rows belong to no case and no patient."""
+    """Return a warning where rows belong to no case and no patient."""
     wrong = sorted(set(rows) - set(names))
     if not wrong:
         return []

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from hinterland.data.dataset.files import Layout
+from hinterland.data.io.formats import format_of
 from hinterland.data.io.volume import VolumeError, read_label
 from hinterland.labels import LabelError, LabelSpec, spec_from_dataset_json
 
+_MOST_SUGGESTED = 12  # values in a labels.yaml that is proposed
 _MOST_CLASSES = 64  # more values than this are grey levels, not classes
 
 
 def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpec:
-    """The label specification of a data set, from the first of these that is there:
+    """Return the label specification of a data set, from the first of these that is there:
 
     1. `labels`: a specification, or the path of a labels.yaml;
     2. labels.yaml in the data set's folder;
@@ -38,54 +43,89 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
             return spec_from_dataset_json(layout.dataset_json)
         except LabelError as error:
             raise LabelError(f"{layout.root / 'dataset.json'}: {error}") from None
-    return _spec_of_values(layout.root, _values(layout))
+    return _spec_of_values(layout.root, _read_masks(layout))
 
 
 def labels_file(layout: Layout, labels: Path | str | LabelSpec | None) -> Path | None:
-    """The labels.yaml that `find_spec` reads, if it reads one."""
+    """Return the labels.yaml that `find_spec` reads, if it reads one."""
     if isinstance(labels, LabelSpec):
         return None
     path = Path(labels) if labels is not None else layout.root / "labels.yaml"
     return path if path.exists() else None
 
 
-def _values(layout: Layout) -> Counter[int]:
-    """Integers in the masks, with the number of masks that hold them. Unreadable masks are left
-    to the integrity check."""
-    found: Counter[int] = Counter()
+@dataclass
+class _Masks:
+    """What the masks hold: the number of masks with each integer, and which of these ever fill a
+    place of their own (a voxel whose neighbours in the plane are equal)."""
+
+    counts: Counter[int] = field(default_factory=Counter)
+    voxels: Counter[int] = field(default_factory=Counter)
+    inside: set[int] = field(default_factory=set)
+    lossy: bool = False
+
+    def add(self, path: Path) -> None:
+        array = read_label(path).array[0]
+        values, voxels = np.unique(array, return_counts=True)
+        self.counts.update(values.tolist())
+        self.voxels.update(dict(zip(values.tolist(), voxels.tolist(), strict=True)))
+        middle = array[:, 1:-1, 1:-1]
+        around = (
+            array[:, :-2, 1:-1], array[:, 2:, 1:-1], array[:, 1:-1, :-2], array[:, 1:-1, 2:]
+        )  # fmt: skip
+        alike = np.logical_and.reduce([middle == other for other in around])
+        self.inside.update(np.unique(middle[alike]).tolist())
+        self.lossy |= format_of(path).lossy
+
+    @property
+    def values(self) -> list[int]:
+        return sorted(self.counts)
+
+    @property
+    def grey(self) -> bool:
+        """Whether the integers look like grey levels: too many, of a JPEG, or along edges only."""
+        edges = len(self.values) - len(self.inside)
+        many = len(self.values) > _MOST_CLASSES
+        return many or (len(self.values) > 2 and (self.lossy or edges > len(self.values) / 2))
+
+    @property
+    def threshold(self) -> int:
+        """A value between the two that most voxels have."""
+        low, high = sorted(v for v, _ in self.voxels.most_common(2))
+        return (low + high + 1) // 2
+
+
+def _read_masks(layout: Layout) -> _Masks:
+    """Look into all masks; unreadable ones are left to the integrity check."""
+    found = _Masks()
     for case in layout.cases:
         if case.label is not None:
-            try:
-                found.update(np.unique(read_label(case.label).array).tolist())
-            except VolumeError:
-                continue
+            with suppress(VolumeError):
+                found.add(case.label)
     return found
 
 
-def _spec_of_values(root: Path, counts: Counter[int]) -> LabelSpec:
-    values = sorted(counts)
-    advice = (
-        f"Write {root / 'labels.yaml'} (or pass one with --labels):\n"
-        "tree: {background: {}, foreground: {}}\n"
-        "schemes: {full: {0: background, 1: foreground}}"
-    )
+def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
+    values = masks.values
     if not values or values == [0]:
         raise LabelError(
             f"{root} has no labels.yaml and no dataset.json, and its masks hold "
             f"{'nothing but 0' if values else 'no value that can be read'}, so that the classes "
-            f"cannot be known. {advice}"
+            f"cannot be known. {_suggestion(root, [0, 1])}"
         )
-    if len(values) > _MOST_CLASSES:
+    if masks.grey:
+        few = len(values) <= _MOST_SUGGESTED
         raise LabelError(
             f"the masks of {root} hold {len(values)} different values ({values[0]} to "
-            f"{values[-1]}): these are grey levels, not classes. Threshold the masks (JPEG and "
-            f"smooth edges make such values). {advice}"
+            f"{values[-1]}): these are grey levels, not classes, as JPEG and smooth edges make "
+            f"them. Threshold the masks (here at {masks.threshold}) and write PNG files."
+            + (f" Or, if they are classes: {_suggestion(root, values)}" if few else "")
         )
     if values[0] != 0 or (len(values) > 2 and values[-1] == 255):
         shown = ", ".join(map(str, values[:10]))
         raise LabelError(
             f"the masks of {root} hold the values {shown}; without labels.yaml expected 0 for the "
-            f"background and 1, 2, ... for classes (or only 0 and 255). {advice}"
+            "background and 1, 2, ... for classes (or only 0 and 255). " + _suggestion(root, values)
         )
     if len(values) == 2:
         names = {0: "background", values[1]: "foreground"}
@@ -97,4 +137,23 @@ def _spec_of_values(root: Path, counts: Counter[int]) -> LabelSpec:
             "target": [n for v, n in names.items() if v],
             "schemes": {"full": names},
         }
+    )
+
+
+def _suggestion(root: Path, values: Sequence[int]) -> str:
+    """Return a labels.yaml that fits the masks, to begin with: 255 beside other classes is
+    ignored."""
+    classes = [v for v in values if v >= 0 and not (v == 255 and len(values) > 2)]
+    names = {v: f"class{v}" for v in classes}
+    names[min(classes, default=0)] = "background"
+    if len(names) == 1:
+        names[min(classes, default=0) + 1] = "foreground"
+    elif len(names) == 2:
+        names[max(names)] = "foreground"
+    tree = ", ".join(f"{name}: {{}}" for name in names.values())
+    meaning = names | ({255: "any"} if 255 in values and 255 not in names else {})
+    scheme = ", ".join(f"{value}: {name}" for value, name in sorted(meaning.items()))
+    return (
+        f"Write {root / 'labels.yaml'} (or pass one with --labels):\n"
+        f"tree: {{{tree}}}\nschemes: {{full: {{{scheme}}}}}"
     )

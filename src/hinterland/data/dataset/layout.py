@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hinterland.data.dataset.files import CHANNEL, Layout, files_in
+from hinterland.data.dataset.files import Layout
 from hinterland.data.dataset.nnunet import nnunet_layout
 from hinterland.data.dataset.plain import plain_layout
-from hinterland.data.io.volume import file_ending, stem
 from hinterland.types import HinterlandError
 
 
@@ -28,15 +27,3 @@ def find_files(root: Path) -> Layout:
         f"{root} is not a data set: it holds {inside}. Expected nnU-Net's raw layout "
         "(dataset.json, imagesTr/, labelsTr/) or folders images/ and masks/."
     )
-
-
-def group_images(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """The images of a folder by case: NAME_0000, NAME_0001, ... together, where all files are
-    numbered so; otherwise each file is a case."""
-    images = [p for p in files_in(folder) if file_ending(p)]
-    matches = [CHANNEL.match(stem(p)) for p in images]
-    grouped: dict[str, tuple[Path, ...]] = {}
-    for path, match in zip(images, matches, strict=True):
-        name = match["case"] if match and all(matches) else stem(path)
-        grouped[name] = (*grouped.get(name, ()), path)
-    return grouped

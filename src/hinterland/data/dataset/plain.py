@@ -18,27 +18,20 @@ from hinterland.data.integrity.problems import Problem
 from hinterland.data.io.volume import VolumeError, endings, file_ending, read_header, stem
 
 _MASK_FOLDERS = ("masks", "labels")
-_MASK_SUFFIXES = ("_mask", "_seg", "_label")
+_MASK_SUFFIXES = ("_mask", "_seg", "_segmentation", "_label", "_lesion", "_manual1", "_mask_1")
+_ACCEPTED = f"A mask is called like its image, or so with {', '.join(_MASK_SUFFIXES)} behind."
 
 
 def plain_layout(root: Path) -> Layout:
-    """The cases of images/ by file names; see `find_files`.
+    """List the cases of images/ by file names; see `find_files`.
 
-    A mask is called like its image (the endings may differ) or has _mask, _seg or _label behind.
+    A mask is called like its image (the endings may differ), or so with one of `_MASK_SUFFIXES`
+    behind.
     """
     problems: list[Problem] = []
     images = _known(root / "images", problems)
     folder = next((root / f for f in _MASK_FOLDERS if (root / f).is_dir()), root / "masks")
-    masks = _known(folder, problems)
-    image_names = {stem(p) for p in images}
-    labels: dict[str, Path] = {}
-    for path in masks:
-        name = next(
-            (stem(path).removesuffix(s) for s in _MASK_SUFFIXES
-             if stem(path).endswith(s) and stem(path).removesuffix(s) in image_names),
-            stem(path),
-        )  # fmt: skip
-        labels[name] = path
+    labels = _masks(_known(folder, problems), {stem(p) for p in images}, problems)
     # NAME_0000, NAME_0001 are channels of one case only if the masks are called NAME
     bases = {stem(p): m["case"] for p in images if (m := CHANNEL.match(stem(p)))}
     if any(base in labels and name not in labels for name, base in bases.items()):
@@ -54,8 +47,27 @@ def plain_layout(root: Path) -> Layout:
         refuse_same_names([CaseFiles(stem(p), (p,), None, None) for p in images],
                            "images", problems)  # fmt: skip
     needed = channels if any(len(f) > 1 for f in grouped.values()) else channels[:1]
-    cases = pair(grouped, labels, needed, None, problems)
+    cases = pair(grouped, labels, needed, None, problems, _ACCEPTED)
     return Layout(root, tuple(cases), channels, None, tuple(problems))
+
+
+def _masks(files: list[Path], images: set[str], problems: list[Problem]) -> dict[str, Path]:
+    """Return masks by the name of their image; an error where an image has two."""
+    labels: dict[str, Path] = {}
+    for path in files:
+        bare = (
+            stem(path).removesuffix(s) for s in _MASK_SUFFIXES if stem(path).endswith(s)
+        )  # an image may itself be called so
+        name = next((n for n in bare if stem(path) not in images and n in images), stem(path))
+        if name in labels:
+            problems.append(
+                Problem("error", "several-masks", name,
+                        f"{labels[name].name} and {path.name} are both masks of this image. Unite "
+                        "them in one file: 0 background, 1, 2, ... classes.")
+            )  # fmt: skip
+            continue
+        labels[name] = path
+    return labels
 
 
 def _known(folder: Path, problems: list[Problem]) -> list[Path]:
@@ -65,7 +77,7 @@ def _known(folder: Path, problems: list[Problem]) -> list[Path]:
 
 
 def _plain_channels(images: list[Path]) -> tuple[str, ...]:
-    """Channel names where no dataset.json gives any: as most of the images have them."""
+    """Return channel names where no dataset.json gives any: as most of the images have them."""
     counts: Counter[int] = Counter()
     for path in images:
         try:

@@ -10,11 +10,10 @@ from pathlib import Path
 from hinterland.data.dataset.files import CaseFiles, Layout
 from hinterland.data.dataset.image_labels import ImageLabels, read_image_labels, unknown_names
 from hinterland.data.dataset.label_spec import find_spec, labels_file
-from hinterland.data.dataset.layout import find_files, group_images
+from hinterland.data.dataset.layout import find_files
 from hinterland.data.dataset.splits_file import SplitsFile, read_splits
 from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.io.formats import is_flat
-from hinterland.data.io.volume import read_header
 from hinterland.labels import UNLABELLED, LabelError, LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -27,7 +26,8 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
     splits.json gives each case its split and the cases their order; without it imagesTr (or
     images/) is train and imagesTs is test. A case without a label file is unlabelled (scheme
     `none`). The patient (group) of a case is what labels.yaml says, else splits.json, else the
-    case itself. 2D image formats carry no spacing: distances are then in pixels.
+    case itself. A listed case without a label file is one if an image label is known of it. 2D
+    image formats carry no spacing: distances are then in pixels.
 
     Only names and small text files are read here; `check_dataset` looks into the images.
 
@@ -64,7 +64,8 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
 def scan(
     path: Path | str, labels: Path | str | LabelSpec | None = None
 ) -> tuple[Dataset | None, list[Problem]]:
-    """As `read_dataset`, but lists problems instead of raising; None where nothing can be read."""
+    """Do as `read_dataset`, but list problems instead of raising; None where nothing can be
+    read."""
     try:
         layout = find_files(Path(path))
     except HinterlandError as error:
@@ -78,27 +79,24 @@ def scan(
         )  # fmt: skip
         return None, problems
     try:
-        spec = find_spec(layout, labels)
+        spec = _with_image_label_file(layout, find_spec(layout, labels), labels)
         for files in layout.cases:
             spec.case_settings(files.name)  # group_pattern must find a patient in every name
     except LabelError as error:
         return None, [*problems, Problem("error", "bad-labels", "", str(error))]
     splits, found = read_splits(layout.root / "splits.json", [c.name for c in layout.cases])
     problems += found + _unmatched_patterns(layout, spec)
-    cases: list[Case] = []
-    for files in layout.cases:
-        case = _case(files, spec, splits)
-        problems += _label_problems(files, case, spec, splits)
-        cases.append(case)
-    if splits is not None:
-        rank = {name: i for i, name in enumerate(splits.split)}
-        cases.sort(key=lambda c: rank.get(c.name, len(rank)))  # stable: the rest keep their order
-    spec = _with_image_label_file(layout, spec, labels)
+    cases = [_case(files, spec, splits) for files in layout.cases]
     rows, found = _image_labels(layout, spec, cases)
-    problems += found
     cases = [
         replace(c, image_labels={**rows.get(c.group, {}), **rows.get(c.name, {})}) for c in cases
     ]
+    for files, case in zip(layout.cases, cases, strict=True):
+        problems += _label_problems(files, case, spec, splits)
+    problems += found
+    if splits is not None:
+        rank = {name: i for i, name in enumerate(splits.split)}
+        cases.sort(key=lambda c: rank.get(c.name, len(rank)))  # stable: the rest keep their order
     flat = all(is_flat(p) for c in cases for p in c.images)
     dataset = Dataset(
         root=layout.root,
@@ -109,28 +107,6 @@ def scan(
         spacing_known=spec.spacing_known and not flat,
     )
     return dataset, problems
-
-
-def read_images(folder: Path | str, channels: int) -> tuple[Case, ...]:
-    """The unlabelled cases of a folder of images, for prediction.
-
-    Files are NAME_0000, NAME_0001, ... (nnU-Net), or NAME with all channels in one file.
-    Raises HinterlandError: no image, or a case without all its channels.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise HinterlandError(f"there is no folder {folder}; expected a folder of images.")
-    cases = []
-    for name, files in group_images(folder).items():
-        count = sum(read_header(p).shape[0] for p in files) if len(files) < channels else len(files)
-        if count != channels:
-            raise HinterlandError(
-                f"{folder}: the case {name!r} has {count} channel(s); the model expects {channels}."
-            )
-        cases.append(Case(name, files, scheme=UNLABELLED, group=name))
-    if not cases:
-        raise HinterlandError(f"{folder} holds no image that can be read.")
-    return tuple(cases)
 
 
 def _case(files: CaseFiles, spec: LabelSpec, splits: SplitsFile | None) -> Case:
@@ -154,7 +130,7 @@ def _label_problems(
 ) -> list[Problem]:
     wanted = spec.case_settings(files.name).scheme or spec.default_scheme.name
     listed = splits is not None and files.name in splits.split
-    if files.label is None and spec.scheme(wanted).values:
+    if files.label is None and spec.scheme(wanted).values and not case.image_labels:
         advice = "Add it, or write `scheme: none` for this case in labels.yaml."
         if listed and case.split != "test":
             return [
@@ -190,11 +166,16 @@ def _unmatched_patterns(layout: Layout, spec: LabelSpec) -> list[Problem]:
 def _with_image_label_file(
     layout: Layout, spec: LabelSpec, labels: Path | str | LabelSpec | None
 ) -> LabelSpec:
-    """The specification with the place of its image labels: beside a labels.yaml that lies outside
-    the data set (then with its whole path), else in the data set's folder."""
+    """Return the specification with the place of its image labels: beside a labels.yaml that lies
+    outside the data set (then with its whole path), else in the data set's folder."""
     beside = labels_file(layout, labels)
     if spec.image_labels is None or beside is None:
         return spec
+    if ".." in Path(spec.image_labels).parts:
+        raise LabelError(
+            f"{beside}: image_labels is {spec.image_labels!r}, which leaves the folder. Put the "
+            "file beside labels.yaml and give its name."
+        )
     file = beside.parent / spec.image_labels
     inside = layout.root / spec.image_labels
     if not file.exists() or file.resolve() == inside.resolve():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from hinterland.data.dataset.splits_file import read_folds
 from hinterland.types import Case, Dataset, HinterlandError
 
 VALIDATION_SHARE = 0.2
+MOST_VALUES = 10
+"""A column of image labels with more values is no class."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Split:
 
 
 def groups_of(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
-    """Cases by group, groups in the order of their first case."""
+    """Return cases by group, groups in the order of their first case."""
     groups: dict[str, tuple[Case, ...]] = {}
     for case in cases:
         key = case.group or case.name
@@ -35,7 +37,7 @@ def fold(
     dataset: Dataset, which: int | str = 0, seed: int = 0, *,
     k: int = 5, keep: Collection[str] = (),
 ) -> Split:  # fmt: skip
-    """One split of a data set. The test cases are always the author's.
+    """Return one split of a data set. The test cases are always the author's.
 
     An integer is a fold of k over the author's train and val cases together: of nnU-Net's
     splits_final.json where the data set has one, else of `k_fold`. `fixed`: see there; `keep`
@@ -59,26 +61,39 @@ def fold(
     return Split(train, val, dataset.test)
 
 
+_ONE = (
+    "Take --fold all (it learns from every case, and nothing is held out), or list further cases "
+    "as val in splits.json and take --fold fixed."
+)
+_FEW = (
+    "Take --fold fixed (it holds a patient out, or the val cases that splits.json lists), or "
+    "--fold all (it learns from every case)."
+)
+
+
 def k_fold(
     cases: Sequence[Case], k: int = 5, seed: int = 0
 ) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
-    """k pairs (train, val). Every labelled case is validated in exactly one of them.
+    """Return k pairs (train, val). Every labelled case is validated in exactly one of them.
 
-    Labelled groups are shuffled by `seed` and dealt, the largest first, to the fold that holds the
-    fewest cases. Cases keep their order. Unlabelled cases are trained on in every fold but that of
-    their group. Raises HinterlandError where there are fewer labelled groups than folds.
+    Labelled groups (with a label file or an image label) are shuffled by `seed` and dealt, the
+    largest first, to the fold that holds the fewest cases, one stratum of image labels after the
+    other. Cases keep their order. Unlabelled cases are trained on in every fold but that of their
+    group. Raises HinterlandError where there are fewer labelled groups than folds.
     """
     if k < 2:
         raise HinterlandError(f"{k} folds came; cross-validation needs at least 2.")
-    sizes = {g: sum(c.labelled for c in members) for g, members in groups_of(cases).items()}
+    groups = groups_of(cases)
+    sizes = {g: sum(map(answered, members)) for g, members in groups.items()}
     names = [g for g, size in sizes.items() if size]
     if len(names) < k:
         raise HinterlandError(
             f"{k} folds need {k} groups (patients) with labels, but there are {len(names)}. "
-            "Ask for fewer folds, or use the fold `all`."
+            + (_FEW if len(names) > 1 else _ONE)
         )
     order = np.random.default_rng(seed).permutation(len(names))
-    dealt = sorted((names[i] for i in order), key=lambda g: -sizes[g])
+    stratum = strata({g: groups[g] for g in names})
+    dealt = sorted((names[i] for i in order), key=lambda g: (-sizes[g], stratum[g]))
     folds: list[set[str]] = [set() for _ in range(k)]
     for group in dealt:
         min(folds, key=lambda f: sum(sizes[g] for g in f)).add(group)
@@ -88,9 +103,10 @@ def k_fold(
 def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Split:
     """Train, val and test as the author gave them.
 
-    A missing val is drawn from train: about a fifth of the labelled groups, at least one, at random
-    by `seed`, never the first ones. Cases named in `keep` (the few labelled ones of a
-    semi-supervised run) stay in train. Raises HinterlandError where no group would be left.
+    A missing val is drawn from train: about a fifth of the groups with a label file or an image
+    label, at least one, at random by `seed`, never the first ones, and a fifth of each stratum of
+    image labels. Cases named in `keep` (the few labelled ones of a semi-supervised run) stay in
+    train. Raises HinterlandError where no group would be left.
     """
     train, val = dataset.train, dataset.val
     if val:
@@ -99,34 +115,72 @@ def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Spl
     free = [
         g
         for g, members in groups.items()
-        if any(c.labelled for c in members) and not any(c.name in keep for c in members)
+        if any(map(answered, members)) and not any(c.name in keep for c in members)
     ]
     spare = free if keep else free[1:]  # somebody labelled must stay in train
     if not spare:
         raise HinterlandError(
             "there is no val split, and train has too few labelled groups (patients) to draw one: "
-            f"{len(free)} free. List val cases in splits.json, or use the fold `all`."
+            f"{len(free)} free. {_ONE}"
         )
     count = min(max(1, round(VALIDATION_SHARE * len(free))), len(spare))
-    drawn = np.random.default_rng(seed).choice(len(free), size=count, replace=False)
-    return Split(*_without(train, {free[i] for i in drawn}), dataset.test)
+    drawn = draw_groups({g: groups[g] for g in free}, count, seed)
+    masked = [g for g, members in groups.items() if any(c.labelled for c in members)]
+    if masked and not set(masked) - drawn:  # somebody with a mask must stay in train
+        drawn.remove(masked[0])
+    return Split(*_without(train, drawn), dataset.test)
+
+
+def answered(case: Case) -> bool:
+    """Whether something is known of a case by which a model can be judged."""
+    return case.labelled or bool(case.image_labels)
+
+
+def strata(groups: Mapping[str, Sequence[Case]]) -> dict[str, tuple[str, ...]]:
+    """Find groups that are alike: with or without a mask, and by their image labels.
+
+    Columns of 2 to 10 values count, those with few values first, as long as there are five groups
+    for each stratum. A group has the values of its first case.
+    """
+    first = {g: members[0] for g, members in groups.items()}
+    values: dict[str, set[str]] = {}
+    for case in first.values():
+        for column, value in case.image_labels.items():
+            values.setdefault(column, set()).add(str(value))
+    found: dict[str, tuple[str, ...]] = {
+        g: (str(any(c.labelled for c in members)),) for g, members in groups.items()
+    }
+    for column in sorted(values, key=lambda c: (len(values[c]), c)):
+        finer = {g: (*key, str(first[g].image_labels.get(column))) for g, key in found.items()}
+        if len(values[column]) <= MOST_VALUES and len(set(finer.values())) * 5 <= len(groups):
+            found = finer
+    return found
+
+
+def draw_groups(groups: Mapping[str, Sequence[Case]], count: int, seed: int) -> set[str]:
+    """Draw `count` groups at random, of each stratum (see `strata`) its share."""
+    names, rng, stratum = list(groups), np.random.default_rng(seed), strata(groups)
+    if len(set(stratum.values())) == 1:
+        return {names[i] for i in rng.choice(len(names), size=count, replace=False)}
+    mixed = sorted((names[i] for i in rng.permutation(len(names))), key=stratum.__getitem__)
+    return {mixed[int((i + 0.5) * len(mixed) / count)] for i in range(count)}
 
 
 def _without(
     cases: Iterable[Case], held: Collection[str]
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """The cases outside the groups `held`, and the labelled ones inside."""
+    """The cases outside the groups `held`, and those inside of which something is known."""
     cases = tuple(cases)
     inside = [(c.group or c.name) in held for c in cases]
     train = tuple(c for c, held_out in zip(cases, inside, strict=True) if not held_out)
-    val = tuple(c for c, held_out in zip(cases, inside, strict=True) if held_out and c.labelled)
+    val = tuple(c for c, held_out in zip(cases, inside, strict=True) if held_out and answered(c))
     return train, val
 
 
 def _author_folds(
     dataset: Dataset, pool: Sequence[Case]
 ) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
-    """The folds of splits_final.json, if the data set has one."""
+    """Return the folds of splits_final.json, if the data set has one."""
     path = dataset.root / "splits_final.json"
     by_name = {c.name: c for c in pool}
     folds = []

@@ -100,7 +100,8 @@ def _groups(data: Mapping[str, Any], names: set[str]) -> dict[str, str]:
 
 
 def read_folds(path: Path) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] | None:
-    """nnU-Net's splits_final.json: (train, val) names of each fold; None where there is no file."""
+    """Return nnU-Net's splits_final.json: (train, val) names of each fold; None where there is no
+    file."""
     if not path.exists():
         return None
     data = read_json(path)

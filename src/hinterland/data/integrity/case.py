@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hinterland.data.integrity.geometry import check_affine, compare
+from hinterland.data.integrity.near_duplicates import describe
 from hinterland.data.integrity.problems import Problem
+from hinterland.data.io.formats import format_of
 from hinterland.data.io.volume import (
     Header,
     VolumeError,
@@ -24,21 +26,29 @@ from hinterland.types import Case
 
 @dataclass(frozen=True)
 class CaseTask:
-    """A case with what is expected of it; `channels` is None where files are known to miss."""
+    """A case with what is expected of it.
+
+    `scheme` is None where the case has no label; `channels` is None where files are known to miss.
+    """
 
     case: Case
-    scheme: Scheme
+    scheme: Scheme | None
     channels: int | None
 
 
 @dataclass
 class CaseFacts:
-    """What one look at a case found. `pixels` and `labels` are digests of the voxel values."""
+    """What one look at a case found.
+
+    `pixels` and `labels` are digests of the voxel values, `look` is what `describe` says of the
+    first image.
+    """
 
     case: str
     problems: list[Problem] = field(default_factory=list)
     pixels: str | None = None
     labels: str | None = None
+    look: bytes | None = None
     values: dict[int, int] = field(default_factory=dict)
 
 
@@ -117,6 +127,8 @@ def _pixels(path: Path, name: str, digest: hashlib._Hash, facts: CaseFacts) -> b
             # the same values in another number type are still the same image
             digest.update(np.ascontiguousarray(plane, dtype=np.float32).tobytes())
         varies |= changes
+    if varies and facts.look is None and not bad:
+        facts.look = describe(array)
     if bad:
         facts.problems.append(
             Problem("error", "not-finite", name,
@@ -178,6 +190,7 @@ def _count(array: np.ndarray) -> Counter[int]:
 
 
 def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
+    assert task.scheme is not None
     scheme, tree, name = task.scheme, task.scheme.tree, task.case.name
     meaning = scheme.label_values
     unknown = [v for v in counts if v not in meaning]
@@ -187,10 +200,15 @@ def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
         return [
             Problem("error", "unknown-value", name,
                     f"{file} holds {some}{more}; the scheme {scheme.name!r} knows only "
-                    f"{sorted(meaning)}. Correct the file, or name the value in labels.yaml "
-                    f"(such as `{unknown[0]}: NODE`, or `{unknown[0]}: any` to ignore it).")
+                    f"{sorted(meaning)}. {_how_to_name(unknown, counts, file)}")
         ]  # fmt: skip
     problems = _contradictions(task, [meaning[v] for v in counts], file)
+    if format_of(file).lossy:
+        problems.append(
+            Problem("warning", "lossy-mask", name,
+                    f"{file} is a JPEG file, which does not keep class numbers at edges. Write the "
+                    "masks as PNG files from their source.")
+        )  # fmt: skip
     remainder = tree.leaf_names.index(tree.remainder)
     if not problems and all(remainder in meaning[v] for v in counts):
         ignored = all(meaning[v] == tree.all_leaves for v in counts)
@@ -201,8 +219,28 @@ def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
     return problems
 
 
+def _how_to_name(unknown: list[int], counts: dict[int, int], file: str) -> str:
+    """Tell what to do with values that the scheme does not know."""
+    if format_of(file).lossy:
+        low, high = sorted(sorted(counts, key=counts.__getitem__)[-2:])
+        return (
+            "JPEG has blurred the class numbers: take the masks from their source, or threshold "
+            f"them (here at {(low + high + 1) // 2}) and write PNG files."
+        )
+    if min(unknown) < 0:
+        return (
+            f"Values below 0 cannot be named: write {min(unknown)} as another number (such as 255) "
+            "and name that in labels.yaml (`255: any` ignores it)."
+        )
+    return (
+        f"Correct the file, or name the value in labels.yaml (such as `{unknown[0]}: NODE`, or "
+        f"`{unknown[0]}: any` to ignore it)."
+    )
+
+
 def _contradictions(task: CaseTask, sets: list[frozenset[int]], file: str) -> list[Problem]:
-    """Image-level labels that the label file refutes."""
+    """Report image-level labels that the label file refutes."""
+    assert task.scheme is not None
     tree, problems = task.scheme.tree, []
     for node, present in task.case.image_labels.items():
         if node not in tree or present not in (0, 1):

@@ -146,6 +146,7 @@ def call(path: Path, function: Callable[[Path], Any]) -> Any:
     except MemoryError:
         raise
     except Exception as error:
+        _refuse_pointers(path)
         size = path.stat().st_size if path.is_file() else 0
         what = "it is empty (0 bytes)" if path.is_file() and not size else _first_line(error)
         raise VolumeError(
@@ -153,6 +154,25 @@ def call(path: Path, function: Callable[[Path], Any]) -> Any:
             f"{path} cannot be read: {what}. It is damaged, cut off or not a {file_ending(path)} "
             "file; copy it again from its source.",
         ) from error
+
+
+def _refuse_pointers(path: Path) -> None:
+    """Raise VolumeError where the file stands for one that was not fetched."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    for mark, kind, command in _POINTERS:
+        if head.startswith(mark):
+            raise VolumeError(
+                "not-fetched",
+                f"{path} is a pointer of {kind}, not the image: its content was not fetched. Run "
+                f"`{command}` in the data set's folder.",
+            )
+
+
+_POINTERS = (
+    (b"version https://git-lfs.", "Git LFS", "git lfs pull"),
+    (b"/annex/objects/", "git-annex", "git annex get ."),
+)
 
 
 def _missing(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,32 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
     """Return shape (C, z, y, x), affine and stored dtype, without reading voxels."""
-    image: Any = nib.load(path)
+    image = _opened(path)
     return _layout(image.shape), np.asarray(image.affine, float), image.get_data_dtype()
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read (C, z, y, x) in the file's own type (float32 if the header scales), and the affine."""
-    image: Any = nib.load(path)
+    image = _opened(path)
     channels, z, y, x = _layout(image.shape)
     array = _voxels(path, image).reshape(x, y, z, channels)
     return np.ascontiguousarray(array.transpose(3, 2, 1, 0)), np.asarray(image.affine, float)
+
+
+def _opened(path: Path) -> Any:
+    """Open a file; ValueError where its header promises more than its bytes can hold."""
+    image: Any = nib.load(path)
+    promised = math.prod(image.shape) * image.get_data_dtype().itemsize
+    size = path.stat().st_size * (_MOST_DEFLATED if path.name.lower().endswith(".gz") else 1)
+    if promised > size:
+        raise ValueError(
+            f"its header promises {math.prod(image.shape):,} voxels of {image.get_data_dtype()}, "
+            f"more than {path.stat().st_size:,} bytes can hold"
+        )
+    return image
+
+
+_MOST_DEFLATED = 1032  # times: what deflate can make of equal bytes at best
 
 
 def _voxels(path: Path, image: Any) -> np.ndarray:
@@ -46,7 +63,7 @@ def _voxels(path: Path, image: Any) -> np.ndarray:
 
 def _values(image: Any) -> np.ndarray:
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
-    if scaled or image.get_data_dtype().kind == "f":
+    if (scaled and image.get_data_dtype().kind in "iu") or image.get_data_dtype().kind == "f":
         return np.asarray(image.dataobj, dtype=np.float32)
     return np.asarray(image.dataobj)
 

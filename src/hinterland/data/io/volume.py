@@ -7,7 +7,7 @@ mm in a world that points right, front, up. 2D images have z = 1 and spacing 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from hinterland.data.io.formats import (
     probability_ending,
     stem,
 )
+from hinterland.data.io.grid import Grid, differences, on_grid
 from hinterland.types import HinterlandError
 
 __all__ = [
@@ -58,6 +59,12 @@ class Header:
         """Voxel size (z, y, x) in mm (2D images: 1)."""
         return spacing_of(self.affine)
 
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels lie."""
+        z, y, x = self.shape[1:]
+        return Grid((z, y, x), self.affine)
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -77,62 +84,133 @@ class Volume:
         z, y, x = self.array.shape[1:]
         return z, y, x
 
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels lie."""
+        return Grid(self.shape, self.affine)
+
 
 def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
-    """Lengths of the affine's columns, as (z, y, x)."""
+    """Return lengths of the affine's columns, as (z, y, x)."""
     x, y, z = (float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
     return z, y, x
 
 
 def read_header(path: Path | str) -> Header:
-    """Shape, affine and dtype of a file, without its voxels. VolumeError where unreadable."""
+    """Read shape, affine and dtype of a file, without its voxels.
+
+    Raises:
+        VolumeError: The file is missing or unreadable, or its voxels are no numbers.
+    """
     path = Path(path)
     kind = format_of(path)
-    if kind.header is not None:
-        return Header(*call(path, kind.header))
-    array, affine = call(path, kind.read)
-    return Header(array.shape, affine, array.dtype)
+    if kind.header is None:
+        array, affine = _load(path, kind.read)
+        return Header(array.shape, affine, array.dtype)
+    header = Header(*call(path, kind.header))
+    _check_type(path, header.dtype)
+    return header
 
 
 def read_volume(paths: Path | str | Sequence[Path | str]) -> Volume:
     """Read one file, or stack several along the channels in the order given.
 
-    The array keeps the files' number type (float32 where a NIfTI header scales).
-    Raises VolumeError: unreadable files, channel files of different shapes.
+    All channels lie on the grid of the first. One that holds the same voxels in another order (its
+    axes flipped or exchanged, and its header says so) is turned; no voxel is interpolated.
+
+    Args:
+        paths: A file, or one file a channel.
+
+    Returns:
+        The array (C, z, y, x), in the files' number type (float32 where a NIfTI header scales), and
+        the affine of the first file.
+
+    Raises:
+        VolumeError: Unreadable files; voxels that are no numbers; channels on different grids.
     """
     files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-    loaded = [call(p, format_of(p).read) for p in files]
-    for path, (array, _) in zip(files, loaded, strict=True):
-        if array.shape[1:] != loaded[0][0].shape[1:]:
-            raise VolumeError(
-                "channel-shape",
-                f"{path} has the shape {array.shape[1:]} (z, y, x) and {files[0].name} has "
-                f"{loaded[0][0].shape[1:]}; all channels of a case must lie on one grid. "
-                "Resample them to the first.",
-            )
-    arrays = [array for array, _ in loaded]
-    return Volume(arrays[0] if len(arrays) == 1 else np.concatenate(arrays), loaded[0][1])
+    array, affine = _load(files[0], format_of(files[0]).read)
+    arrays = [array]
+    for path in files[1:]:
+        more = _load(path, format_of(path).read)
+        arrays.append(_brought(*more, path, Volume(array, affine), files[0], "channel"))
+    return Volume(array if len(arrays) == 1 else np.concatenate(arrays), affine)
 
 
-def read_label(path: Path | str) -> Volume:
+def read_label(path: Path | str, like: Path | str | None = None) -> Volume:
     """Read a label file as integers, (1, z, y, x), in the smallest type that holds them.
 
-    A colour file whose channels are equal is read as grey. Raises VolumeError: unreadable files,
-    several channels or colours, values that are no integers.
+    A colour file whose channels are equal is read as grey.
+
+    Args:
+        path: The label file.
+        like: The image that it is to be laid on. Where it holds the same voxels in another order,
+            it is turned onto the image's grid.
+
+    Raises:
+        VolumeError: Unreadable files; several channels or colours; values that are no integers;
+            a grid that is not the image's.
     """
     path = Path(path)
-    array, affine = call(path, format_of(path).read_label or format_of(path).read)
+    kind = format_of(path)
+    array, affine = _load(path, kind.read_label or kind.read)
     if len(array) > 1:
         if not (array == array[:1]).all():
             raise VolumeError("label-channels", _colour_message(path, len(array)))
         array = array[:1]
+    if like is not None:
+        header = read_header(like)
+        array = _brought(array, affine, path, header, Path(like), "label")
+        affine = header.affine
     return Volume(_to_integers(path, array), affine)
 
 
+def _load(
+    path: Path, read: Callable[[Path], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    array, affine = call(path, read)
+    _check_type(path, array.dtype)
+    return array, affine
+
+
+def _check_type(path: Path, dtype: np.dtype) -> None:
+    if dtype.kind not in "biuf":
+        what = "complex numbers" if dtype.kind == "c" else "colours (RGB) in one value"
+        raise VolumeError(
+            "voxel-type",
+            f"{path} holds {what}; expected one real number per voxel and channel. Write magnitude "
+            "and phase, or red, green and blue, as channels (x_0000, x_0001, ...).",
+        )
+
+
+def _brought(
+    array: np.ndarray, affine: np.ndarray, path: Path, like: Volume | Header, to: Path, what: str
+) -> np.ndarray:
+    """Bring the array of `path` onto the grid of `like`, which was read from `to`."""
+    grid = like.grid
+    if is_flat(path) or is_flat(to):  # pictures know no position
+        affine = grid.affine
+    found = on_grid(array, affine, grid)
+    if found is not None:
+        return found
+    wrong = differences(grid, Grid(Volume(array, affine).shape, affine))
+    details = "; ".join(str(d) for d in wrong if d.matters)
+    advice = {
+        "channel": "All channels of a case must lie on one grid: resample them to the first",
+        "label": "A label must lie on its image's grid: resample it with nearest neighbour",
+    }
+    raise VolumeError(
+        f"{what}-shape" if wrong[0].name == "shape" else f"{what}-grid",
+        f"{path} and {to.name} differ in {details}. {advice[what]}, or copy the header if the "
+        "voxels correspond. `hinterland check` lists all such cases.",
+    )
+
+
 def _colour_message(path: Path, channels: int) -> str:
-    what = "colours" if channels == 3 and is_flat(path) else "channels"
+    what = "channels (red, green, blue)" if channels == 3 and is_flat(path) else "channels"
     return (
-        f"{path} holds {channels} {what}; expected one integer per voxel that names its class. "
+        f"{path} has {channels} {what} that differ; expected one integer per voxel that "
+        "names its class. "
         "Write an index mask: 0 for the background, 1, 2, ... for the classes."
     )
 

@@ -7,6 +7,7 @@ and, written last, `NAME.json`. Each appears under its name only when it is comp
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -35,7 +36,8 @@ class PreparedCase:
     """One preprocessed case, read-only and memory-mapped.
 
     image (C, z, y, x) float32; label (z, y, x) int16 or None; locations: label integer -> voxels
-    (n, 3) as (z, y, x), n at most 10,000; geometry: the way back to the file.
+    (n, 3) as (z, y, x), n at most 10,000; geometry: the way back to the file. values: all integers
+    of the label file, also those that resampling or cropping has lost.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PreparedCase:
     label: np.ndarray | None
     locations: dict[int, np.ndarray]
     geometry: Geometry
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Prepared:
             label=np.load(paths.label, mmap_mode="r") if labelled else None,
             locations=_locations(paths.locations, record["label"]) if labelled else {},
             geometry=Geometry.from_dict(record["geometry"]),
+            values=tuple(record["values"]) if labelled else (),
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -112,16 +116,16 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
     """Write one case's files into `folder`, the image only if it is not there yet."""
     paths = _Paths(folder, case.name)
     record = paths.read(case)
-    label = None
-    stamp = None
+    label, stamp, values = None, None, [0]
     if case.label is not None:
         stamp = file_stamp(case.label)
-        label = read_label(case.label).array[0]
+        label = read_label(case.label, case.images[0]).array[0]
         if label.min() < np.iinfo(np.int16).min or label.max() > np.iinfo(np.int16).max:
             raise HinterlandError(
                 f"{case.label} has values from {label.min()} to {label.max()}; label values must "
                 "fit 16 bits with a sign. Renumber them."
             )
+        values = _values(label)
     if record is None:
         record = {"version": _VERSION, "image": _stamps(case.images), "label": None}
         image, label, geometry = preprocess(read_volume(case.images), plan, label)
@@ -130,27 +134,48 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
     else:
         geometry = Geometry.from_dict(record["geometry"])
         if label is not None:
-            if label.shape != geometry.original_shape:
-                raise HinterlandError(
-                    f"image and label differ in shape: {geometry.original_shape} and "
-                    f"{label.shape} (z, y, x). `hinterland check` lists all such cases."
-                )
             label = geometry.apply_to_label(label)
     if label is not None:
         found = {str(v): at for v, at in label_locations(label, case.name).items()}
         _save(paths.label, lambda file: np.save(file, label))
         _save(paths.locations, lambda file: np.savez(file, **found))  # type: ignore[arg-type]
-        record["label"] = stamp
+        record |= {"label": stamp, "values": values}
     write_text(paths.record, json.dumps(record))
 
 
+def _values(label: np.ndarray) -> list[int]:
+    """All integers of a label array whose values fit 16 bits, in rising order."""
+    seen = np.zeros(2**16, bool)
+    for plane in label:
+        seen[plane.astype(np.int16).view(np.uint16)] = True
+    return sorted(np.flatnonzero(seen).astype(np.uint16).view(np.int16).tolist())
+
+
 def cache_root() -> Path:
-    """HINTERLAND_CACHE, or ~/.cache/hinterland."""
-    return Path(os.environ.get("HINTERLAND_CACHE") or Path.home() / ".cache" / "hinterland")
+    """The folder for what can be made again: HINTERLAND_CACHE, or ~/.cache/hinterland.
+
+    Raises:
+        HinterlandError: It cannot be made, or not be written to.
+    """
+    where = os.environ.get("HINTERLAND_CACHE")
+    try:
+        root = Path(where) if where else Path.home() / ".cache" / "hinterland"
+        root.mkdir(parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, RuntimeError) as error:  # without a home, `Path.home` raises RuntimeError
+        place = where or "~/.cache/hinterland"
+        raise HinterlandError(
+            f"the cache folder {place} cannot be written to: "
+            f"{getattr(error, 'strerror', None) or error}. Set HINTERLAND_CACHE to a folder that "
+            "can be written to."
+        ) from None
+    return root
 
 
 def preprocessing_hash(plan: Plan) -> str:
-    """A hash of what preprocessing depends on: plans that differ in patch or network share it."""
+    """Return a hash of what preprocessing depends on: plans that differ in patch or network share
+    it."""
     parts = (plan.channels, plan.normalisation, plan.spacing, plan.unit, plan.transpose, _VERSION)
     return hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
 
@@ -179,7 +204,7 @@ class _Paths:
         return self.folder / f"{self.name}.json"
 
     def read(self, case: Case) -> dict[str, Any] | None:
-        """What is recorded of a prepared image of this very file, else None."""
+        """Return what is recorded of a prepared image of this very file, else None."""
         if not (self.record.is_file() and self.image.is_file()):
             return None
         record: dict[str, Any] = json.loads(self.record.read_text())
@@ -187,12 +212,12 @@ class _Paths:
         return record if same else None
 
     def fits(self, case: Case) -> bool:
-        """Whether nothing is left to do for this case."""
+        """Tell whether nothing is left to do for this case."""
         record = self.read(case)
         if record is None or case.label is None:
             return record is not None
         there = self.label.is_file() and self.locations.is_file()
-        return there and record["label"] == file_stamp(case.label)
+        return there and "values" in record and record["label"] == file_stamp(case.label)
 
 
 def _stamps(paths: Sequence[Path]) -> str:
@@ -219,6 +244,7 @@ def _sweep(folder: Path) -> None:
 
 @lru_cache(maxsize=128)
 def _locations(path: Path, stamp: str) -> dict[int, np.ndarray]:
-    """The locations of one case; the label's stamp tells a newer file of the same name apart."""
+    """Return the locations of one case; the label's stamp tells a newer file of the same name
+    apart."""
     with np.load(path) as found:
         return {int(value): found[value] for value in found.files}

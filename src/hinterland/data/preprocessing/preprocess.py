@@ -5,6 +5,7 @@ Order of work, as in nnU-Net: transpose, crop to the non-zero box, normalise, re
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Protocol
@@ -58,11 +59,13 @@ def preprocess(
 
 
 def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geometry:
-    """The geometry that preprocessing an image (C, z, y, x) of this spacing (mm) will have.
+    """Return the geometry that preprocessing an image (C, z, y, x) of this spacing (mm) will have.
 
     A plan in voxels takes every spacing for 1. Where the plan leaves the slice distance open (2D),
     each case keeps its own.
     """
+    if plan.unit == "mm":
+        check_spacing(spacing)
     measured = (1.0, 1.0, 1.0) if plan.unit == "voxel" else tuple(float(s) for s in spacing)
     z, y, x = (measured[axis] for axis in plan.transpose)
     first, second, third = plan.spacing
@@ -78,8 +81,19 @@ def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geom
     )
 
 
+def check_spacing(spacing: Sequence[float]) -> None:
+    """Raise HinterlandError unless every voxel size (mm) is positive and finite."""
+    if not all(math.isfinite(s) and s > 0 for s in spacing):
+        raise HinterlandError(
+            f"the header gives a voxel size of ({', '.join(f'{s:.4g}' for s in spacing)}) mm (z, "
+            "y, x); expected positive numbers. Correct the header, or say `spacing: unknown` in "
+            "labels.yaml where no file has one."
+        )
+
+
 def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:
-    """First and last + 1 index per axis with a non-zero voxel in some channel of (C, z, y, x).
+    """Return first and last + 1 index per axis with a non-zero voxel in some channel of (C, z, y,
+    x).
 
     An image of nothing but zeros is kept whole.
     """
@@ -97,7 +111,7 @@ def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:
 
 
 def nonzero_mask(array: np.ndarray) -> np.ndarray:
-    """(z, y, x) bool: some channel is not zero. Holes are not filled."""
+    """Return (z, y, x) bool: some channel is not zero. Holes are not filled."""
     mask = array[0] != 0
     for channel in array[1:]:
         mask |= channel != 0
@@ -157,7 +171,8 @@ LOCATIONS = 10_000
 
 
 def label_locations(label: np.ndarray, name: str = "") -> dict[int, np.ndarray]:
-    """Up to `LOCATIONS` voxels (n, 3) int16 of each value of (z, y, x), drawn without replacement.
+    """Return up to `LOCATIONS` voxels (n, 3) int16 of each value of (z, y, x), drawn without
+    replacement.
 
     The draw depends on the case's name and the value only.
     """

@@ -19,7 +19,7 @@ class LabelSetLookup:
 
     def __init__(self, table: LabelSetTable, scheme: Scheme) -> None:
         self.scheme = scheme
-        rows = table.rows(scheme)
+        rows = table.label_set_ids(scheme)
         # one entry for each 16-bit value, negative ones at the end: a single look-up a voxel
         self._rows = np.full(2**16, _UNNAMED, dtype=np.int16)
         self._rows[-1] = 0
@@ -28,7 +28,7 @@ class LabelSetLookup:
         self.blank = rows[0] if set(rows) == {0} else 0
 
     def __call__(self, label: NDArray[np.int16], case: str) -> NDArray[np.int16]:
-        """Rows of a label array, same shape, int16.
+        """Return rows of a label array, same shape, int16.
 
         Raises HinterlandError, naming the case, for a value that the scheme does not name.
         """
@@ -45,9 +45,9 @@ class LabelSetLookup:
 
 
 def foreground_values(scheme: Scheme, *questions: Coarsening) -> frozenset[int]:
-    """Label values worth centring a patch on: those that may be foreground of one of the questions
-    and do not hold the tree's remainder. For the binary baseline that is the target, for BackSplit
-    every structure; of coarse labels, each node with foreground below it."""
+    """Return label values worth centring a patch on: those that may be foreground of one of the
+    questions and do not hold the tree's remainder. For the binary baseline that is the target, for
+    BackSplit every structure; of coarse labels, each node with foreground below it."""
     wanted = {leaf for q in questions for i in q.foreground for leaf in q.groups[i]}
     rest = scheme.tree.leaf_names.index(scheme.tree.remainder)
     return frozenset(v for v, leaves in scheme.values if leaves & wanted and rest not in leaves)

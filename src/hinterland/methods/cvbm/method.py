@@ -13,13 +13,13 @@ from hinterland.labels import LabelSetTable
 from hinterland.losses.base import VoxelLoss
 from hinterland.losses.complement import FORMS, Complement, SoftmaxComplement
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.cvbm.network import ComplementNetwork, CrossView, Outputs
 from hinterland.methods.options import OneOf, Share, Weight
+from hinterland.methods.parts.pseudo_labels import PseudoLabels
+from hinterland.methods.parts.streams import PRETRAIN, SELF_TRAIN
+from hinterland.methods.parts.teacher import update_teacher
 from hinterland.methods.ramps import sigmoid_ramp
-from hinterland.methods.semi.pseudo_labels import PseudoLabels
 from hinterland.methods.semi.self_training import Mixing, Region, SelfTraining, TaughtNetworks
-from hinterland.methods.semi.streams import PRETRAIN, SELF_TRAIN
-from hinterland.methods.semi.teacher import update_teacher
+from hinterland.networks.architectures.cross_view import ComplementNetwork, CrossView, Outputs
 from hinterland.networks.base import Network
 from hinterland.networks.ema import ema_copy
 from hinterland.networks.registry import require_split

@@ -69,8 +69,11 @@ class LocalContrast(Regulariser):
             initialise(self.project, slope=0.0)
         self.membership = Membership(at, table, at.foreground)
 
+    def strength(self, progress: Progress) -> float:
+        return self.rise.strength(progress)
+
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
-        strength = self.rise.strength(progress)
+        strength = self.strength(progress)
         if strength == 0:
             return Losses({"loss": next(self.parameters()).new_zeros(())}, {"loss": 0.0})
         of = self._places if self.positives == "place" else self._classes

@@ -44,9 +44,11 @@ class FeatureDiscrepancy(Regulariser):
     `warm_start` nothing acts, then ramp(t) rises linearly for the share `ramp` to 1. The weights
     w_l have one learned parameter s_l a layer, zero at the start:
 
-    softmax   w = softmax(s), the default: their sum cannot move
+    softmax   w = softmax(s), the default: their sum cannot move; weight goes to the layers whose
+              loss is lowest, which are separated already
     softplus  w_l = softplus(s_l)
-    free      w_l = s_l, as the paper says; no bound from below where L_fd is negative
+    free      w_l = s_l, as the paper says, kept at 0 or above: where L_fd is negative it grows
+              without end, where L_fd is positive it stays 0
     none      w_l = 1 / layers, not learned
 
     Terms "fd" and "exch" are summed over layers. "fd.LAYER" and "lambda.LAYER" weigh nothing:
@@ -89,11 +91,17 @@ class FeatureDiscrepancy(Regulariser):
             return nn.functional.softplus(self.scores)
         return self.scores.softmax(dim=0)
 
+    def undecayed(self) -> tuple[nn.Parameter, ...]:
+        return (self.scores,) if self.scores.requires_grad else ()
+
     def strength(self, progress: Progress) -> float:
-        """weight ramp(t)."""
+        """Return weight ramp(t)."""
         return self.rise.strength(progress)
 
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
+        if self.learned == "free":
+            with torch.no_grad():
+                self.scores.clamp_(min=0.0)
         strength = self.strength(progress)
         shift = self._shift(views)
         with torch.set_grad_enabled(strength > 0 and torch.is_grad_enabled()):
@@ -125,7 +133,7 @@ class FeatureDiscrepancy(Regulariser):
         values = []
         with torch.autocast(member.device.type, enabled=False):
             for name in self.layers:
-                features = feature_map(view, name, self.name).float()
+                features = feature_map(view, name, self.name)
                 size = tuple(features.shape[2:])
                 if size not in pooled:
                     pooled[size] = pool_membership(member, decided, size)
@@ -158,19 +166,22 @@ def make_discrepancy(
     *,
     on: str = "target",
     layers: str | Sequence[str] = "all",
-    weight: float = 0.1,
+    weight: float | None = None,
     form: str = "prototype",
     exchange: str = "none",
     domains: Sequence[str] = (),
     learned: str = "softmax",
-    warm_start: float = PAPER_WARM_START,
+    warm_start: float | None = None,
     ramp: float = 0.1,
     normalise: bool = True,
 ) -> FeatureDiscrepancy:
     """The regulariser for a run.
 
     on: the question whose groups are foreground, each against all the rest.
-    layers: "all", tap names ("encoder.0", "bottleneck", "decoder.2"), or parts ("encoder").
+    layers: "all", layers' names ("encoder.0", "bottleneck", "decoder.2"), or parts ("encoder").
+    weight: of the loss; default 0.1, and 1 where the weights of the layers are `free`.
+    warm_start: share of all steps without the loss; default, the first phase of a method that has
+        two, so that the loss acts under a rate and a selection of its own, else the paper's 0.57.
     Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
     """
     check_option("discrepancy", "form", form, FORMS)
@@ -181,8 +192,13 @@ def make_discrepancy(
             f"discrepancy: exchange=domains needs two names, as in domains=[base, novel]; "
             f"got {domains!r}."
         )
+    shares = phase_shares(method)
+    if weight is None:
+        weight = 1.0 if learned == "free" else 0.1
+    if warm_start is None:
+        warm_start = shares[0][1] if len(shares) > 1 else PAPER_WARM_START
     with named("discrepancy"):
-        rise = WarmStart(phase_shares(method), weight, warm_start, ramp)
+        rise = WarmStart(shares, weight, warm_start, ramp)
     chosen = choose_layers("discrepancy", layers, tuple(feature_widths(context, "discrepancy")))
     return FeatureDiscrepancy(
         context.spec.question(on), context.label_sets, chosen,

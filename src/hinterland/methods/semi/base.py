@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.methods.base import Method, Phase, Quota
 from hinterland.methods.options import Share
-from hinterland.methods.semi.streams import Unlabelled, split_streams, two_streams
-from hinterland.methods.semi.strong_augmentation import strong
+from hinterland.methods.parts.streams import Unlabelled, split_streams, two_streams
+from hinterland.methods.parts.strong_augmentation import strong
 from hinterland.networks.base import Network
 from hinterland.types import Batch, HinterlandError, View
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import Weight
+from hinterland.methods.parts.pseudo_labels import PseudoLabels
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import OnePhase
-from hinterland.methods.semi.pseudo_labels import PseudoLabels
 from hinterland.methods.supervised import StudentNetworks
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.types import Batch, Progress

@@ -10,10 +10,10 @@ from torch import Tensor
 from hinterland.losses.consistency import sharpen
 from hinterland.losses.segmentation import SegmentationLoss
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.cvbm.network import CrossView, Outputs
 from hinterland.methods.options import Positive, Weight
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import OnePhase
+from hinterland.networks.architectures.cross_view import CrossView, Outputs
 from hinterland.networks.base import Network
 from hinterland.networks.container import Networks
 from hinterland.networks.registry import require_split

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, final
 
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import OneOf, Share, Weight
+from hinterland.methods.parts.teacher import noisy, teacher_mode
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import OnePhase
-from hinterland.methods.semi.teacher import noisy, teacher_mode
 from hinterland.methods.supervised import StudentNetworks
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.ema import ema_copy, ema_decay, ema_update
@@ -74,6 +75,10 @@ class ConsistentWithTeacher(OnePhase[TeacherNetworks]):
         """Return the teacher's probabilities under fresh noise and dropout."""
         with teacher_mode(teacher, dropout=True):
             return teacher(noisy(image, self.noise, 2 * self.noise)).float().softmax(dim=1)
+
+    @final
+    def teacher_of(self, networks: TeacherNetworks) -> Callable[[Tensor], Tensor] | None:
+        return lambda image: networks.teacher(image).float().softmax(dim=1)
 
     @final
     def deployed(self, networks: TeacherNetworks) -> Network:

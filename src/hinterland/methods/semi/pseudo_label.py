@@ -10,10 +10,10 @@ from torch import Tensor
 
 from hinterland.losses.segmentation import SegmentationLoss
 from hinterland.methods.base import BuildContext, Losses
-from hinterland.methods.semi.pseudo_labels import PseudoLabels
+from hinterland.methods.parts.pseudo_labels import PseudoLabels
+from hinterland.methods.parts.streams import PRETRAIN
+from hinterland.methods.parts.teacher import update_teacher
 from hinterland.methods.semi.self_training import Mixing, SelfTraining, TaughtNetworks
-from hinterland.methods.semi.streams import PRETRAIN
-from hinterland.methods.semi.teacher import update_teacher
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.ema import ema_copy
 from hinterland.types import Batch, Progress, View

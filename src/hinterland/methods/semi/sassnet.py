@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import Weight
+from hinterland.methods.parts.teacher import teacher_mode
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import Joined
 from hinterland.methods.semi.dtc import LevelSetMethod, LevelSetNetworks
-from hinterland.methods.semi.teacher import teacher_mode
 from hinterland.networks.base import Network
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.networks.recipes import OptimiserRecipe

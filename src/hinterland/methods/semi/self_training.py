@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar, final
 
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from hinterland.methods.base import Phase
 from hinterland.methods.options import OneOf, Share, Weight
-from hinterland.methods.semi.base import SemiSupervised
-from hinterland.methods.semi.cutmix import (
+from hinterland.methods.parts.cutmix import (
     Arrangement,
     box_mask,
     cut_mix,
@@ -20,9 +19,10 @@ from hinterland.methods.semi.cutmix import (
     pair,
     side_by_side,
 )
-from hinterland.methods.semi.pseudo_labels import Component, PseudoLabels
-from hinterland.methods.semi.streams import PRETRAIN, split_streams, two_phases
-from hinterland.methods.semi.teacher import TeacherMode, teacher_mode
+from hinterland.methods.parts.pseudo_labels import Component, PseudoLabels
+from hinterland.methods.parts.streams import PRETRAIN, split_streams, two_phases
+from hinterland.methods.parts.teacher import TeacherMode, teacher_mode
+from hinterland.methods.semi.base import SemiSupervised
 from hinterland.networks.container import Networks
 from hinterland.types import Batch, HinterlandError, Progress
 
@@ -122,6 +122,14 @@ class SelfTraining(SemiSupervised[N]):
     @abstractmethod
     def teach(self, networks: N, image: Tensor) -> list[Tensor]:
         """Return the teacher's probabilities of each cell, as each decoder sees them."""
+
+    @final
+    def teacher_of(self, networks: N) -> Callable[[Tensor], Tensor] | None:
+        def probabilities(image: Tensor) -> Tensor:
+            first = self.teach(networks, image)[0]
+            return first / first.sum(dim=1, keepdim=True).clamp(min=1e-8)
+
+        return probabilities
 
     @final
     def lesson(self, networks: N, batch: Batch, progress: Progress, decoders: int) -> Lesson:

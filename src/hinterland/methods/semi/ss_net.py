@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from hinterland.losses.consistency import dice_distance
 from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import Count, Positive, Weight
+from hinterland.methods.parts.class_memory import ClassMemory
 from hinterland.methods.ramps import sigmoid_ramp
 from hinterland.methods.semi.base import OnePhase
-from hinterland.methods.semi.class_memory import ClassMemory
-from hinterland.methods.semi.teacher import frozen_batch_statistics
 from hinterland.methods.supervised import StudentNetworks
 from hinterland.networks.base import Network, SplitNetwork
+from hinterland.networks.batch_statistics import frozen_batch_statistics
 from hinterland.networks.registry import require_split
 from hinterland.types import Batch, Progress
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import gcd
 
 from torch import Tensor, cat, nn
 
@@ -12,16 +13,34 @@ from hinterland.methods.subclass.levels import Node
 from hinterland.networks.base import SplitNetwork
 from hinterland.networks.initialise import CONVOLUTIONS, initialise, seeded
 
+NORMS = ("batch", "instance", "group")
+GROUPS = 8
+
 
 def _conv(dims: int, entering: int, leaving: int, kernel: int) -> nn.Module:
     kind = nn.Conv2d if dims == 2 else nn.Conv3d
     return kind(entering, leaving, kernel, padding=kernel // 2)
 
 
-def block(dims: int, entering: int, leaving: int) -> nn.Sequential:
-    """BN -> ReLU -> 3x3 convolution -> ReLU: a branch of Separate Normalization."""
-    norm = nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d
-    return nn.Sequential(norm(entering), nn.ReLU(), _conv(dims, entering, leaving, 3), nn.ReLU())
+def block(dims: int, entering: int, leaving: int, norm: str = "batch") -> nn.Sequential:
+    """Return norm -> ReLU -> 3x3 convolution -> ReLU: a branch of Separate Normalization.
+
+    Args:
+        dims: spatial axes.
+        entering, leaving: channels.
+        norm: one of `NORMS`; the paper's is "batch".
+    """
+    conv = _conv(dims, entering, leaving, 3)
+    return nn.Sequential(_norm(dims, entering, norm), nn.ReLU(), conv, nn.ReLU())
+
+
+def _norm(dims: int, width: int, norm: str) -> nn.Module:
+    if norm == "group":
+        return nn.GroupNorm(gcd(GROUPS, width), width)
+    if norm == "instance":
+        kind = nn.InstanceNorm2d if dims == 2 else nn.InstanceNorm3d
+        return kind(width, affine=True)
+    return (nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d)(width)
 
 
 class LevelHead(nn.Module, ABC):
@@ -43,11 +62,18 @@ class PlainHead(LevelHead):
     """
 
     def __init__(
-        self, levels: Sequence[Coarsening], width: int, dims: int, *, pc: bool, shared: bool = False
+        self,
+        levels: Sequence[Coarsening],
+        width: int,
+        dims: int,
+        *,
+        pc: bool,
+        shared: bool = False,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         self.pc = pc
-        self.shared = block(dims, width, width) if shared else nn.Identity()
+        self.shared = block(dims, width, width, norm) if shared else nn.Identity()
         above = [0, *(len(c) if pc else 0 for c in levels)]
         self.layers = nn.ModuleList(
             _conv(dims, width + above[i], len(level), 1) for i, level in enumerate(levels)
@@ -72,7 +98,16 @@ class NodeHead(nn.Module):
     first; `pc` says so for the nodes below.
     """
 
-    def __init__(self, node: Node, width: int, dims: int, pc: bool, *, prior: bool = False) -> None:
+    def __init__(
+        self,
+        node: Node,
+        width: int,
+        dims: int,
+        pc: bool,
+        *,
+        prior: bool = False,
+        norm: str = "batch",
+    ) -> None:
         super().__init__()
         self.node, self.pc, self.prior = node, pc, prior
         self.branches = nn.ModuleList()
@@ -82,10 +117,10 @@ class NodeHead(nn.Module):
             self.logits.append(_conv(dims, width + prior, len(node.children), 1))
             return
         for i, child in enumerate(node.children):
-            self.branches.append(block(dims, width, width))
+            self.branches.append(block(dims, width, width, norm))
             self.logits.append(_conv(dims, width + prior, 1, 1))
             if child.children:
-                self.below[str(i)] = NodeHead(child, width, dims, pc, prior=pc)
+                self.below[str(i)] = NodeHead(child, width, dims, pc, prior=pc, norm=norm)
 
     def forward(
         self, features: Tensor, prior: Sequence[Tensor] = ()
@@ -111,10 +146,12 @@ class SeparateHead(LevelHead):
     subclass logits [bg, sub_1, ...], the background's logit being one and the same.
     """
 
-    def __init__(self, levels: Sequence[Coarsening], width: int, dims: int, *, pc: bool) -> None:
+    def __init__(
+        self, levels: Sequence[Coarsening], width: int, dims: int, *, pc: bool, norm: str = "batch"
+    ) -> None:
         super().__init__()
         self.groups = [level.groups for level in levels]
-        self.root = NodeHead(Node.of(levels), width, dims, pc)
+        self.root = NodeHead(Node.of(levels), width, dims, pc, norm=norm)
 
     def levels(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         found = self.root(decoded[0])
@@ -129,14 +166,15 @@ def make_level_head(
     pc: bool,
     sn: bool,
     shared: bool = False,
+    norm: str = "batch",
     seed: int = 0,
 ) -> LevelHead:
     """Return the head with Prior Concatenation and Separate Normalization on or off."""
     with seeded(seed):
         head: LevelHead = (
-            SeparateHead(levels, width, dims, pc=pc)
+            SeparateHead(levels, width, dims, pc=pc, norm=norm)
             if sn
-            else PlainHead(levels, width, dims, pc=pc, shared=shared)
+            else PlainHead(levels, width, dims, pc=pc, shared=shared, norm=norm)
         )
         initialise(head)
     # Behind the features stands the prior. A random column would be a bias of random sign that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +14,7 @@ from hinterland.losses.levels import LevelLosses
 from hinterland.losses.soft import soft_cross_entropy, soft_target_dice_loss
 from hinterland.methods.base import BuildContext, Losses, Method, Phase
 from hinterland.methods.options import OneOf, PositiveShare
-from hinterland.methods.subclass.heads import LevelNetwork, make_level_head
+from hinterland.methods.subclass.heads import NORMS, LevelNetwork, make_level_head
 from hinterland.methods.subclass.hierarchical_mix import (
     HierarchicalMix,
     Schedule,
@@ -24,11 +25,15 @@ from hinterland.methods.subclass.hierarchical_mix import (
 from hinterland.methods.subclass.levels import check_levels, schemes_known_at, tree_levels
 from hinterland.methods.subclass.streams import fine_and_coarse
 from hinterland.networks.base import Network
+from hinterland.networks.batch_statistics import frozen_batch_statistics
 from hinterland.networks.container import Networks
 from hinterland.networks.registry import require_split
 from hinterland.types import Batch, HinterlandError, Progress, View
 
 Parts = Annotated[str, OneOf("both", "mixup", "pseudo")]
+
+SMALLEST_BATCH = 4
+log = logging.getLogger(__name__)
 
 
 class SubclassNetworks(Networks):
@@ -54,6 +59,8 @@ class Subclass(Method[SubclassNetworks]):
             answer at the levels, so that coarse annotations supervise inner nodes (ours; needs pc
             and sn off).
         shared: one convolution block before plain heads, as released.
+        norm: of the branches of Separate Normalization and of the shared block. Batch norm is the
+            paper's; a batch of fewer than four items has too few to normalise by.
         tau_floor, tau: the threshold of pseudo-labels and its schedule.
         alpha: lower end of the range of the mixing weight (up to 1).
         hm_gradient: False is the released behaviour, no gradient through f(x_mix).
@@ -71,6 +78,7 @@ class Subclass(Method[SubclassNetworks]):
     share: PositiveShare = 0.5
     marginal: bool = False
     shared: bool = False
+    norm: Annotated[str, OneOf(*NORMS)] = "batch"
     tau: Schedule = "linear"
     tau_floor: PositiveShare = 0.4
     alpha: PositiveShare = 0.5
@@ -97,10 +105,17 @@ class Subclass(Method[SubclassNetworks]):
         return self.on[-1:] if self.marginal else self.on
 
     def build(self, context: BuildContext) -> SubclassNetworks:
+        size = context.plan.batch_size
+        if self.sn and self.norm == "batch" and size < SMALLEST_BATCH:
+            log.warning(
+                "%s: Separate Normalization normalises by batches of %d, and needs %d items or "
+                "more. Set batch_size=%d, or method.norm=instance.",
+                self.name, size, SMALLEST_BATCH, SMALLEST_BATCH,
+            )  # fmt: skip
         plain = require_split(context.create_network(len(self.cells)), self.name)
         head = make_level_head(
             self.heads, plain.widths[0], plain.dims, pc=self.pc, sn=self.sn, shared=self.shared,
-            seed=context.seed + 1,
+            norm=self.norm, seed=context.seed + 1,
         )  # fmt: skip
         return SubclassNetworks(
             network=LevelNetwork(plain, head, len(self.cells)),
@@ -143,7 +158,7 @@ class Subclass(Method[SubclassNetworks]):
             pseudo = mix.known(own.annotation, p)
         else:
             turn = draw_turn(tuple(own.image.shape[2:]))
-            with torch.no_grad():
+            with torch.no_grad(), frozen_batch_statistics(network):
                 other = turn.undo(network(turn(own.image)).float().softmax(dim=1))
             tau = threshold(fraction, self.tau_floor, self.tau)
             pseudo = mix.pseudo(p, other, own.annotation, tau)
@@ -153,7 +168,8 @@ class Subclass(Method[SubclassNetworks]):
         alpha = self.alpha + (1 - self.alpha) * torch.rand(len(coarse)).to(own.image)
         mixed = mix.mix(own.image, own.annotation, partners.image, partners.annotation, alpha)
         target = mixed.target(alpha.float(), pseudo)
-        with torch.set_grad_enabled(self.hm_gradient and torch.is_grad_enabled()):
+        gradient = torch.set_grad_enabled(self.hm_gradient and torch.is_grad_enabled())
+        with gradient, frozen_batch_statistics(network):  # no image of the data looks like these
             return self._soft(network(mixed.image), target)
 
     def _soft(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:

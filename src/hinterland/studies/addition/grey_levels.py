@@ -42,7 +42,7 @@ def grey_levels(
         index = np.clip((values - low) / (high - low) * BINS, 0, BINS - 1).astype(int)
         inside = outside = np.zeros(values.shape, bool)
         if case.label is not None and case.labelled:
-            label = read_label(case.label).array[0]
+            label = read_label(case.label, case.images[0]).array[0]
             meaning = spec.scheme(case.scheme).label_values
             inside = np.isin(label, [v for v, s in meaning.items() if s <= foreground])
             outside = np.isin(label, [v for v, s in meaning.items() if not s & foreground])

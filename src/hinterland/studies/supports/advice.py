@@ -216,7 +216,7 @@ class _Marks:
         asked = run.record.spec.target
         group = asked.over(cells).argmax(0)[predictor.labels(image, geometry, cells)]
         assert case.label is not None
-        label = read_label(case.label).array[0]
+        label = read_label(case.label, case.images[0]).array[0]
         rows = LabelSetLookup(self.label_sets, self.spec.scheme(case.scheme))(
             label.astype(np.int16), case.name
         )

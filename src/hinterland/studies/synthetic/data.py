@@ -44,7 +44,7 @@ class _Table:
         )
         table, schemes = self.spec.label_sets, self.spec.schemes
         self._rows = {
-            name: np.array([table.rows(scheme)[v] for v, _ in scheme.values], dtype=np.int16)
+            name: np.array(list(table.label_set_ids(scheme).values()), dtype=np.int16)
             for name, scheme in schemes.items()
         }
         self.target = int(self._rows["full"][1])

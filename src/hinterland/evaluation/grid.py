@@ -1,0 +1,70 @@
+"""Label files on one grid: turned where that is exact, refused where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hinterland.data.io.formats import is_flat
+from hinterland.data.io.grid import Grid, differences, on_grid
+from hinterland.data.io.volume import read_header, read_label
+from hinterland.types import HinterlandError
+
+
+def read_label_on(
+    path: Path, like: Path, name: str, what: str, to: str, *, trust: bool = False
+) -> np.ndarray:
+    """Read a label file on the grid of another file.
+
+    Axes that are permuted or run backwards, with an affine that says so, are turned: that moves no
+    voxel. Pictures without an affine are compared by shape alone.
+
+    Args:
+        like: the file whose grid counts.
+        name: the case, for messages; `what` and `to` name the two files there.
+        trust: take the grid of `like` where the headers differ and the shapes do not.
+
+    Returns:
+        Integers (z, y, x).
+
+    Raises:
+        HinterlandError: the file cannot be read, or lies on another grid.
+    """
+    volume, grid = read_label(path), read_header(like).grid
+    known = not (trust or is_flat(path) or is_flat(like))
+    found = on_grid(volume.array, volume.affine if known else grid.affine, grid)
+    if found is None:
+        raise HinterlandError(f"{name}: {what} has {_difference(volume.grid, grid, to)}")
+    return found[0]
+
+
+def _difference(found: Grid, expected: Grid, to: str) -> str:
+    """Say what separates two grids, the most telling property first, and what to do."""
+    wrong = next(d.name for d in differences(expected, found) if d.matters)
+    if wrong == "shape":
+        return (
+            f"the shape {found.shape} (z, y, x), {to} {expected.shape}. Both must lie on one grid: "
+            "export the prediction in the geometry of the original image."
+        )
+    here, there = found.affine[:3, 3], expected.affine[:3, 3]
+    text = {
+        "spacing": f"the spacing {_spacing(found)} (z, y, x), {to} {_spacing(expected)}",
+        "direction": f"another orientation, {to} is oriented otherwise",
+        "origin": f"the origin {_rounded(here)} mm (x, y, z), "
+        f"{np.linalg.norm(here - there):.4g} mm away from that of {to}, {_rounded(there)}",
+        "affine": "no usable affine",
+    }[wrong]
+    return (
+        f"{text}. Export it in the geometry of the original image; if only its header is wrong, "
+        "let the reference's geometry count (trust_reference)."
+    )
+
+
+def _spacing(grid: Grid) -> str:
+    return _rounded(np.linalg.norm(grid.affine[:3, :3], axis=0)[::-1])
+
+
+def _rounded(values: Sequence[float] | np.ndarray) -> str:
+    return "(" + ", ".join(f"{v:.4g}" for v in values) + ")"

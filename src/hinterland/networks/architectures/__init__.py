@@ -1,0 +1,1 @@
+"""The layers and shapes of the networks; `networks.registry` has them by name."""

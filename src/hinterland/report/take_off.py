@@ -1,0 +1,60 @@
+"""Marks for methods of which some runs did not take off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from hinterland.evaluation.statistics.take_off import not_taken_off
+from hinterland.report.protocol_checks import Finding
+from hinterland.report.results import Result
+from hinterland.report.runs import Arm, Run
+
+KEY = "val/dice"
+
+
+def best_validation(run: Run) -> float:
+    """Return the largest validation Dice in a run's log; NaN where there is none."""
+    if run.log is None or not {"key", "value"} <= set(run.log.columns):
+        return float("nan")
+    values = pd.to_numeric(run.log.loc[run.log["key"] == KEY, "value"], errors="coerce")
+    return float(values.max())
+
+
+def failed_runs(arms: Sequence[Arm]) -> dict[str, tuple[str, ...]]:
+    """Find, for each method that has any, the runs that did not take off."""
+    best = {str(run.path): best_validation(run) for arm in arms for run in arm.runs}
+    failed = set(not_taken_off(best))
+    found = {arm.name: tuple(str(r.path) for r in arm.runs if str(r.path) in failed)
+             for arm in arms}  # fmt: skip
+    return {name: runs for name, runs in found.items() if runs}
+
+
+def take_off_findings(arms: Sequence[Arm]) -> list[Finding]:
+    """Say which runs did not take off, one remark a method."""
+    runs_of = {arm.name: len(arm.runs) for arm in arms}
+    return [
+        Finding(
+            "take-off",
+            "flag",
+            f"{name}: {len(runs)} of {runs_of[name]} runs did not take off ({', '.join(runs)}): "
+            "their validation Dice never passed a tenth of what others reach, and the mean is over "
+            "both. Look at their curves, train them again with other seeds, or leave them out.",
+            runs,
+        )
+        for name, runs in failed_runs(arms).items()
+    ]
+
+
+def marked(results: Sequence[Result], arms: Sequence[Arm]) -> list[Result]:
+    """Return the results with a mark at the methods of which some runs did not take off."""
+    failed: Mapping[str, tuple[str, ...]] = failed_runs(arms)
+    runs_of = {arm.name: len(arm.runs) for arm in arms}
+    return [
+        replace(r, mark=f"{len(failed[r.method])} of {runs_of[r.method]} runs did not take off")
+        if r.method in failed
+        else r
+        for r in results
+    ]
