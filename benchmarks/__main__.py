@@ -20,7 +20,7 @@ from benchmarks.harness.page import write_page
 from benchmarks.harness.registry import load_benchmark
 from benchmarks.harness.run_cell import result_file
 
-SIZES = ("smoke", "cpu", "paper")
+SIZES = ("smoke", "cpu", "gpu", "paper")
 
 
 def main() -> int:

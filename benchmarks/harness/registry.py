@@ -11,6 +11,8 @@ BENCHMARKS = {
     "nnunet_figures": "peers.nnunet_figures",
     "conventions": "peers.conventions",
     "speed": "peers.speed",
+    "race": "peers.race",
+    "race_parts": "peers.race_parts",
     "export": "peers.export",
     "metrics_speed": "peers.metrics_page",
     "discrepancy": "papers.discrepancy",

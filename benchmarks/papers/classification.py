@@ -81,7 +81,7 @@ class ClassifyCell(Cell):
         return {"tasks": found}
 
     def _one(self, task: str, out: Path) -> dict[str, Any]:
-        from hinterland.classification.evaluate import evaluate_classifier
+        from hinterland.classification.evaluation.evaluate import evaluate_classifier
         from hinterland.classification.record import ClassifierRun
         from hinterland.classification.train import train_classifier
 
@@ -165,7 +165,7 @@ def segmentation(group: str, size: str, share: str, seed: int, kind: str = "") -
 
     kind: "" on the labelled cases; "semi" and "boosted" on pseudo masks of that run, too.
     """
-    from hinterland.classification.relabel import relabel
+    from hinterland.classification.dataset.relabel import relabel
     from hinterland.data.dataset.read import read_dataset
     from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
     from hinterland.training.config import make_config

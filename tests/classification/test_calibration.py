@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hinterland.classification.calibration import brier, calibration_error, fit_calibration, logit
 from hinterland.classification.canvas import canvas_size, embedding_size, labels_on, on_canvas
-from hinterland.classification.metrics import auroc
-from hinterland.classification.task import answers, parse_task, presence_in
+from hinterland.classification.dataset.task import answers, parse_task, presence_in
+from hinterland.classification.fitting.calibration import (
+    brier,
+    calibration_error,
+    fit_calibration,
+    logit,
+)
+from hinterland.classification.scores.metrics import auroc
 from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hinterland.classification.cases import check_split, units_of
-from hinterland.classification.evaluate import evaluate_classifier
-from hinterland.classification.operating_point import OperatingPoint
+from hinterland.classification.dataset.cases import check_split, units_of
+from hinterland.classification.dataset.relabel import relabel
+from hinterland.classification.evaluation.evaluate import evaluate_classifier
+from hinterland.classification.fitting.operating_point import OperatingPoint
 from hinterland.classification.predict import predict_images
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
-from hinterland.classification.relabel import relabel
-from hinterland.classification.subgroups import place_of
+from hinterland.classification.scores.subgroups import place_of
 from hinterland.classification.train import Request, train_classifier
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.fingerprint import fingerprint
@@ -200,6 +201,31 @@ def test_a_record_of_an_earlier_version_reads(run, tmp_path):
     assert ClassifierRecord.read(made.path).layer == "decoder.0"
 
 
+def test_several_classes_and_another_data_set(run, data, tmp_path):
+    made = train_classifier(run, quick("class", "rule"), tmp_path / "kinds")
+    summary = evaluate_classifier(made, tmp_path / "own")
+    table = pd.read_csv(tmp_path / "own" / "predictions.csv")
+    right = table["class"] == table["label"]
+    macro = np.mean([right[table["label"] == k].mean() for k in KINDS])
+    mean = {m["metric"]: m for m in summary["metrics"] if m["class"] == "mean"}
+    assert mean["recall"]["value"] == pytest.approx(macro)
+    assert mean["recall"]["low"] <= macro <= mean["recall"]["high"]
+    assert set(mean) == {"auroc", "recall"}
+    outside = tmp_path / "outside"
+    shutil.copytree(data[0].root, outside)
+    (outside / "splits.json").unlink()  # all of it is a test
+    with pytest.raises(HinterlandError, match="leave --data away"):
+        evaluate_classifier(made, tmp_path / "same", data=data[0].root)
+    with pytest.raises(HinterlandError, match="training or validation cases of the classifier"):
+        evaluate_classifier(made, tmp_path / "copied", data=outside)
+    for file in (outside / "images").iterdir():  # the same names, other pictures
+        Image.fromarray(np.array(Image.open(file))[::-1]).save(file)
+    external = evaluate_classifier(made, tmp_path / "external", data=outside)
+    assert external["cases"] == 30
+    assert external["data"] == str(outside)
+    assert (tmp_path / "external" / "report.html").is_file()
+
+
 def _few(folder: Path) -> str:
     (folder / "few.txt").write_text("\n".join(f"{KINDS[i % 3]}_{i:02}" for i in range(FEW)))
     return str(folder / "few.txt")
@@ -245,7 +271,7 @@ def test_boosting_needs_image_labels(run, tmp_path):
 
 class TestUnits:
     def test_a_label_of_the_patient_is_judged_by_patient(self, data):
-        from hinterland.classification.task import Task
+        from hinterland.classification.dataset.task import Task
 
         task = Task("group", "group", ("a", "b"), (None, None))
         groups = {"x1": "x", "x2": "x", "y1": "y"}
@@ -256,7 +282,7 @@ class TestUnits:
         assert differing.name == "case"
 
     def test_both_answers_are_needed_where_thresholds_are_fitted(self):
-        from hinterland.classification.task import Task
+        from hinterland.classification.dataset.task import Task
 
         task = Task("lesion", "lesion", ("no lesion", "lesion"), (None, "lesion"), True)
         targets = {"a": 1, "b": 0, "c": 1, "d": 1}

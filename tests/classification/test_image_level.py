@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm
 from sklearn import metrics as sk
 
-from hinterland.classification.calibration import calibration_error
-from hinterland.classification.metrics import (
+from hinterland.classification.fitting.calibration import calibration_error
+from hinterland.classification.scores.metrics import (
     ImageScores,
     YoudenThreshold,
     auprc,
@@ -16,7 +16,7 @@ from hinterland.classification.metrics import (
     image_level_table,
     image_metrics,
 )
-from hinterland.classification.resampling import (
+from hinterland.classification.scores.resampling import (
     resample_weights,
     weighted_auprc,
     weighted_auroc,

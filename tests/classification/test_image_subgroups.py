@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from hinterland.classification.metrics import ImageScores, YoudenThreshold, auroc
-from hinterland.classification.subgroups import (
+from hinterland.classification.scores.metrics import ImageScores, YoudenThreshold, auroc
+from hinterland.classification.scores.subgroups import (
     against_correlation,
     auroc_interval,
     place_of,

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from hinterland.classification import predict
-from hinterland.classification.calibration import Calibration
-from hinterland.classification.cases import Units, units_of
-from hinterland.classification.metrics import ImageScores, YoudenThreshold, image_metrics
-from hinterland.classification.operating_point import OperatingPoint, aggregated
+from hinterland.classification.dataset.cases import Units, units_of
+from hinterland.classification.dataset.task import Task
+from hinterland.classification.evaluation.regions import Regions
+from hinterland.classification.fitting.calibration import Calibration
+from hinterland.classification.fitting.operating_point import OperatingPoint, aggregated
 from hinterland.classification.predict import decide, patient_table, with_patients
-from hinterland.classification.regions import Regions
-from hinterland.classification.task import Task
+from hinterland.classification.scores.metrics import ImageScores, YoudenThreshold, image_metrics
 from hinterland.types import Case, HinterlandError
 
 TASK = Task("class=sick", "class", ("not sick", "sick"), (None, None))

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.model_selection import StratifiedGroupKFold
 
-from hinterland.classification.boost import boosted, known_nodes
-from hinterland.classification.metrics import auroc
-from hinterland.classification.rule import (
+from hinterland.classification.dataset.boost import boosted, known_nodes
+from hinterland.classification.fitting.rule import (
     MaskCounts,
     Rule,
     binary_label,
@@ -19,7 +18,8 @@ from hinterland.classification.rule import (
     class_probability,
     scaled_tau,
 )
-from hinterland.classification.rule_fit import cross_fitted, fit_rule
+from hinterland.classification.fitting.rule_fit import cross_fitted, fit_rule
+from hinterland.classification.scores.metrics import auroc
 from hinterland.labels import LabelTree
 from hinterland.types import HinterlandError
 

@@ -13,9 +13,9 @@ import typer.main
 import yaml
 from PIL import Image
 
-from hinterland.classification.label_table import read_label_table
-from hinterland.classification.start import start
-from hinterland.classification.task import parse_task
+from hinterland.classification.dataset.label_table import read_label_table
+from hinterland.classification.dataset.start import start
+from hinterland.classification.dataset.task import parse_task
 from hinterland.cli.main import app
 from hinterland.data.dataset.read import read_dataset
 from hinterland.types import HinterlandError

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
+import yaml
 from cli_helpers import as_json
+from PIL import Image
 
 from hinterland.cli.plan import over_budget
+from hinterland.data.dataset.read import read_dataset
+from hinterland.data.integrity.check import check_dataset
 from hinterland.data.planning.plan import PlanCost
 
 
@@ -90,3 +95,26 @@ def test_a_plan_that_takes_more_than_was_given_says_so():
     assert over_budget(PlanCost(10**6, 2.0), 2.0) == ""
     assert "more than the 2 GB given" in over_budget(PlanCost(10**6, 2.1), 2.0)
     assert "--set batch_size=N" in over_budget(PlanCost(10**6, 2.1), 2.0)
+
+
+def test_new_images_are_held_against_a_model(hinterland, phantoms, runs, tmp_path):
+    shown = as_json(hinterland("check", phantoms / "imagesTs", "--for", runs / "binary", "--json"))
+    assert (shown["ok"], shown["cases"], shown["errors"]) == (True, 3, 0)
+    assert not [p for p in shown["problems"] if p["severity"] == "warning"]
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "colour.png")
+    told = hinterland("check", tmp_path, "--for", runs / "binary", code=1)
+    assert "colour.png has 3 channel(s); the model expects 1" in told.stderr
+
+
+def test_copies_get_one_group(hinterland, copy, tmp_path):
+    shutil.copy(copy / "imagesTr/phantom_001_0000.png", copy / "imagesTr/phantom_002_0000.png")
+    hinterland("check", copy, "--group-duplicates", tmp_path / "groups.yaml")
+    written = yaml.safe_load((tmp_path / "groups.yaml").read_text())["cases"]
+    assert set(written) == {"phantom_001", "phantom_002"}
+    spec = yaml.safe_load((copy / "labels.yaml").read_text())
+    for name, settings in written.items():
+        spec.setdefault("cases", {})[name] = {**spec.get("cases", {}).get(name, {}), **settings}
+    (copy / "labels.yaml").write_text(yaml.safe_dump(spec))
+    data = read_dataset(copy)
+    assert data["phantom_001"].group == data["phantom_002"].group
+    assert not [p for p in check_dataset(copy, workers=0).problems if p.severity == "warning"]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hinterland.classification.canvas import CanvasCase, on_canvas
+from hinterland.classification.fitting.rule import MaskCounts, T, scaled_tau
 from hinterland.classification.methods import (
     Classifier,
     ClassifierContext,
@@ -19,7 +20,6 @@ from hinterland.classification.methods import (
     YNet,
 )
 from hinterland.classification.record import ClassifierRecord
-from hinterland.classification.rule import MaskCounts, T, scaled_tau
 from hinterland.classification.source import EMBEDDINGS, IMAGES, Frozen, members_of
 from hinterland.classification.trainer import predict_canvases
 from hinterland.labels import Coarsening, LabelError, common_refinement

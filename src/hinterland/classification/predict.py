@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hinterland.classification.cases import Units
+from hinterland.classification.dataset.cases import Units
+from hinterland.classification.fitting.operating_point import OperatingPoint, aggregated
 from hinterland.classification.model import ClassifierModel, ClassifierOutput
-from hinterland.classification.operating_point import OperatingPoint, aggregated
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
-from hinterland.classification.subgroups import place_of
+from hinterland.classification.scores.subgroups import place_of
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import file_ending, label_ending, read_volume, write_label
 from hinterland.data.preprocessing.geometry import Geometry

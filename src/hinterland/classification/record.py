@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import yaml
 
-from hinterland.classification.task import Task
+from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
 from hinterland.labels import LabelSpec
 from hinterland.types import HinterlandError, Plan

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hinterland.classification.canvas import Canvases, canvas_size
-from hinterland.classification.cases import (
+from hinterland.classification.dataset.cases import (
     SPLITS,
     UNITS,
     check_split,
@@ -20,7 +20,8 @@ from hinterland.classification.cases import (
     targets_of,
     with_image_labels,
 )
-from hinterland.classification.fitting import operate
+from hinterland.classification.dataset.task import parse_task
+from hinterland.classification.fitting.operating_point import AGGREGATES, FILE
 from hinterland.classification.model import (
     RULE,
     Y_NET,
@@ -30,7 +31,7 @@ from hinterland.classification.model import (
     showing,
 )
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS
-from hinterland.classification.operating_point import AGGREGATES, FILE
+from hinterland.classification.operate import operate
 from hinterland.classification.record import ClassifierRecord, ClassifierRun, is_classifier
 from hinterland.classification.source import (
     EMBEDDINGS,
@@ -40,7 +41,6 @@ from hinterland.classification.source import (
     mask_canvases,
     stored,
 )
-from hinterland.classification.task import parse_task
 from hinterland.classification.trainer import ClassifierData, ClassifierTrainer
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.topology import topology

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hinterland.classification.methods import Classifier, ClassifierContext
-from hinterland.classification.metrics import auroc
+from hinterland.classification.scores.metrics import auroc
 from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.patches import PatchDataset, PreparedByName
 from hinterland.data.sampling.sampler import Stream

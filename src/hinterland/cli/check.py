@@ -1,8 +1,10 @@
-"""`hinterland check`: is a data set fit to be trained on?"""
+"""`hinterland check`: is a data set fit to be trained on, or an image to be segmented?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,21 +12,55 @@ from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
+    from hinterland.data.integrity.problems import Findings
     from hinterland.labels import LabelSpec
+
+ForOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--for",
+        metavar="RUN",
+        help="DATASET is a folder of new images (or one image): would this model know them?",
+    ),
+]
+GroupOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--group-duplicates",
+        metavar="FILE",
+        help="Write the part of labels.yaml that gives copies and near-duplicates one group each, "
+        "so that no fold divides them.",
+    ),
+]
 
 
 @guarded
 def check(
-    dataset: DatasetArgument, labels: LabelsOption = None, as_json: JsonOption = False
+    dataset: DatasetArgument,
+    labels: LabelsOption = None,
+    model: ForOption = None,
+    group_duplicates: GroupOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Read every file once; list everything that is wrong, and show the label tree.
 
-    Errors exit with 1. Warnings (probably not meant) and notes (worth knowing) exit with 0.
+    With --for RUN, new images are held against the model of a run instead: channels, geometry,
+    intensities and axes. Errors exit with 1. Warnings (probably not meant) and notes (worth
+    knowing) exit with 0.
     """
+    screen = Screen(as_json)
+    if model is not None:
+        _check_images(screen, dataset, model)
+    else:
+        _check_dataset(screen, dataset, labels, group_duplicates)
+
+
+def _check_dataset(
+    screen: Screen, dataset: Path, labels: Path | None, groups_file: Path | None
+) -> None:
     from hinterland.data.dataset.read import scan
     from hinterland.data.integrity.check import check_dataset
 
-    screen = Screen(as_json)
     with screen.progress("checking") as tick:
         report = check_dataset(dataset, labels, tick)
     found, _ = scan(dataset, labels)
@@ -41,7 +77,47 @@ def check(
             + f", {sum(not c.labelled for c in found.cases)} unlabelled"
         )
     screen.say(str(report))
+    if groups_file is not None:
+        _write_groups(report, groups_file)
+        screen.say(f"groups of copies: {groups_file}; put them under `cases` in labels.yaml")
     screen.result({"ok": report.ok, "tree": tree, **report.to_dict()})
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _write_groups(report: Findings, file: Path) -> None:
+    from hinterland.data.integrity.near_duplicates import clusters
+    from hinterland.data.io.files import write_text
+
+    pairs = [
+        (p.case, other) for p in report.problems for other in p.others
+        if p.code in (
+            "duplicate-case", "same-image-across-splits", "near-duplicate",
+            "near-duplicate-across-splits",
+        )
+    ]  # fmt: skip
+    lines = [
+        f"  {json.dumps(name)}: {{group: {json.dumps('copies-of-' + members[0])}}}"
+        for members in clusters(pairs)
+        for name in members
+    ]
+    write_text(file, "\n".join(["cases:", *lines]) + "\n" if lines else "cases: {}\n")
+
+
+def _check_images(screen: Screen, images: Path, model: Path) -> None:
+    from hinterland.cli.predict import find_cases
+    from hinterland.data.integrity.images import Expected, check_images
+    from hinterland.data.planning.fingerprint import stored_fingerprint
+    from hinterland.data.preprocessing.cache import cache_root
+    from hinterland.training.record import RunRecord
+
+    plan = RunRecord.read(model).plan
+    cases = find_cases([images], len(plan.channels))
+    trained = stored_fingerprint(plan.fingerprint, [model, cache_root() / "fingerprints"])
+    with screen.progress("checking") as tick:
+        report = check_images(cases, Expected(plan, trained), progress=tick)
+    screen.say(str(report))
+    screen.result({"ok": report.ok, "tree": None, **report.to_dict()})
     if not report.ok:
         raise typer.Exit(1)
 

@@ -76,9 +76,11 @@ def predict(
     A dataset.json beside the segmentations says what their integers mean. Probabilities and maps
     are in folders of their own inside OUT.
     """
+    from hinterland.data.integrity.images import Expected, check_images
     from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
     from hinterland.training.run import Run
+    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
     model = Run(run)
@@ -89,6 +91,10 @@ def predict(
     cases = find_cases(images, len(record.plan.channels))
     asked = (("uncertainty", uncertainty), ("disagreement", disagreement))
     maps = tuple(kind for kind, wanted in asked if wanted)
+    for problem in check_images(cases, Expected(record.plan), voxels=False, workers=0).problems:
+        if problem.severity == "error":
+            raise HinterlandError(f"case {problem.case}: {problem.message}")
+        screen.note(f"{problem.case}: {problem.message}")
     if not overwrite:
         refuse_existing(out, cases, maps)
     if disagreement:

@@ -89,10 +89,10 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     `read_table` takes it away again. Numbers stay as they are.
 
     Example:
-        >>> without_formulas(pd.DataFrame({"case": ["=1+1", "a"], "dice": [-0.5, 0.1]}))
-            case  dice
-        0  '=1+1  -0.5
-        1      a   0.1
+        >>> without_formulas(pd.DataFrame({"case": ["=1+1", "a"], "voxels": [-5, 1]}))
+            case  voxels
+        0  '=1+1      -5
+        1      a       1
     """
     text = table.select_dtypes(["object", "string", "category"]).columns
     marked = {

@@ -80,7 +80,7 @@ class Coarsening:
 
     @classmethod
     def complete(cls, tree: LabelTree, groups: Iterable[tuple[str, frozenset[int]]]) -> Coarsening:
-        """Named groups of leaves, completed by the group of all other leaves."""
+        """Return named groups of leaves, completed by the group of all other leaves."""
         named = list(groups)
         if not named:
             raise LabelError("a coarsening needs at least one group.")
@@ -129,7 +129,7 @@ class Coarsening:
         return m
 
     def refines(self, other: Coarsening) -> bool:
-        """Whether every group of this coarsening lies inside one group of `other`."""
+        """Tell whether every group of this coarsening lies inside one group of `other`."""
         self._check_leaves(other)
         return all(any(g <= h for h in other.groups) for g in self.groups)
 
@@ -186,7 +186,7 @@ class Coarsening:
 
 
 def _name(expression: Any) -> str:
-    """How a group is called that was given by an expression alone."""
+    """Tell how a group is called that was given by an expression alone."""
     if isinstance(expression, list | tuple):
         return "+".join(_name(part) for part in expression)
     return str(expression).strip()

@@ -37,7 +37,7 @@ def _is_identity(matrix: np.ndarray) -> bool:
 
 
 def group_values(at: Coarsening, scheme: Scheme | None) -> dict[str, int]:
-    """Which integer stands for each group in a written segmentation.
+    """Tell which integer stands for each group in a written segmentation.
 
     The data set's own integers where a value of `scheme` means exactly that group, so that
     predictions and references can be laid side by side. The background is 0 unless the scheme has

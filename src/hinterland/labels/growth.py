@@ -7,7 +7,7 @@ from hinterland.labels.coarsening import Coarsening
 
 
 def parents(cells: Coarsening, known: Coarsening) -> list[int]:
-    """For each of `cells`, the number of the group of `known` that it lies in.
+    """Return, for each of `cells`, the number of the group of `known` that it lies in.
 
     The trees may differ, because supports were added later: a leaf of the older tree is found by
     its name (the leaves below it, if it has become an inner node), and the older remainder holds

@@ -28,14 +28,14 @@ class CaseSettings:
 
 
 def check_keys(what: str, data: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """LabelError for a key that `what` does not have."""
+    """Raise LabelError for a key that `what` does not have."""
     unknown = [str(k) for k in data if k not in keys]
     if unknown:
         raise LabelError(f"{what} has the unknown key {unknown[0]!r}; it may have {list(keys)}.")
 
 
 def parse_tree(data: Mapping[str, Any]) -> LabelTree:
-    """`tree` and `remainder`; a leaf with `virtual: true` is a virtual class."""
+    """Parse `tree` and `remainder`; a leaf with `virtual: true` is a virtual class."""
     virtual: list[str] = []
 
     def strip(nodes: Any) -> Any:
@@ -56,7 +56,7 @@ def parse_tree(data: Mapping[str, Any]) -> LabelTree:
 
 
 def parse_schemes(tree: LabelTree, data: Any) -> dict[str, Scheme]:
-    """`schemes`: name -> {integer: expression}; at least one must have a value."""
+    """Parse `schemes`: name -> {integer: expression}; at least one must have a value."""
     if not isinstance(data, Mapping) or not data:
         raise LabelError(
             "`schemes` is missing or empty; expected at least one scheme, such as "
@@ -86,7 +86,7 @@ def parse_schemes(tree: LabelTree, data: Any) -> dict[str, Scheme]:
 
 
 def parse_questions(tree: LabelTree, target: Any) -> dict[str, Coarsening]:
-    """`target` is a node, a list of nodes (one question), or a mapping of named questions."""
+    """Parse `target`: a node, a list of nodes (one question), or a mapping of named questions."""
     if target is None:
         return {"target": tree.leaves}
     if isinstance(target, str):
@@ -102,7 +102,7 @@ def parse_questions(tree: LabelTree, target: Any) -> dict[str, Coarsening]:
 
 
 def parse_question(tree: LabelTree, name: Any, groups: Any) -> Coarsening:
-    """One question: a node, a list of nodes, or a mapping of named groups that holds all."""
+    """Return one question: a node, a list of nodes, or a mapping of named groups that holds all."""
     if not isinstance(name, str) or not name:
         raise LabelError(f"{name!r} cannot name a question; expected non-empty text. {_QUOTE}")
     with within("`target`" if name == "target" else f"`target`, question {name!r}"):
@@ -116,7 +116,7 @@ def parse_question(tree: LabelTree, name: Any, groups: Any) -> Coarsening:
 
 
 def parse_cases(data: Any, schemes: Mapping[str, Scheme]) -> dict[str, CaseSettings]:
-    """`cases`: name or glob -> {scheme, domain, group}."""
+    """Parse `cases`: name or glob -> {scheme, domain, group}."""
     if data is None:
         return {}
     if not isinstance(data, Mapping):
@@ -145,7 +145,7 @@ def _text(pattern: str, key: str, value: Any) -> str:
 
 
 def parse_pattern(pattern: Any) -> str | None:
-    """`group_pattern`: a regular expression that compiles, or None."""
+    """Parse `group_pattern`: a regular expression that compiles, or None."""
     if pattern is None:
         return None
     if not isinstance(pattern, str) or not pattern:

@@ -12,7 +12,7 @@ LARGEST = 2**15 - 1
 
 
 def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
-    """Tree, integer -> expression, and target of a dataset.json's `labels`.
+    """Return tree, integer -> expression, and target of a dataset.json's `labels`.
 
     Plain labels (name -> integer) give a flat tree whose leaves are the labels. Regions (name ->
     list of integers) become inner nodes, each integer a leaf, as long as they nest; regions that
@@ -64,7 +64,7 @@ def _integers(name: Any, value: Any) -> frozenset[int]:
 
 
 def is_file_integer(value: Any) -> bool:
-    """Whether a label file may hold the value: they are read as int16, and -1 is padding."""
+    """Tell whether a label file may hold the value: they are read as int16, and -1 is padding."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
@@ -77,14 +77,14 @@ def _either(
 
 
 def _leaf_names(sets: Mapping[str, frozenset[int]], taken: set[int]) -> dict[int, str]:
-    """Integer -> leaf name: the label that means just this integer, else `label N`."""
+    """Return integer -> leaf name: the label that means just this integer, else `label N`."""
     single = {next(iter(s)): n for n, s in sets.items() if len(s) == 1}
     every = sorted(set().union(*sets.values()) - taken) if sets else []
     return {i: single.get(i, f"label {i}") for i in every}
 
 
 def _nest(sets: Mapping[str, frozenset[int]], leaves: Mapping[int, str]) -> dict[str, Any]:
-    """Nested mapping of regions, largest outside; integers without a region of their own inside."""
+    """Nest regions, the largest outside; integers without a region of their own lie inside."""
     nodes: dict[str, Any] = {}
     members = frozenset().union(*sets.values()) if sets else frozenset()
     outer = [n for n, s in sets.items() if not any(s < t for t in sets.values())]

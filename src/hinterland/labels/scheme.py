@@ -48,7 +48,7 @@ class Scheme:
         return any(leaves <= group for _, leaves in self.values)
 
     def unknown(self, label: np.ndarray) -> tuple[int, ...]:
-        """Values of a label array that the scheme does not name, sorted."""
+        """Return values of a label array that the scheme does not name, sorted."""
         return tuple(sorted(set(np.unique(label).tolist()) - set(self.label_values)))
 
     def without(self, absent: frozenset[int], name: str) -> Scheme:

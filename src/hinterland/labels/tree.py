@@ -163,7 +163,7 @@ class LabelTree:
         return f"LabelTree({self.to_dict()})"
 
     def children(self, name: str | None = None) -> tuple[str, ...]:
-        """Child names of a node, or of the root."""
+        """Return child names of a node, or of the root."""
         return self._roots if name is None else self._children[self.check(name)]
 
     def parent(self, name: str) -> str | None:
@@ -209,7 +209,7 @@ class LabelTree:
         return self.coarsen(*self.roots)
 
     def coarsen(self, *groups: str) -> Coarsening:
-        """Named groups of leaves; what no group names becomes one more group.
+        """Return named groups of leaves; what no group names becomes one more group.
 
         Each argument is an expression over nodes (see `parse`).
         `tree.coarsen("infection")` is {everything else} | {infection}.

@@ -196,8 +196,6 @@ class Method(TrainableMethod[N]):
 
     @final
     def __post_init__(self) -> None:
-        if isinstance(self.on, Coarsening):  # one coarsening or several, kept as a tuple
-            object.__setattr__(self, "on", (self.on,))
         check_options(self.name, self)
         for kind in reversed(type(self).__mro__):
             if "check" in vars(kind):

@@ -97,8 +97,8 @@ class PhantomParameters:
     spacing: float = 2.5
 
     def organs(self) -> tuple[tuple[int, Organ], ...]:
-        """(label, organ) in the order of painting: a later one overwrites where they overlap,
-        and so touches, the earlier ones."""
+        """Return (label, organ) in the order of painting: a later one overwrites where they
+        overlap, and so touches, the earlier ones."""
         return (BOWEL, self.bowel), (DECOY, self.decoy), (HOST, self.host), (SPINE, self.spine)
 
 
@@ -145,7 +145,7 @@ def draw_phantom(
 def draw_null_supports(
     rng: np.random.Generator, label: NDArray[np.uint8], parameters: PhantomParameters
 ) -> NDArray[np.uint8]:
-    """Support labels that say nothing about the image, around the true lesions of `label`.
+    """Return support labels that say nothing about the image, around the true lesions of `label`.
 
     Solids of the same number, size and shape as the organs, at places uniform over the volume,
     drawn without looking at the image. The lesions stay where they are.

@@ -45,7 +45,8 @@ def phantom_case(
     shape: tuple[int, ...] = (48, 48, 48),
     parameters: PhantomParameters | None = None,
 ) -> Phantom:
-    """Patient `index` of the phantom population `seed`, as arrays in (z, y, x) or (y, x) order.
+    """Return patient `index` of the phantom population `seed`, as arrays in (z, y, x) or (y, x)
+    order.
 
     The same arguments always give the same bytes. Both kinds have the same images, lesions and
     mimics; in the `null` kind the support labels are solids that were placed without looking at

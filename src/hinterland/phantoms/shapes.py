@@ -31,26 +31,26 @@ class Superquadric:
     exponent: float = 2.0
 
     def mask(self, points: Field) -> Mask:
-        """Which of the points (dims, *spatial) lie inside: (*spatial) bool."""
+        """Tell which of the points (dims, *spatial) lie inside: (*spatial) bool."""
         offset = points - self.centre.reshape(-1, *[1] * (points.ndim - 1))
         local = np.tensordot(self.rotation.T, offset, axes=1)
         scaled = np.abs(local) / self.semi_axes.reshape(-1, *[1] * (points.ndim - 1))
         return np.asarray((scaled**self.exponent).sum(axis=0) <= 1.0)
 
     def shrunk(self, factor: float) -> Superquadric:
-        """The same solid with its semi-axes multiplied by `factor`."""
+        """Return the same solid with its semi-axes multiplied by `factor`."""
         return Superquadric(self.centre, self.semi_axes * factor, self.rotation, self.exponent)
 
 
 def grid(shape: tuple[int, ...]) -> Field:
-    """Voxel centres as shares of the shorter side, centred at 0.5: (dims, *shape)."""
+    """Return voxel centres as shares of the shorter side, centred at 0.5: (dims, *shape)."""
     side = min(shape)
     axes = [(np.arange(n) + 0.5 - n / 2) / side + 0.5 for n in shape]
     return np.stack(np.meshgrid(*axes, indexing="ij"))
 
 
 def rotation(rng: np.random.Generator, dims: int, tilt: float) -> NDArray[np.float64]:
-    """A random rotation whose angles have standard deviation `tilt` (radians)."""
+    """Return a random rotation whose angles have standard deviation `tilt` (radians)."""
     skew = np.zeros((dims, dims))
     above = np.triu_indices(dims, 1)
     skew[above] = rng.normal(0.0, tilt, size=len(above[0]))
@@ -58,7 +58,7 @@ def rotation(rng: np.random.Generator, dims: int, tilt: float) -> NDArray[np.flo
 
 
 def texture(rng: np.random.Generator, shape: tuple[int, ...], length: float) -> Field:
-    """A stationary Gaussian field of zero mean and unit variance over the volume.
+    """Return a stationary Gaussian field of zero mean and unit variance over the volume.
 
     length: standard deviation in voxels of the Gaussian that white noise is smoothed with; the
     field's correlation falls to 1/e at twice that distance. 0 gives white noise.
@@ -70,7 +70,8 @@ def texture(rng: np.random.Generator, shape: tuple[int, ...], length: float) -> 
 def blob_inside(
     rng: np.random.Generator, organ: Mask, points: Field, radius: float, elongation: float
 ) -> tuple[Mask, bool]:
-    """A small ellipsoid inside `organ`, at a random place: (*spatial) bool, and whether it fits.
+    """Return a small ellipsoid inside `organ`, at a random place: (*spatial) bool, and whether it
+    fits.
 
     radius: mean semi-axis, share of the side. Each semi-axis is the radius times a factor drawn
     from [1 / elongation, elongation]. The centre is drawn among the voxels that are further than

@@ -94,7 +94,9 @@ def tiles_of(run: Run, case: Case) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
     assert case.label is not None
     plan, spec = run.record.plan, run.record.spec
-    image, label, _ = preprocess(read_volume(case.images), plan, read_label(case.label).array[0])
+    image, label, _ = preprocess(
+        read_volume(case.images), plan, read_label(case.label, case.images[0]).array[0]
+    )
     assert label is not None
     rows = LabelSetLookup(spec.label_sets, spec.scheme(case.scheme))(label, case.name)
     tile = plan.patch_size

@@ -64,7 +64,7 @@ class Options:
 def choose_cases(
     dataset: Dataset, wanted: Sequence[str] | None = None, unlabelled: bool = False
 ) -> tuple[Case, ...]:
-    """The cases to work on: by default all but the test cases; or splits, names and globs.
+    """Return the cases to work on: by default all but the test cases; or splits, names and globs.
 
     Cases without a label file are left out unless `unlabelled`. Raises HinterlandError for a
     word that finds no case, and where none is left.
@@ -186,7 +186,7 @@ class _Work:
         return new_spec(self.grown.spec, self.integers, self.dataset, variants)
 
     def asked(self, structures: Sequence[Structure]) -> dict[str, Any]:
-        """What makes two calls the same work."""
+        """Tell what makes two calls the same work."""
         return {
             "dataset": str(self.dataset.root.resolve()),
             "labels": repr(self.dataset.labels.to_dict()),
@@ -197,8 +197,8 @@ class _Work:
         }
 
     def known(self, case: Case) -> dict[str, Any] | None:
-        """The facts of a case that is finished: its files are as they were, and its label file is
-        the one that was written."""
+        """Return the facts of a case that is finished: its files are as they were, and its label
+        file is the one that was written."""
         path = self.output.fact_of(case)
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
@@ -254,7 +254,7 @@ class _Work:
         return facts
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """labels.yaml, dataset.json, sheets; then the folder gets its name."""
+        """Write labels.yaml, dataset.json and sheets; then give the folder its name."""
         variants = {
             c.name: Variant(c.scheme, frozenset(facts[c.name]["provided"]), facts[c.name]["partly"])
             for c in self.cases
@@ -312,7 +312,7 @@ class _Work:
 
 
 def _readable(spec: LabelSpec) -> str:
-    """labels.yaml as text; LabelError where a reader would refuse it."""
+    """Return labels.yaml as text; LabelError where a reader would refuse it."""
     text = yaml.safe_dump(compact(spec), sort_keys=False, allow_unicode=True, width=100)
     LabelSpec.from_dict(yaml.safe_load(text))
     return text

@@ -20,7 +20,7 @@ _YES, _NO = ("1", "true", "yes", "positive", "+", ""), ("0", "false", "no", "neg
 def random_clicks(
     mask: np.ndarray, count: int, seed: int, case: str, structure: str
 ) -> list[Click]:
-    """`count` positive clicks on voxels of a mask (z, y, x), uniform, without replacement.
+    """Draw `count` positive clicks on voxels of a mask (z, y, x), uniform, without replacement.
 
     Fewer where the mask has fewer voxels. The draw depends on seed, case and structure alone.
     """
@@ -32,8 +32,8 @@ def random_clicks(
 
 
 def read_clicks(path: Path) -> dict[str, dict[str, list[Click]]]:
-    """Case -> structure -> clicks of a CSV file with the columns case, structure, x, y, z and, if
-    wanted, positive (1 or 0). x, y, z count voxels from 0, in the order of the image file.
+    """Return case -> structure -> clicks of a CSV file with the columns case, structure, x, y, z
+    and, if wanted, positive (1 or 0). x, y, z count voxels from 0, in the order of the image file.
 
     Raises HinterlandError, with the line, for anything else.
     """
@@ -74,7 +74,7 @@ def _click(path: Path, number: int, row: Mapping[str, str | None]) -> Click:
 
 
 def check_clicks(clicks: Mapping[str, list[Click]], shape: tuple[int, ...], case: str) -> None:
-    """Every click must lie inside the image (z, y, x), and each structure have a positive one."""
+    """Refuse clicks outside of the image (z, y, x), and structures without a positive one."""
     for structure, points in clicks.items():
         for z, y, x, _ in points:
             if not all(0 <= v < n for v, n in zip((z, y, x), shape, strict=True)):

@@ -24,7 +24,7 @@ _PATIENCE = 20.0  # seconds to end by itself
 
 
 def interpreter(variable: str, package: str, install: str) -> str:
-    """The Python that has `package`: that of the environment variable, else this one.
+    """Return the Python that has `package`: that of the environment variable, else this one.
 
     Raises HinterlandError, with how to get one (`install` is what pip is given).
     """

@@ -67,7 +67,7 @@ def grow(spec: LabelSpec, nodes: Sequence[str]) -> Grown:
 
 
 def _free(names: Sequence[str], taken: set[str]) -> str:
-    """The first name that is free; numbers are appended to the last one until one is."""
+    """Return the first name that is free; numbers are appended to the last one until one is."""
     free = [n for n in names if n not in taken]
     if free:
         return free[0]
@@ -93,7 +93,8 @@ def _with_tree(spec: LabelSpec, tree: LabelTree, moved: Callable[[Leaves], Leave
 
 
 def compact(spec: LabelSpec) -> Mapping[str, Any]:
-    """`spec.to_dict()` as a person would write it: questions by their foreground, where exact."""
+    """Return `spec.to_dict()` as a person would write it: questions by their foreground, where
+    exact."""
     data = spec.to_dict()
     questions: dict[str, Any] = {}
     for name, question in spec.questions.items():

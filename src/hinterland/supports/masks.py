@@ -35,7 +35,7 @@ class MasksOnDisk:
     default: tuple[str, ...] | None = ("all",)
 
     def __init__(self, folder: Path, cases: Sequence[str], *, allow_missing: bool = False) -> None:
-        """allow_missing: a case without a mask keeps its background as it is, for that structure.
+        """Find the masks. allow_missing: a case without one keeps its background there.
 
         Raises HinterlandError: no folder, or nothing in it that belongs to the cases.
         """
@@ -45,7 +45,7 @@ class MasksOnDisk:
         self.kind, self.files = self._find()
 
     def _find(self) -> tuple[Kind, dict[str, dict[str, Path]]]:
-        """Case -> structure ("" in multi-label files) -> file."""
+        """Return case -> structure ("" in multi-label files) -> file."""
         names = set(self.cases)
         inner = [self.folder / n for n in ("labelsTr", "labelsTs") if (self.folder / n).is_dir()]
         flat = {
@@ -102,7 +102,7 @@ class MasksOnDisk:
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        """Every case must have every structure's file, unless missing ones are allowed."""
+        """Refuse cases without a file of every structure, unless missing ones are allowed."""
         if self.allow_missing:
             return
         for case in cases:
@@ -166,20 +166,21 @@ class MasksOnDisk:
         return result
 
     def stamp(self, case: Case) -> str:
-        """Of the mask files."""
+        """Return the stamp of the mask files."""
         files = self.files.get(case.name, {})
         return " ".join(f"{name}:{file_stamp(path)}" for name, path in sorted(files.items()))
 
     def provenance(self) -> dict[str, Any]:
-        """Where the masks were."""
+        """Tell where the masks were."""
         return {"kind": "masks", "path": str(self.folder.resolve()), "layout": self.kind}
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def named_values(content: Mapping[str, Any], path: Path) -> dict[str, tuple[int, ...]]:
-    """nnU-Net's `labels` without background and ignore: name -> integers (regions have several)."""
+    """Return nnU-Net's `labels` without background and ignore: name -> integers (regions have
+    several)."""
     labels = content.get("labels") if isinstance(content, Mapping) else None
     if not isinstance(labels, Mapping):
         raise HinterlandError(f"{path} has no key `labels`; expected name -> integer.")
@@ -194,6 +195,6 @@ def named_values(content: Mapping[str, Any], path: Path) -> dict[str, tuple[int,
 
 
 def _nothing(case: Case) -> Support:
-    """No mask at all: nothing is said about any structure."""
+    """Return a support without any mask: nothing is said about any structure."""
     header = read_header(case.images[0])
     return Support(np.zeros(header.shape[1:], np.uint16), header.affine, frozenset(), {})

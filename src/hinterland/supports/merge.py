@@ -25,14 +25,14 @@ SUPPORTS = "supports"
 
 
 def present(annotation: Leaves, structure: Leaves, lesions: Leaves) -> Leaves:
-    """A ∩ (N ∪ T), or A where the annotation says that the structure is not there."""
+    """Return A ∩ (N ∪ T), or A where the annotation says that the structure is not there."""
     if not annotation & structure:
         return annotation
     return annotation & (structure | lesions)
 
 
 def absent(annotation: Leaves, seen: Leaves, lesions: Leaves) -> Leaves:
-    """A \\ (U \\ T), or A where nothing would be left (the annotation knows better)."""
+    r"""Return A \ (U \ T), or A where nothing would be left (the annotation knows better)."""
     return annotation - (seen - lesions) or annotation
 
 
@@ -52,7 +52,7 @@ class Merge:
     sets: Mapping[int, Leaves]
 
     def apply(self, label: np.ndarray | None, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Integers to write, and where the annotation was kept: both (z, y, x).
+        """Return integers to write, and where the annotation was kept: both (z, y, x).
 
         label: (z, y, x) integers of the annotation, None for an unlabelled case; index: (z, y, x)
         number of the structure, 0 for none, `UNKNOWN` for not looked at. Raises HinterlandError
@@ -74,7 +74,7 @@ class Merge:
         return self.table[row, column], self.kept[row, column]
 
     def scheme(self, name: str, tree: LabelTree) -> Scheme:
-        """The scheme under which the written file is read."""
+        """Return the scheme under which the written file is read."""
         return Scheme(name, tree, tuple(sorted(self.sets.items(), key=lambda pair: pair[0])))
 
 
@@ -84,7 +84,7 @@ class Integers:
     def __init__(
         self, spec: LabelSpec, schemes: Sequence[str], nodes: Sequence[str], lesions: Leaves
     ) -> None:
-        """spec: the grown specification; schemes: those of the cases that are worked on."""
+        """Number the schemes (of the cases that are worked on) of a grown specification."""
         self.spec, self.nodes, self.lesions = spec, tuple(nodes), lesions
         self.leaves = tuple(spec.tree.leaves_under(n) for n in nodes)
         self._given: dict[Leaves, int] = {}
@@ -100,7 +100,7 @@ class Integers:
                 self._integer(annotation)
 
     def annotation(self, scheme: str) -> dict[int, Leaves]:
-        """Integer -> leaves of a scheme; an unlabelled case is 0 (anything) everywhere."""
+        """Return integer -> leaves of a scheme; an unlabelled case is 0 (anything) everywhere."""
         if scheme == UNLABELLED:
             return {0: self.spec.tree.all_leaves}
         return dict(self.spec.scheme(scheme).label_values)
@@ -111,7 +111,7 @@ class Integers:
         return self._given[leaves]
 
     def _existing(self, leaves: Leaves) -> int | None:
-        """An integer that means just this wherever it is used, whatever a source can see."""
+        """Return an integer that means just this wherever it is used, whatever a source can see."""
         seen = frozenset().union(*self.leaves) - self.lesions
         if len(leaves) > 1 and leaves & seen:
             return None  # where nothing is seen it will mean less
@@ -127,7 +127,7 @@ class Integers:
         return value
 
     def merge(self, scheme: str, provided: frozenset[str], partly: bool = False) -> Merge:
-        """How a case of this scheme is written, for which the source can see `provided` nodes.
+        """Tell how a case of this scheme is written, for which the source can see `provided` nodes.
 
         partly: the source did not look at some voxels; their annotation stays as it was.
         """

@@ -30,7 +30,7 @@ class Variant:
 def new_spec(
     grown: LabelSpec, integers: Integers, dataset: Dataset, variants: Mapping[str, Variant]
 ) -> LabelSpec:
-    """The specification of the result: the schemes that its cases are read under.
+    """Return the specification of the result: the schemes that its cases are read under.
 
     variants: case name -> how it was written; other cases keep their label file. A scheme whose
     cases got all structures keeps its name, and its integers what they meant, but for the
@@ -92,7 +92,7 @@ def _names(
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, or the first of `name (2)`, `name (3)`, ... that is free."""
+    """Return the name, or the first of `name (2)`, `name (3)`, ... that is free."""
     found = name
     for number in range(2, len(taken) + 3):
         if found not in taken:
@@ -102,14 +102,15 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def main_scheme(spec: LabelSpec, cases: Sequence[Case]) -> Scheme:
-    """The scheme that most of the cases are read under."""
+    """Return the scheme that most of the cases are read under."""
     default = spec.default_scheme.name
     counts = Counter(spec.case_settings(c.name).scheme or default for c in cases)
     return spec.scheme(counts.most_common(1)[0][0])
 
 
 def integers_of(scheme: Scheme) -> dict[str, int]:
-    """Node (or leaves joined by +) -> the integer that means it; the first where several do."""
+    """Return node (or leaves joined by +) -> the integer that means it; the first where several
+    do."""
     found: dict[str, int] = {}
     for value, leaves in sorted(scheme.values, key=lambda pair: pair[0]):
         found.setdefault(name_of(scheme, leaves), value)
@@ -117,7 +118,8 @@ def integers_of(scheme: Scheme) -> dict[str, int]:
 
 
 def dataset_json(content: Mapping[str, Any], scheme: Scheme) -> dict[str, Any]:
-    """nnU-Net's dataset.json with the integers of a scheme: each by the node that it means."""
+    """Return nnU-Net's dataset.json with the integers of a scheme: each by the node that it
+    means."""
     ignored = dict(content.get("labels") or {}).get("ignore")
     labels: dict[str, int] = {}
     for value, leaves in sorted(scheme.values, key=lambda pair: pair[0]):
@@ -129,13 +131,13 @@ def dataset_json(content: Mapping[str, Any], scheme: Scheme) -> dict[str, Any]:
 
 
 def name_of(scheme: Scheme, leaves: frozenset[int]) -> str:
-    """The node that holds exactly these leaves, or their names joined by +."""
+    """Return the node that holds exactly these leaves, or their names joined by +."""
     tree = scheme.tree
     return tree.node_for(leaves) or "+".join(tree.leaf_names[i] for i in sorted(leaves))
 
 
 def image_labels_file(dataset: Dataset, labels: Path | None) -> Path | None:
-    """The table of image-level labels that the data set names, if it is there."""
+    """Return the table of image-level labels that the data set names, if it is there."""
     name = dataset.labels.image_labels
     if name is None:
         return None

@@ -42,7 +42,8 @@ class ClicksFromMasks:
     def __call__(
         self, case: Case, structures: Sequence[Structure], shape: tuple[int, ...]
     ) -> dict[str, list[Click]]:
-        """Node -> clicks; a node that is missing here is not known, an empty list is not there."""
+        """Return node -> clicks; a node that is missing here is not known, an empty list is not
+        there."""
         masks = on_grid(self.masks.segment(case, structures), case)
         return {
             s.node: random_clicks(masks.index == i, self.count, self.seed, case.name, s.node)
@@ -173,7 +174,7 @@ class NnInteractive:
         return masks
 
     def stamp(self, case: Case) -> str:
-        """Of the clicks."""
+        """Return the stamp of the clicks."""
         return self.clicks.stamp(case)
 
     def provenance(self) -> dict[str, Any]:

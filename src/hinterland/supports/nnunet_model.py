@@ -20,7 +20,7 @@ from hinterland.types import Case, Dataset, HinterlandError
 
 
 def is_nnunet_model(folder: Path) -> bool:
-    """Whether it is a folder as nnU-Net trains it: plans.json, dataset.json, fold_*/."""
+    """Tell whether it is a folder as nnU-Net trains it: plans.json, dataset.json, fold_*/."""
     return all((folder / n).is_file() for n in ("plans.json", "dataset.json")) and any(
         folder.glob("fold_*")
     )
@@ -93,7 +93,7 @@ class NnUNetModel:
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        """The model must take as many channels as the data set has, and load."""
+        """Refuse models that take other channels than the data set has, or do not load."""
         wanted = self._description.get("channel_names") or self._description.get("modality") or {}
         if len(wanted) != len(dataset.channels):
             raise HinterlandError(
@@ -113,7 +113,7 @@ class NnUNetModel:
         return of_integers(found.array[0], found.affine, self.values, structures)
 
     def stamp(self, case: Case) -> str:
-        """Nothing but the image counts."""
+        """Return an empty text: nothing but the image counts."""
         return ""
 
     def provenance(self) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Output:
             ) from None
 
     def label_of(self, case: Case) -> Path:
-        """Where the label file of a case goes, relative to the data set's folder."""
+        """Tell where the label file of a case goes, relative to the data set's folder."""
         root = self.dataset.root
         if case.label is not None:
             return case.label.relative_to(root)
@@ -98,11 +98,11 @@ class Output:
         return Path(folder) / f"{case.name}{label_ending(file_ending(image))}"
 
     def fact_of(self, case: Case) -> Path:
-        """What is known of a finished case; written after its label."""
+        """Return the record of a finished case; written after its label."""
         return self.work / SHEETS / "cases" / f"{case.name}.json"
 
     def give_up(self) -> None:
-        """After an error: remove the unfinished folder if no case is finished in it."""
+        """Remove the unfinished folder after an error, if no case is finished in it."""
         if not any((self.work / SHEETS / "cases").glob("*.json")):
             shutil.rmtree(self.work, ignore_errors=True)
 

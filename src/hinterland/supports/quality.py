@@ -55,7 +55,7 @@ def measure(
     lesion: np.ndarray,
     voxel_ml: float | None,
 ) -> list[Row]:
-    """The rows of one case.
+    """Return the rows of one case.
 
     index: (z, y, x) number of the structure, from 1. kept: (z, y, x) bool, the annotation was kept.
     lesion: (z, y, x) bool, annotated as lesion. voxel_ml: volume of a voxel, None where unknown.
@@ -92,7 +92,7 @@ def measure(
 
 
 def flagged(rows: Sequence[Row]) -> list[Row]:
-    """The rows with their flags: what a person should look at first."""
+    """Return the rows with their flags: what a person should look at first."""
     result = []
     sizes: dict[str, list[float]] = {}
     for row in rows:
@@ -119,7 +119,7 @@ def _size(row: Row) -> float:
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One entry a structure: cases, volumes, overlap with lesions, flags."""
+    """Return one entry a structure: cases, volumes, overlap with lesions, flags."""
     result = []
     for node in dict.fromkeys(r.structure for r in rows):
         own = [r for r in rows if r.structure == node]
@@ -148,7 +148,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """The sheet as CSV, one line a row, empty where a figure does not exist."""
+    """Return the sheet as CSV, one line a row, empty where a figure does not exist."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(Row)], lineterminator="\n")
     writer.writeheader()

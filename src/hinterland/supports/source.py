@@ -70,10 +70,11 @@ class Source(Protocol):
         """Look at one case. Raises HinterlandError."""
 
     def stamp(self, case: Case) -> str:
-        """Changes when what it would say of this case may change (mask files); "" if it cannot."""
+        """Return changes when what it would say of this case may change (mask files); "" if it
+        cannot."""
 
     def provenance(self) -> dict[str, Any]:
-        """Kind, versions, model and settings: what makes its labels what they are."""
+        """Return kind, versions, model and settings: what makes its labels what they are."""
 
     def close(self) -> None:
         """Let go of processes and files."""
@@ -85,7 +86,7 @@ def of_integers(
     values: Mapping[str, Sequence[int]],
     structures: Sequence[Structure],
 ) -> Support:
-    """A label array (z, y, x) whose integers mean the source's names by `values`.
+    """Return a label array (z, y, x) whose integers mean the source's names by `values`.
 
     A region may share integers with others: the structure that stands first takes the voxel.
     """
@@ -96,7 +97,8 @@ def of_integers(
 def of_masks(
     shape: tuple[int, ...], affine: np.ndarray, masks: Iterable[tuple[Structure, np.ndarray | None]]
 ) -> Support:
-    """Masks (z, y, x) bool, one a structure and in the order of the structures; None: not given.
+    """Return masks (z, y, x) bool, one a structure and in the order of the structures; None: not
+    given.
 
     The first structure that holds a voxel takes it.
     """

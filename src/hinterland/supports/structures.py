@@ -24,7 +24,7 @@ class Structure:
 def choose(
     patterns: Sequence[str], available: Sequence[str], skip: Collection[str] = ()
 ) -> tuple[Structure, ...]:
-    """The structures that `patterns` pick out of `available`, in the order of the patterns.
+    """Choose the structures that `patterns` pick out of `available`, in the order of the patterns.
 
     A pattern is `NAME`, `NAME=NODE`, or a glob of either kind: `lung_*=lung` makes one node of all
     lobes, `rib_*` gives each rib a node of its own. `all` stands for `*`. A glob skips what an
@@ -82,7 +82,7 @@ def check_nodes(structures: Sequence[Structure], spec: LabelSpec) -> None:
 
 
 def not_supports(spec: LabelSpec, names: Sequence[str]) -> set[str]:
-    """Those of `names` that are the target or the background here: no glob picks them."""
+    """Return those of `names` that are the target or the background here: no glob picks them."""
     tree, lesions = spec.tree, lesion_leaves(spec)
     return {
         n for n in names if n in tree and (tree.leaves_under(n) <= lesions or n == tree.remainder)
@@ -90,7 +90,7 @@ def not_supports(spec: LabelSpec, names: Sequence[str]) -> set[str]:
 
 
 def lesion_leaves(spec: LabelSpec) -> frozenset[int]:
-    """The leaves asked for by default: a lesion may lie inside any support structure."""
+    """Return the leaves asked for by default: a lesion may lie inside any support structure."""
     target = spec.target
     return frozenset().union(*(target.groups[i] for i in target.foreground))
 

@@ -49,7 +49,7 @@ class _Tool(ABC):
 
     @abstractmethod
     def _request(self, structures: Sequence[Structure]) -> dict[str, Any]:
-        """What to ask for each case."""
+        """Tell what to ask for each case."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class _Tool(ABC):
         return of_integers(found.array[0], found.affine, values, structures)
 
     def stamp(self, case: Case) -> str:
-        """Nothing but the image counts."""
+        """Return an empty text: nothing but the image counts."""
         return ""
 
     def close(self) -> None:
@@ -202,7 +202,8 @@ class VIBESegmentator(_Tool):
 
 
 def as_nifti(case: Case, channel: int, folder: Path) -> Path:
-    """One channel of a case as a NIfTI file: the case's own, or one written into `folder`."""
+    """Return one channel of a case as a NIfTI file: the case's own, or one written into
+    `folder`."""
     single = all(read_header(p).shape[0] == 1 for p in case.images)
     if single and file_ending(case.images[channel]) in (".nii", ".nii.gz"):
         return case.images[channel].resolve()

@@ -45,7 +45,7 @@ class Case:
 
 
 def unmasked(scheme: str) -> bool:
-    """Whether cases of this scheme have no label file."""
+    """Tell whether cases of this scheme have no label file."""
     return scheme.partition("@")[0] == "none"
 
 

@@ -71,7 +71,7 @@ def test_nnunets_name_of_the_only_channel_is_no_part_of_the_case(tmp_path: Path)
     folder = scans(tmp_path, "a_0000", "b")
     assert files(read_images(folder, channels=1)) == {"a": ["a_0000"], "b": ["b"]}
     scans(tmp_path, "a")
-    with pytest.raises(HinterlandError, match="both called 'a'"):
+    with pytest.raises(HinterlandError, match="several inputs are the same case, 'a'"):
         read_images(folder, channels=1)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from hinterland.data.integrity.check import check_dataset
-from hinterland.data.integrity.near_duplicates import describe, near_duplicates
+from hinterland.data.integrity.near_duplicates import clusters, describe, near_duplicates
 
 
 def scan(seed: int, shape=(1, 120, 160)) -> np.ndarray:
@@ -65,3 +65,9 @@ def test_the_pairs_are_warned_of(tmp_path: Path) -> None:
     groups = {"p0": {"patient": "a"}, "p3": {"patient": "a"}}
     make.write_json(root / "splits.json", {"train": ["p0", "p1", "p2", "p3"], "cases": groups})
     assert check_dataset(root, workers=0).problems == ()
+
+
+def test_pairs_join_to_clusters():
+    pairs = [("a", "b"), ("c", "d"), ("e", "d"), ("b", "f"), ("c", "e")]
+    assert sorted(sorted(c) for c in clusters(pairs)) == [["a", "b", "f"], ["c", "d", "e"]]
+    assert clusters([]) == []

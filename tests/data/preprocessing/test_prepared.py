@@ -19,7 +19,7 @@ from scans import phantom, volume
 from hinterland.data.io.volume import Volume, read_label, write_label
 from hinterland.data.planning.fingerprint import fingerprint
 from hinterland.data.planning.plan import make_plan
-from hinterland.data.preprocessing.cache import prepare, preprocessing_hash
+from hinterland.data.preprocessing.cache import cache_root, prepare, preprocessing_hash
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.workers import map_cases, outcomes
@@ -192,6 +192,19 @@ def test_cache_that_cannot_be_written(dataset, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HinterlandError, match="HINTERLAND_CACHE"):
         prepare(dataset, plan, tmp_path / "file", workers=0)
+
+
+def test_a_fingerprint_that_cannot_be_kept_names_the_variable(dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HinterlandError, match=r"cannot be written.*HINTERLAND_CACHE"):
+        fingerprint(dataset, workers=0, cache=tmp_path / "file")
+
+
+def test_without_a_home_the_variable_is_named(monkeypatch):
+    monkeypatch.delenv("HINTERLAND_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(HinterlandError, match="Set HINTERLAND_CACHE"):
+        cache_root()
 
 
 def test_read_only_data_set(dataset, tmp_path):

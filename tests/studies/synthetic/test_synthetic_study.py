@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from hinterland.classification.rule import class_probability
+from hinterland.classification.fitting.rule import class_probability
 from hinterland.studies.synthetic.data import TABLE, batches, stream_of
 from hinterland.studies.synthetic.grid import GridParameters, GridStream
 from hinterland.studies.synthetic.images import SyntheticStream

@@ -43,7 +43,8 @@ def read_image_labels(path: Path, tree: LabelTree) -> dict[str, ImageLabels]:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """Rows of cells, without empty ones; separated by commas, semicolons or tabs, as the header."""
+    """Return rows of cells, without empty ones; separated by commas, semicolons or tabs, as the
+    header."""
     if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
         raise HinterlandError(f"image labels {path} are a spreadsheet; save them as CSV (UTF-8).")
     try:
@@ -75,7 +76,7 @@ def _value(path: Path, tree: LabelTree, name: str, column: str, text: str) -> in
 def unknown_names(
     path: Path, rows: Mapping[str, ImageLabels], names: Iterable[str]
 ) -> list[Problem]:
-    """A warning where rows belong to no case and no patient."""
+    """Return a warning where rows belong to no case and no patient."""
     wrong = sorted(set(rows) - set(names))
     if not wrong:
         return []

@@ -36,9 +36,9 @@ def read_images(given: Path | str | Sequence[Path], channels: int) -> tuple[Case
     for name, images in _cases(files, beside, channels, alone=not isinstance(given, str | Path)):
         if name in found and found[name] != images:
             raise HinterlandError(
-                f"{found[name][0]} and {images[0]} are both called {name!r}; every case needs a "
-                "name of its own, as its segmentation is called so. Rename one, or predict them in "
-                "two calls."
+                f"several inputs are the same case, {name!r}: {found[name][0]} and {images[0]}. "
+                "Expected names of their own, as segmentations are called so: rename one, or "
+                "predict them in two calls."
             )
         found[name] = images
     return tuple(Case(n, images, scheme=UNLABELLED, group=n) for n, images in found.items())
@@ -69,7 +69,7 @@ def _readable(files: Sequence[Path]) -> list[Path]:
 def _cases(
     files: Sequence[Path], beside: Sequence[Path], channels: int, alone: bool
 ) -> Iterable[tuple[str, tuple[Path, ...]]]:
-    """Name and files of each case; `alone`: a file with all channels has no siblings."""
+    """Return name and files of each case; `alone`: a file with all channels has no siblings."""
     numbered: dict[tuple[Path, str], dict[int, Path]] = {}
     for path in beside:
         if match := CHANNEL.match(stem(path)):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.dataset.files import Layout
+from hinterland.data.dataset.files import Layout, is_listed
 from hinterland.data.io.formats import format_of
 from hinterland.data.io.volume import VolumeError, read_label
 from hinterland.labels import LabelError, LabelSpec, spec_from_dataset_json
@@ -20,7 +20,7 @@ _MOST_CLASSES = 64  # more values than this are grey levels, not classes
 
 
 def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpec:
-    """The label specification of a data set, from the first of these that is there:
+    """Return the label specification of a data set, from the first of these that is there:
 
     1. `labels`: a specification, or the path of a labels.yaml;
     2. labels.yaml in the data set's folder;
@@ -32,7 +32,7 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
     """
     if isinstance(labels, LabelSpec):
         return labels
-    if labels is not None or (layout.root / "labels.yaml").exists():
+    if labels is not None or is_listed(layout.root / "labels.yaml"):
         path = Path(labels) if labels is not None else layout.root / "labels.yaml"
         try:
             return LabelSpec.load(path)
@@ -47,11 +47,11 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
 
 
 def labels_file(layout: Layout, labels: Path | str | LabelSpec | None) -> Path | None:
-    """The labels.yaml that `find_spec` reads, if it reads one."""
+    """Return the labels.yaml that `find_spec` reads, if it reads one."""
     if isinstance(labels, LabelSpec):
         return None
     path = Path(labels) if labels is not None else layout.root / "labels.yaml"
-    return path if path.exists() else None
+    return path if is_listed(path) else None
 
 
 @dataclass
@@ -109,9 +109,9 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
     values = masks.values
     if not values or values == [0]:
         raise LabelError(
-            f"{root} has no labels.yaml and no dataset.json, and its masks hold "
-            f"{'nothing but 0' if values else 'no value that can be read'}, so that the classes "
-            f"cannot be known. {_suggestion(root, [0, 1])}"
+            f"{root} has no labels.yaml and no dataset.json, and "
+            + ("its masks hold nothing but 0" if values else "none of its masks can be read")
+            + f", so that the classes cannot be known. {_suggestion(root, [0, 1])}"
         )
     if masks.grey:
         few = len(values) <= _MOST_SUGGESTED
@@ -141,7 +141,8 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
 
 
 def _suggestion(root: Path, values: Sequence[int]) -> str:
-    """A labels.yaml that fits the masks, to begin with: 255 beside other classes is ignored."""
+    """Return a labels.yaml that fits the masks, to begin with: 255 beside other classes is
+    ignored."""
     classes = [v for v in values if v >= 0 and not (v == 255 and len(values) > 2)]
     names = {v: f"class{v}" for v in classes}
     names[min(classes, default=0)] = "background"

@@ -11,6 +11,7 @@ from hinterland.data.dataset.files import (
     Layout,
     files_in,
     foreign,
+    is_listed,
     pair,
     read_json,
     refuse_same_names,
@@ -21,7 +22,7 @@ from hinterland.types import HinterlandError
 
 
 def nnunet_layout(root: Path) -> Layout:
-    """The cases of imagesTr (train) and imagesTs (test) by file names; see `find_files`."""
+    """Return the cases of imagesTr (train) and imagesTs (test) by file names; see `find_files`."""
     content = read_dataset_json(root / "dataset.json")
     names = content["channel_names"]
     channels = tuple(str(names[k]) for k in sorted(names, key=int))
@@ -47,8 +48,8 @@ def nnunet_layout(root: Path) -> Layout:
 
 
 def read_dataset_json(path: Path) -> dict[str, Any]:
-    """nnU-Net v2's dataset.json; HinterlandError where a key that is needed is missing."""
-    if not path.exists():
+    """Return nnU-Net v2's dataset.json; HinterlandError where a key that is needed is missing."""
+    if not is_listed(path):
         raise HinterlandError(
             f"{path} is missing; nnU-Net's raw layout needs it beside imagesTr, with the keys "
             "channel_names, labels and file_ending."

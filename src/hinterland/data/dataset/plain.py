@@ -52,7 +52,7 @@ def plain_layout(root: Path) -> Layout:
 
 
 def _masks(files: list[Path], images: set[str], problems: list[Problem]) -> dict[str, Path]:
-    """Masks by the name of their image; an error where an image has two."""
+    """Return masks by the name of their image; an error where an image has two."""
     labels: dict[str, Path] = {}
     for path in files:
         bare = (
@@ -77,7 +77,7 @@ def _known(folder: Path, problems: list[Problem]) -> list[Path]:
 
 
 def _plain_channels(images: list[Path]) -> tuple[str, ...]:
-    """Channel names where no dataset.json gives any: as most of the images have them."""
+    """Return channel names where no dataset.json gives any: as most of the images have them."""
     counts: Counter[int] = Counter()
     for path in images:
         try:

@@ -64,7 +64,8 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
 def scan(
     path: Path | str, labels: Path | str | LabelSpec | None = None
 ) -> tuple[Dataset | None, list[Problem]]:
-    """As `read_dataset`, but lists problems instead of raising; None where nothing can be read."""
+    """Do as `read_dataset`, but list problems instead of raising; None where nothing can be
+    read."""
     try:
         layout = find_files(Path(path))
     except HinterlandError as error:
@@ -165,8 +166,8 @@ def _unmatched_patterns(layout: Layout, spec: LabelSpec) -> list[Problem]:
 def _with_image_label_file(
     layout: Layout, spec: LabelSpec, labels: Path | str | LabelSpec | None
 ) -> LabelSpec:
-    """The specification with the place of its image labels: beside a labels.yaml that lies outside
-    the data set (then with its whole path), else in the data set's folder."""
+    """Return the specification with the place of its image labels: beside a labels.yaml that lies
+    outside the data set (then with its whole path), else in the data set's folder."""
     beside = labels_file(layout, labels)
     if spec.image_labels is None or beside is None:
         return spec

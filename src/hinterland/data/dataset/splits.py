@@ -25,7 +25,7 @@ class Split:
 
 
 def groups_of(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
-    """Cases by group, groups in the order of their first case."""
+    """Return cases by group, groups in the order of their first case."""
     groups: dict[str, tuple[Case, ...]] = {}
     for case in cases:
         key = case.group or case.name
@@ -37,7 +37,7 @@ def fold(
     dataset: Dataset, which: int | str = 0, seed: int = 0, *,
     k: int = 5, keep: Collection[str] = (),
 ) -> Split:  # fmt: skip
-    """One split of a data set. The test cases are always the author's.
+    """Return one split of a data set. The test cases are always the author's.
 
     An integer is a fold of k over the author's train and val cases together: of nnU-Net's
     splits_final.json where the data set has one, else of `k_fold`. `fixed`: see there; `keep`
@@ -74,7 +74,7 @@ _FEW = (
 def k_fold(
     cases: Sequence[Case], k: int = 5, seed: int = 0
 ) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
-    """k pairs (train, val). Every labelled case is validated in exactly one of them.
+    """Return k pairs (train, val). Every labelled case is validated in exactly one of them.
 
     Labelled groups (with a label file or an image label) are shuffled by `seed` and dealt, the
     largest first, to the fold that holds the fewest cases, one stratum of image labels after the
@@ -180,7 +180,7 @@ def _without(
 def _author_folds(
     dataset: Dataset, pool: Sequence[Case]
 ) -> list[tuple[tuple[Case, ...], tuple[Case, ...]]]:
-    """The folds of splits_final.json, if the data set has one."""
+    """Return the folds of splits_final.json, if the data set has one."""
     path = dataset.root / "splits_final.json"
     by_name = {c.name: c for c in pool}
     folds = []

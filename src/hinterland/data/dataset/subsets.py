@@ -15,7 +15,7 @@ _COUNT = re.compile(r"^(\d+)(%?)(?::(cases|groups))?$")
 
 
 def select(cases: Sequence[Case], what: str | int | Path) -> frozenset[str]:
-    """Names of the labelled cases that `what` means.
+    """Return names of the labelled cases that `what` means.
 
     `3` (or `3:groups`): all labelled cases of the first three groups (patients) that have any, in
     the order of `cases`; `3:cases`: the first three labelled cases; `25%` and `25%:cases`: that
@@ -65,7 +65,8 @@ def _listed(labelled: Sequence[Case], path: Path) -> frozenset[str]:
 def labelled_subset(
     cases: Sequence[Case], what: str | int | Path, *, image_labels: bool = False
 ) -> tuple[Case, ...]:
-    """The same cases in the same order, of which only those that `select` finds are labelled.
+    """Return the same cases in the same order, of which only those that `select` finds are
+    labelled.
 
     Cases whose labels are hidden lose their image-level labels, too, unless `image_labels` is set;
     cases that had no label file stay as they are.
@@ -80,14 +81,14 @@ def labelled_subset(
 
 
 def labelled_by(cases: Sequence[Case], schemes: Collection[str]) -> tuple[Case, ...]:
-    """The labelled cases of these annotation schemes."""
+    """Return the labelled cases of these annotation schemes."""
     return tuple(c for c in cases if c.labelled and c.scheme in schemes)
 
 
 def fine_subset(
     cases: Sequence[Case], what: str | int | Path, coarse: Mapping[str, str]
 ) -> tuple[Case, ...]:
-    """The same cases, of which only those that `select` finds keep their fine labels.
+    """Return the same cases, of which only those that `select` finds keep their fine labels.
 
     coarse: names of the fine schemes -> what the others are read by, such as that of
     `spec.coarse_scheme` (which the caller adds to the specification). Cases of other schemes are no
@@ -99,7 +100,7 @@ def fine_subset(
 
 
 def with_absent(spec: LabelSpec, cases: Sequence[Case]) -> tuple[LabelSpec, tuple[Case, ...]]:
-    """The same cases, read under schemes that know what their image labels rule out.
+    """Return the same cases, read under schemes that know what their image labels rule out.
 
     A negative image label intersects every voxel's set of leaves with `not NODE`, which is right on
     any crop. Such a scheme is called `SCHEME@no-NODE+NODE` and joins the specification; of an
@@ -121,7 +122,7 @@ def with_absent(spec: LabelSpec, cases: Sequence[Case]) -> tuple[LabelSpec, tupl
 
 
 def present_nodes(case: Case, nodes: Iterable[str]) -> list[str]:
-    """The nodes that the image labels say are there."""
+    """Return the nodes that the image labels say are there."""
     return [n for n in nodes if _is(case, n, 1)]
 
 
@@ -130,7 +131,7 @@ def _is(case: Case, node: str, value: int) -> bool:
 
 
 def _adds(scheme: Scheme, absent: frozenset[int]) -> bool:
-    """Whether some value of the scheme leaves open what the image label decides."""
+    """Tell whether some value of the scheme leaves open what the image label decides."""
     if not scheme.values:
         return True
     return any(leaves & absent and leaves - absent for _, leaves in scheme.values)

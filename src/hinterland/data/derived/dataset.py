@@ -38,7 +38,7 @@ class Member:
 def pool(
     base: Dataset, novel: Dataset, domains: tuple[str, str] = ("base", "novel")
 ) -> tuple[list[Member], LabelSpec]:
-    """The labelled cases of two data sets as members of one, and its labels.
+    """Return the labelled cases of two data sets as members of one, and its labels.
 
     Cases are called DOMAIN-NAME and keep their split (one without stays without). The target is
     base's. Raises HinterlandError where the label trees or the channels differ.
@@ -153,7 +153,8 @@ def _changed(volume: Volume, name: str, change: Change) -> np.ndarray:
 
 
 def resized(picture: np.ndarray, size: tuple[int, int], *, labels: bool) -> np.ndarray:
-    """(y, x) -> (rows, columns): averaged over what a pixel covers; labels by nearest neighbour."""
+    """Resize (y, x) to (rows, columns): averaged over what a pixel covers; labels by nearest
+    neighbour."""
     from PIL import Image
 
     rows, columns = size

@@ -11,7 +11,8 @@ from hinterland.types import HinterlandError
 def scale_foreground(
     image: np.ndarray, label: np.ndarray, factor: float, background: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image (C, z, y, x) and label (z, y, x) with the foreground enlarged about its centroid.
+    """Return image (C, z, y, x) and label (z, y, x) with the foreground enlarged about its
+    centroid.
 
     All that is not `background` is one object: it is cut out, its edges are scaled by `factor`
     (intensities linearly, labels by the nearest voxel), and it is pasted where it was. Voxels that
@@ -45,5 +46,5 @@ def scale_foreground(
 
 
 def _nearest(kept: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For every voxel, where the nearest voxel of `kept` is."""
+    """Return, for every voxel, where the nearest voxel of `kept` is."""
     return tuple(ndimage.distance_transform_edt(~kept, return_distances=False, return_indices=True))

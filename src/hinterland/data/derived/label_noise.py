@@ -26,7 +26,8 @@ _SMOOTH = 0.06  # correlation length of the displacement, share of an axis
 
 
 def mean_dice(one: Label, other: Label, values: Collection[int]) -> float:
-    """The mean over the values that either holds of 2 |A and B| / (|A| + |B|); 1 without any."""
+    """Return the mean over the values that either holds of 2 |A and B| / (|A| + |B|); 1 without
+    any."""
     found = []
     for value in values:
         a, b = one == value, other == value
@@ -42,7 +43,7 @@ def perturb(
     dice: float,
     rng: np.random.Generator,
 ) -> tuple[Label, float]:
-    """A label array whose `supports` agree with the given ones with a mean Dice near `dice`.
+    """Return a label array whose `supports` agree with the given ones with a mean Dice near `dice`.
 
     The anatomy is bent by a smooth random displacement whose size is found by bisection; voxels
     of `kept` values (the target) stay as they are, and win over all others. Returns the array, of
@@ -86,7 +87,7 @@ def _smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floa
 
 
 def support_values(scheme: Scheme, target: frozenset[int]) -> tuple[list[int], list[int]]:
-    """The values of a scheme that mean support structures, and those that touch the target.
+    """Return the values of a scheme that mean support structures, and those that touch the target.
 
     A support is a value inside the background of the target that is not the remainder alone.
     """
@@ -100,7 +101,7 @@ def support_values(scheme: Scheme, target: frozenset[int]) -> tuple[list[int], l
 def with_noisy_supports(
     dataset: Dataset, names: Collection[str], dice: float, seed: int, folder: Path | None = None
 ) -> Dataset:
-    """The data set with noisy support labels in the cases `names`; the target is untouched.
+    """Return the data set with noisy support labels in the cases `names`; the target is untouched.
 
     The changed label files go into `folder` (default: below `cache_root()`), with the Dice that
     each reached in noise.json, and are found again by the next call.

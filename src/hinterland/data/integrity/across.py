@@ -23,7 +23,7 @@ def across_cases(dataset: Dataset, facts: Sequence[CaseFacts]) -> list[Problem]:
 
 
 def _copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
-    """Cases whose images agree in every voxel."""
+    """Report cases whose images agree in every voxel."""
     same: dict[str, list[CaseFacts]] = defaultdict(list)
     for f in facts:
         if f.pixels is not None:
@@ -40,7 +40,8 @@ def _copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
             problems.append(
                 Problem("error", "same-image-across-splits", names[0],
                         f"the same image{differ} is in several splits: {where}. What is learnt "
-                        "from must not be tested on: keep one of them in splits.json.")
+                        "from must not be tested on: keep one of them in splits.json.",
+                        tuple(names[1:]))
             )  # fmt: skip
         else:
             together = len({dataset[n].group for n in names}) == 1  # no fold can divide them
@@ -48,13 +49,13 @@ def _copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
                 Problem("note" if together else "warning", "duplicate-case", names[0],
                         f"{', '.join(names)} are the same image{differ}. Remove all but one"
                         + ("." if together else ", or give them one `group` in labels.yaml, so "
-                           "that no fold divides them."))
+                           "that no fold divides them."), tuple(names[1:]))
             )  # fmt: skip
     return problems
 
 
 def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
-    """Cases of different patients whose images look the same without being equal."""
+    """Report cases of different patients whose images look the same without being equal."""
     seen = {f.case: f for f in facts if f.look is not None}
     problems = []
     for one, other, share in near_duplicates({n: f.look for n, f in seen.items() if f.look}):
@@ -72,14 +73,14 @@ def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
         problems.append(
             Problem("warning" if across else "note",
                     "near-duplicate-across-splits" if across else "near-duplicate", one,
-                    f"{splits} show nearly the same image ({share:.0%} of the description "
-                    f"differ). {advice}")
+                    f"{splits} show nearly the same image ({100 * share:.0f} % of their "
+                    f"description differs). {advice}", (other,))
         )  # fmt: skip
     return problems
 
 
 def _divided(cases: Iterable[Case]) -> list[Problem]:
-    """Groups (patients) with cases in more than one split."""
+    """Report groups (patients) with cases in more than one split."""
     splits: dict[str, dict[str, str]] = defaultdict(dict)
     for c in cases:
         if c.split is not None:
@@ -124,7 +125,7 @@ def _never_used(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
 
 
 def _no_labels(dataset: Dataset) -> list[Problem]:
-    """An error where nothing could be learnt from: no case has a label of any kind."""
+    """Report an error where nothing could be learnt from: no case has a label of any kind."""
     if any(c.label is not None or c.image_labels or c.labelled for c in dataset.cases):
         return []
     return [

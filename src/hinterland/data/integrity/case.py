@@ -26,10 +26,13 @@ from hinterland.types import Case
 
 @dataclass(frozen=True)
 class CaseTask:
-    """A case with what is expected of it; `channels` is None where files are known to miss."""
+    """A case with what is expected of it.
+
+    `scheme` is None where the case has no label; `channels` is None where files are known to miss.
+    """
 
     case: Case
-    scheme: Scheme
+    scheme: Scheme | None
     channels: int | None
 
 
@@ -187,6 +190,7 @@ def _count(array: np.ndarray) -> Counter[int]:
 
 
 def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
+    assert task.scheme is not None
     scheme, tree, name = task.scheme, task.scheme.tree, task.case.name
     meaning = scheme.label_values
     unknown = [v for v in counts if v not in meaning]
@@ -216,7 +220,7 @@ def _values(task: CaseTask, counts: dict[int, int], file: str) -> list[Problem]:
 
 
 def _how_to_name(unknown: list[int], counts: dict[int, int], file: str) -> str:
-    """What to do with values that the scheme does not know."""
+    """Tell what to do with values that the scheme does not know."""
     if format_of(file).lossy:
         low, high = sorted(sorted(counts, key=counts.__getitem__)[-2:])
         return (
@@ -235,7 +239,8 @@ def _how_to_name(unknown: list[int], counts: dict[int, int], file: str) -> str:
 
 
 def _contradictions(task: CaseTask, sets: list[frozenset[int]], file: str) -> list[Problem]:
-    """Image-level labels that the label file refutes."""
+    """Report image-level labels that the label file refutes."""
+    assert task.scheme is not None
     tree, problems = task.scheme.tree, []
     for node, present in task.case.image_labels.items():
         if node not in tree or present not in (0, 1):

@@ -7,7 +7,7 @@ size, contrast and compression; other scans of the same organ do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,17 @@ _PLACES = 16
 _ALIKE = 0.27
 """Share of differing among set bits below which two scans are copies. Of the 780 ultrasound scans
 of BUSI some 190 pairs lie below, and most others of one organ differ by .45 or more."""
+
+
+def clusters(pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Put names that are joined by pairs, also over others, into one list each, in their order."""
+    home: dict[str, list[str]] = {}
+    for one, other in pairs:
+        a, b = home.setdefault(one, [one]), home.setdefault(other, [other])
+        if a is not b:
+            a += b
+            home.update(dict.fromkeys(b, a))
+    return [members for name, members in home.items() if members[0] == name]
 
 
 def describe(array: np.ndarray) -> bytes:

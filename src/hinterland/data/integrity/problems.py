@@ -14,12 +14,16 @@ _SHOWN = 5  # cases printed for one kind of problem
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. `code` names its kind; `case` is empty where it concerns the whole data set."""
+    """One finding. `code` names its kind; `case` is empty where it concerns the whole data set.
+
+    `others` are more cases that it is about, such as the copies of this one.
+    """
 
     severity: Severity
     code: str
     case: str
     message: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Findings:
 
     @classmethod
     def of(cls, problems: Iterable[Problem], cases: int = 0) -> Findings:
-        """Sorted by severity, then code; findings of one kind keep their order."""
+        """Sort by severity, then code; findings of one kind keep their order."""
         rank = {"error": 0, "warning": 1, "note": 2}
         return cls(tuple(sorted(problems, key=lambda p: (rank[p.severity], p.code))), cases)
 
@@ -80,7 +84,8 @@ class Findings:
         }
 
     def __str__(self) -> str:
-        """Every problem on a line; of one kind of warning or note only the first few cases."""
+        """Return every problem on a line; of one kind of warning or note only the first few
+        cases."""
         lines: list[str] = []
         shown: dict[tuple[str, str], int] = {}
         for p in self.problems:
@@ -95,7 +100,7 @@ class Findings:
         return "\n".join([*lines, self.summary])
 
     def raise_errors(self) -> None:
-        """HinterlandError with all errors, if there are any."""
+        """Raise HinterlandError with all errors, if there are any."""
         if self.errors:
             messages = [f"{p.case}: {p.message}" if p.case else p.message for p in self.errors]
             more = len(messages) - 10

@@ -157,7 +157,7 @@ def call(path: Path, function: Callable[[Path], Any]) -> Any:
 
 
 def _refuse_pointers(path: Path) -> None:
-    """VolumeError where the file stands for one that was not fetched."""
+    """Raise VolumeError where the file stands for one that was not fetched."""
     with path.open("rb") as file:
         head = file.read(64)
     for mark, kind, command in _POINTERS:

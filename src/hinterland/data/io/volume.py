@@ -91,7 +91,7 @@ class Volume:
 
 
 def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
-    """Lengths of the affine's columns, as (z, y, x)."""
+    """Return lengths of the affine's columns, as (z, y, x)."""
     x, y, z = (float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
     return z, y, x
 

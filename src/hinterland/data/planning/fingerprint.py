@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.orientations import aff2axcodes
 
 from hinterland.data.io.files import dataset_hash, write_text
+from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.preprocess import check_spacing, nonzero_box
 from hinterland.data.preprocessing.resample import Shape, Spacing
@@ -42,7 +44,7 @@ class Fingerprint:
     `shapes` (z, y, x) are those after cropping to the non-zero box, `spacings` (z, y, x) in mm, one
     of each per case. `kept` is the median share of voxels that cropping keeps. `spacing_known` is
     False where labels.yaml says so; the spacings are then without meaning. `hash` names the files'
-    content.
+    content. `orientations` are where the axes of the files point ("RAS"); pictures have none.
     """
 
     hash: str
@@ -52,6 +54,7 @@ class Fingerprint:
     intensities: tuple[Intensity, ...]
     kept: float
     spacing_known: bool = True
+    orientations: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Serialise; `from_json` reads it back to an equal fingerprint."""
@@ -64,12 +67,28 @@ class Fingerprint:
         data["channels"] = tuple(data["channels"])
         data["shapes"] = tuple(tuple(s) for s in data["shapes"])
         data["spacings"] = tuple(tuple(s) for s in data["spacings"])
+        data["orientations"] = tuple(data.get("orientations", ()))
         data["intensities"] = tuple(Intensity(**i) for i in data["intensities"])
         return cls(**data)
 
 
+def stored_fingerprint(hash: str, folders: Sequence[Path]) -> Fingerprint | None:
+    """Find the fingerprint of this hash among those kept in folders; None where there is none.
+
+    A folder may be a cache (`fingerprint` keeps HASH.fingerprint.json there) or hold a
+    fingerprint.json.
+    """
+    for folder in folders:
+        for file in (folder / f"{hash}.fingerprint.json", folder / "fingerprint.json"):
+            if file.is_file():
+                found = Fingerprint.from_json(file.read_text(encoding="utf-8"))
+                if found.hash == hash:
+                    return found
+    return None
+
+
 def training_cases(dataset: Dataset) -> tuple[Case, ...]:
-    """The cases a plan may look at: all that are not in the author's test split."""
+    """Return the cases a plan may look at: all that are not in the author's test split."""
     cases = tuple(c for c in dataset.cases if c.split != "test")
     if not cases:
         raise HinterlandError(
@@ -122,9 +141,15 @@ def fingerprint(
         ),
         kept=float(np.median([m.kept for m in measured])),
         spacing_known=dataset.spacing_known,
+        orientations=tuple(sorted({m.orientation for m in measured} - {""})),
     )
     if stored is not None:
-        write_text(stored, result.to_json())
+        try:
+            write_text(stored, result.to_json())
+        except HinterlandError as error:
+            raise HinterlandError(
+                f"{error} (Set HINTERLAND_CACHE to a folder that can be written to.)"
+            ) from error
     return result
 
 
@@ -135,6 +160,7 @@ class _Measured:
     kept: float
     samples: tuple[np.ndarray, ...]
     foreground: bool
+    orientation: str
 
 
 def _measure(case: Case, samples: int, in_mm: bool) -> _Measured:
@@ -165,6 +191,7 @@ def _measure(case: Case, samples: int, in_mm: bool) -> _Measured:
         kept=float(np.prod(cropped.shape[1:]) / np.prod(volume.array.shape[1:])),
         samples=tuple(drawn),
         foreground=foreground,
+        orientation="" if is_flat(case.images[0]) else "".join(aff2axcodes(volume.affine)),
     )
 
 

@@ -52,7 +52,8 @@ def plan_with_nnunet(
 def nnunet_plans(
     dataset: Dataset, memory_gb: float, cases: Sequence[Case], workers: int = 2
 ) -> dict[str, Any]:
-    """What nnU-Net writes into its plans.json, all configurations. Errors as `plan_with_nnunet`.
+    """Return what nnU-Net writes into its plans.json, all configurations. Errors as
+    `plan_with_nnunet`.
 
     Works on links in a temporary folder: the data set may be read-only and in any layout.
     """
@@ -87,7 +88,7 @@ def nnunet_plans(
 
 
 def nnunet_interpreter() -> str:
-    """The Python that can import nnunetv2. Raises HinterlandError, with how to get one."""
+    """Return the Python that can import nnunetv2. Raises HinterlandError, with how to get one."""
     chosen = os.environ.get(INTERPRETER)
     if chosen:
         if not Path(chosen).is_file():
@@ -110,7 +111,7 @@ def translate(
     dims: Literal[2, 3] | None = None,
     memory_gb: float = 8.0,
 ) -> Plan:
-    """nnU-Net's plans.json, configuration 2d or 3d_fullres, as our plan."""
+    """Translate nnU-Net's plans.json, configuration 2d or 3d_fullres, into our plan."""
     configurations = plans["configurations"]
     full = configurations.get("3d_fullres")
     median = (full or configurations["2d"])["median_image_size_in_voxels"]
@@ -167,7 +168,7 @@ def _normalisation(scheme: str, masked: bool, stats: dict[str, float]) -> Normal
 
 
 def _link(folder: Path, dataset: Dataset, cases: Sequence[Case]) -> None:
-    """The cases in nnU-Net's raw layout, as links."""
+    """Link the cases in nnU-Net's raw layout."""
     endings = {file_ending(path) for case in cases for path in case.images}
     if len(endings) > 1:
         raise HinterlandError(

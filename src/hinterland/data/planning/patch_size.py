@@ -22,7 +22,7 @@ REFERENCE_BATCH = {2: 12, 3: 2}
 def fit_patch(
     spacing: np.ndarray, median: np.ndarray, voxels: float, memory_gb: float, classes: int
 ) -> tuple[Topology, int]:
-    """The largest patch that two of fit into memory, its network, and the batch size.
+    """Return the largest patch that two of fit into memory, its network, and the batch size.
 
     It starts as a cube in mm (at most the median shape) and is shortened along the axis that covers
     most of the median shape. Memory that is left makes the batch larger, up to 5 % of `voxels`.
@@ -61,7 +61,7 @@ def _shorten(best: Topology, spacing: np.ndarray, median: np.ndarray, memory: fl
 def needs_low_resolution(
     spacing: np.ndarray, median: np.ndarray, patch: Sequence[int], memory_gb: float, classes: int
 ) -> bool:
-    """Whether a patch sees so little of a case that nnU-Net would add a coarser first network.
+    """Tell whether a patch sees so little of a case that nnU-Net would add a coarser first network.
 
     That is: below a quarter of the voxels, and a grid on which a patch sees a quarter has less than
     half of them. nnU-Net then computes the Dice loss of 3D patches over the batch, because many

@@ -86,7 +86,7 @@ def make_plan(
 def target_spacing(
     spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """The median per axis; for thick slices a finer one, so that few cases lose slices.
+    """Return the median per axis; for thick slices a finer one, so that few cases lose slices.
 
     Where the coarsest axis is more than three times as coarse as the others and has less than a
     third of their voxels, its 10th percentile counts (but never finer than the other axes).
@@ -105,7 +105,8 @@ def target_spacing(
 
 
 def transpose_for(target: np.ndarray, shapes: Sequence[Sequence[int]]) -> tuple[int, int, int]:
-    """The order of axes that brings the coarsest (or the only slice of 2D images) to the front."""
+    """Return the order of axes that brings the coarsest (or the only slice of 2D images) to the
+    front."""
     flat = [a for a in range(3) if all(shape[a] == 1 for shape in shapes)]
     first = flat[0] if flat else int(np.argmax(target))
     second, third = (a for a in range(3) if a != first)
@@ -113,7 +114,7 @@ def transpose_for(target: np.ndarray, shapes: Sequence[Sequence[int]]) -> tuple[
 
 
 def normalisations(fingerprint: Fingerprint) -> tuple[Normalisation, ...]:
-    """One scheme per channel, from its name (without regard to case).
+    """Return one scheme per channel, from its name (without regard to case).
 
     "CT": clipped and scaled by the foreground of the data set. "R", "G", "B", "rgb_to_0_1":
     x / 255. "rescale_to_0_1": from the case's lowest and highest. "noNorm": as it is. All others:
@@ -148,7 +149,8 @@ class PlanCost:
 
 
 def plan_cost(plan: Plan, classes: int = 2) -> PlanCost:
-    """Parameters and memory of a plan's plain U-Net, by the estimate the plan was made with."""
+    """Return parameters and memory of a plan's plain U-Net, by the estimate the plan was made
+    with."""
     reference = REFERENCE_VOXELS[plan.dims] * REFERENCE_BATCH[plan.dims]
     used = feature_voxels(plan.patch_size, plan.network, classes) * plan.batch_size
     return PlanCost(

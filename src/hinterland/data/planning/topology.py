@@ -33,7 +33,7 @@ class Topology:
         return tuple(min(most, BASE_FEATURES * 2**i) for i in range(len(self.strides)))
 
     def network(self) -> NetworkPlan:
-        """As the plan states it."""
+        """Return the topology in the form that a plan states."""
         return NetworkPlan(self.features, self.strides, self.kernels)
 
 
@@ -69,7 +69,7 @@ def topology(spacing: Sequence[float], patch: Sequence[float]) -> Topology:
 
 
 def stage_sizes(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:
-    """Voxels of the feature maps at each stage."""
+    """Return voxels of the feature maps at each stage."""
     sizes, here = [], list(patch)
     for stride in strides:
         here = [n // s for n, s in zip(here, stride, strict=True)]
@@ -78,7 +78,7 @@ def stage_sizes(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> list[
 
 
 def feature_voxels(patch: Sequence[int], network: NetworkPlan, classes: int) -> int:
-    """Numbers held in feature maps for one patch, the measure of memory in nnU-Net's rules.
+    """Return numbers held in feature maps for one patch, the measure of memory in nnU-Net's rules.
 
     Per stage, features times voxels for each convolution of the encoder and of the decoder and for
     the transposed convolution; then the logits at full resolution.
@@ -91,7 +91,7 @@ def feature_voxels(patch: Sequence[int], network: NetworkPlan, classes: int) -> 
 
 
 def parameter_count(network: NetworkPlan, channels: int, classes: int) -> int:
-    """Trainable numbers of the plain U-Net, with one segmentation head.
+    """Return trainable numbers of the plain U-Net, with one segmentation head.
 
     Convolutions have no bias (the affine instance norm after each has one), transposed convolutions
     have one and the size of the stride.

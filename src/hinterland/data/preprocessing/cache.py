@@ -174,7 +174,8 @@ def cache_root() -> Path:
 
 
 def preprocessing_hash(plan: Plan) -> str:
-    """A hash of what preprocessing depends on: plans that differ in patch or network share it."""
+    """Return a hash of what preprocessing depends on: plans that differ in patch or network share
+    it."""
     parts = (plan.channels, plan.normalisation, plan.spacing, plan.unit, plan.transpose, _VERSION)
     return hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
 
@@ -203,7 +204,7 @@ class _Paths:
         return self.folder / f"{self.name}.json"
 
     def read(self, case: Case) -> dict[str, Any] | None:
-        """What is recorded of a prepared image of this very file, else None."""
+        """Return what is recorded of a prepared image of this very file, else None."""
         if not (self.record.is_file() and self.image.is_file()):
             return None
         record: dict[str, Any] = json.loads(self.record.read_text())
@@ -211,7 +212,7 @@ class _Paths:
         return record if same else None
 
     def fits(self, case: Case) -> bool:
-        """Whether nothing is left to do for this case."""
+        """Tell whether nothing is left to do for this case."""
         record = self.read(case)
         if record is None or case.label is None:
             return record is not None
@@ -243,6 +244,7 @@ def _sweep(folder: Path) -> None:
 
 @lru_cache(maxsize=128)
 def _locations(path: Path, stamp: str) -> dict[int, np.ndarray]:
-    """The locations of one case; the label's stamp tells a newer file of the same name apart."""
+    """Return the locations of one case; the label's stamp tells a newer file of the same name
+    apart."""
     with np.load(path) as found:
         return {int(value): found[value] for value in found.files}

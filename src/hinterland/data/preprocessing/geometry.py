@@ -52,18 +52,18 @@ class Geometry:
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
     def crop(self, array: np.ndarray) -> np.ndarray:
-        """A view of (..., z, y, x) in the file's order: transposed and cropped."""
+        """Return a view of (..., z, y, x) in the file's order: transposed and cropped."""
         lead = array.ndim - 3
         order = (*range(lead), *(lead + axis for axis in self.transpose))
         return array.transpose(order)[(slice(None),) * lead + self._box]
 
     def apply_to_label(self, label: np.ndarray) -> np.ndarray:
-        """A label array of the file's shape as the network sees it, int16 (z, y, x)."""
+        """Return a label array of the file's shape as the network sees it, int16 (z, y, x)."""
         cropped = self.crop(label).astype(np.int16)
         return resample_labels(cropped, self.shape, self.spacing, self.target)
 
     def undo(self, array: np.ndarray, background: int = 0) -> np.ndarray:
-        """Probabilities (G, z, y, x) of the preprocessed case in the file's order and shape.
+        """Return probabilities (G, z, y, x) of the preprocessed case in the file's order and shape.
 
         Interpolation is linear (nearest slice along a thick axis). Outside the crop, where the
         image is zero, channel `background` gets probability 1. Float32, one channel at a time.
@@ -76,7 +76,8 @@ class Geometry:
         return out
 
     def undo_argmax(self, array: np.ndarray, background: int = 0) -> np.ndarray:
-        """`undo(array).argmax(axis=0)` as int16, without ever holding all channels at full size."""
+        """Return `undo(array).argmax(axis=0)` as int16, without ever holding all channels at full
+        size."""
         best = np.full(self.original_shape, -np.inf, np.float32)
         out = np.zeros(self.original_shape, np.int16)
         for index, channel in enumerate(self._restored(array, background)):
@@ -97,7 +98,7 @@ class Geometry:
             yield channel.transpose(back)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists; `from_dict` reads them back to an equal geometry."""
+        """Return plain numbers and lists; `from_dict` reads them back to an equal geometry."""
         return asdict(self)
 
     @classmethod

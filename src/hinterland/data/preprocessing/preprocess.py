@@ -59,7 +59,7 @@ def preprocess(
 
 
 def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geometry:
-    """The geometry that preprocessing an image (C, z, y, x) of this spacing (mm) will have.
+    """Return the geometry that preprocessing an image (C, z, y, x) of this spacing (mm) will have.
 
     A plan in voxels takes every spacing for 1. Where the plan leaves the slice distance open (2D),
     each case keeps its own.
@@ -82,7 +82,7 @@ def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geom
 
 
 def check_spacing(spacing: Sequence[float]) -> None:
-    """HinterlandError unless every voxel size (mm) is positive and finite."""
+    """Raise HinterlandError unless every voxel size (mm) is positive and finite."""
     if not all(math.isfinite(s) and s > 0 for s in spacing):
         raise HinterlandError(
             f"the header gives a voxel size of ({', '.join(f'{s:.4g}' for s in spacing)}) mm (z, "
@@ -92,7 +92,8 @@ def check_spacing(spacing: Sequence[float]) -> None:
 
 
 def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:
-    """First and last + 1 index per axis with a non-zero voxel in some channel of (C, z, y, x).
+    """Return first and last + 1 index per axis with a non-zero voxel in some channel of (C, z, y,
+    x).
 
     An image of nothing but zeros is kept whole.
     """
@@ -110,7 +111,7 @@ def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:
 
 
 def nonzero_mask(array: np.ndarray) -> np.ndarray:
-    """(z, y, x) bool: some channel is not zero. Holes are not filled."""
+    """Return (z, y, x) bool: some channel is not zero. Holes are not filled."""
     mask = array[0] != 0
     for channel in array[1:]:
         mask |= channel != 0
@@ -170,7 +171,8 @@ LOCATIONS = 10_000
 
 
 def label_locations(label: np.ndarray, name: str = "") -> dict[int, np.ndarray]:
-    """Up to `LOCATIONS` voxels (n, 3) int16 of each value of (z, y, x), drawn without replacement.
+    """Return up to `LOCATIONS` voxels (n, 3) int16 of each value of (z, y, x), drawn without
+    replacement.
 
     The draw depends on the case's name and the value only.
     """

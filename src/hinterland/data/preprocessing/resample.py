@@ -22,7 +22,8 @@ Spacing = tuple[float, float, float]
 def resampled_shape(
     shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]
 ) -> Shape:
-    """Shape of the grid after a change of spacing: round(shape * spacing / target), at least 1."""
+    """Return shape of the grid after a change of spacing: round(shape * spacing / target), at least
+    1."""
     # the order of operations is nnU-Net's, so that ties round alike
     z, y, x = (
         max(1, round(old / new * n)) for n, old, new in zip(shape, spacing, target, strict=True)
@@ -31,7 +32,7 @@ def resampled_shape(
 
 
 def separate_axis(spacing: Sequence[float], target: Sequence[float]) -> int | None:
-    """The axis that is too coarse to be interpolated together with the others, or None.
+    """Return the axis that is too coarse to be interpolated together with the others, or None.
 
     Voxels are thick if one of the spacings is more than `ANISOTROPY` times the smallest. Two axes
     that are equally coarse are no reason to treat any of them apart.
@@ -50,7 +51,7 @@ def resample(
     target: Sequence[float],
     order: Literal[1, 3] = 3,
 ) -> np.ndarray:
-    """Channels (C, z, y, x) on a grid of another `shape`, float32.
+    """Resample channels (C, z, y, x) to a grid of another `shape`, float32.
 
     `order` 3 is a cubic spline limited to the range of its input, 1 is linear. Along a separate
     axis (see `separate_axis`) the nearest slice is taken: a blend of two thick slices would show
@@ -68,7 +69,7 @@ def resample(
 def resample_labels(
     label: np.ndarray, shape: Shape, spacing: Sequence[float], target: Sequence[float]
 ) -> np.ndarray:
-    """Integers (z, y, x) on a grid of another `shape`, in the dtype that came.
+    """Resample integers (z, y, x) to a grid of another `shape`, in the dtype that came.
 
     Every value's indicator is interpolated linearly (nearest along a separate axis) and the largest
     wins; in a tie the higher value, as in nnU-Net: halving a grid must not eat thin lesions.
@@ -104,7 +105,8 @@ def _resample_channel(
 
 
 def _nearest(old: int, new: int) -> np.ndarray:
-    """For each of `new` voxels the index of the voxel, out of `old`, that holds its centre."""
+    """Return, for each of `new` voxels the index of the voxel, out of `old`, that holds its
+    centre."""
     return np.clip(np.floor((np.arange(new) + 0.5) * old / new).astype(int), 0, old - 1)
 
 
@@ -120,7 +122,7 @@ def _zoom(array: np.ndarray, shape: tuple[int, ...], order: Literal[1, 3]) -> np
 
 
 def _zoom_linear(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The same as `ndimage.zoom` of order 1, an order of magnitude faster: axis by axis."""
+    """Do the same as `ndimage.zoom` of order 1, an order of magnitude faster: axis by axis."""
     for axis, (old, new) in enumerate(zip(array.shape, shape, strict=True)):
         if old == new:
             continue

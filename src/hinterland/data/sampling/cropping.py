@@ -17,7 +17,7 @@ def patch_corner(
     size: Sequence[int],
     centre: Sequence[int] | NDArray | None = None,
 ) -> Corner:
-    """Lower corner of a patch of `size` voxels in a volume of `shape` voxels.
+    """Choose the lower corner of a patch of `size` voxels in a volume of `shape` voxels.
 
     Along an axis on which the patch is larger than the volume, the volume is centred in it (the
     corner is negative). Otherwise the patch stays inside the volume: at a uniformly random place,
@@ -35,7 +35,7 @@ def patch_corner(
 
 
 def cut(array: NDArray, corner: Corner, size: Sequence[int], fill: float) -> NDArray:
-    """A copy of the box at `corner` of `size` voxels; what lies outside the array is `fill`.
+    """Cut a copy of the box at `corner` of `size` voxels; what lies outside the array is `fill`.
 
     The box is over the last axes: (..., *spatial) gives (..., *size). Only the part inside is read,
     so that a memory map stays on disk.
@@ -61,7 +61,7 @@ def cut(array: NDArray, corner: Corner, size: Sequence[int], fill: float) -> NDA
 def foreground_voxel(
     rng: np.random.Generator, locations: Mapping[int, NDArray], values: Collection[int]
 ) -> NDArray | None:
-    """A random voxel (z, y, x) of a random label value among `values` that is present.
+    """Draw a random voxel (z, y, x) of a random label value among `values` that is present.
 
     locations: label value -> (n, 3) voxels that carry it. None where no such value is present.
     """

@@ -28,7 +28,7 @@ class LabelSetLookup:
         self.blank = rows[0] if set(rows) == {0} else 0
 
     def __call__(self, label: NDArray[np.int16], case: str) -> NDArray[np.int16]:
-        """Rows of a label array, same shape, int16.
+        """Return rows of a label array, same shape, int16.
 
         Raises HinterlandError, naming the case, for a value that the scheme does not name.
         """
@@ -45,9 +45,9 @@ class LabelSetLookup:
 
 
 def foreground_values(scheme: Scheme, *questions: Coarsening) -> frozenset[int]:
-    """Label values worth centring a patch on: those that may be foreground of one of the questions
-    and do not hold the tree's remainder. For the binary baseline that is the target, for BackSplit
-    every structure; of coarse labels, each node with foreground below it."""
+    """Return label values worth centring a patch on: those that may be foreground of one of the
+    questions and do not hold the tree's remainder. For the binary baseline that is the target, for
+    BackSplit every structure; of coarse labels, each node with foreground below it."""
     wanted = {leaf for q in questions for i in q.foreground for leaf in q.groups[i]}
     rest = scheme.tree.leaf_names.index(scheme.tree.remainder)
     return frozenset(v for v, leaves in scheme.values if leaves & wanted and rest not in leaves)

@@ -96,14 +96,16 @@ def _turns_in_plane_only(size: Sequence[int]) -> bool:
 
 
 def _largest_angle(size: Sequence[int]) -> float:
-    """Largest rotation in radians: 180 degrees in a plane, 15 if that is elongated; 30 in space."""
+    """Return largest rotation in radians: 180 degrees in a plane, 15 if that is elongated; 30 in
+    space."""
     if len(size) == 2:
         return np.deg2rad(15.0 if max(size) / min(size) > 1.5 else 180.0)
     return np.deg2rad(180.0 if _turns_in_plane_only(size) else 30.0)
 
 
 def _draw_size(size: Sequence[int], angle: float, flat: bool) -> tuple[int, ...]:
-    """Voxels to cut, so that the patch can be turned by `angle` about any one axis and shrunk.
+    """Return voxels to cut, so that the patch can be turned by `angle` about any one axis and
+    shrunk.
 
     A rectangle (a, b) turned by t reaches a cos t + b sin t along its first axis, which is largest
     at t = atan(b / a).
@@ -120,7 +122,8 @@ def _draw_size(size: Sequence[int], angle: float, flat: bool) -> tuple[int, ...]
 
 
 def _nnunet_transforms(size: tuple[int, ...], angle: float, flat: bool) -> BasicTransform:
-    """nnU-Net's default chain. Probabilities are per sample, except where they are per channel."""
+    """Return nnU-Net's default chain. Probabilities are per sample, except where they are per
+    channel."""
     spatial = SpatialTransform(
         size[1:] if flat else size,
         patch_center_dist_from_border=0,

@@ -125,8 +125,8 @@ class PatchDataset(TorchDataset[Item]):
     def _draw(
         self, rng: np.random.Generator, case: Case, foreground: bool, hidden: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.int16], bool]:
-        """The patch before augmentation, of the size that it asks for, and whether the final patch
-        shows the whole image."""
+        """Return the patch before augmentation, of the size that it asks for, and whether the final
+        patch shows the whole image."""
         stored = self.prepared[case.name]
         image = stored.image
         shown = case.labelled and case.label is not None and not hidden
@@ -155,7 +155,7 @@ class PatchDataset(TorchDataset[Item]):
 
 
 def image_label_row(case: Case, nodes: Sequence[str]) -> Tensor:
-    """(nodes,) int8: 1 present, 0 absent, -1 unknown, by the case's image labels.
+    """Return (nodes,) int8: 1 present, 0 absent, -1 unknown, by the case's image labels.
 
     Free columns (names that are no node of the tree) are left to those who ask for them.
     """

@@ -52,7 +52,7 @@ class SampleKey(NamedTuple):
 
 
 def oversampled(count: int, share: float) -> int:
-    """How many of `count` items are centred on foreground: nnU-Net's count - round(count (1 -
+    """Tell how many of `count` items are centred on foreground: nnU-Net's count - round(count (1 -
     share)), but at least one where share > 0."""
     if count == 0 or share <= 0:
         return 0
@@ -62,7 +62,7 @@ def oversampled(count: int, share: float) -> int:
 def step_keys(
     step: int, streams: Sequence[Stream], rank: int, world: int, share: float
 ) -> list[SampleKey]:
-    """The items of one step that fall to one process, stream by stream.
+    """Return the items of one step that fall to one process, stream by stream.
 
     The last `oversampled(world * count, share)` items of each stream's global quota are centred on
     foreground.
@@ -109,5 +109,5 @@ class StepSampler(Sampler[list[SampleKey]]):
 
 
 def sample_generator(seed: int, phase: int, step: int, slot: int) -> np.random.Generator:
-    """The generator that everything random about one item is drawn from."""
+    """Return the generator that everything random about one item is drawn from."""
     return np.random.default_rng([seed, phase, step, slot])

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hinterland.classification.metrics import (
+from hinterland.classification.scores.metrics import (
     ImageScores,
     YoudenThreshold,
     auroc,
@@ -27,7 +27,7 @@ def rule_scores(
     t: float,
     tau: int,
 ) -> tuple[Float[Tensor, "batch"], Bool[Tensor, "batch"]]:
-    """Algorithms 1 and 2 for a whole batch, as `classify.rule.class_probability` has them.
+    """Algorithms 1 and 2 for a whole batch, as `class_probability` of the rule has them.
 
     Also whether a pixel called positive lies on the target (for strict recall).
     """

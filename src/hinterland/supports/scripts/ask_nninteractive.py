@@ -15,7 +15,7 @@ DEFAULT_MODEL = "nnInteractive_v1.0"
 
 
 def _folder(weights: str | None, model: str | None) -> Path:
-    """The folder of the checkpoint, fetched where it is not there."""
+    """Return the folder of the checkpoint, fetched where it is not there."""
     if weights:
         folder = Path(weights)
         if not (folder / "plans.json").is_file():
@@ -47,13 +47,13 @@ def _folder(weights: str | None, model: str | None) -> Path:
 
 
 def _downloaded(root: Path) -> str | None:
-    """A model that is here already, so that nothing is asked of the network."""
+    """Return a model that is here already, so that nothing is asked of the network."""
     found = sorted(p.parent.name for p in (root / "models").glob("*/plans.json"))
     return DEFAULT_MODEL if DEFAULT_MODEL in found else (found[-1] if found else None)
 
 
 def describe() -> dict:
-    """The version."""
+    """Return the version."""
     return {"version": importlib.metadata.version("nnInteractive")}
 
 

@@ -8,7 +8,7 @@ from serve import Refused, device, serve
 
 
 def describe(task: str) -> dict:
-    """Classes of a task, what it is for, and whether it needs a licence number."""
+    """Return classes of a task, what it is for, and whether it needs a licence number."""
     from totalsegmentator.map_to_binary import class_map, commercial_models
 
     version = importlib.metadata.version("TotalSegmentator")

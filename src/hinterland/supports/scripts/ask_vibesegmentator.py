@@ -11,7 +11,7 @@ from serve import Refused, device, serve
 
 
 def _model(dataset_id: int, weights: str | None) -> tuple[Path, Path | None]:
-    """The model's folder inside the weights, or None while there is none."""
+    """Return the model's folder inside the weights, or None while there is none."""
     from TPTBox.segmentation.VibeSeg import inference_nnunet
 
     root = Path(weights) if weights else inference_nnunet._model_path_
@@ -21,7 +21,7 @@ def _model(dataset_id: int, weights: str | None) -> tuple[Path, Path | None]:
 
 
 def describe(dataset_id: int, weights: str | None) -> dict:
-    """Classes of the model: of its dataset.json where it is here, else those published."""
+    """Return classes of the model: of its dataset.json where it is here, else those published."""
     from TPTBox.segmentation.VibeSeg.vibeseg import VibeSeg_map
 
     _, model = _model(dataset_id, weights)

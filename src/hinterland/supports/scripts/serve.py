@@ -38,7 +38,7 @@ def serve(handlers: dict[str, Callable[..., Any]]) -> None:
 
 
 def device(wanted: str | None) -> str:
-    """`cuda`, `mps` or `cpu`; None: the first that is there."""
+    """Return `cuda`, `mps` or `cpu`; None: the first that is there."""
     import torch
 
     if wanted:

@@ -1,0 +1,237 @@
+"""Dice against seconds and steps: nnU-Net's own trainer, and each recipe of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness.cell import KEPT, ROOT, Cell, ResampledCell
+from benchmarks.harness.tables import Table
+
+TITLE = "The race: how soon a recipe is there"
+TEXT = """
+Five data sets; per data set one split, one plan and one network of ours for all recipes, and
+nnU-Net's own trainer, as it comes, in an environment of its own (`HINTERLAND_NNUNET_PYTHON`), with
+its own plan. Every budget is a run of its own, whose schedule ends with it. `nnU-Net TIME` has that
+time for its steps on the same cores; its curve is its own pseudo-Dice on validation patches, its
+figure in the table the Dice of the final checkpoint on the test cases, measured by us as for the
+others. Test cases are read once, by the checkpoint that validation cases chose.
+"""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A data set of the race, at the size that a CPU can do and at the one of a GPU."""
+
+    dataset: str
+    labels: str
+    dims: int
+    cpu: Mapping[str, Any]
+    step: float = 1.0
+
+
+TRACKS = {
+    "ACDC 2D": Track(
+        "Dataset027_ACDC", "acdc.yaml", 2,
+        {"patch_size": [112, 112], "batch_size": 8, "network_options": {"features": [16, 256]}},
+        step=2.0,
+    ),
+    "Hippocampus 3D": Track(
+        "Dataset004_Hippocampus", "hippocampus.yaml", 3,
+        {"batch_size": 2, "network_options": {"features": [16, 128]}},
+    ),
+    "COVID-19 CT": Track(
+        "Dataset115_COVID19CT", "covid19ct.yaml", 2,
+        {"patch_size": [128, 128], "batch_size": 8, "network_options": {"features": [16, 128]}},
+        step=2.0,
+    ),
+    "MyoPS": Track(
+        "Dataset116_MyoPS", "myops.yaml", 2,
+        {"patch_size": [128, 128], "batch_size": 8, "network_options": {"features": [16, 128]}},
+    ),
+    "BUSI": Track(
+        "BUSI", "busi.yaml", 2,
+        {"patch_size": [128, 128], "batch_size": 8, "network_options": {"features": [16, 128]}},
+        step=2.0,
+    ),
+}  # fmt: skip
+RECIPES = ("fast", "nnunet")
+BUDGETS = {"smoke": (4,), "cpu": (250, 1000), "gpu": (250, 1000, 3000), "paper": (1000, 250_000)}
+PEER_SECONDS: dict[str, tuple[float, ...]] = {
+    "smoke": (), "cpu": (1800.0,), "gpu": (60.0,), "paper": (36_000.0,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PeerCell(ResampledCell):
+    """nnU-Net's own trainer on the images as they are, for so many seconds or iterations."""
+
+    seconds: float | None = None
+    iterations: int | None = None
+    epochs: int = 20
+    threads: int = field(default=1)
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        from hinterland.evaluation.folders import evaluate_folders
+        from hinterland.training.supervision import split_cases
+
+        python = os.environ.get("HINTERLAND_NNUNET_PYTHON")
+        if not python:
+            raise SystemExit("set HINTERLAND_NNUNET_PYTHON to a Python that has nnunetv2")
+        data = self.read()
+        dataset, splits = split_cases(data, "fixed", self.seed)
+        write_raw(folder / "raw" / "Dataset001_race", splits, dataset.labels)
+        job = {
+            "folder": str(folder), "name": "Dataset001_race",
+            "configuration": "2d" if self.dims == 2 else "3d_fullres",
+            "train": [c.name for c in splits["train"]], "val": [c.name for c in splits["val"]],
+            "seconds": self.seconds, "iterations": self.iterations, "epochs": self.epochs,
+            "threads": self.threads, "mirror": False, "out": str(folder / "theirs"),
+            "images": str(folder / "raw" / "Dataset001_race" / "imagesTs"),
+        }  # fmt: skip
+        (folder / "job.json").write_text(json.dumps(job))
+        script = ROOT / "benchmarks" / "peers" / "race_nnunet.py"
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        subprocess.run([python, str(script), str(folder / "job.json")], env=environment, check=True)
+        found = json.loads((folder / "theirs.json").read_text())
+        table = evaluate_folders(
+            folder / "theirs", splits["test"], spec=dataset.labels, extra=True,
+            at=dict(dataset.labels.questions),
+        )  # fmt: skip
+        kept = table[[c for c in KEPT if c in table.columns]].round(5)
+        return {
+            "cases": {"last": json.loads(kept.to_json(orient="split", index=False))},
+            "reported": "last",
+            "curve": [[steps, dice] for steps, _, dice in found["curve"]],
+            "seconds_training": found["seconds_training"],
+            "peer": found,
+            "summary": {"steps": found["iterations"]},
+        }
+
+
+def write_raw(out: Path, splits: Mapping[str, Sequence[Any]], spec: Any) -> None:
+    """The cases as a raw data set of nnU-Net's: channels as files, leaves as 0, 1, 2, ...
+
+    Images are written from what our reader reads.
+    """
+    import SimpleITK as sitk
+
+    from hinterland.data.io.volume import read_volume
+
+    if (out / "dataset.json").is_file():
+        return
+    leaves = {name: i for i, name in enumerate(spec.tree.leaf_names)}
+    background = next(iter(leaves))
+    for part, cases in splits.items():
+        side = "Ts" if part == "test" else "Tr"
+        for kind in ("images", "labels"):
+            (out / f"{kind}{side}").mkdir(parents=True, exist_ok=True)
+        for case in cases:
+            arrays = [read_volume(image) for image in case.images]
+            channels = [c for volume in arrays for c in volume.array]
+            for i, channel in enumerate(channels):
+                _write(sitk, channel.astype(np.float32), arrays[0],
+                       out / f"images{side}" / f"{case.name}_{i:04d}.nii.gz")  # fmt: skip
+            label = read_volume(case.label)
+            scheme = spec.scheme(case.scheme)
+            values = {v: next(iter(s)) for v, s in scheme.sets.items() if len(s) == 1}
+            given = np.vectorize(lambda v, known=values: known[int(v)], otypes=[np.uint8])
+            _write(sitk, given(label.array[0]), label,
+                   out / f"labels{side}" / f"{case.name}.nii.gz")  # fmt: skip
+            count = len(channels)
+    names = {("background" if n == background else n): i for n, i in leaves.items()}
+    description = {
+        "channel_names": {str(i): f"channel{i}" for i in range(count)},
+        "labels": names,
+        "numTraining": len(splits["train"]) + len(splits["val"]),
+        "file_ending": ".nii.gz",
+        "overwrite_image_reader_writer": "SimpleITKIO",
+    }
+    (out / "dataset.json").write_text(json.dumps(description))
+
+
+def _write(sitk: Any, array: np.ndarray, like: Any, path: Path) -> None:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(tuple(float(s) if s else 1.0 for s in reversed(like.spacing)))
+    sitk.WriteImage(image, str(path))
+
+
+def cells(size: str, seeds: int) -> list[Cell]:
+    """One seed of everything before the next, small budgets first."""
+    found: list[Cell] = []
+    for seed in range(seeds):
+        for name, track in TRACKS.items():
+            for steps in BUDGETS[size]:
+                found += [our_cell(size, name, track, recipe, steps, seed) for recipe in RECIPES]
+            found += [
+                PeerCell(
+                    f"nnU-Net {seconds / 60:g} min", seed, name, dataset=track.dataset,
+                    labels=track.labels, dims=track.dims, seconds=seconds,  # type: ignore[arg-type]
+                )
+                for seconds in PEER_SECONDS[size]
+            ]  # fmt: skip
+    return found
+
+
+def our_cell(
+    size: str, name: str, track: Track, recipe: str, steps: int, seed: int
+) -> ResampledCell:
+    on_cpu = size in ("smoke", "cpu")
+    settings = {
+        "steps": steps,
+        "recipe": recipe,
+        "validation": {"interval": max(1, steps // 8), "mirror": False},
+        **(track.cpu if on_cpu else {}),
+    }
+    if size == "smoke":
+        settings["network_options"] = {"features": [4, 8]}
+        settings["batch_size"] = 2
+    return ResampledCell(
+        f"{recipe} {steps:,}", seed, name, dataset=track.dataset, labels=track.labels,
+        dims=track.dims, memory=2.0 if on_cpu else 8.0,  # type: ignore[arg-type]
+        step=track.step if on_cpu else 1.0, method="supervised", on=("leaves",), settings=settings,
+    )  # fmt: skip
+
+
+def tables(size: str) -> list[Table]:
+    """One table for each data set."""
+    del size
+    columns = [(word, "target", (), metric) for word, metric in (("Dice", "dice"), ("NSD", "nsd"))]
+    return [Table(f"{name}, target classes", name, columns) for name in TRACKS]
+
+
+def time_to(curve: Sequence[Sequence[float]], share: float) -> float | None:
+    """Steps until the curve (steps, Dice) first reaches a share of its highest value."""
+    best = max((dice for _, dice in curve), default=0.0)
+    return next((steps for steps, dice in curve if dice >= share * best > 0), None)
+
+
+def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Curves, seconds and steps to shares of the best Dice, of every run that is there."""
+    from hinterland.training.take_off import take_off
+
+    del size
+    lines = [
+        "| data set | arm | seed | seconds | steps | validation Dice after steps | 90 / 95 / 98 % "
+        "of its best after steps | took off after |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for cell in all_cells:
+        if (found := results.get(cell.name)) is None:
+            continue
+        curve = [(int(s), float(d)) for s, d in found["curve"]]
+        shares = " / ".join(str(time_to(curve, share) or "-") for share in (0.9, 0.95, 0.98))
+        lines.append(
+            f"| {cell.group} | {cell.arm} | {cell.seed} | {found['seconds_training']:.0f} | "
+            f"{curve[-1][0] if curve else '-'} | "
+            + ", ".join(f"{s}: {d:.3f}" for s, d in curve[:: max(1, len(curve) // 8)])
+            + f" | {shares} | {take_off(curve) or 'never'} |"
+        )
+    return "\n".join(lines)

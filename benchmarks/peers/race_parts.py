@@ -1,0 +1,58 @@
+"""What each part of the recipe `fast` is worth: it, with one part taken out or put in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.harness.cell import Cell, ResampledCell
+from benchmarks.harness.tables import Table
+from benchmarks.peers.race import BUDGETS, TRACKS, our_cell
+
+TITLE = "The parts of the recipe `fast`"
+TEXT = """
+The recipe with one part changed, on three data sets of the race, at its smallest budget.
+"""
+ON = ("ACDC 2D", "Hippocampus 3D", "BUSI")
+ADAMW = {"optimiser": "adamw", "lr": 3e-3, "weight_decay": 1e-2}
+PARTS: dict[str, Mapping[str, Any]] = {
+    "as it is": {},
+    "AdamW 3e-3 instead of Muon": {"optimiser": ADAMW},
+    "lr a third": {"optimiser": {"lr": 0.02}},
+    "lr three times": {"optimiser": {"lr": 0.18}},
+    "cosine": {"optimiser": {"schedule": "cosine"}},
+    "no warm-up": {"optimiser": {"warmup_share": 0.0}},
+    "averaged weights": {"averaging": 0.98},
+    "no deep supervision": {"deep_supervision": False},
+    "batch norm": {"network_options": {"norm": "batch"}},
+    "half the patches on foreground": {"data": {"foreground": 0.5}},
+    "half the batch": {"batch_size": 4},
+}
+
+
+def cells(size: str, seeds: int) -> list[Cell]:
+    """One seed of everything before the next."""
+    return [
+        _changed(our_cell(size, name, TRACKS[name], "fast", BUDGETS[size][0], seed), part)
+        for seed in range(seeds)
+        for name in ON
+        for part in PARTS
+        if not (name == "Hippocampus 3D" and part == "half the batch")
+    ]
+
+
+def _changed(cell: ResampledCell, part: str) -> ResampledCell:
+    settings = dict(cell.settings)
+    for name, value in PARTS[part].items():
+        known = settings.get(name)
+        both = isinstance(value, Mapping) and isinstance(known, Mapping)
+        settings[name] = {**known, **value} if both else value  # type: ignore[dict-item]
+    return replace(cell, arm=part, settings=settings)
+
+
+def tables(size: str) -> list[Table]:
+    """One table for each data set, against the recipe as it is."""
+    steps = BUDGETS[size][0]
+    columns = [("Dice", "target", (), "dice")]
+    return [Table(f"{name}, {steps:,} steps", name, columns, "as it is") for name in ON]

@@ -1,0 +1,1 @@
+"""Tasks, cases and data sets with image labels."""

@@ -1,0 +1,1 @@
+"""Judge finished classifiers: tables, report, comparison."""

@@ -1,0 +1,1 @@
+"""What is fitted on validation cases: rule, calibration, operating point."""
