@@ -107,7 +107,7 @@ def _resample_channel(
 
 
 def _nearest(old: int, new: int) -> np.ndarray:
-    """Return for each of `new` voxels the index of the one of `old` voxels that holds its centre."""
+    """Return for each of `new` voxels the index of the `old` voxel that holds its centre."""
     return np.clip(np.floor((np.arange(new) + 0.5) * old / new).astype(int), 0, old - 1)
 
 
