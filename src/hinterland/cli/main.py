@@ -175,5 +175,5 @@ def common(
 
 
 def main() -> None:
-    """The entry point of the `hinterland` script."""
+    """Run the `hinterland` script."""
     app(prog_name="hinterland")

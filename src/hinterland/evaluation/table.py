@@ -113,8 +113,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """Read what `write_table` wrote, or any CSV / Parquet with at least `case`, `class` and one
-    metric. HinterlandError, naming the file, otherwise."""
+    """Read what `write_table` wrote, or another CSV or Parquet file of metrics.
+
+    Args:
+        path: a file with at least the columns `case`, `class` and one metric.
+
+    Raises:
+        HinterlandError: the file, which is named, is missing or no such table.
+    """
     path = Path(path)
     if not path.is_file():
         raise HinterlandError(f"there is no metrics table {path}.")

@@ -100,7 +100,7 @@ class SegmentationTrainer(Trainer):
         return Validation(score, values, f"val Dice {dice:.3f}")
 
     def _image_label_term(self) -> ImageLabelTerm | None:
-        """The term for positive image labels, where a training case has one."""
+        """Make the term for positive image labels, where a training case has one."""
         weight = self.config.image_label_weight
         positive = any(1 in labels.values() for labels in self.record.image_labels.values())
         if not positive or not weight:
@@ -148,7 +148,7 @@ class SegmentationTrainer(Trainer):
         return found
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
-        """The current networks as a predictor of volumes."""
+        """Make a predictor of volumes from the current networks."""
         plan = self.record.plan
         options = WindowOptions(
             mirror=tuple(range(plan.dims)) if mirror else (),
@@ -168,10 +168,10 @@ class SegmentationTrainer(Trainer):
 def streams_of_run(
     record: RunRecord, dataset: Dataset, prepared: Prepared
 ) -> list[tuple[Stream, ...]]:
-    """What the batches of each phase are drawn from.
+    """Return the streams that the batches of each phase are drawn from.
 
-    Raises HinterlandError where a phase cannot be trained with the run's training cases; see
-    `streams_for`.
+    Raises:
+        HinterlandError: a phase cannot be trained with the run's training cases; see `streams_for`.
     """
     cases = record.cases(dataset, "train")
     config, bags = record.train, _bags(record, cases, prepared)
@@ -199,7 +199,7 @@ def _bags(record: RunRecord, cases: Sequence[Case], prepared: Prepared) -> froze
 
 
 def build_context(record: RunRecord) -> BuildContext:
-    """What the method of a run is built for."""
+    """Return the context that the method of a run is built in."""
     config = record.train
     supervision = config.deep_supervision
     return BuildContext(

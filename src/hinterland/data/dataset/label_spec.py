@@ -20,7 +20,9 @@ _MOST_CLASSES = 64  # more values than this are grey levels, not classes
 
 
 def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpec:
-    """Return the label specification of a data set, from the first of these that is there:
+    """Find the label specification of a data set.
+
+    The first of these that is there counts:
 
     1. `labels`: a specification, or the path of a labels.yaml;
     2. labels.yaml in the data set's folder;
@@ -28,7 +30,15 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
     4. the integers in the masks: {0, v} is background and foreground (v is often 1 or 255);
        0..n is background, class1, ..., classn.
 
-    Raises LabelError where it cannot be meant, or is not to be guessed.
+    Args:
+        layout: the files of the data set.
+        labels: the specification or its file, where the user names one.
+
+    Returns:
+        The specification.
+
+    Raises:
+        LabelError: it cannot be read, or the masks leave open what their integers mean.
     """
     if isinstance(labels, LabelSpec):
         return labels
@@ -56,8 +66,12 @@ def labels_file(layout: Layout, labels: Path | str | LabelSpec | None) -> Path |
 
 @dataclass
 class _Masks:
-    """What the masks hold: the number of masks with each integer, and which of these ever fill a
-    place of their own (a voxel whose neighbours in the plane are equal)."""
+    """The integers that the masks of a data set hold.
+
+    Counted are the masks with each integer. `inside` has the integers that somewhere fill an area
+    of
+    their own: a voxel whose neighbours in the plane are equal to it.
+    """
 
     counts: Counter[int] = field(default_factory=Counter)
     voxels: Counter[int] = field(default_factory=Counter)
@@ -141,8 +155,10 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
 
 
 def _suggestion(root: Path, values: Sequence[int]) -> str:
-    """Return a labels.yaml that fits the masks, to begin with: 255 beside other classes is
-    ignored."""
+    """Write a labels.yaml that fits the masks, for the user to begin with.
+
+    255 beside other classes is taken for "ignore".
+    """
     classes = [v for v in values if v >= 0 and not (v == 255 and len(values) > 2)]
     names = {v: f"class{v}" for v in classes}
     names[min(classes, default=0)] = "background"

@@ -100,8 +100,10 @@ def _groups(data: Mapping[str, Any], names: set[str]) -> dict[str, str]:
 
 
 def read_folds(path: Path) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] | None:
-    """Return nnU-Net's splits_final.json: (train, val) names of each fold; None where there is no
-    file."""
+    """Read nnU-Net's splits_final.json: the names (train, val) of each fold.
+
+    Returns None where there is no such file.
+    """
     if not is_listed(path):
         return None
     data = read_json(path)

@@ -43,6 +43,9 @@ def measure(
     """Compute metrics by name, and voxel counts and volumes of both masks, together.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis, in mm.
         settings: the definitions in force.
         name: the class, for its tolerance.
         image_shape: size of the whole image where the masks are a crop, for the diagonal.
@@ -101,9 +104,13 @@ def hd95(
     """Return the 95th percentile Hausdorff distance, in the unit of `spacing`.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis.
         mode: `directed_max`: max(P95(d(P, R)), P95(d(R, P))) (MONAI, Metrics Reloaded); `pooled`:
             P95(d(P, R) and d(R, P) together) (medpy). d(P, R) are the distances of P's surface
             voxels to R's surface.
+        empty: the policy for empty masks.
 
     Example:
         >>> prediction, reference = example_masks()
@@ -124,8 +131,12 @@ def assd(
     """Return the average surface distance, in the unit of `spacing`.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis.
         mode: `symmetric` (ASSD): (sum d(P, R) + sum d(R, P)) / (|dP| + |dR|), |dP| the number of
             surface voxels; `directed` (medpy's asd): mean of d(P, R), prediction to reference.
+        empty: the policy for empty masks.
 
     Example:
         >>> prediction, reference = example_masks()
@@ -143,12 +154,17 @@ def nsd(
     tolerance: float = 1.0,
     empty: str = "penalty",
 ) -> float:
-    """Return the normalised surface Dice: share of both surfaces' voxels within `tolerance` of the
-    other surface, in 0..1.
+    """Return the normalised surface Dice, in 0..1.
+
+    It is the share of both surfaces' voxels that lie within `tolerance` of the other surface.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis.
         tolerance: in the unit of `spacing`. Header rounding does not count: see
             `SurfaceDistances.within`.
+        empty: the policy for empty masks.
 
     Example:
         >>> prediction, reference = example_masks()
