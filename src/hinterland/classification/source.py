@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,7 @@ import torch
 
 from hinterland.classification.canvas import embedding_size, on_canvas
 from hinterland.classification.embeddings import stitched_features
-from hinterland.data.io.files import file_stamp
+from hinterland.data.io.files import atomic_path, file_stamp
 from hinterland.data.preprocessing.cache import Prepared, cache_root
 from hinterland.inference.volumes import Predictor
 from hinterland.labels import Coarsening, LabelError
@@ -148,9 +147,8 @@ def mask_canvases(
         if not file.is_file():
             image = np.asarray(prepared[name].image)
             found = frozen.embedding(image, layer) if layer else frozen.masks(image)
-            temporary = folder / f".{name}.{os.getpid()}.npy"
-            np.save(temporary, on_canvas(found, size).astype(np.float16))
-            temporary.replace(file)
+            with atomic_path(file) as temporary:
+                np.save(temporary, on_canvas(found, size).astype(np.float16))
         if tick:
             tick(done, len(names))
     return folder, channels, size

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from hinterland.data.io.files import atomic_path
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns, metrics_shown
 from hinterland.types import HinterlandError
@@ -64,16 +64,16 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
     path = Path(path)
     if path.exists() and not overwrite:
         raise HinterlandError(f"{path} exists already; say --overwrite to replace it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if path.suffix == ".csv":
-            without_formulas(table).to_csv(temporary, index=False)
-        elif path.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
-        else:
-            raise HinterlandError(f"{path}: tables end in .csv or .parquet, not {path.suffix!r}.")
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            if path.suffix == ".csv":
+                without_formulas(table).to_csv(temporary, index=False)
+            elif path.suffix == ".parquet":
+                table.to_parquet(temporary, index=False)
+            else:
+                raise HinterlandError(
+                    f"{path}: tables end in .csv or .parquet, not {path.suffix!r}."
+                )
     except ImportError:
         raise HinterlandError(
             "Parquet needs pyarrow: pip install 'hinterland[parquet]', or write .csv."

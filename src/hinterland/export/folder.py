@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hinterland.data.io.files import atomic_path, remove
 from hinterland.types import HinterlandError
 
 
@@ -21,18 +20,6 @@ def fresh_output(out: Path, overwrite: bool = False) -> Iterator[Path]:
     """
     if out.exists() and not overwrite:
         raise HinterlandError(f"{out} exists already. Give --overwrite, or another path.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_path(out) as temporary:
         yield temporary
-        _remove(out)
-        temporary.rename(out)
-    finally:
-        _remove(temporary)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        remove(out)

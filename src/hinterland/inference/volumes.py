@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import (
     Volume,
     file_ending,
@@ -144,9 +145,7 @@ def _write_dataset_json(out: Path, values: Mapping[str, int], targets: Sequence[
         "labels": dict(values),
         "file_ending": file_ending(targets[0]) if targets else ".nii.gz",
     }
-    temporary = out / ".dataset.json.tmp"
-    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    temporary.replace(out / "dataset.json")
+    write_text(out / "dataset.json", json.dumps(content, indent=2))
 
 
 def _load(job: tuple[str, Sequence[Path]], plan: Plan) -> tuple[Volume, np.ndarray, Geometry]:

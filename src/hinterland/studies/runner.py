@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hinterland.data.io.files import write_text
+from hinterland.data.io.files import atomic_path, write_text
 from hinterland.training.request import RunRequest
 from hinterland.training.run import Run
 from hinterland.training.run_training import run_or_resume
@@ -86,6 +86,5 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
 
 def save_figure(figure: Any, file: Path) -> None:
     """Save a PNG figure, whole or not at all."""
-    temporary = file.with_name(f".{file.name}")
-    figure.savefig(temporary, dpi=150, format="png")
-    temporary.replace(file)
+    with atomic_path(file) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")

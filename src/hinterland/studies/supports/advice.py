@@ -18,6 +18,7 @@ from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.sampling.label_sets import LabelSetLookup
+from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.studies.supports.information import added_information
@@ -279,7 +280,7 @@ def conclude(
         drawn[name] = np.where(np.isnan(again), means[name], again)
     score, scores = _score(means), _score(drawn)
     chosen = np.mean([_taken(s) for s in scores], axis=0)
-    low, high = np.quantile(scores, [0.05, 0.95], axis=0)
+    low, high = percentile_interval(scores, len(patients), 0.9)
     table = pd.DataFrame({"support": list(supports), **means, "score": score, "low": low,
                           "high": high, "chosen": chosen})  # fmt: skip
     take = _taken(score)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hinterland.studies.synthetic.sweeps import Sweep
+    from hinterland.data.io.files import atomic_path
+from hinterland.studies.synthetic.sweeps import Sweep
 
 COLOURS = {"classifier": "#c44e52", "segmentation": "#2a6fb0", "points": "#6aa84f"}
 NAMES = {
@@ -53,12 +54,10 @@ def draw_sweep(
     out.mkdir(parents=True, exist_ok=True)
     for ending in endings:
         file = out / f"{sweep.name}.{ending}"
-        temporary = file.with_name(f".{file.name}.tmp")
         # no date inside: the same figures are the same file
         metadata = {"Date": None} if ending == "svg" else {"Software": None}
-        with rc_context({"svg.hashsalt": sweep.name}):
+        with rc_context({"svg.hashsalt": sweep.name}), atomic_path(file) as temporary:
             figure.savefig(temporary, format=ending, dpi=120, metadata=metadata)
-        temporary.replace(file)
         files.append(file)
     return files
 
