@@ -66,7 +66,7 @@ class ClassTargets(nn.Module):
 
 
 def class_loss(logits: Float[Tensor, "batch classes"], target: Tensor) -> Float[Tensor, ""]:
-    """Mean over the items of known class of -log softmax(logits)_y; zero where there is none."""
+    """Return the mean over the items of known class of -log softmax(logits)_y; 0 without any."""
     target = target.to(logits.device)
     total = F.cross_entropy(logits.float(), target, ignore_index=UNKNOWN, reduction="sum")
     return total / (target != UNKNOWN).sum().clamp(min=1)
@@ -167,5 +167,5 @@ class YNet(Classifier[TwoTaskNetworks]):
 
 
 def pooled(features: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
-    """Mean over all voxels."""
+    """Return the mean over all voxels."""
     return features.flatten(2).mean(dim=2)

@@ -100,7 +100,7 @@ class ClassifierRecord:
 
 
 def is_classifier(path: Path) -> bool:
-    """Whether a folder is a classifier's (and no segmentation run)."""
+    """Tell whether a folder is a classifier's (and no segmentation run)."""
     file = path / "config.yaml"
     return file.is_file() and file.read_text(encoding="utf-8").startswith(f"kind: {KIND}")
 

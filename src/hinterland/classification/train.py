@@ -120,7 +120,7 @@ def train_classifier(
 
 
 def check_task(dataset: Dataset, request: Request) -> None:
-    """HinterlandError if the data set cannot be asked the task; reads no image."""
+    """Raise HinterlandError if the data set cannot be asked the task; reads no image."""
     known = with_image_labels(dataset, request.image_labels)
     parse_task(request.task, known.cases, known.labels.tree)
 
@@ -185,7 +185,7 @@ def _record(
 
 
 def _source(run: Run | None, request: Request) -> tuple[str, str]:
-    """Where the classifier looks, and the feature map it reads."""
+    """Tell where the classifier looks, and the feature map it reads."""
     by = request.by
     if run is None:
         if by not in (*IMAGE_CLASSIFIERS, Y_NET):

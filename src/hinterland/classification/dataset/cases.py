@@ -67,7 +67,7 @@ def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, d
 def split_by_class(
     dataset: Dataset, targets: Mapping[str, int], fold: str, seed: int, labelled: str | None
 ) -> dict[str, list[str]]:
-    """train, val and test of the cases whose class is known, as segmentation runs split them.
+    """Return train, val and test of the cases whose class is known, split as segmentation runs are.
 
     labelled: only these training cases are learnt from (see `data.supervision.select`).
     """

@@ -136,7 +136,7 @@ def _claim(out: Path, overwrite: bool) -> Path:
 
 
 def _label_of(dataset: Dataset, case: Case) -> Path:
-    """Where the label file of a case belongs, relative to the data set's folder."""
+    """Return where the label file of a case belongs, relative to the data set's folder."""
     image = case.images[0].relative_to(dataset.root)
     folder = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}.get(image.parts[0], "masks")
     if folder == "masks" and not (dataset.root / "masks").is_dir():
@@ -145,7 +145,7 @@ def _label_of(dataset: Dataset, case: Case) -> Path:
 
 
 def _link(dataset: Dataset, work: Path, relabelled: Collection[str]) -> None:
-    """Images, the masks of all other cases, and the lists of splits."""
+    """Link the images, the masks of all other cases, and the lists of splits."""
     files = [path for case in dataset.cases for path in case.images]
     files += [c.label for c in dataset.cases if c.label and c.name not in relabelled]
     for path in files:
@@ -165,7 +165,7 @@ def _write_labels(
     pseudo: Collection[str],
     left_out: Collection[str],
 ) -> None:
-    """labels.yaml: the run's, with a scheme for pseudo masks; image labels as a table."""
+    """Write labels.yaml: the run's, with a scheme for pseudo masks; image labels as a table."""
     cases: dict[str, CaseSettings] = dict(spec.cases)
     own: Mapping[str, Scheme] = {**spec.schemes, SCHEME: Scheme(SCHEME, spec.tree, values)}
     for case in dataset.cases:

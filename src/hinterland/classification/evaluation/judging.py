@@ -151,7 +151,7 @@ def _level(judged: Judged, test: ImageScores, index: int) -> pd.DataFrame:
 
 
 def _calibration(judged: Judged, index: int) -> pd.DataFrame:
-    """Brier score and calibration error with intervals."""
+    """Tabulate Brier score and calibration error with intervals."""
     p, labels = judged.probabilities[:, index], judged.tests[index].labels
     weights, count = resample_weights(judged.names, judged.patients, RESAMPLES, judged.seed)
     draws = np.stack(
@@ -182,7 +182,7 @@ def _auroc(judged: Judged, test: ImageScores, subgroup: str) -> pd.DataFrame:
 
 
 def _means(judged: Judged) -> pd.DataFrame:
-    """Mean AUROC and macro recall over several classes."""
+    """Return the mean AUROC and macro recall over several classes."""
     area = auroc_interval(
         list(judged.tests.values()), groups=judged.patients, resamples=RESAMPLES, seed=judged.seed
     )

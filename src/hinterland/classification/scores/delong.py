@@ -73,7 +73,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> AurocDi
 
 
 def _components(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """AUROC, V10 (positives,) and V01 (negatives,)."""
+    """Return AUROC, V10 (positives,) and V01 (negatives,)."""
     truth = labels == 1
     m, n = int(truth.sum()), int((~truth).sum())
     ranks = rankdata(scores)

@@ -182,7 +182,7 @@ def image_level_table(
 
 
 def _resampled(test: ImageScores, threshold: YoudenThreshold, weights: np.ndarray) -> np.ndarray:
-    """`image_metrics` of each row of weights, (samples, metrics), in the same order."""
+    """Return `image_metrics` of each row of weights, (samples, metrics), in the same order."""
     truth, called = test.labels == 1, test.scores >= threshold.value
     recall = weighted_share(called, truth, weights)
     specificity = weighted_share(~called, ~truth, weights)

@@ -69,7 +69,7 @@ def auroc_interval(
 
 
 def _known_mean(values: np.ndarray) -> np.ndarray:
-    """Mean of the finite values of each column (classes, samples); NaN where there is none."""
+    """Return the mean of the finite values of each column (classes, samples); NaN without any."""
     finite = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.where(finite, values, 0.0).sum(axis=0) / finite.sum(axis=0)
