@@ -101,7 +101,7 @@ def k_fold(
 
 
 def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Split:
-    """Train, val and test as the author gave them.
+    """Return train, val and test as the author gave them.
 
     A missing val is drawn from train: about a fifth of the groups with a label file or an image
     label, at least one, at random by `seed`, never the first ones, and a fifth of each stratum of
@@ -132,7 +132,7 @@ def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Spl
 
 
 def answered(case: Case) -> bool:
-    """Whether something is known of a case by which a model can be judged."""
+    """Tell whether something is known of a case by which a model can be judged."""
     return case.labelled or bool(case.image_labels)
 
 
