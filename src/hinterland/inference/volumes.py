@@ -71,7 +71,10 @@ class Predictor:
 
 
 def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Log summed probabilities: (cells, ...) -> (groups, ...); members: (groups, cells) bool."""
+    """Return the log of summed probabilities: (cells, ...) -> (groups, ...).
+
+    `members` is (groups, cells) bool.
+    """
     out = np.empty((len(members), *logs.shape[1:]), logs.dtype)
     for row, result in zip(members, out, strict=True):
         cells = np.flatnonzero(row)
