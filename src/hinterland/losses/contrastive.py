@@ -16,7 +16,7 @@ from hinterland.losses.reduce import all_sum
 def region_vectors(
     features: Float[Tensor, "batch channels *space"], size: int, chosen: Int[Tensor, "regions"]
 ) -> Float[Tensor, "batch regions n"]:
-    """Regions of size x size (x size) positions as vectors, n = channels size^axes.
+    """Return regions of size x size (x size) positions as vectors, n = channels size^axes.
 
     Regions do not overlap and are counted row by row; `chosen` says which are taken.
     """
@@ -29,7 +29,7 @@ def region_vectors(
 
 
 def region_count(space: tuple[int, ...], size: int) -> int:
-    """How many regions `region_vectors` has to choose from."""
+    """Return how many regions `region_vectors` has to choose from."""
     count = 1
     for n in space:
         count *= n // size
