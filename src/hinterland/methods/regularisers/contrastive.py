@@ -119,7 +119,7 @@ class LocalContrast(Regulariser):
 
 
 def other_version(image: Tensor) -> Tensor:
-    """Contrast times 0.8 to 1.2 and brightness by up to 0.1 of the image's spread, per item."""
+    """Change the contrast (0.8 to 1.2 times) and brightness (up to 0.1 of the spread) of items."""
     shape = (len(image),) + (1,) * (image.ndim - 1)
     scale, shift = (torch.rand(shape, device=image.device) for _ in range(2))
     mean = image.mean(dim=tuple(range(1, image.ndim)), keepdim=True)

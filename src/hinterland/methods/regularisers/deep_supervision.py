@@ -56,7 +56,7 @@ class DeepSupervision(Regulariser):
             initialise(self.heads)
 
     def strength(self, progress: Progress) -> float:
-        """eta(t)."""
+        """Return the weight eta(t) at this step."""
         return self.rise.strength(progress) * 2 ** (-self.halvings * self.rise.done(progress))
 
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
