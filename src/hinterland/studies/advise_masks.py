@@ -66,11 +66,11 @@ class MaskAdvice:
     confidence: float
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, with the sentences."""
+        """Return the content in JSON's types, with the sentences."""
         return {**asdict(self), "findings": self.findings()}
 
     def findings(self) -> list[str]:
-        """Plain statements, each with its uncertainty."""
+        """Say in plain sentences what was found, each with its uncertainty."""
         said = {
             "likely": "Masks are likely to pay",
             "unlikely": "Masks are not likely to pay much",

@@ -36,7 +36,7 @@ SHOWN = ("bottleneck", "decoder.0")
 def case_discrepancies(
     run: Run, cases: Sequence[Case], tick: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
-    """Columns case, layer, fd: L_fd of each case and layer, the mean over its tiles."""
+    """Tabulate L_fd of each case and layer, the mean over its tiles: columns case, layer, fd."""
     probe = FeatureProbe.at(run)
     rows = []
     for done, case in enumerate(cases, start=1):

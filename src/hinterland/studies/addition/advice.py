@@ -104,7 +104,7 @@ def _probe(
     data: Dataset, own: Sequence[Case], new: Sequence[Case], asked: Probe, out: Path,
     report: Report | None, stage: Callable[[str], None] | None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Dice of every held-out base case, by probe and arm."""
+    """Return the Dice of every held-out base case, by probe and arm."""
     import pandas as pd
 
     plan = plan_dataset(data, PlanOptions(asked.dims, asked.memory))
@@ -148,7 +148,7 @@ def _placed(case: Case, testing: set[str], selecting: set[str]) -> Case:
 
 
 def estimate(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
-    """Mean gain of Dice on base, its 95 % interval, and the probability that it is positive.
+    """Return the mean gain of Dice on base, its 95 % interval, and the probability that it is > 0.
 
     Resamples probes, and in each the held-out groups: both the luck of a training and the choice of
     cases count. With one probe the former is unknown and left out.
@@ -173,7 +173,7 @@ def estimate(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
 
 
 def halves(found: Histograms, cases: int, seed: int = 0) -> dict[str, float]:
-    """Divergences between random halves of the first `cases` cases, the mean over some draws.
+    """Return mean divergences between random halves of the first `cases` cases, over some draws.
 
     What the divergence of one data set from itself is, for so few cases.
     """
@@ -187,7 +187,7 @@ def halves(found: Histograms, cases: int, seed: int = 0) -> dict[str, float]:
 
 
 def verdict(probability: float) -> str:
-    """In words."""
+    """Say in words what the estimate means."""
     if probability >= SURE:
         return "likely to help"
     return "likely to hurt" if probability <= 1 - SURE else "undecided"

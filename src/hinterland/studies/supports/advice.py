@@ -67,7 +67,7 @@ class Advice:
     patients: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For summary.json."""
+        """Return the content, for summary.json."""
         clean = self.table.astype(object).where(self.table.notna(), None)
         return {
             "take": list(self.take), "probe": self.probe, "baseline": self.baseline,
@@ -193,12 +193,12 @@ class _Marks:
         return self._number()[self._rows(case)]
 
     def _number(self) -> np.ndarray:
-        """For each row of the table the number of the support that it lies in, else -1."""
+        """Return for each row of the table the number of the support that it lies in, else -1."""
         member = self.label_sets.member(self.at)[:, self.places]
         return np.where(np.any(member, axis=1), member.argmax(axis=1), -1)
 
     def target(self, case: Case) -> np.ndarray:
-        """Whether a voxel is known to be in a target class."""
+        """Tell whether a voxel is known to be in a target class."""
         target = self.spec.target
         inside = self.label_sets.member(target)[:, list(target.foreground)]
         return np.asarray(np.any(inside, axis=1))[self._rows(case)]
@@ -209,7 +209,7 @@ class _Marks:
         return holds(supports, lesion, n), borders(supports, lesion, n)
 
     def of_predictions(self, case: Case, run: Run) -> np.ndarray:
-        """`false_positives` of a run, whose preprocessing may be its own."""
+        """Measure `false_positives` of a run, whose preprocessing may be its own."""
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
         cells = predictor.cells
@@ -232,7 +232,7 @@ def _stack(evidence: Sequence[tuple[np.ndarray, np.ndarray]], place: int) -> np.
 
 
 def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
-    """(cases, supports) Dice of the probe; NaN where a case does not decide it."""
+    """Return (cases, supports) Dice of the probe; NaN where a case does not decide it."""
     scores, _ = validate(
         probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.label_sets, marks.at
     )
@@ -263,7 +263,7 @@ def conclude(
     probe: str = "",
     baseline: str = "",
 ) -> Advice:
-    """Means, score, and their uncertainty over patients.
+    """Return means, score, and their uncertainty over patients.
 
     columns: name -> ((cases, supports) values, NaN where unknown, and the cases they belong to).
     """
@@ -291,7 +291,7 @@ def conclude(
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(resamples, supports) weighted means over cases, NaN left out; NaN where nothing is left.
+    """Return weighted means over cases (resamples, supports), NaN left out; NaN where none is left.
 
     values: (cases, supports), weights: (resamples, cases).
     """

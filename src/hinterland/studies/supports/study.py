@@ -145,7 +145,10 @@ def _request(
 
 
 def target_scores(run: Run) -> pd.DataFrame:
-    """Per case (index: group, case) the metrics at the target question, mean over its classes."""
+    """Tabulate the metrics of each case at the target question, the mean over its classes.
+
+    The index is (group, case).
+    """
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
@@ -154,7 +157,7 @@ def target_scores(run: Run) -> pd.DataFrame:
 
 
 def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int) -> pd.DataFrame:
-    """One row an arm: means over cases and seeds, and the Dice difference to its baseline.
+    """Tabulate one row an arm: means over cases and seeds, and the Dice difference to its baseline.
 
     The baseline is the first arm; of a variation ("batch 4: all supports") the binary arm of the
     same variation. Differences are paired by case (cases averaged over seeds), intervals resample

@@ -94,7 +94,7 @@ def _train(
 def sweep_table(
     sweep: Sweep, size: str, seeds: int, outcomes: Mapping[str, Outcome]
 ) -> pd.DataFrame:
-    """One row for each value, arm and seed that has been run: sweep, value, arm, seed, metrics."""
+    """Tabulate what has been run, one row for each value, arm and seed: their metrics."""
     rows = []
     for seed in range(seeds):
         for value, trial in sweep.trials(size, seed):

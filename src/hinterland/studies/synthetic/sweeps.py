@@ -60,7 +60,7 @@ class Sweep:
     arms: tuple[Arm, ...] = ("classifier", "segmentation")
 
     def trials(self, size: str, seed: int = 0) -> list[tuple[float, Trial]]:
-        """(value, trial) for each value and arm, in the order in which they should be run."""
+        """List (value, trial) for each value and arm, in the order in which they should be run."""
         if size not in SIZES:
             raise HinterlandError(f"size {size!r}: expected one of {', '.join(SIZES)}.")
         return [

@@ -156,14 +156,14 @@ class _Training:
         self.optimiser.step()
 
     def _logits(self, colours: Tensor) -> Tensor:
-        """Logits in float32 of images given by the indices of their colours."""
+        """Compute logits in float32 of images given by the indices of their colours."""
         image = self.colours[colours.to(self.device).int()].permute(0, 3, 1, 2)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.low):
             return self.network(image).float()
 
     @torch.no_grad()
     def score(self, part: Literal["val", "test"]) -> Scores:
-        """Scores of all images of a part."""
+        """Compute scores of all images of a part."""
         trial, rule = self.trial, self.trial.budget
         self.network.eval()
         count = getattr(trial.test, part)
