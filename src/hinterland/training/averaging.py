@@ -42,7 +42,7 @@ class Weights:
             self._average.update_parameters(self.trained)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint: the deployed weights as `networks`, and what is needed to go on."""
+        """Return the deployed weights as `networks`, and what a checkpoint needs to go on."""
         content: dict[str, Any] = {"networks": self.deployed.state_dict()}
         if self._average is not None:
             content["trained"] = self.trained.state_dict()

@@ -18,7 +18,7 @@ def streams_for(
     phase: Phase, cases: Sequence[Case], batch_size: int, *, by_domain: bool = False,
     bags: Collection[str] = (),
 ) -> tuple[Stream, ...]:  # fmt: skip
-    """One stream per quota, with counts that sum to `batch_size`.
+    """Return one stream per quota, with counts that sum to `batch_size`.
 
     bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
     unlabelled case at all, they are drawn like labelled ones.
@@ -75,7 +75,7 @@ def _by_domain(stream: Stream, domain: Mapping[str, str], phase: str) -> list[St
 
 
 def share_out(shares: Sequence[float], total: int) -> list[int]:
-    """Whole numbers in proportion to `shares` that sum to `total`, each at least one."""
+    """Return whole numbers in proportion to `shares` that sum to `total`, each at least one."""
     exact = [s * total / sum(shares) for s in shares]
     counts = [max(1, int(e)) for e in exact]
     while sum(counts) < total:

@@ -82,7 +82,7 @@ class Run:
         precision: str | None = None,
         mirror: bool | None = None,
     ) -> WindowOptions:
-        """How volumes are predicted; what is unset is the run's own."""
+        """Return how volumes are predicted; what is unset is the run's own."""
         config, plan = self.record.train, self.record.plan
         device = resolve_accelerator(accelerator or config.accelerator)
         flips = config.validation.mirror if mirror is None else mirror
