@@ -113,7 +113,7 @@ class ClassifierRun:
 
     @cached_property
     def record(self) -> ClassifierRecord:
-        """What was asked for, resolved."""
+        """The settings of the classifier, resolved."""
         return ClassifierRecord.read(self.path)
 
 

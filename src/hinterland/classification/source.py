@@ -35,12 +35,12 @@ class Frozen:
 
     @property
     def cells(self) -> Coarsening:
-        """What its channels stand for."""
+        """The coarsening that its channels stand for."""
         return self.run.method.cells
 
     @cached_property
     def predictor(self) -> Predictor:
-        """Of the checkpoint that the run reports."""
+        """The predictor of the checkpoint that the run reports."""
         return self.run.predictor()
 
     def masks(self, image: np.ndarray) -> np.ndarray:

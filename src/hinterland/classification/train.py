@@ -60,7 +60,7 @@ STEPS, STEPS_FROZEN = 10_000, 2_000
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. See `train_classifier`."""
+    """The description of a classifier to train; see `train_classifier`."""
 
     task: str
     by: str

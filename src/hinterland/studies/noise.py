@@ -65,7 +65,7 @@ class Noise:
 
 
 def gaussian(sigma: float, seed: int) -> Change:
-    """Make the change clip(I + eta, 0, 1), eta ~ N(0, sigma^2) for each voxel; each case has its own."""
+    """Make the change clip(I + eta, 0, 1), eta ~ N(0, sigma^2) per voxel, new for each case."""
 
     def change(name: str, array: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), round(sigma * 1e6)])

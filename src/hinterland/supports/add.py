@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How supports are added.
+    """Options for adding supports.
 
     resample: masks on another grid are resampled (nearest neighbour). copy: images are copied, not
     linked. accept_licence: the licence of foreign weights was read and accepted.

@@ -17,7 +17,7 @@ UNKNOWN = int(np.iinfo(np.uint16).max)
 
 @dataclass(frozen=True)
 class Licence:
-    """Under what terms the weights may be used. `text` is shown before they are."""
+    """The terms under which weights may be used. `text` is shown before they are."""
 
     name: str
     text: str
@@ -55,7 +55,7 @@ class Source(Protocol):
 
     @property
     def licence(self) -> Licence | None:
-        """Of foreign weights; None where there are none."""
+        """The licence of foreign weights; None where there are none."""
 
     @property
     def default(self) -> tuple[str, ...] | None:
@@ -64,10 +64,10 @@ class Source(Protocol):
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        """Refuse, before anything is computed, what cannot succeed. Raises HinterlandError."""
+        """Refuse, before anything is computed, what cannot succeed, by a HinterlandError."""
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
-        """Look at one case. Raises HinterlandError."""
+        """Return the structures that are seen in one case; HinterlandError where that fails."""
 
     def stamp(self, case: Case) -> str:
         """Return a text that changes when the source's answer to this case may change.

@@ -75,7 +75,7 @@ class Information:
 
     @property
     def standard_error(self) -> float:
-        """Of `trace`, from the spread over the probes."""
+        """The standard error of `trace`, from the spread over the probes."""
         return float(self.traces.std() / len(self.traces) ** 0.5)
 
 

@@ -20,7 +20,10 @@ Design = Float[Tensor, "samples labels parameters"]
 def multinomial_design(
     x: Float[Tensor, "samples features"], labels: int
 ) -> Float[Tensor, "samples labels parameters"]:
-    """Return B(x) of multinomial logistic regression: constant and x for all but the first label."""
+    """Return B(x) of multinomial logistic regression: constant and x for all labels but one.
+
+    The label left out is the first.
+    """
     row = torch.cat([torch.ones(len(x), 1, dtype=x.dtype), x], dim=1)
     choose = torch.eye(labels, dtype=x.dtype)[:, 1:]
     return torch.einsum("nf,kj->nkjf", row, choose).flatten(2)

@@ -43,7 +43,7 @@ class Pace(ABC):
 
 
 class StepPace(Pace):
-    """A number of steps, with a validation after each `interval`."""
+    """A phase of a given number of steps, with a validation after each `interval`."""
 
     def __init__(self, steps: int, interval: int) -> None:
         self.steps, self.interval = steps, interval
@@ -59,7 +59,7 @@ class StepPace(Pace):
 
 
 class DeadlinePace(Pace):
-    """Until a deadline, on a machine of whatever speed, and one that slows down.
+    """A phase that ends at a deadline, on a machine of any speed, also one that slows down.
 
     The share of the phase's time that has passed is the share of the schedule that is done. So the
     end is annealed however many steps fitted in. Once `PROBE` steps are timed, S is the number of

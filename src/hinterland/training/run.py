@@ -32,7 +32,7 @@ class Run:
 
     @cached_property
     def record(self) -> RunRecord:
-        """What was asked for, resolved."""
+        """The settings of the run, resolved."""
         return RunRecord.read(self.path)
 
     @cached_property
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """summary.json. HinterlandError while the run is not finished."""
+        """The content of summary.json; HinterlandError while the run is not finished."""
         if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
         return json.loads((self.path / "summary.json").read_text(encoding="utf-8"))

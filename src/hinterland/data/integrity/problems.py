@@ -46,7 +46,7 @@ class Findings:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is probably not meant."""
+        """Problems that are probably mistakes, but do not prevent training."""
         return self._of("warning")
 
     @property

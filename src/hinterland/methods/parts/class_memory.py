@@ -66,7 +66,10 @@ class ClassMemory(nn.Module):
         return torch.where(truth.any(dim=-1), truth.int().argmax(dim=-1), p.argmax(dim=1))
 
     def _inside(self, annotation: Tensor) -> Tensor:
-        """Mark the cell that an annotation lies inside (B, *space, cells); coarse ones have none."""
+        """Mark the cell that each annotation lies inside: (B, *space, cells).
+
+        A coarse annotation may lie in none.
+        """
         member, decided = self.membership(annotation)
         return (member & decided).movedim(1, -1)
 

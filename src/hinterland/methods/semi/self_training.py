@@ -61,7 +61,7 @@ class Mixing:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one step learns from.
+    """The images and annotations that one step learns from.
 
     Attributes:
         images: put together from one or two sources.

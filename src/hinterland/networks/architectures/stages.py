@@ -52,7 +52,7 @@ class Shape:
 
 
 class FiveLevels(SplitNetwork):
-    """How the parts are made; a subclass says of what. No deep supervision."""
+    """Encoder, decoder and head of five levels, without deep supervision; a subclass names layers."""
 
     base: int = 16
     """Channels of the highest level where no widths are given; doubled at each level."""

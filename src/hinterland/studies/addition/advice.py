@@ -38,7 +38,7 @@ HALVES = 20
 
 @dataclass(frozen=True)
 class Probe:
-    """What is asked: how many probes (each holds out other base cases), and how each is trained.
+    """Settings of the probes: how many (each holds out other base cases), and how each is trained.
 
     added: novel training cases, None for all. settings: of `TrainConfig`, nested.
     """

@@ -41,7 +41,7 @@ BASE, NOVEL = "base", "novel"
 
 @dataclass(frozen=True)
 class Addition:
-    """What is asked.
+    """Settings of a data addition study.
 
     added: how many novel training cases, in rising order. size: (rows, columns) to resize pictures
     to. mixed: draw half of each batch from either data set, however many cases they have. settings:

@@ -77,7 +77,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the adviser.
+    """Settings of the adviser on support structures.
 
     supports: candidates, none = all leaves beside the target. fold: whose held-out cases show false
     positives and how well a support is learnt; test cases are never looked at. steps, settings: of

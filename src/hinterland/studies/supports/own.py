@@ -82,7 +82,7 @@ class OwnModel:
 
     @cached_property
     def predictor(self) -> Predictor:
-        """Of the checkpoint that the run reports."""
+        """The predictor of the checkpoint that the run reports."""
         return self.run.predictor(accelerator=self.device, mirror=self.mirror)
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:

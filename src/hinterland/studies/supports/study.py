@@ -43,7 +43,7 @@ Planner = Callable[[Literal[2, 3] | None], Plan]
 
 @dataclass(frozen=True)
 class Study:
-    """What is asked: which study, of which supports, with which runs.
+    """Settings of a study of support structures: which study, which supports, which runs.
 
     settings: of `TrainConfig`, nested. labels: the labels.yaml the data set was read with.
     """

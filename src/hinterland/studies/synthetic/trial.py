@@ -42,7 +42,7 @@ Tick = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Budget:
-    """What every arm gets: Adam for `steps` batches, validated every `interval` steps.
+    """The training that every arm gets: Adam for `steps` batches, validated every `interval` steps.
 
     The checkpoint with the best balanced accuracy on validation images is kept (of equal ones that
     with the higher AUROC). power: the learning rate is lr (1 - t)^power; 0 keeps it, as the paper.
@@ -82,7 +82,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Changes with anything that defines the trial."""
+        """A text that changes with anything that defines the trial."""
         text = json.dumps([type(self.train).__name__, asdict(self)], sort_keys=True)
         return blake2b(text.encode(), digest_size=8).hexdigest()
 
