@@ -34,8 +34,10 @@ UNKNOWN = -100
 class ClassifierContext(BuildContext):
     """What a classifier is built for. `plan.patch_size` is the canvas.
 
-    channels: of the canvas, be it an image, a mask or an embedding. classes: their names.
-    targets: case -> index into `classes`; a case that is not there has no class.
+    Attributes:
+        channels: of the canvas, be it an image, a mask or an embedding.
+        classes: their names.
+        targets: case -> index into `classes`; a case that is not there has no class.
     """
 
     channels: int = 1

@@ -23,13 +23,19 @@ RENAMED = {"tap": "layer"}
 class ClassifierRecord:
     """A resolved classifier. Written once, before training.
 
-    by: the network, the summarising function, `y-net` or `rule`. source: what it reads: images, or
-    the masks or embeddings of the segmentation run `run` (of its feature map `layer`). canvas: the
-    size everything is brought to. split: case names; targets: case -> index into the task's
-    classes; schemes: the annotation scheme each case is read in. plan: of the preprocessing.
-    rule: t and tau where they are given, else they are fitted. settings: of `TrainConfig`.
-    unit: what is judged, cases, patients, or auto (see `cases.unit_of`). aggregate: how the scores
-    of a patient's cases become one, mean or max.
+    Attributes:
+        by: the network, the summarising function, `y-net` or `rule`.
+        source: what it reads: images, or the masks or embeddings of the segmentation run `run` (of
+            its feature map `layer`).
+        canvas: the size everything is brought to.
+        split: case names.
+        targets: case -> index into the task's classes.
+        schemes: the annotation scheme each case is read in.
+        plan: of the preprocessing.
+        rule: t and tau where they are given, else they are fitted.
+        settings: of `TrainConfig`.
+        unit: what is judged, cases, patients, or auto (see `cases.unit_of`).
+        aggregate: how the scores of a patient's cases become one, mean or max.
     """
 
     task: Task

@@ -89,7 +89,8 @@ def rank_cases(
     maps: a folder for the maps of `write_maps`; of disagreement only with several opinions.
     which, options: the checkpoint, and how it predicts; default, as the run does.
 
-    Raises HinterlandError: no cases, or maps exist and may not be overwritten.
+    Raises:
+        HinterlandError: no cases, or maps exist and may not be overwritten.
     """
     import pandas as pd
 
@@ -138,7 +139,8 @@ def write_maps(
     kinds: "uncertainty", the entropy of the mean of the run's opinions, and "disagreement" between
     them, which is 0 where a method has one opinion only. which, options: as for `rank_cases`.
 
-    Raises HinterlandError if a map exists and may not be overwritten, before anything is computed.
+    Raises:
+        HinterlandError: a map exists and may not be overwritten, before anything is computed.
     """
     if not overwrite:
         refuse_existing(out, cases, kinds)

@@ -100,8 +100,11 @@ def predict_files(
     jobs: (case name, channel files). values: the integer written for each group of `at`
     (`group_values`). A dataset.json beside the files says the same to whoever reads them.
     While one volume is predicted the next `workers` are read and preprocessed, no more: memory is
-    bounded by the largest cases. Raises HinterlandError if a result exists and may not be
-    overwritten, or two jobs have one name, before anything is computed.
+    bounded by the largest cases.
+
+    Raises:
+        HinterlandError: a result exists and may not be overwritten, or two jobs have one name,
+            before anything is computed.
     """
     targets = [_target(out, name, files) for name, files in jobs]
     twice = [t.name for t, n in Counter(targets).items() if n > 1]

@@ -18,7 +18,9 @@ def decode(probabilities: np.ndarray, cells: Coarsening, at: Coarsening) -> np.n
     Returns (*spatial) group indices of `at`, uint8 (uint16 above 256 groups). Group probabilities
     are sums of cell probabilities, so the answer may differ from merging the most probable cell:
     three organs of 0.2 each outvote a lesion of 0.4 when the question is "lesion or not".
-    Raises LabelError where `at` splits a cell, or the channels are not the cells.
+
+    Raises:
+        LabelError: `at` splits a cell, or the channels are not the cells.
     """
     if probabilities.ndim < 1 or probabilities.shape[0] != len(cells):
         raise LabelError(

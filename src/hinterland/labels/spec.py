@@ -37,9 +37,10 @@ _KEYS = (
 class LabelSpec:
     """The meaning of a data set's labels.
 
-    questions: name -> coarsening; the first is asked by default (`target`).
-    cases: glob pattern -> settings; for one case the later pattern wins, key by key.
-    image_labels: file with image-level labels, relative to labels.yaml; or None.
+    Attributes:
+        questions: name -> coarsening; the first is asked by default (`target`).
+        cases: glob pattern -> settings; for one case the later pattern wins, key by key.
+        image_labels: file with image-level labels, relative to labels.yaml; or None.
     """
 
     tree: LabelTree
@@ -296,7 +297,10 @@ def spec_from_dataset_json(content: Mapping[str, Any]) -> LabelSpec:
     """Make the specification that a plain nnU-Net dataset.json implies: every label is a leaf.
 
     Regions become inner nodes where they nest, and one overlapping question each where they do
-    not; nnU-Net's ignore label becomes "any". Raises LabelError for labels that cannot be meant.
+    not; nnU-Net's ignore label becomes "any".
+
+    Raises:
+        LabelError: labels that cannot be meant.
     """
     if not isinstance(content, Mapping) or "labels" not in content:
         raise LabelError("the key `labels` is missing; expected a mapping, name -> integer.")

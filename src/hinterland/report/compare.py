@@ -105,8 +105,9 @@ def compare(
     subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off and
         best-off cases of the baseline.
 
-    Raises HinterlandError: nothing to compare, a refused protocol (see `guard`), several questions
-    and no `at`, an existing report without `overwrite`.
+    Raises:
+        HinterlandError: nothing to compare, a refused protocol (see `guard`), several questions and
+            no `at`, an existing report without `overwrite`.
     """
     out = None if out is None else Path(out)
     present = [] if out is None else [p for n in _MARKS if (p := out / n).exists()]

@@ -48,9 +48,15 @@ class Estimate:
 class MaskAdvice:
     """What was estimated and what follows.
 
-    masks, labels, shortcut: the divergences in nats; diluted: of labels, without the shortcut.
-    ratio: masks / diluted. share: the target's share of a positive image. verdict: "likely",
-    "unlikely" or "unclear"; confidence: the share of bootstrap resamples with that verdict.
+    Attributes:
+        masks: the divergences in nats.
+        labels: the divergences in nats.
+        shortcut: the divergences in nats.
+        diluted: of labels, without the shortcut.
+        ratio: masks / diluted.
+        share: the target's share of a positive image.
+        verdict: "likely", "unlikely" or "unclear".
+        confidence: the share of bootstrap resamples with that verdict.
     """
 
     masks: Estimate
@@ -115,7 +121,9 @@ def advise_masks(
     """Estimate from the masks that are there whether more of them are likely to pay.
 
     at: the question whose foreground is the target; default, the data set's. most: cases read.
-    Raises HinterlandError where there is no mask, one image label only, or a single patient.
+
+    Raises:
+        HinterlandError: there is no mask, one image label only, or a single patient.
     """
     samples = sample_pixels(
         dataset, at or dataset.labels.target, most=most, seed=seed, report=report

@@ -42,7 +42,9 @@ def analyse_confidence(
     `maps` cases), embedding.csv and embedding.png (t-SNE of the features that the last layer
     reads), and summary.json, which it returns: for each run the last logged values, and the
     silhouette of its classes in feature space, -1 to 1.
-    Raises HinterlandError: `out` is not empty, no labelled cases that all runs were tested on.
+
+    Raises:
+        HinterlandError: `out` is not empty, no labelled cases that all runs were tested on.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")

@@ -77,8 +77,11 @@ def run_demo(
 
     Writes into `out`: phantoms/, runs/ARM/, report.html, tables/, summary.json. Returns what
     summary.json holds. Called again after an interruption it goes on where it was; a finished arm
-    is not trained again. Raises HinterlandError if `out` holds a demo with other settings (and not
-    `overwrite`), or something that is no demo.
+    is not trained again.
+
+    Raises:
+        HinterlandError: `out` holds a demo with other settings (and not `overwrite`), or something
+            that is no demo.
     """
     out, arms = Path(out), tuple(arms)
     say = stage or log.info

@@ -68,7 +68,9 @@ def sample_pixels(
     """Draw pixels of at most `most` cases with a mask that are not in the test split.
 
     The target is what lies in a foreground group of `at`.
-    Raises HinterlandError where no case has a mask, or all images (slices) have one label.
+
+    Raises:
+        HinterlandError: no case has a mask, or all images (slices) have one label.
     """
     cases = [c for c in dataset.cases if c.labelled and c.split != "test"]
     if not cases:

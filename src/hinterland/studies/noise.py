@@ -46,9 +46,12 @@ SIGMAS = (0.05, 0.10, 0.15, 0.20)
 class Noise:
     """Settings of a study of noise.
 
-    sigmas: of the training images; 0 (clean) is always there, too. test_sigmas: noise put on the
-    test images of the runs that were trained on clean ones. all_tests: of all runs. settings: of
-    `TrainConfig`, nested. draw: the seed of noise, and of validation cases where none are given.
+    Attributes:
+        sigmas: of the training images; 0 (clean) is always there, too.
+        test_sigmas: noise put on the test images of the runs that were trained on clean ones.
+        all_tests: put that noise on the test images of all runs.
+        settings: of `TrainConfig`, nested.
+        draw: the seed of noise, and of validation cases where none are given.
     """
 
     sigmas: tuple[float, ...] = SIGMAS

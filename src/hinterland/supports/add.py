@@ -51,8 +51,10 @@ log = logging.getLogger(__name__)
 class Options:
     """Options for adding supports.
 
-    resample: masks on another grid are resampled (nearest neighbour). copy: images are copied, not
-    linked. accept_licence: the licence of foreign weights was read and accepted.
+    Attributes:
+        resample: masks on another grid are resampled (nearest neighbour).
+        copy: images are copied, not linked.
+        accept_licence: the licence of foreign weights was read and accepted.
     """
 
     resample: bool = False
@@ -66,8 +68,10 @@ def choose_cases(
 ) -> tuple[Case, ...]:
     """Return the cases to work on: by default all but the test cases; or splits, names and globs.
 
-    Cases without a label file are left out unless `unlabelled`. Raises HinterlandError for a
-    word that finds no case, and where none is left.
+    Cases without a label file are left out unless `unlabelled`.
+
+    Raises:
+        HinterlandError: a word that finds no case, or no case is left.
     """
     chosen = [c for c in dataset.cases if c.split != "test"]
     if wanted:

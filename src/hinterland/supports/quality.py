@@ -21,13 +21,19 @@ _ENOUGH = 5  # cases for a median that means something
 class Row:
     """One structure in one case.
 
-    given: whether the source could see it here. voxels, volume_ml: as the source saw it (empty
-    volume where the spacing is unknown). written: voxels that it got in the label file;
-    annotated: voxels in which the annotation was kept, because it said otherwise or said so
-    already. components, largest: number of connected components and the share of the largest.
-    lesion_voxels: voxels in which lesions were annotated, lesion_share: these as a share of all
-    lesion voxels of the case. overlap: voxels that another structure took. flags: empty, outlier,
-    fragmented.
+    Attributes:
+        given: whether the source could see it here.
+        voxels: as the source saw it (empty volume where the spacing is unknown).
+        volume_ml: as the source saw it (empty volume where the spacing is unknown).
+        written: voxels that it got in the label file.
+        annotated: voxels in which the annotation was kept, because it said otherwise or said so
+            already.
+        components: number of connected components.
+        largest: share of the largest component.
+        lesion_voxels: voxels in which lesions were annotated.
+        lesion_share: these as a share of all lesion voxels of the case.
+        overlap: voxels that another structure took.
+        flags: empty, outlier, fragmented.
     """
 
     case: str

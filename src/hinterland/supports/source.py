@@ -34,10 +34,13 @@ class Licence:
 class Support:
     """What a source sees in one case.
 
-    index: (z, y, x) uint16, 0 nothing, s the s-th of the structures asked for, `UNKNOWN` not
-    looked at. affine: (4, 4), voxel (x, y, z) -> mm. provided: the nodes that the source could see
-    here; of another node it says nothing, neither that it is there nor that it is not. overlaps:
-    node -> voxels that an earlier structure took from it.
+    Attributes:
+        index: (z, y, x) uint16, 0 nothing, s the s-th of the structures asked for, `UNKNOWN` not
+            looked at.
+        affine: (4, 4), voxel (x, y, z) -> mm.
+        provided: the nodes that the source could see here; of another node it says nothing, neither
+            that it is there nor that it is not.
+        overlaps: node -> voxels that an earlier structure took from it.
     """
 
     index: np.ndarray

@@ -55,8 +55,10 @@ def entropy_interval(mu: Numbers, epsilon: Numbers) -> tuple[Floats, Floats]:
 class Conditions:
     """The conditions of Theorem 2 on (mu, q, task gradient), elementwise.
 
-    agree: sign(dL_task/dmu) = sign(mu + q - 1) (eq. 33). surer: |q - 0.5| > |mu - 0.5| (eq. 34).
-    opposite: (q - 0.5)(mu - 0.5) < 0, used by the proof and missing from the statement.
+    Attributes:
+        agree: sign(dL_task/dmu) = sign(mu + q - 1) (eq. 33).
+        surer: |q - 0.5| > |mu - 0.5| (eq. 34).
+        opposite: (q - 0.5)(mu - 0.5) < 0, used by the proof and missing from the statement.
     """
 
     agree: Flags

@@ -28,7 +28,9 @@ _SHRINK = (0.0, 0.25, 0.5, 0.75, 1.0)
 class RatioSums:
     """What the bound needs of each group: columns sum_P w T, sum_P w, sum_Q w exp T, sum_Q w.
 
-    groups: (groups,) their names. sums: (groups, 4).
+    Attributes:
+        groups: (groups,) their names.
+        sums: (groups, 4).
     """
 
     groups: np.ndarray

@@ -56,7 +56,8 @@ def factor(
 ) -> Float[Tensor, "*batch labels groups"]:
     """Return L with C(fine | coarse) = L L^T: column h is sqrt(q_h) (pi^h - pi^g(h)).
 
-    Raises ValueError where `fine` does not refine `coarse`.
+    Raises:
+        ValueError: `fine` does not refine `coarse`.
     """
     inside = (fine.to(p) @ coarse.to(p).T) > 0
     if bool((inside.sum(1) != 1).any()):

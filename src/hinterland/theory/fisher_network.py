@@ -61,8 +61,9 @@ def scores(
 class Information:
     """Information per voxel about each parameter, as far as it was looked at.
 
-    diagonal: parameter name -> estimate of diag(J^T C J), averaged over voxels.
-    traces: the trace, averaged over voxels, once a probe; their mean is `trace`.
+    Attributes:
+        diagonal: parameter name -> estimate of diag(J^T C J), averaged over voxels.
+        traces: the trace, averaged over voxels, once a probe; their mean is `trace`.
     """
 
     diagonal: dict[str, Tensor]

@@ -42,9 +42,12 @@ def kl_divergence(p: Floats, q: Floats) -> float:
 class MaskTerms:
     """The divergences of Proposition 1, in nats.
 
-    pixel: KL(P(X|S=0) || P(X|S=1)), what masks separate. image: KL(P(X|y=0) || P(X|y=1)), what
-    image labels separate. share: lambda = Pr(S=1) / Pr(y=1). background:
-    KL(P(X|y=0) || P(X|S=0,y=1)). target: KL(P(X|y=0) || P(X|S=1)).
+    Attributes:
+        pixel: KL(P(X|S=0) || P(X|S=1)), what masks separate.
+        image: KL(P(X|y=0) || P(X|y=1)), what image labels separate.
+        share: lambda = Pr(S=1) / Pr(y=1).
+        background: KL(P(X|y=0) || P(X|S=0,y=1)).
+        target: KL(P(X|y=0) || P(X|S=1)).
     """
 
     pixel: float

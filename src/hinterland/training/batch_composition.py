@@ -23,8 +23,10 @@ def streams_for(
     bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
     unlabelled case at all, they are drawn like labelled ones.
     by_domain: one stream per quota and domain, under the quota's name, in equal parts.
-    Raises HinterlandError where a quota finds no case, or the batch has fewer items than quotas
-    (or a quota fewer than domains).
+
+    Raises:
+        HinterlandError: a quota finds no case, or the batch has fewer items than quotas (or a quota
+            fewer than domains).
     """
     if batch_size < len(phase.quotas):
         raise HinterlandError(

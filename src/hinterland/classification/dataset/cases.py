@@ -21,7 +21,9 @@ UNITS = ("auto", "case", "patient")
 class Units:
     """What is judged: cases, or patients where the label is the patient's.
 
-    members: unit -> its cases. targets: unit -> class index.
+    Attributes:
+        members: unit -> its cases.
+        targets: unit -> class index.
     """
 
     members: Mapping[str, tuple[str, ...]]

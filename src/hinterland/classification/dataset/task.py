@@ -13,9 +13,11 @@ from hinterland.types import Case, HinterlandError
 class Task:
     """An image-level question.
 
-    text: as asked: `NODE`, `COLUMN` or `COLUMN=VALUE`. classes: their names; of a yes-or-no
-    question the second is "yes". nodes: for each class the tree's node whose mask shows it, or
-    None. column: where the answers stand; a node's may also follow from masks (`from_masks`).
+    Attributes:
+        text: as asked: `NODE`, `COLUMN` or `COLUMN=VALUE`.
+        classes: their names; of a yes-or-no question the second is "yes".
+        nodes: for each class the tree's node whose mask shows it, or None.
+        column: where the answers stand; a node's may also follow from masks (`from_masks`).
     """
 
     text: str

@@ -27,10 +27,13 @@ AGGREGATES = ("mean", "max")
 class OperatingPoint:
     """How scores become probabilities and decisions, by class index.
 
-    unit: what its scores are of, single images ("case") or patients. rules: t and tau where the
-    rule is used. cases: those that all of it was fitted on. aggregate: how the scores of a
-    patient's images become the patient's, mean or max. patients: the operating point of patients,
-    where they are what is judged; a threshold for single images does not hold for their means.
+    Attributes:
+        unit: what its scores are of, single images ("case") or patients.
+        rules: t and tau where the rule is used.
+        cases: those that all of it was fitted on.
+        aggregate: how the scores of a patient's images become the patient's, mean or max.
+        patients: the operating point of patients, where they are what is judged; a threshold for
+            single images does not hold for their means.
     """
 
     unit: str

@@ -14,7 +14,10 @@ from hinterland.types import HinterlandError
 class AurocDifference:
     """The AUROC of two classifiers, their difference (second less first) and what is known of it.
 
-    low, high: 95 % interval of the difference; p: two-sided. All by DeLong's variance.
+    Attributes:
+        low: 95 % interval of the difference.
+        high: 95 % interval of the difference.
+        p: two-sided. All by DeLong's variance.
     """
 
     first: float

@@ -32,8 +32,9 @@ IMAGE_METRICS = ("auroc", "auprc", *RATES, "strict_recall")
 class ImageScores:
     """Scores (cases,) and true labels (cases,) of one class; higher scores mean "present".
 
-    located: where given (cases,), whether the right region was found, for strict recall; NaN where
-    that is not known, such as a positive without a reference mask.
+    Attributes:
+        located: where given (cases,), whether the right region was found, for strict recall; NaN
+            where that is not known, such as a positive without a reference mask.
     """
 
     cases: tuple[str, ...]

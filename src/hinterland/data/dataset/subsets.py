@@ -21,7 +21,9 @@ def select(cases: Sequence[Case], what: str | int | Path) -> frozenset[str]:
     the order of `cases`; `3:cases`: the first three labelled cases; `25%` and `25%:cases`: that
     share of them, rounded; else a text file with one case or group name a line (`#` begins a
     comment).
-    Raises HinterlandError: more than there are, an unknown name, no such file.
+
+    Raises:
+        HinterlandError: more cases than there are, an unknown name, no such file.
     """
     labelled = [c for c in cases if c.labelled]
     match = _COUNT.match(str(what).strip())

@@ -41,7 +41,10 @@ def pool(
     """Return the labelled cases of two data sets as members of one, and its labels.
 
     Cases are called DOMAIN-NAME and keep their split (one without stays without). The target is
-    base's. Raises HinterlandError where the label trees or the channels differ.
+    base's.
+
+    Raises:
+        HinterlandError: the label trees or the channels differ.
     """
     if base.labels.tree != novel.labels.tree:
         raise HinterlandError(
@@ -89,7 +92,9 @@ def write_derived(
     go through [0, 1] by their lowest and highest value. size: (rows, columns) to resize pictures
     to. why: what tells this data set from another with the same members.
     Written under a temporary name and renamed. If `out` holds this very data set it is read only.
-    Raises HinterlandError if it holds another one, and for `size` with volumes.
+
+    Raises:
+        HinterlandError: `out` holds another data set, or `size` is given for volumes.
     """
     record = json.loads(
         json.dumps(

@@ -52,7 +52,10 @@ class Shape:
 
 
 class FiveLevels(SplitNetwork):
-    """Encoder, decoder and head of five levels, without deep supervision; a subclass names layers."""
+    """Encoder, decoder and head of five levels, of layers that a subclass names.
+
+    There is no deep supervision.
+    """
 
     base: int = 16
     """Channels of the highest level where no widths are given; doubled at each level."""

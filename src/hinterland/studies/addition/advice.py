@@ -40,7 +40,9 @@ HALVES = 20
 class Probe:
     """Settings of the probes: how many (each holds out other base cases), and how each is trained.
 
-    added: novel training cases, None for all. settings: of `TrainConfig`, nested.
+    Attributes:
+        added: novel training cases, None for all.
+        settings: of `TrainConfig`, nested.
     """
 
     probes: int = 3
@@ -66,7 +68,9 @@ def advise_addition(
 
     Writes probes.csv (probe, arm, case, dice) and advice.json into `out`, and returns what
     advice.json holds. Called again after an interruption it goes on where it was.
-    Raises HinterlandError where base has fewer labelled groups than probes + 1.
+
+    Raises:
+        HinterlandError: base has fewer labelled groups than probes + 1.
     """
     out, say = Path(out), stage or log.info
     where = {"base": str(base.root.resolve()), "novel": str(novel.root.resolve())}

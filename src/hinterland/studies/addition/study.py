@@ -43,10 +43,13 @@ BASE, NOVEL = "base", "novel"
 class Addition:
     """Settings of a data addition study.
 
-    added: how many novel training cases, in rising order. size: (rows, columns) to resize pictures
-    to. mixed: draw half of each batch from either data set, however many cases they have. settings:
-    of `TrainConfig`, nested. order: the seed by which novel cases are put in order, and by which
-    validation cases are drawn from base's training cases where base has none.
+    Attributes:
+        added: how many novel training cases, in rising order.
+        size: (rows, columns) to resize pictures to.
+        mixed: draw half of each batch from either data set, however many cases they have.
+        settings: of `TrainConfig`, nested.
+        order: the seed by which novel cases are put in order, and by which validation cases are
+            drawn from base's training cases where base has none.
     """
 
     added: tuple[int, ...]
@@ -73,7 +76,8 @@ class Pooled:
 def amounts(texts: Sequence[str], available: int) -> tuple[int, ...]:
     """Parse numbers of novel cases: "15" is a number, "1/4" and "all" are shares of all.
 
-    Raises HinterlandError for text that is neither, and for more cases than there are.
+    Raises:
+        HinterlandError: text that is neither, or more cases than there are.
     """
     found = set()
     for text in texts:

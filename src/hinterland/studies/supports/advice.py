@@ -51,12 +51,14 @@ PROBE: dict[str, Any] = {
 class Advice:
     """What was found, and what to take.
 
-    table: one row a support, best first. Columns: support; holds, borders, false_positives (see
-    `evidence`); information and variance (see `information`; information is divided
-    by the sum over supports); learnt, the probe's Dice on it in held-out cases; score = learnt x
-    mean of `EVIDENCE`; low, high: 90 % interval over resampled patients; chosen: how often a
-    resample takes it.
-    take: the smallest set of the best supports with two thirds of the summed score, at most three.
+    Attributes:
+        table: one row a support, best first. Columns: support; holds, borders, false_positives (see
+            `evidence`); information and variance (see `information`; information is divided by the
+            sum over supports); learnt, the probe's Dice on it in held-out cases; score = learnt x
+            mean of `EVIDENCE`; low, high: 90 % interval over resampled patients; chosen: how often
+            a resample takes it.
+        take: the smallest set of the best supports with two thirds of the summed score, at most
+            three.
     """
 
     table: pd.DataFrame
@@ -79,9 +81,12 @@ class Advice:
 class Question:
     """Settings of the adviser on support structures.
 
-    supports: candidates, none = all leaves beside the target. fold: whose held-out cases show false
-    positives and how well a support is learnt; test cases are never looked at. steps, settings: of
-    the probe.
+    Attributes:
+        supports: candidates, none = all leaves beside the target.
+        fold: whose held-out cases show false positives and how well a support is learnt; test cases
+            are never looked at.
+        steps: training steps of the probe.
+        settings: other settings of the probe.
     """
 
     supports: tuple[str, ...] = ()
@@ -106,7 +111,10 @@ def advise_supports(
     """Rank the candidates; write table.csv and summary.json into `out`, the probe into out/probe.
 
     baseline: a run whose false positives count; without one the probe's own do. A probe that is
-    there already is used again. Raises HinterlandError without candidates or decided labels.
+    there already is used again.
+
+    Raises:
+        HinterlandError: there are no candidates, or no decided labels.
     """
     out, say = Path(out), stage or log.info
     if baseline is not None:

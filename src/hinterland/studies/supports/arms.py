@@ -22,10 +22,15 @@ TUNED = 0.25
 class Arm:
     """One run of a study: `hinterland train --method supervised` with these settings.
 
-    on: questions by text. curve, x: the line of the figure it belongs to and its place there; x is
-    None for a level of comparison. changes: fields of `RunRequest`, such as `fine` and `naive`.
-    init_from: the arm whose run it starts from. steps: share of the study's steps. settings: of
-    `TrainConfig`, over the study's. dims: None is the plan's own.
+    Attributes:
+        on: questions by text.
+        curve: the line of the figure that it belongs to.
+        x: its place on the line; None for a level of comparison.
+        changes: fields of `RunRequest`, such as `fine` and `naive`.
+        init_from: the arm whose run it starts from.
+        steps: share of the study's steps.
+        settings: of `TrainConfig`, over the study's.
+        dims: None is the plan's own.
     """
 
     name: str

@@ -30,9 +30,11 @@ _RIDGE = 1e-3  # of the mean information: a prior that keeps directions nobody i
 class Added:
     """What supports add for each case, (cases, supports) each.
 
-    information: trace of what {target, support, rest} adds to {target, rest}, as a share of the
-    latter's. variance: by how much the variance of the target's probability falls, predicted from
-    diagonals (delta method), as a share of it.
+    Attributes:
+        information: trace of what {target, support, rest} adds to {target, rest}, as a share of the
+            latter's.
+        variance: by how much the variance of the target's probability falls, predicted from
+            diagonals (delta method), as a share of it.
     """
 
     information: np.ndarray

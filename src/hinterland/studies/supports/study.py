@@ -45,7 +45,9 @@ Planner = Callable[[Literal[2, 3] | None], Plan]
 class Study:
     """Settings of a study of support structures: which study, which supports, which runs.
 
-    settings: of `TrainConfig`, nested. labels: the labels.yaml the data set was read with.
+    Attributes:
+        settings: of `TrainConfig`, nested.
+        labels: the labels.yaml the data set was read with.
     """
 
     name: str
@@ -71,8 +73,10 @@ def run_supports_study(
     """Train every arm with every seed, and write table.csv, figure.png and summary.json into `out`.
 
     Called again after an interruption it goes on where it was; finished runs (out/runs/) are not
-    trained again. Returns what summary.json holds. Raises HinterlandError for an unknown study or
-    support, and where `out` holds another study.
+    trained again. Returns what summary.json holds.
+
+    Raises:
+        HinterlandError: an unknown study or support, or `out` holds another study.
     """
     out = Path(out)
     supports = checked(dataset.labels, study.supports)

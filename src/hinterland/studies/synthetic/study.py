@@ -43,7 +43,9 @@ def run_study(
     terms of Proposition 1, exactly); summary.json. Called again it goes on where it
     was, and takes over trials that are there. `overwrite` trains them again.
     report: called with (steps done, steps of all trials, message). Returns the summary.
-    Raises HinterlandError for an unknown sweep or size, or a folder that holds something else.
+
+    Raises:
+        HinterlandError: an unknown sweep or size, or a folder that holds something else.
     """
     out = Path(out)
     chosen = [sweep_of(name) for name in sweeps]

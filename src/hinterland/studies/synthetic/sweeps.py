@@ -48,7 +48,8 @@ Make = Callable[[str, Any], tuple[Parameters, Parameters, Budget]]
 class Sweep:
     """One figure: what changes along the x axis, the values by size, and the trials they mean.
 
-    make: (size, value) -> training population, test population (validation's too), budget.
+    Attributes:
+        make: (size, value) -> training population, test population (validation's too), budget.
     """
 
     name: str
