@@ -97,10 +97,18 @@ def predict_files(
 ) -> Iterator[Path]:
     """Predict image files into `out`, one label file a case; yields each path as it is written.
 
-    jobs: (case name, channel files). values: the integer written for each group of `at`
-    (`group_values`). A dataset.json beside the files says the same to whoever reads them.
-    While one volume is predicted the next `workers` are read and preprocessed, no more: memory is
-    bounded by the largest cases.
+    A dataset.json beside the files says what their integers mean. While one volume is predicted the
+    next `workers` are read and preprocessed, no more: memory is bounded by the largest cases.
+
+    Args:
+        predictor: the trained model.
+        jobs: (case name, channel files).
+        out: the folder to write into.
+        at: the question whose groups are written.
+        values: the integer written for each group of `at` (`group_values`).
+        probabilities: write the probabilities of the groups, too.
+        overwrite: replace results that are there.
+        workers: volumes that are read ahead while one is predicted.
 
     Raises:
         HinterlandError: a result exists and may not be overwritten, or two jobs have one name,

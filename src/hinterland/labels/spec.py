@@ -143,13 +143,17 @@ class LabelSpec:
         return [(asked.names[i], asked.groups[i]) for i in asked.foreground]
 
     def coarse_scheme(self, name: str, at: Coarsening | None = None, naive: bool = False) -> Scheme:
-        """Make the scheme `name` of an annotator who only knows the groups of `at`.
+        """Make the scheme of an annotator who only knows the groups of `at`.
 
-        Default of `at`: the children of the root. Its name is `NAME@coarse`.
+        Args:
+            name: the scheme that is made coarse.
+            at: the groups that the annotator knows; default, the children of the root.
+            naive: what this annotator leaves open is taken for the remainder leaf: whatever touches
+                the
+                background group of `at` means "rest", unless it lies in the foreground.
 
-        naive: what this annotator leaves open is taken for the remainder leaf: whatever touches
-        the background group of `at` means "rest", unless it lies in the foreground. Its name is
-        `NAME@naive`.
+        Returns:
+            The scheme NAME@coarse, or NAME@naive.
         """
         scheme, at = self.scheme(name), at or self.tree.top
         rest = frozenset({self.tree.leaf_names.index(self.tree.remainder)})

@@ -120,7 +120,13 @@ def advise_masks(
 ) -> MaskAdvice:
     """Estimate from the masks that are there whether more of them are likely to pay.
 
-    at: the question whose foreground is the target; default, the data set's. most: cases read.
+    Args:
+        dataset: the data set with a few masks.
+        at: the question whose foreground is the target; default, the data set's.
+        most: cases read.
+        resamples: of the bootstrap over patients.
+        seed: of all draws.
+        report: called with (done, of how many).
 
     Raises:
         HinterlandError: there is no mask, one image label only, or a single patient.

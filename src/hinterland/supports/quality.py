@@ -63,8 +63,15 @@ def measure(
 ) -> list[Row]:
     """Return the rows of one case.
 
-    index: (z, y, x) number of the structure, from 1. kept: (z, y, x) bool, the annotation was kept.
-    lesion: (z, y, x) bool, annotated as lesion. voxel_ml: volume of a voxel, None where unknown.
+    Args:
+        case: its name.
+        nodes: the structures, in the order of their numbers.
+        provided: the structures that the source could see.
+        overlaps: node -> voxels that an earlier structure took from it.
+        index: (z, y, x) number of the structure, from 1.
+        kept: (z, y, x) bool, the annotation was kept.
+        lesion: (z, y, x) bool, annotated as lesion.
+        voxel_ml: volume of a voxel, None where unknown.
     """
     from scipy import ndimage
 

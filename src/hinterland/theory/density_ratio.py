@@ -61,9 +61,16 @@ def cross_fitted_ratio(
 
     Each group is scored by a classifier that has not seen it.
 
-    features: (samples, features). p_weights, q_weights: (samples,) weight of each sample as one
-    from P and as one from Q; a sample may count for both. groups: (samples,).
-    Raises HinterlandError with fewer than two groups.
+    Args:
+        features: (samples, features).
+        p_weights: (samples,) weight of each sample as one from P.
+        q_weights: (samples,) weight of each sample as one from Q; a sample may count for both.
+        groups: (samples,).
+        folds: number of classifiers.
+        seed: of their training.
+
+    Raises:
+        HinterlandError: there are fewer than two groups.
     """
     names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(names) < 2:

@@ -95,8 +95,12 @@ def mask_terms(joint: Floats) -> MaskTerms:
 def joint_of_pixel(prior: Floats, emission: Floats, pixel: int) -> Floats:
     """Return P(y, S_k, X_k), (2, 2, values), in the paper's data generating process.
 
-    prior: P(S_1, ..., S_L), shape (2,) * L. emission: P(X | S), shape (2, values). Summed over all
-    2^L masks, so that what the proof does by algebra is done by counting.
+    It is summed over all 2^L masks, so that what the proof does by algebra is done by counting.
+
+    Args:
+        prior: P(S_1, ..., S_L), shape (2,) * L.
+        emission: P(X | S), shape (2, values).
+        pixel: the index k.
     """
     joint = np.zeros((2, 2, emission.shape[1]))
     for mask, probability in np.ndenumerate(np.asarray(prior, dtype=float)):

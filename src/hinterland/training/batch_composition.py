@@ -20,9 +20,13 @@ def streams_for(
 ) -> tuple[Stream, ...]:  # fmt: skip
     """Return one stream per quota, with counts that sum to `batch_size`.
 
-    bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
-    unlabelled case at all, they are drawn like labelled ones.
-    by_domain: one stream per quota and domain, under the quota's name, in equal parts.
+    Args:
+        phase: whose quotas count.
+        cases: the training cases.
+        batch_size: items of a batch.
+        by_domain: one stream per quota and domain, under the quota's name, in equal parts.
+        bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
+            unlabelled case at all, they are drawn like labelled ones.
 
     Raises:
         HinterlandError: a quota finds no case, or the batch has fewer items than quotas (or a quota

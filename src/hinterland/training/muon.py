@@ -138,8 +138,11 @@ def groups_by_role(
 ) -> list[dict[str, Any]]:
     """Group parameters for `Muon`: hidden weights by axis of outputs, and the rest for AdamW.
 
-    networks: the modules that tell which parameters are hidden weights; parameters of other modules
-    are the rest. adam_share: the share of the learning rate that AdamW steps with.
+    Args:
+        parameters: what is trained.
+        networks: the modules that tell which parameters are hidden weights; parameters of other
+            modules are the rest.
+        adam_share: the share of the learning rate that AdamW steps with.
     """
     axes = {id(weight): axis for weight, axis in hidden_weights(networks)}
     parts: dict[int | None, list[nn.Parameter]] = {0: [], 1: [], None: []}

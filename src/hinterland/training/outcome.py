@@ -30,7 +30,12 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
     The reported checkpoint predicts into `predictions/`, the other one into `predictions-NAME/`
     with `metrics-NAME.csv`, unless both are the same step. Cases: test, or the held-out fold where
     a fold number was trained.
-    report: called with (volumes predicted, volumes of both checkpoints, message).
+
+    Args:
+        run: the trained run.
+        dataset: its data set.
+        seconds: how long training took.
+        report: called with (volumes predicted, volumes of both checkpoints, message).
     """
     cases, split = evaluated_cases(run, dataset)
     summary: dict[str, Any] = {

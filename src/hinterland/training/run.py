@@ -122,8 +122,18 @@ class Run:
     ) -> Path:
         """Write a segmentation of every case into `out` (default: RUN/predictions); returns `out`.
 
-        at: what is asked; default, all that the model tells apart. Integers are the data set's
-        own where its scheme has them, as dataset.json beside the files says.
+        Integers are the data set's own where its scheme has them, as dataset.json beside the files
+        says.
+
+        Args:
+            cases: the cases to predict.
+            out: the folder to write into.
+            at: what is asked; default, all that the model tells apart.
+            which: the checkpoint; default, the one that the run reports.
+            probabilities: write the probabilities of the groups, too.
+            overwrite: replace results that are there.
+            predictor: the predictor to use; default, the run's own.
+            tick: called with (done, of how many).
         """
         out = out or self.path / "predictions"
         at = at or self.method.cells

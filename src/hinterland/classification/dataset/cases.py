@@ -51,7 +51,10 @@ def with_image_labels(dataset: Dataset, file: Path | None) -> Dataset:
 def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, dict[str, int]]:
     """Find the task, and the class of every case where it is known.
 
-    prepared: all labelled cases; the presence of a node is read off their label values.
+    Args:
+        dataset: the cases with their image labels.
+        text: the task, as `parse_task` reads it.
+        prepared: all labelled cases; the presence of a node is read off their label values.
     """
     task = parse_task(text, dataset.cases, dataset.labels.tree)
     presence: dict[str, int] = {}

@@ -63,12 +63,21 @@ def relabel(
 ) -> Relabelled:
     """Write the data set of a run again, with pseudo masks for training cases that had none.
 
-    boost: correct them by image labels (those of the data set, or of the file `image_labels`;
-    `column`: a free column whose values are nodes): see `boost`. Cases that are left out
-    stay in the data set without a label. Images are linked, not copied.
+    Cases that are left out stay in the data set without a label. Images are linked, not copied.
 
-    HinterlandError: nothing is unlabelled, `boost` without an image label for any of these cases,
-    or `out` is there already and not `overwrite` (or not of this kind).
+    Args:
+        run: the finished run whose masks are taken.
+        out: the folder to write.
+        boost: correct the masks by image labels: see `boost`.
+        image_labels: the file of these labels; default, those of the data set.
+        column: a free column whose values are nodes.
+        overwrite: replace `out` if it is there.
+        tick: called with (done, of how many).
+
+    Raises:
+        HinterlandError: nothing is unlabelled, `boost` without an image label for any of these
+            cases,
+            or `out` is there already and not `overwrite` (or not of this kind).
     """
     out = Path(out)
     dataset = with_image_labels(run.dataset, image_labels)

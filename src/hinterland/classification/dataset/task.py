@@ -62,8 +62,10 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
 def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> dict[str, int]:
     """Find each case's index into `task.classes`; cases whose class is not known are left out.
 
-    presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`; an image
-    label, where there is one, comes first.
+    Args:
+        task: what is asked.
+        cases: the cases; an image label, where there is one, comes first.
+        presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`.
     """
     found = {}
     for case in cases:

@@ -91,9 +91,14 @@ def metric_table(
 ) -> pd.DataFrame:
     """Tabulate the metrics of every judged class, with intervals; columns `ORDER`.
 
-    marks: unit -> 0 or 1, the spurious mark. parts: unit -> subgroup. Several classes have a row
-    "mean" for AUROC and for recall, the share of each class that is decided rightly, averaged
-    (macro recall).
+    Several classes have a row "mean" for AUROC and for recall, the share of each class that is
+    decided
+    rightly, averaged (macro recall).
+
+    Args:
+        judged: the scores of what is judged.
+        marks: unit -> 0 or 1, the spurious mark.
+        parts: unit -> subgroup.
     """
     tables = []
     for index, test in judged.tests.items():

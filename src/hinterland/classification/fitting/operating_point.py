@@ -141,8 +141,14 @@ def fit_operating_point(
 ) -> OperatingPoint:
     """Fit calibration and Youden threshold of each judged class.
 
-    scores: unit -> (classes,); split: unit -> its split. HinterlandError for any unit that is not
-    of the validation split, or where they all have one label.
+    Args:
+        task: what is asked.
+        scores: unit -> (classes,).
+        units: the units and their classes.
+        split: unit -> its split.
+
+    Raises:
+        HinterlandError: a unit is not of the validation split, or all have one label.
     """
     names = sorted(scores)
     calibrations, thresholds = {}, {}

@@ -88,10 +88,19 @@ def write_derived(
 ) -> Dataset:
     """Write the members into `out` and read them back as a data set.
 
-    8-bit pictures become PNG files, all else NIfTI, one a channel. change: see `Change`; volumes
-    go through [0, 1] by their lowest and highest value. size: (rows, columns) to resize pictures
-    to. why: what tells this data set from another with the same members.
-    Written under a temporary name and renamed. If `out` holds this very data set it is read only.
+    8-bit pictures become PNG files, all else NIfTI, one a channel. Written under a temporary name
+    and
+    renamed. If `out` holds this very data set it is read only.
+
+    Args:
+        out: the folder to write.
+        members: the cases.
+        spec: what their labels mean.
+        channels: names of the channels.
+        change: see `Change`; volumes go through [0, 1] by their lowest and highest value.
+        size: (rows, columns) to resize pictures to.
+        why: what tells this data set from another with the same members.
+        progress: called with (done, of how many).
 
     Raises:
         HinterlandError: `out` holds another data set, or `size` is given for volumes.

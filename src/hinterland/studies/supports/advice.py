@@ -110,8 +110,16 @@ def advise_supports(
 ) -> Advice:
     """Rank the candidates; write table.csv and summary.json into `out`, the probe into out/probe.
 
-    baseline: a run whose false positives count; without one the probe's own do. A probe that is
-    there already is used again.
+    A probe that is there already is used again.
+
+    Args:
+        dataset: the data set whose target is to be supported.
+        question: settings of the adviser.
+        out: the folder to write into.
+        baseline: a run whose false positives count; without one the probe's own do.
+        plan: the plan of the probe, or how to make one.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
 
     Raises:
         HinterlandError: there are no candidates, or no decided labels.
