@@ -67,7 +67,7 @@ class ClassifierRecord:
         return {name: part for part, names in self.split.items() for name in names}
 
     def write(self, path: Path) -> None:
-        """plan.json and labels.yaml first, config.yaml last: its presence says all is there."""
+        """Write plan.json and labels.yaml, config.yaml last: it stands for the whole."""
         path.mkdir(parents=True, exist_ok=True)
         write_text(path / "plan.json", self.plan.to_json())
         write_text(path / "labels.yaml", _yaml(self.spec.to_dict()))

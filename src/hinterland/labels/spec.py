@@ -122,7 +122,7 @@ class LabelSpec:
         return {"leaves": self.tree.leaves, "target": self.target}
 
     def _refuse_ambiguous(self, text: str) -> None:
-        """LabelError where a class has a word of ours for its name and means something else."""
+        """Refuse a class that has a word of ours for its name and means something else."""
         ours = self._own_words.get(text)
         if ours is None or text not in self.tree:
             return
@@ -304,7 +304,7 @@ def spec_from_dataset_json(content: Mapping[str, Any]) -> LabelSpec:
     not; nnU-Net's ignore label becomes "any".
 
     Raises:
-        LabelError: labels that cannot be meant.
+        LabelError: labels without a valid meaning.
     """
     if not isinstance(content, Mapping) or "labels" not in content:
         raise LabelError("the key `labels` is missing; expected a mapping, name -> integer.")

@@ -156,7 +156,7 @@ def make_config(settings: Mapping[str, Any]) -> TrainConfig:
         The configuration, frozen.
 
     Raises:
-        HinterlandError: The message names each setting that cannot be meant.
+        HinterlandError: The message names each setting whose value is not allowed.
 
     Examples:
         >>> config = make_config({"steps": 1000, "network": "resenc-m"})

@@ -47,7 +47,7 @@ def run_or_resume(
     and nothing there is deleted, before all that can be checked without training is checked.
 
     Args:
-        request: What is asked.
+        request: The run to carry out.
         out: The run directory.
         existing: What to do with a run that is there: "resume" it if it is the run of this request
             (a finished one is only opened), "refuse" it, or "replace" it.

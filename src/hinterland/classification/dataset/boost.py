@@ -86,7 +86,7 @@ def boosted(
 def _in_place_of(
     absent: str, cells: Coarsening, known: Mapping[str, int], alternatives: Collection[str]
 ) -> set[int]:
-    """Cells of the present nodes that may stand where a model said `absent`."""
+    """Return the cells of the present nodes that may stand where a model said `absent`."""
     tree = cells.tree
     around = {absent, *_above(tree, absent)}
     background = cells.groups[cells.background]

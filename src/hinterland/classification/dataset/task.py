@@ -63,7 +63,7 @@ def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> d
     """Find each case's index into `task.classes`; cases whose class is not known are left out.
 
     Args:
-        task: what is asked.
+        task: the question.
         cases: the cases; an image label, where there is one, comes first.
         presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`.
     """

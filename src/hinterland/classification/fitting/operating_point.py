@@ -142,7 +142,7 @@ def fit_operating_point(
     """Fit calibration and Youden threshold of each judged class.
 
     Args:
-        task: what is asked.
+        task: the question.
         scores: unit -> (classes,).
         units: the units and their classes.
         split: unit -> its split.

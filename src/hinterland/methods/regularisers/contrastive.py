@@ -164,7 +164,7 @@ def make_contrastive(
         channels: of the projection.
 
     Raises:
-        HinterlandError: a value that cannot be meant, or a network without named feature maps.
+        HinterlandError: a value that is not allowed, or a network without named feature maps.
     """
     check_option("contrastive", "positives", positives, get_args(Positives))
     if positives == "place" and not method.looks_again:

@@ -195,7 +195,7 @@ def make_discrepancy(
         normalise: whether features are divided by their root mean square.
 
     Raises:
-        HinterlandError: a value that cannot be meant, or a network without named feature maps.
+        HinterlandError: a value that is not allowed, or a network without named feature maps.
     """
     check_option("discrepancy", "form", form, FORMS)
     check_option("discrepancy", "exchange", exchange, get_args(Exchange))
