@@ -10,4 +10,4 @@ class HinterlandError(Exception):
 
 
 class LabelError(HinterlandError):
-    """A tree, coarsening, scheme or labels.yaml that cannot be meant."""
+    """A tree, coarsening, scheme or labels.yaml that has no valid meaning."""

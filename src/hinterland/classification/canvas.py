@@ -67,7 +67,7 @@ def canvas_size(shapes: Iterable[Sequence[int]], wanted: Sequence[int] | None) -
 
 
 def on_canvas(array: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """(C, z, y, x) resized to (C, *canvas) with z = 1 on a 2D canvas; float32.
+    """Return (C, z, y, x) resized to (C, *canvas) with z = 1 on a 2D canvas; float32.
 
     Shrunk axes are averaged over, grown ones interpolated linearly; the image is stretched to the
     canvas, so that every canvas shows all of it.

@@ -34,8 +34,10 @@ UNKNOWN = -100
 class ClassifierContext(BuildContext):
     """What a classifier is built for. `plan.patch_size` is the canvas.
 
-    channels: of the canvas, be it an image, a mask or an embedding. classes: their names.
-    targets: case -> index into `classes`; a case that is not there has no class.
+    Attributes:
+        channels: of the canvas, be it an image, a mask or an embedding.
+        classes: their names.
+        targets: case -> index into `classes`; a case that is not there has no class.
     """
 
     channels: int = 1
@@ -66,7 +68,7 @@ class ClassTargets(nn.Module):
 
 
 def class_loss(logits: Float[Tensor, "batch classes"], target: Tensor) -> Float[Tensor, ""]:
-    """Mean over the items of known class of -log softmax(logits)_y; zero where there is none."""
+    """Return the mean over the items of known class of -log softmax(logits)_y; 0 without any."""
     target = target.to(logits.device)
     total = F.cross_entropy(logits.float(), target, ignore_index=UNKNOWN, reduction="sum")
     return total / (target != UNKNOWN).sum().clamp(min=1)
@@ -167,5 +169,5 @@ class YNet(Classifier[TwoTaskNetworks]):
 
 
 def pooled(features: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
-    """Mean over all voxels."""
+    """Return the mean over all voxels."""
     return features.flatten(2).mean(dim=2)

@@ -70,10 +70,17 @@ _LEAST_EDGE = {"densenet121": 32}  # it halves every axis five times without pad
 def create_classifier(
     name: str, channels: int, classes: int, size: Sequence[int], *, seed: int = 0
 ) -> nn.Module:
-    """(B, channels, *size) -> logits (B, classes), freshly initialised.
+    """Make the network (B, channels, *size) -> logits (B, classes), freshly initialised.
 
-    size: of the canvas, two or three axes. HinterlandError for an unknown name, or a canvas that is
-    too small for the network.
+    Args:
+        name: of the network.
+        channels: of the image.
+        classes: number of classes.
+        size: of the canvas, two or three axes.
+        seed: of the initial weights.
+
+    Raises:
+        HinterlandError: an unknown name, or a canvas that is too small for the network.
     """
     if name not in _MAKERS:
         raise HinterlandError(f"classifier {name!r}: expected one of {', '.join(_MAKERS)}.")

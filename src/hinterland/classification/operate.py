@@ -110,7 +110,7 @@ def _fit(
     largest: int | None,
     groups: Mapping[str, str],
 ) -> tuple[tuple[float, int], dict[str, float]]:
-    """T and tau of one class's mask, fitted where they are not given, and its cases' scores."""
+    """Fit t and tau of one class's mask where they are not given, and score its cases by them."""
     t, tau = record.rule.get("t"), record.rule.get("tau")
     if t is not None and tau is not None:
         return (t, int(tau)), {n: c.score(t, int(tau)) for n, c in counts.items()}

@@ -23,13 +23,19 @@ RENAMED = {"tap": "layer"}
 class ClassifierRecord:
     """A resolved classifier. Written once, before training.
 
-    by: the network, the summarising function, `y-net` or `rule`. source: what it reads: images, or
-    the masks or embeddings of the segmentation run `run` (of its feature map `layer`). canvas: the
-    size everything is brought to. split: case names; targets: case -> index into the task's
-    classes; schemes: the annotation scheme each case is read in. plan: of the preprocessing.
-    rule: t and tau where they are given, else they are fitted. settings: of `TrainConfig`.
-    unit: what is judged, cases, patients, or auto (see `cases.unit_of`). aggregate: how the scores
-    of a patient's cases become one, mean or max.
+    Attributes:
+        by: the network, the summarising function, `y-net` or `rule`.
+        source: what it reads: images, or the masks or embeddings of the segmentation run `run` (of
+            its feature map `layer`).
+        canvas: the size everything is brought to.
+        split: case names.
+        targets: case -> index into the task's classes.
+        schemes: the annotation scheme each case is read in.
+        plan: of the preprocessing.
+        rule: t and tau where they are given, else they are fitted.
+        settings: of `TrainConfig`.
+        unit: what is judged, cases, patients, or auto (see `cases.unit_of`).
+        aggregate: how the scores of a patient's cases become one, mean or max.
     """
 
     task: Task
@@ -61,7 +67,7 @@ class ClassifierRecord:
         return {name: part for part, names in self.split.items() for name in names}
 
     def write(self, path: Path) -> None:
-        """plan.json and labels.yaml first, config.yaml last: its presence says all is there."""
+        """Write plan.json and labels.yaml, config.yaml last: it stands for the whole."""
         path.mkdir(parents=True, exist_ok=True)
         write_text(path / "plan.json", self.plan.to_json())
         write_text(path / "labels.yaml", _yaml(self.spec.to_dict()))
@@ -100,7 +106,7 @@ class ClassifierRecord:
 
 
 def is_classifier(path: Path) -> bool:
-    """Whether a folder is a classifier's (and no segmentation run)."""
+    """Tell whether a folder is a classifier's (and no segmentation run)."""
     file = path / "config.yaml"
     return file.is_file() and file.read_text(encoding="utf-8").startswith(f"kind: {KIND}")
 
@@ -113,7 +119,7 @@ class ClassifierRun:
 
     @cached_property
     def record(self) -> ClassifierRecord:
-        """What was asked for, resolved."""
+        """The settings of the classifier, resolved."""
         return ClassifierRecord.read(self.path)
 
 

@@ -34,25 +34,28 @@ class Frozen:
 
     @property
     def cells(self) -> Coarsening:
-        """What its channels stand for."""
+        """The coarsening that its channels stand for."""
         return self.run.method.cells
 
     @cached_property
     def predictor(self) -> Predictor:
-        """Of the checkpoint that the run reports."""
+        """The predictor of the checkpoint that the run reports."""
         return self.run.predictor()
 
     def masks(self, image: np.ndarray) -> np.ndarray:
-        """Preprocessed image (C, z, y, x) -> probabilities (cells, z, y, x), not binarised."""
+        """Predict the probabilities (cells, z, y, x) of a preprocessed image (C, z, y, x).
+
+        They are not binarised.
+        """
         return np.exp(self.predictor.log_probabilities(image, self.cells))
 
     def of_node(self, masks: np.ndarray, node: str) -> np.ndarray:
-        """Probabilities (cells, ...) -> those of one node of the tree, (...)."""
+        """Sum probabilities (cells, ...) into those of one node of the tree, (...)."""
         members = members_of(self.cells, node)
         return np.minimum(masks[members].sum(axis=0), 1.0)
 
     def layer(self, name: str) -> str:
-        """`shallow` and `deep` as the paper has them, or the name of a feature map.
+        """Resolve `shallow` and `deep` as the paper has them, or the name of a feature map.
 
         Shallow is the fifth decoder map from the bottleneck, deep the third (Table A1's
         `conv_blocks_localization[4]` and `[2]`), or the last one there is.
@@ -69,7 +72,10 @@ class Frozen:
         return name
 
     def embedding(self, image: np.ndarray, layer: str) -> np.ndarray:
-        """Preprocessed image (C, z, y, x) -> the stitched feature map, float32 (F, z, y, x)."""
+        """Compute the stitched feature map of a preprocessed image (C, z, y, x).
+
+        It is float32 (F, z, y, x).
+        """
         network, options = self._network(), self.predictor.options
         network.to(options.device)
 
@@ -83,7 +89,7 @@ class Frozen:
         )  # fmt: skip
 
     def stride(self, layer: str) -> tuple[int, ...]:
-        """How much coarser a feature map is than the image, per axis."""
+        """Tell how much coarser a feature map is than the image, per axis."""
         network, patch = self._network(), self.run.record.plan.patch_size
         blank = torch.zeros(
             1, network.in_channels, *patch, device=next(network.parameters()).device
@@ -94,7 +100,7 @@ class Frozen:
         return tuple(p // n for p, n in zip(patch, shape, strict=True))
 
     def width(self, layer: str) -> int:
-        """Channels of a feature map."""
+        """Return the number of channels of a feature map."""
         return self._network().feature_widths()[layer]
 
     def _network(self) -> Any:
@@ -128,7 +134,7 @@ def mask_canvases(
     layer: str,
     tick: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, int, tuple[int, ...]]:
-    """Masks (or, with a layer, embeddings) of these cases on the canvas, kept under the cache.
+    """Bring the masks (or, with a layer, embeddings) of these cases onto the canvas, in the cache.
 
     Returns the folder of NAME.npy (float16), the number of channels and the canvas they are on:
     that of embeddings is as much coarser as the feature map.

@@ -60,7 +60,7 @@ STEPS, STEPS_FROZEN = 10_000, 2_000
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. See `train_classifier`."""
+    """The description of a classifier to train; see `train_classifier`."""
 
     task: str
     by: str
@@ -88,16 +88,26 @@ def train_classifier(
 ) -> ClassifierRun:
     """Train a classifier, then fit rule, calibration and threshold on validation cases.
 
-    source: a data set and its plan, for a network on images (`Request.by`: one of
-    `IMAGE_CLASSIFIERS`, or `y-net`); or a segmentation run, for the `rule`, for a summarising
-    network on its masks (`fully-connected`, `pool`, or one of `IMAGE_CLASSIFIERS`), or with
-    `embedding` (shallow, deep, or a layer of the network) on its feature maps. A run brings its
-    own split, and only the training cases whose masks it saw are learnt from, unless `labelled`
-    says otherwise.
+    A run as source brings its own split, and only the training cases whose masks it saw are learnt
+    from, unless `labelled` says otherwise.
 
-    out: the directory to make. Of the same request, unfinished, it is gone on with; anything else
-    is refused, unless `overwrite`. HinterlandError where the validation cases do not hold both
-    answers, or the run cannot show the class that the rule is asked for.
+    Args:
+        source: a data set and its plan, for a network on images (`Request.by`: one of
+            `IMAGE_CLASSIFIERS`, or `y-net`); or a segmentation run, for the `rule`, for a
+            summarising
+            network on its masks (`fully-connected`, `pool`, or one of `IMAGE_CLASSIFIERS`), or with
+            `embedding` (shallow, deep, or a layer of the network) on its feature maps.
+        request: the classifier to train.
+        out: the directory to make. Of the same request, unfinished, it is gone on with; anything
+            else
+            is refused, unless `overwrite`.
+        overwrite: replace what is in `out`.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
+
+    Raises:
+        HinterlandError: the validation cases do not hold both answers, or the run cannot show the
+            class that the rule is asked for.
     """
     out, say = Path(out), stage or log.info
     if request.aggregate not in AGGREGATES or request.unit not in UNITS:
@@ -120,7 +130,7 @@ def train_classifier(
 
 
 def check_task(dataset: Dataset, request: Request) -> None:
-    """HinterlandError if the data set cannot be asked the task; reads no image."""
+    """Raise HinterlandError if the data set cannot be asked the task; reads no image."""
     known = with_image_labels(dataset, request.image_labels)
     parse_task(request.task, known.cases, known.labels.tree)
 
@@ -185,7 +195,7 @@ def _record(
 
 
 def _source(run: Run | None, request: Request) -> tuple[str, str]:
-    """Where the classifier looks, and the feature map it reads."""
+    """Tell where the classifier looks, and the feature map it reads."""
     by = request.by
     if run is None:
         if by not in (*IMAGE_CLASSIFIERS, Y_NET):

@@ -92,7 +92,7 @@ class ClassifierTrainer(Trainer):
 
 
 def streams_by_class(data: ClassifierData, context: ClassifierContext) -> tuple[Stream, ...]:
-    """One stream of all training cases, or with `balanced` one of equal size for each class."""
+    """Return one stream of all training cases, or with `balanced` an equal one for each class."""
     size, targets = context.plan.batch_size, context.targets
     names = tuple(case.name for case in data.train)
     if not data.balanced:
@@ -115,7 +115,7 @@ def predict_canvases(
     precision: str = "fp32",
     batch: int = 16,
 ) -> dict[str, np.ndarray]:
-    """Case -> probabilities (classes,) float64, by networks in evaluation mode on `device`."""
+    """Return case -> probabilities (classes,) float64, by networks in evaluation mode."""
     found: dict[str, np.ndarray] = {}
     for start in range(0, len(names), batch):
         part = names[start : start + batch]
@@ -127,7 +127,7 @@ def predict_canvases(
 
 
 def _canvas(image: np.ndarray) -> torch.Tensor:
-    """(C, z, y, x), without the z of a 2D canvas."""
+    """Return (C, z, y, x), without the z of a 2D canvas."""
     array = torch.from_numpy(np.array(image, dtype=np.float32))
     return array[:, 0] if array.shape[1] == 1 else array
 

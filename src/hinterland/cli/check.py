@@ -123,7 +123,7 @@ def _check_images(screen: Screen, images: Path, model: Path) -> None:
 
 
 def _notes(spec: LabelSpec) -> dict[str, str]:
-    """Node -> the integers that mean it, by scheme where there are several."""
+    """Return node -> the integers that mean it, by scheme where there are several."""
     notes: dict[str, list[str]] = {}
     schemes = [s for s in spec.schemes.values() if s.values]
     for scheme in schemes:

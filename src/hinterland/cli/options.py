@@ -97,7 +97,7 @@ def size_of(text: str | None) -> tuple[int, int] | None:
 
 
 def refuse_unknown_words(checkpoint: str | None, precision: str | None) -> None:
-    """HinterlandError for a --checkpoint or a --precision that there is not."""
+    """Raise HinterlandError for a --checkpoint or a --precision that there is not."""
     from hinterland.types import HinterlandError
 
     if checkpoint not in (None, "best", "last"):
@@ -107,14 +107,14 @@ def refuse_unknown_words(checkpoint: str | None, precision: str | None) -> None:
 
 
 def plan_options(dims: int | None, memory: float, planner: str = "hinterland") -> PlanOptions:
-    """--dims, --memory and --planner. HinterlandError for a planner that there is not."""
+    """Read --dims, --memory and --planner. HinterlandError for a planner that there is not."""
     from hinterland.data.planning.plan_dataset import PlanOptions
 
     return PlanOptions(dims_of(dims), memory, planner)
 
 
 def dims_of(dims: int | None) -> Literal[2, 3] | None:
-    """--dims, whose bounds the option checks."""
+    """Read --dims, whose bounds the option itself checks."""
     return None if dims is None else 2 if dims == 2 else 3
 
 

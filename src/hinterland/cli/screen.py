@@ -39,7 +39,7 @@ class Screen:
         )
 
     def say(self, what: RenderableType) -> None:
-        """Something to read: on stdout, or on stderr where stdout belongs to a machine."""
+        """Print text on stdout, or on stderr where stdout holds the JSON of `--json`."""
         if not self.silent:
             console(stderr=self.machine).print(what, markup=False, highlight=False, soft_wrap=True)
 
@@ -235,7 +235,7 @@ def fail(message: str, machine: bool = False) -> NoReturn:
 
 
 def _advice(command: str, options: dict[str, Any]) -> str:
-    """How to go on after an interruption."""
+    """Say how to go on after an interruption."""
     run = options.get("run") if command == "resume" else options.get("out")
     if command in ("train", "resume") and run is not None:
         if (run / "config.yaml").is_file():

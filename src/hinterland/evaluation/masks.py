@@ -19,9 +19,10 @@ _UNKNOWN = 255
 class GroupMap:
     """A label array as group numbers of a coarsening.
 
-    codes: uint8, not to be written to; below len(at) a group, from there on one of `open_sets`:
-    sets of leaves that lie in no single group, so that membership in the groups they touch is
-    undecided.
+    Attributes:
+        codes: uint8, not to be written to; below len(at) a group, from there on one of `open_sets`:
+            sets of leaves that lie in no single group, so that membership in the groups they touch
+            is undecided.
     """
 
     codes: np.ndarray
@@ -49,7 +50,8 @@ class GroupMap:
 def encode(array: np.ndarray, meaning: ValueMap, at: Coarsening, what: str) -> GroupMap:
     """Translate the integers of a label array by their meaning.
 
-    Raises HinterlandError for integers that `meaning` does not name; `what` names the file.
+    Raises:
+        HinterlandError: integers that `meaning` does not name; `what` names the file.
     """
     if array.dtype.kind not in "iub":
         raise HinterlandError(f"{what} holds {array.dtype} values; expected integer class numbers.")

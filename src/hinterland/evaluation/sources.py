@@ -20,7 +20,10 @@ def find_spec(
     """Return the specification given, else the nearest on disk, else every integer a class.
 
     Looked for, in this order: labels.yaml, then dataset.json, in the folder of the references, its
-    parent, the folder of the predictions. Raises HinterlandError for unreadable files.
+    parent, the folder of the predictions.
+
+    Raises:
+        HinterlandError: unreadable files.
     """
     if isinstance(spec, LabelSpec):
         return spec

@@ -58,8 +58,9 @@ def _macro(result: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = False) -> Path:
     """Write CSV or Parquet (by the ending), complete or not at all.
 
-    Raises HinterlandError: another ending, an existing file without `overwrite`, Parquet without
-    pyarrow.
+    Raises:
+        HinterlandError: another ending, an existing file without `overwrite`, Parquet without
+            pyarrow.
     """
     path = Path(path)
     if path.exists() and not overwrite:

@@ -54,10 +54,17 @@ def export_monai(
 ) -> None:
     """Write a bundle: configs/inference.json, configs/metadata.json, models/model.ts (TorchScript).
 
-    network: (B, C, *patch) -> logits. labels: its channels in order -> the integer each is written
-    as, 0 the background. Predict with
+    Predict with
     `python -m monai.bundle run --bundle_root OUT --config_file OUT/configs/inference.json
     --images "['a.nii.gz']" --output_dir RESULTS` (a case of several channel files is a list).
+
+    Args:
+        network: (B, C, *patch) -> logits.
+        plan: the plan it was trained with.
+        labels: its channels in order -> the integer each is written as, 0 the background.
+        out: the folder to make.
+        file_ending: of the images that MONAI will be given.
+        overwrite: replace `out` if it is there.
 
     Raises:
         HinterlandError: TorchScript cannot hold the network, MONAI's transforms cannot express the

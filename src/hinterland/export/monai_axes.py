@@ -40,9 +40,11 @@ class MonaiAxes:
         return cls(tuple(roi), permutation, across, flat_files)
 
     def pixdim(self, plan: Plan) -> list[float] | None:
-        """Target spacing in MONAI's order, -1 where each image keeps its own; None for no change.
+        """Return the target spacing in MONAI's order; None for no change.
 
-        A plan in voxels, and one for 2D image files (which have no spacing), changes nothing.
+        It is -1 where each image keeps its own. A plan in voxels, and one for 2D image files (which
+        have
+        no spacing), changes nothing.
         """
         if plan.unit == "voxel" or self.flat_files:
             return None

@@ -60,18 +60,29 @@ def export_nnunet(
 ) -> dict[str, int]:
     """Write `out` as nnU-Net writes a trained model: plans.json, dataset.json, fold_0.
 
-    weights: state of a network that `create(network, plan, ...)` made.
-    labels: the network's output channels by name, in their order, and the integer each is written
-        as; the background is 0. nnU-Net writes the number of its channel, so gaps are closed and
-        channels are put into the order of their integers; the numbers used are returned.
-    mirror: axes of the patch (0 first) that prediction may flip.
-    file_ending: of the images nnU-Net will be given.
-
     Predict with `nnUNetv2_predict_from_modelfolder -i IMAGES -o OUT -m MODEL -f 0`.
 
+    Args:
+        weights: state of a network that `create(network, plan, ...)` made.
+        network: its name.
+        plan: the plan it was trained with.
+        labels: the network's output channels by name, in their order, and the integer each is
+            written
+            as; the background is 0. nnU-Net writes the number of its channel, so gaps are closed
+            and
+            channels are put into the order of their integers.
+        out: the folder to make.
+        mirror: axes of the patch (0 first) that prediction may flip.
+        file_ending: of the images nnU-Net will be given.
+        dataset: nnU-Net's name of the data set.
+        overwrite: replace `out` if it is there.
+
+    Returns:
+        Channel name -> the number that nnU-Net writes for it.
+
     Raises:
-        HinterlandError: nnU-Net cannot express this network or preprocessing, the labels do not
-            fit the weights, or `out` exists.
+        HinterlandError: nnU-Net cannot express this network or preprocessing, the labels do not fit
+            the weights, or `out` exists.
     """
     if network not in _NETWORKS:
         raise HinterlandError(f"nnU-Net has no network like {network}. {_ELSE}")

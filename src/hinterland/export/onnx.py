@@ -41,12 +41,21 @@ def export_onnx(
     *,
     overwrite: bool = False,
 ) -> float:
-    """Write `network` with a softmax as `out`; returns the largest difference to torch found.
+    """Write `network` with a softmax as `out`.
 
-    network: (B, C, *patch) -> logits (B, K, *patch). The file maps `image` (any batch, C, *patch),
-    float32, preprocessed as the plan says, to `probabilities` (batch, K, *patch). The plan and the
-    labels (channel names in their order -> integer) are in its metadata, as JSON under
+    The file maps `image` (any batch, C, *patch), float32, preprocessed as the plan says, to
+    `probabilities` (batch, K, *patch). The plan and the labels are in its metadata, as JSON under
     "hinterland.plan" and "hinterland.labels".
+
+    Args:
+        network: (B, C, *patch) -> logits (B, K, *patch).
+        plan: the plan it was trained with.
+        labels: channel names in their order -> integer.
+        out: the file to write.
+        overwrite: replace `out` if it is there.
+
+    Returns:
+        The largest difference to torch that was found.
 
     Raises:
         HinterlandError: the extra is not installed, the network cannot be exported, onnxruntime

@@ -83,13 +83,25 @@ def rank_cases(
 ) -> pd.DataFrame:
     """Rank the cases, the one most worth annotating first.
 
-    Columns: rank (from 1), case, group, score, uncertainty, and one a foreground cell. With several
-    opinions the score is the mean over foreground cells of `soft_jaccard_distance`; with one it is
-    the `uncertainty` column: entropy summed over voxels, over the expected foreground in voxels.
-    maps: a folder for the maps of `write_maps`; of disagreement only with several opinions.
-    which, options: the checkpoint, and how it predicts; default, as the run does.
+    With several opinions the score is the mean over foreground cells of `soft_jaccard_distance`;
+    with
+    one it is the `uncertainty` column: entropy summed over voxels, over the expected foreground in
+    voxels.
 
-    Raises HinterlandError: no cases, or maps exist and may not be overwritten.
+    Args:
+        run: the finished run that predicts.
+        cases: the unlabelled cases.
+        maps: a folder for the maps of `write_maps`; of disagreement only with several opinions.
+        which: the checkpoint; default, the one that the run reports.
+        options: how it predicts; default, as the run does.
+        overwrite: replace maps that are there.
+        tick: called with (done, of how many).
+
+    Returns:
+        The columns rank (from 1), case, group, score, uncertainty, and one a foreground cell.
+
+    Raises:
+        HinterlandError: no cases, or maps exist and may not be overwritten.
     """
     import pandas as pd
 
@@ -138,7 +150,8 @@ def write_maps(
     kinds: "uncertainty", the entropy of the mean of the run's opinions, and "disagreement" between
     them, which is 0 where a method has one opinion only. which, options: as for `rank_cases`.
 
-    Raises HinterlandError if a map exists and may not be overwritten, before anything is computed.
+    Raises:
+        HinterlandError: a map exists and may not be overwritten, before anything is computed.
     """
     if not overwrite:
         refuse_existing(out, cases, kinds)

@@ -72,7 +72,10 @@ class Predictor:
 
 
 def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Log summed probabilities: (cells, ...) -> (groups, ...); members: (groups, cells) bool."""
+    """Return the log of summed probabilities: (cells, ...) -> (groups, ...).
+
+    `members` is (groups, cells) bool.
+    """
     out = np.empty((len(members), *logs.shape[1:]), logs.dtype)
     for row, result in zip(members, out, strict=True):
         cells = np.flatnonzero(row)
@@ -95,11 +98,22 @@ def predict_files(
 ) -> Iterator[Path]:
     """Predict image files into `out`, one label file a case; yields each path as it is written.
 
-    jobs: (case name, channel files). values: the integer written for each group of `at`
-    (`group_values`). A dataset.json beside the files says the same to whoever reads them.
-    While one volume is predicted the next `workers` are read and preprocessed, no more: memory is
-    bounded by the largest cases. Raises HinterlandError if a result exists and may not be
-    overwritten, or two jobs have one name, before anything is computed.
+    A dataset.json beside the files says what their integers mean. While one volume is predicted the
+    next `workers` are read and preprocessed, no more: memory is bounded by the largest cases.
+
+    Args:
+        predictor: the trained model.
+        jobs: (case name, channel files).
+        out: the folder to write into.
+        at: the question whose groups are written.
+        values: the integer written for each group of `at` (`group_values`).
+        probabilities: write the probabilities of the groups, too.
+        overwrite: replace results that are there.
+        workers: volumes that are read ahead while one is predicted.
+
+    Raises:
+        HinterlandError: a result exists and may not be overwritten, or two jobs have one name,
+            before anything is computed.
     """
     targets = [_target(out, name, files) for name, files in jobs]
     twice = [t.name for t, n in Counter(targets).items() if n > 1]

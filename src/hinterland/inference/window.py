@@ -56,11 +56,21 @@ def sliding_window(
 ) -> np.ndarray:
     """Predict log-probabilities of one preprocessed image.
 
-    model: (B, C, *tile) -> (B, cells, *tile) probabilities.
-    image: float32 (C, z, y, x); with a 2D tile each slice is predicted by itself.
-    mirror: spatial axes of the tile (0 first) to average flips over.
     Tiles are averaged on the logarithm, which is the same as averaging logits: what the softmax
-    took away is one constant a voxel. Returns float32 (cells, z, y, x), a log-softmax.
+    took away is one constant a voxel.
+
+    Args:
+        model: (B, C, *tile) -> (B, cells, *tile) probabilities.
+        image: float32 (C, z, y, x); with a 2D tile each slice is predicted by itself.
+        tile: voxels of a tile along each axis.
+        mirror: spatial axes of the tile (0 first) to average flips over.
+        overlap: share of a tile that the next one covers again.
+        batch: tiles per forward pass.
+        device: where the model is.
+        precision: "fp32", "bf16" or "fp16".
+
+    Returns:
+        float32 (cells, z, y, x), a log-softmax.
     """
     import torch
 

@@ -166,7 +166,7 @@ class Coarsening:
         return result
 
     def to_dict(self) -> dict[str, list[str]]:
-        """Group name -> leaf names."""
+        """Return group name -> leaf names."""
         leaf = self.tree.leaf_names
         return {
             n: [leaf[i] for i in sorted(g)] for n, g in zip(self.names, self.groups, strict=True)

@@ -14,11 +14,21 @@ from hinterland.labels.scheme import Scheme
 def decode(probabilities: np.ndarray, cells: Coarsening, at: Coarsening) -> np.ndarray:
     """Find the most probable group of `at` for each voxel.
 
-    probabilities: (cells, *spatial), summing to 1 over the first axis.
-    Returns (*spatial) group indices of `at`, uint8 (uint16 above 256 groups). Group probabilities
-    are sums of cell probabilities, so the answer may differ from merging the most probable cell:
-    three organs of 0.2 each outvote a lesion of 0.4 when the question is "lesion or not".
-    Raises LabelError where `at` splits a cell, or the channels are not the cells.
+    Group probabilities are sums of cell probabilities, so the answer may differ from merging the
+    most
+    probable cell: three organs of 0.2 each outvote a lesion of 0.4 when the question is "lesion or
+    not".
+
+    Args:
+        probabilities: (cells, *spatial), summing to 1 over the first axis.
+        cells: what the channels stand for.
+        at: the coarsening that is asked for.
+
+    Returns:
+        Group indices of `at` (*spatial), uint8 (uint16 above 256 groups).
+
+    Raises:
+        LabelError: `at` splits a cell, or the channels are not the cells.
     """
     if probabilities.ndim < 1 or probabilities.shape[0] != len(cells):
         raise LabelError(

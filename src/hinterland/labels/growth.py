@@ -13,7 +13,8 @@ def parents(cells: Coarsening, known: Coarsening) -> list[int]:
     its name (the leaves below it, if it has become an inner node), and the older remainder holds
     all that no other name claims. So {background, lesion} is the parent of {lung, rest, lesion}.
 
-    Raises LabelError for a leaf without a counterpart, and a cell that lies across two groups.
+    Raises:
+        LabelError: a leaf without a counterpart, or a cell that lies across two groups.
     """
     tree, old = cells.tree, known.tree
     claimed: dict[int, frozenset[int]] = {}

@@ -17,8 +17,10 @@ def tree_of_dataset_json(labels: Any) -> tuple[LabelTree, dict[int, Any], Any]:
     Plain labels (name -> integer) give a flat tree whose leaves are the labels. Regions (name ->
     list of integers) become inner nodes, each integer a leaf, as long as they nest; regions that
     overlap without nesting become unions in questions of their own. The integers of `ignore` mean
-    "any leaf". Label 0 is the remainder, whatever the other labels are called. Raises LabelError
-    for anything nnU-Net could not mean either.
+    "any leaf". Label 0 is the remainder, whatever the other labels are called.
+
+    Raises:
+        LabelError: anything nnU-Net could not mean either.
     """
     if not isinstance(labels, Mapping) or not labels:
         raise LabelError(f"`labels` is {labels!r}; expected a mapping, name -> integer.")

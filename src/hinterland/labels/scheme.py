@@ -57,7 +57,9 @@ class Scheme:
         Every value's set loses them; a negative image label thus supervises every voxel. A value
         that means nothing else is no longer named: a label file that holds it contradicts the
         image label, and `unknown` finds it. For the scheme without values the result has one, 0.
-        Raises LabelError where no leaf would be left.
+
+        Raises:
+            LabelError: no leaf would be left.
         """
         values = self.values or ((0, self.tree.all_leaves),)
         if all(leaves <= absent for _, leaves in values):

@@ -37,9 +37,10 @@ _KEYS = (
 class LabelSpec:
     """The meaning of a data set's labels.
 
-    questions: name -> coarsening; the first is asked by default (`target`).
-    cases: glob pattern -> settings; for one case the later pattern wins, key by key.
-    image_labels: file with image-level labels, relative to labels.yaml; or None.
+    Attributes:
+        questions: name -> coarsening; the first is asked by default (`target`).
+        cases: glob pattern -> settings; for one case the later pattern wins, key by key.
+        image_labels: file with image-level labels, relative to labels.yaml; or None.
     """
 
     tree: LabelTree
@@ -121,7 +122,7 @@ class LabelSpec:
         return {"leaves": self.tree.leaves, "target": self.target}
 
     def _refuse_ambiguous(self, text: str) -> None:
-        """LabelError where a class has a word of ours for its name and means something else."""
+        """Refuse a class that has a word of ours for its name and means something else."""
         ours = self._own_words.get(text)
         if ours is None or text not in self.tree:
             return
@@ -142,13 +143,17 @@ class LabelSpec:
         return [(asked.names[i], asked.groups[i]) for i in asked.foreground]
 
     def coarse_scheme(self, name: str, at: Coarsening | None = None, naive: bool = False) -> Scheme:
-        """Make the scheme `name` of an annotator who only knows the groups of `at`.
+        """Make the scheme of an annotator who only knows the groups of `at`.
 
-        Default of `at`: the children of the root. Its name is `NAME@coarse`.
+        Args:
+            name: the scheme that is made coarse.
+            at: the groups that the annotator knows; default, the children of the root.
+            naive: what this annotator leaves open is taken for the remainder leaf: whatever touches
+                the
+                background group of `at` means "rest", unless it lies in the foreground.
 
-        naive: what this annotator leaves open is taken for the remainder leaf: whatever touches
-        the background group of `at` means "rest", unless it lies in the foreground. Its name is
-        `NAME@naive`.
+        Returns:
+            The scheme NAME@coarse, or NAME@naive.
         """
         scheme, at = self.scheme(name), at or self.tree.top
         rest = frozenset({self.tree.leaf_names.index(self.tree.remainder)})
@@ -296,7 +301,10 @@ def spec_from_dataset_json(content: Mapping[str, Any]) -> LabelSpec:
     """Make the specification that a plain nnU-Net dataset.json implies: every label is a leaf.
 
     Regions become inner nodes where they nest, and one overlapping question each where they do
-    not; nnU-Net's ignore label becomes "any". Raises LabelError for labels that cannot be meant.
+    not; nnU-Net's ignore label becomes "any".
+
+    Raises:
+        LabelError: labels without a valid meaning.
     """
     if not isinstance(content, Mapping) or "labels" not in content:
         raise LabelError("the key `labels` is missing; expected a mapping, name -> integer.")

@@ -212,7 +212,9 @@ class LabelTree:
 
         Each argument is an expression over nodes (see `parse`).
         `tree.coarsen("infection")` is {everything else} | {infection}.
-        Raises LabelError where groups overlap.
+
+        Raises:
+            LabelError: groups overlap.
         """
         return Coarsening.of(self, groups)
 

@@ -16,7 +16,7 @@ from hinterland.losses.reduce import all_sum
 def region_vectors(
     features: Float[Tensor, "batch channels *space"], size: int, chosen: Int[Tensor, "regions"]
 ) -> Float[Tensor, "batch regions n"]:
-    """Regions of size x size (x size) positions as vectors, n = channels size^axes.
+    """Return regions of size x size (x size) positions as vectors, n = channels size^axes.
 
     Regions do not overlap and are counted row by row; `chosen` says which are taken.
     """
@@ -29,7 +29,7 @@ def region_vectors(
 
 
 def region_count(space: tuple[int, ...], size: int) -> int:
-    """How many regions `region_vectors` has to choose from."""
+    """Return how many regions `region_vectors` has to choose from."""
     count = 1
     for n in space:
         count *= n // size
@@ -41,8 +41,9 @@ def local_contrast(
     two: Float[Tensor, "batch regions n"],
     temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
-    """Chaitanya et al. 2020: a region of an image is like itself in another version of the image.
+    """Return the loss by which a region of an image is like itself in another version of the image.
 
+    Chaitanya et al. 2020:
     -log [exp(sim(a_r, b_r) / tau) / sum_s exp(sim(a_r, b_s) / tau)], s over the regions of the same
     image; mean over regions and images, and over both directions.
     """
@@ -57,9 +58,10 @@ def local_contrast(
 def class_contrast(
     vectors: Float[Tensor, "places n"], classes: Int[Tensor, "places"], temperature: float = 0.1
 ) -> Float[Tensor, ""]:
-    """Chaitanya et al. 2023: places of one class are alike, whatever image they lie in.
+    """Return the loss by which places of one class are alike, whatever image they lie in.
 
-    For each place a with others of its class P(a): the mean over p in P(a) of
+    Chaitanya et al. 2023: for each place a with others of its class P(a), the mean over p in P(a)
+    of
     -log [exp(sim(a, p) / tau) / sum_{s != a} exp(sim(a, s) / tau)]. Zero if no place has a partner.
     """
     z = F.normalize(vectors, dim=-1)

@@ -51,7 +51,7 @@ def pool_membership(
     decided: Bool[Tensor, "batch groups *space"],
     size: tuple[int, ...],
 ) -> tuple[Tensor, Tensor]:
-    """Foreground and background (B, G, *size), 0/1: membership max-pooled to a layer's size.
+    """Return foreground and background (B, G, *size), 0/1: membership max-pooled to a layer's size.
 
     A position is foreground if any of its voxels is, and background if all of its voxels are: the
     maximum of what is known. With an undecided voxel and no foreground it is neither.
@@ -64,7 +64,7 @@ def pool_membership(
 
 
 def rms_normalise(features: Float[Tensor, "batch channels *space"]) -> Tensor:
-    """Features divided by their root mean square over channels and positions, for each item.
+    """Return each item's features divided by their root mean square over channels and positions.
 
     The gradient goes through the divisor, so that no layer gains by growing its features.
     """
@@ -117,7 +117,7 @@ def sides(
     form: Form = "prototype",
     normalise: bool = False,
 ) -> Sides:
-    """F_g and B_g of a layer, in one of three readings of the paper's Definition 1.
+    """Return F_g and B_g of a layer, in one of three readings of the paper's Definition 1.
 
     prototype   F_g = sum_v F_v y_v / sum_v y_v and B_g likewise with b: vectors of C channels
     map         F_g = y_v mean_c F_vc and B_g likewise: maps over positions, as printed
@@ -149,7 +149,7 @@ def sides(
 
 
 def feature_discrepancy(layer: Sides, eps: float = EPS) -> Float[Tensor, ""]:
-    """L_fd = mean of -log(||F_g - B_g||^2 + eps) over items and groups that have both sides.
+    """Return L_fd = mean of -log(||F_g - B_g||^2 + eps) over items and groups that have both sides.
 
     Zero if there is none. The minus sign is what Lemmas 1 and 2 of the paper need.
     """
@@ -158,7 +158,7 @@ def feature_discrepancy(layer: Sides, eps: float = EPS) -> Float[Tensor, ""]:
 
 
 def exchanged_discrepancy(layer: Sides, shift: int, eps: float = EPS) -> Float[Tensor, ""]:
-    """L_exch of Algorithm 1: the foreground of item i against the background of (i + shift) mod n.
+    """Return L_exch of Algorithm 1: item i's foreground and item (i + shift) mod n's background.
 
     Zero where shift is a multiple of n: an item is no partner of its own.
     """
@@ -172,7 +172,7 @@ def exchanged_discrepancy(layer: Sides, shift: int, eps: float = EPS) -> Float[T
 def domain_discrepancy(
     layer: Sides, base: Bool[Tensor, "batch"], novel: Bool[Tensor, "batch"], eps: float = EPS
 ) -> Float[Tensor, ""]:
-    """L_exch of Definition 2, for the items of two domains.
+    """Return L_exch of Definition 2, for the items of two domains.
 
     -log(||F_g(base) - B_g(novel)||^2 + ||F_g(novel) - B_g(base)||^2 + eps), F_g(D) the mean over
     the items of D that have that side. Mean over the groups with all four; zero without any.
@@ -183,14 +183,17 @@ def domain_discrepancy(
 
 
 def _across(layer: Sides, front: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
-    """(G,) squared distance of one domain's mean foreground and the other's mean background."""
+    """Return the squared distance (G,) of one domain's mean foreground to the other's background.
+
+    The background is a mean, too.
+    """
     one, has_one = _domain_mean(layer.foreground, layer.has_foreground & front[:, None])
     other, has_other = _domain_mean(layer.background, layer.has_background & back[:, None])
     return (one - other).square().sum(-1), has_one & has_other
 
 
 def _domain_mean(values: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """(G, N) mean over chosen items, and (G,) whether there is any."""
+    """Return the (G, N) mean over chosen items, and (G,) whether there is any."""
     count = chosen.sum(0)
     return (values * chosen[..., None]).sum(0) / count.clamp(min=1)[:, None], count > 0
 

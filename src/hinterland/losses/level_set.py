@@ -38,7 +38,7 @@ def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*s
 
 
 def _maurer(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
-    """Distance in voxels to the object, not positive inside."""
+    """Return the distance in voxels to the object, not positive inside."""
     image = sitk.GetImageFromArray(inside.astype(np.uint8))
     found = sitk.SignedMaurerDistanceMap(image, False, False, False)
     return sitk.GetArrayFromImage(found)

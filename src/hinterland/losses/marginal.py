@@ -43,7 +43,7 @@ def marginalise(
 
 
 def _columns(x: Tensor, index: list[int]) -> Tensor:
-    """x[:, index]; without a copy where the indices are consecutive."""
+    """Return x[:, index]; without a copy where the indices are consecutive."""
     if index == list(range(index[0], index[0] + len(index))):
         return x.narrow(1, index[0], len(index))
     return x.index_select(1, torch.tensor(index, device=x.device))

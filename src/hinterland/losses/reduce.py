@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def all_sum(value: Tensor) -> Tensor:
-    """Sum of `value` over all processes, differentiable; `value` itself in a single process.
+    """Return the sum of `value` over all processes, differentiable; in one process `value` itself.
 
     Losses that are ratios of sums over the batch (batch Dice, cross entropy over decided voxels)
     take their sums through here. Every process then holds the loss of the global batch, and the

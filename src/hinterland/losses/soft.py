@@ -11,7 +11,7 @@ from hinterland.losses.reduce import all_sum
 def soft_cross_entropy(
     log_p: Float[Tensor, "batch cells *space"], target: Float[Tensor, "batch cells *space"]
 ) -> Float[Tensor, ""]:
-    """-sum_v sum_c t_vc log p_vc / N, N the number of voxels with any mass. Zero if there is none.
+    """Return -sum_v sum_c t_vc log p_vc / N, N the number of voxels with any mass; 0 if none has.
 
     A voxel whose target has the mass w = sum_c t_c weighs w: what is not known of it is not
     learned. For one-hot targets this is the ordinary cross entropy.
@@ -27,7 +27,7 @@ def soft_target_dice_loss(
     *,
     smooth: float = 1e-5,
 ) -> Float[Tensor, ""]:
-    """1 - mean_c (2 sum p_c t_c + smooth) / (sum w p_c + sum t_c + smooth), c in `cells`.
+    """Return 1 - mean_c (2 sum p_c t_c + smooth) / (sum w p_c + sum t_c + smooth), c in `cells`.
 
     Sums run over the voxels of all items (of all processes); w is the mass of the target at a
     voxel, so that voxels without a target count nowhere. For one-hot targets this is

@@ -129,7 +129,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Losses:
-    """What one step costs. The loss is sum_n weights[n] terms[n]; a missing weight is 1."""
+    """The terms of one step's loss, sum_n weights[n] terms[n]; a missing weight is 1."""
 
     terms: Mapping[str, Tensor]
     weights: Mapping[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Options of methods, checked by their types: one message for a value that cannot be meant."""
+"""Options of methods, checked by their types: one message for a value that is not allowed."""
 
 from __future__ import annotations
 

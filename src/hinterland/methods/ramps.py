@@ -9,12 +9,12 @@ from hinterland.types import HinterlandError, Progress
 
 
 def sigmoid_ramp(t: float) -> float:
-    """exp(-5 (1 - t)^2): from 0.0067 to 1, the usual ramp of the mean-teacher family."""
+    """Return exp(-5 (1 - t)^2): from 0.0067 to 1, the usual ramp of the mean-teacher family."""
     return math.exp(-5.0 * (1.0 - min(max(t, 0.0), 1.0)) ** 2)
 
 
 def linear_ramp(t: float) -> float:
-    """T."""
+    """Return t, cut to [0, 1]."""
     return min(max(t, 0.0), 1.0)
 
 

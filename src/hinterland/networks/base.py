@@ -22,10 +22,10 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Logits at full resolution."""
+        """Return logits at full resolution."""
 
     def logits(self, x: Tensor) -> list[Tensor]:
-        """Logits, highest resolution first: one entry, or one per level under deep supervision."""
+        """Return logits, highest resolution first: one, or one a level under deep supervision."""
         return [self(x)]
 
 
@@ -45,7 +45,7 @@ class SplitNetwork(Network):
     """How the network's own decoder goes up; `make_decoder` has both ways."""
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """Feature maps, highest resolution first; the last one is the bottleneck."""
+        """Return the feature maps, highest resolution first; the last one is the bottleneck."""
         return self.encoder(x)
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
@@ -65,7 +65,7 @@ class SplitNetwork(Network):
         return dict(zip(self.feature_widths(), (*features, *decoded), strict=True))
 
     def feature_widths(self) -> dict[str, int]:
-        """Channels of each tap, in the order of `taps`."""
+        """Return the channels of each feature map, in the order of `feature_maps`."""
         levels = len(self.widths) - 1
         names = [f"encoder.{i}" for i in range(levels)] + ["bottleneck"]
         names += [f"decoder.{i}" for i in range(levels)]

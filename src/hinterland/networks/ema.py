@@ -18,7 +18,7 @@ def ema_copy(model: M) -> M:
 
 @torch.no_grad()
 def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Average <- decay average + (1 - decay) model, in place, for parameters and float buffers.
+    """Set average <- decay average + (1 - decay) model, for parameters and float buffers.
 
     Integer buffers (a batch norm's count of batches) are copied: their mean means nothing.
 

@@ -23,7 +23,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def initialise(module: nn.Module, slope: float = 1e-2) -> None:
-    """He's normal weights for a leaky ReLU of this slope in all convolutions; biases zero."""
+    """Give all convolutions He's normal weights for a leaky ReLU of this slope, and zero biases."""
     for layer in module.modules():
         if isinstance(layer, CONVOLUTIONS):
             nn.init.kaiming_normal_(layer.weight, a=slope)

@@ -32,14 +32,14 @@ def instance_norm(layer: _InstanceNorm, x: Tensor) -> Tensor:
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Of maps (B, C, y, x)."""
+    """Instance normalisation of maps (B, C, y, x)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return instance_norm(self, input)
 
 
 class InstanceNorm3d(nn.InstanceNorm3d):
-    """Of maps (B, C, z, y, x)."""
+    """Instance normalisation of maps (B, C, z, y, x)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return instance_norm(self, input)

@@ -26,7 +26,9 @@ def mark_end(module: Layer) -> Layer:
 def mark_ends(network: nn.Module, in_channels: int) -> None:
     """Mark the layers that see the image, and the last layer if no head is marked yet.
 
-    in_channels: channels of the image; a layer with as many inputs is taken to see it.
+    Args:
+        network: whose layers are marked, in place.
+        in_channels: channels of the image; a layer with as many inputs is taken to see it.
     """
     layers = [m for m in network.modules() if isinstance(m, LAYERS)]
     if layers and not any(hasattr(m, _END) for m in network.modules()):

@@ -26,11 +26,15 @@ LEAVES = ("rest", "host", "decoy", "bowel", "spine", "lesion")
 class Organ:
     """How one organ is drawn for a patient.
 
-    place: centre (z, y, x), share of the side. size: smallest and largest semi-axis, share of the
-    side. stretch: factor on the semi-axis along each axis (z, y, x). exponent: smallest and largest
-    superquadric exponent. tilt: s.d. of the pose angles, radians. level: mean intensity, units.
-    grain: correlation length of the texture, share of the side. roughness: s.d. of the texture,
-    units.
+    Attributes:
+        place: centre (z, y, x), share of the side.
+        size: smallest and largest semi-axis, share of the side.
+        stretch: factor on the semi-axis along each axis (z, y, x).
+        exponent: smallest and largest superquadric exponent.
+        tilt: s.d. of the pose angles, radians.
+        level: mean intensity, units.
+        grain: correlation length of the texture, share of the side.
+        roughness: s.d. of the texture, units.
     """
 
     place: tuple[float, float, float]
@@ -56,18 +60,20 @@ class PhantomParameters:
     and their size can, over a larger neighbourhood. A lesion's contrast is about 1.3 to 2.5 times
     the s.d. of texture and noise around it.
 
-    shift: s.d. of an organ's centre about its place, share of the side.
-    level_spread: s.d. of an organ's mean level between patients, units.
-    gain_spread: s.d. of the scanner's gain between patients, relative.
-    lesions: fewest and most lesions of a patient; mimics likewise.
-    radius: smallest and largest mean semi-axis of a lesion, share of the side.
-    elongation: largest ratio of a lesion's semi-axis to its mean radius.
-    contrast: smallest and largest drop of a lesion below its organ's level, units.
-    lumen: semi-axes of the bowel's dark lumen, relative to the bowel's.
-    blur: s.d. of the point spread (partial volume), voxels.
-    bias: s.d. of the log of the bias field; bias_length: its correlation length, share of the side.
-    noise: s.d. of the white noise, units.
-    spacing: voxel size, mm.
+    Attributes:
+        shift: s.d. of an organ's centre about its place, share of the side.
+        level_spread: s.d. of an organ's mean level between patients, units.
+        gain_spread: s.d. of the scanner's gain between patients, relative.
+        lesions: fewest and most lesions of a patient; mimics likewise.
+        radius: smallest and largest mean semi-axis of a lesion, share of the side.
+        elongation: largest ratio of a lesion's semi-axis to its mean radius.
+        contrast: smallest and largest drop of a lesion below its organ's level, units.
+        lumen: semi-axes of the bowel's dark lumen, relative to the bowel's.
+        blur: s.d. of the point spread (partial volume), voxels.
+        bias: s.d. of the log of the bias field.
+        bias_length: its correlation length, share of the side.
+        noise: s.d. of the white noise, units.
+        spacing: voxel size, mm.
     """
 
     host: Organ = Organ((0.48, 0.46, 0.33), (0.19, 0.26), (2.0, 2.8), 0.5, 500.0, 0.016, 30.0)

@@ -93,20 +93,27 @@ def compare(
 ) -> Comparison:
     """Compare runs pairwise with the first one and write the report.
 
-    runs: run directories, directories of folds, or metric tables (.csv, .parquet). Runs with the
-        same settings are pooled over seeds and folds; the first method is the baseline.
-    out: gets report.html, summary.json and tables/{results.md, results.tex, results.csv}; None
-        writes nothing.
-    names: what to call the methods, one name for each entry of `runs`; entries with the same name
-        are one method. Default: what their configurations say, as short as they can be told apart.
-    at: the question (column `coarsening`) where the tables hold several.
-    allow: codes of protocol refusals to let pass; the report says so.
-    images: whether to build the gallery and the false positives from predictions and images.
-    subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off and
-        best-off cases of the baseline.
+    Args:
+        runs: run directories, directories of folds, or metric tables (.csv, .parquet). Runs with
+            the
+            same settings are pooled over seeds and folds; the first method is the baseline.
+        out: gets report.html, summary.json and tables/{results.md, results.tex, results.csv}; None
+            writes nothing.
+        at: the question (column `coarsening`) where the tables hold several.
+        names: what to call the methods, one name for each entry of `runs`; entries with the same
+            name
+            are one method. Default: what their configurations say, as short as they can be told
+            apart.
+        overwrite: replace a report that is there.
+        title: of the report.
+        allow: codes of protocol refusals to let pass; the report says so.
+        images: whether to build the gallery and the false positives from predictions and images.
+        subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off
+            and best-off cases of the baseline.
 
-    Raises HinterlandError: nothing to compare, a refused protocol (see `guard`), several questions
-    and no `at`, an existing report without `overwrite`.
+    Raises:
+        HinterlandError: nothing to compare, a refused protocol (see `protocol_checks`), several
+            questions and no `at`, an existing report without `overwrite`.
     """
     out = None if out is None else Path(out)
     present = [] if out is None else [p for n in _MARKS if (p := out / n).exists()]

@@ -55,8 +55,10 @@ class Exhibit:
 def choose(differences: pd.DataFrame, each: int = 3, most: int = 8) -> list[Choice]:
     """Choose the largest wins and losses against the baseline, every case at most once.
 
-    differences: columns `case`, `class`, `method`, `difference` (positive = better). `each` wins
-    and losses per method, `most` in all.
+    Args:
+        differences: columns `case`, `class`, `method`, `difference` (positive = better).
+        each: wins and losses per method.
+        most: choices in all.
     """
     methods = list(dict.fromkeys(differences["method"]))
     each = max(1, min(each, most // (2 * max(len(methods), 1))))

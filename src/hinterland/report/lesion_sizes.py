@@ -45,8 +45,13 @@ def sensitivity_by_volume(
 ) -> pd.DataFrame:
     """Compute the sensitivity to reference lesions by volume, over all cases of a `lesion_table`.
 
-    bins: edges in mL; a lesion of volume v falls into [lower, upper). One row per coarsening, class
-    and bin: `lower_ml`, `upper_ml`, `lesions`, `found`, `sensitivity` (NaN for an empty bin).
+    Args:
+        lesions: the table.
+        bins: edges in mL; a lesion of volume v falls into [lower, upper).
+
+    Returns:
+        One row per coarsening, class and bin: `lower_ml`, `upper_ml`, `lesions`, `found`,
+        `sensitivity` (NaN for an empty bin).
     """
     intervals = pd.cut(lesions["volume"], list(bins), right=False)
     keys = ["coarsening", "class"]

@@ -26,13 +26,17 @@ class Finding:
 def check_protocol(arms: Sequence[Sequence[Protocol]]) -> list[Finding]:
     """Find everything there is to say against a comparison; an empty list means nothing.
 
-    arms: per method its runs (folds and seeds). Pure: looks at the records only. Refusals first.
-
     Refused: `test-selection`, `leak` (a patient on two sides of a split), `tested-on-training`,
     `cases` (different case sets), `empty-policy`, `question`, `convention`, `unit`.
     Flagged: `seed` (not recorded), `seeds` (numbers of seeds differ), `one-seed`, `underpowered`,
     `unrecorded`, `take-off` (runs that never learnt anything), `selection-unknown`, `data`,
     `training-cases`, `settings`.
+
+    Args:
+        arms: per method its runs (folds and seeds); only their records are looked at.
+
+    Returns:
+        The findings, refusals first.
     """
     runs = [p for arm in arms for p in arm]
     found: list[Finding] = []

@@ -48,9 +48,15 @@ class Estimate:
 class MaskAdvice:
     """What was estimated and what follows.
 
-    masks, labels, shortcut: the divergences in nats; diluted: of labels, without the shortcut.
-    ratio: masks / diluted. share: the target's share of a positive image. verdict: "likely",
-    "unlikely" or "unclear"; confidence: the share of bootstrap resamples with that verdict.
+    Attributes:
+        masks: the divergences in nats.
+        labels: the divergences in nats.
+        shortcut: the divergences in nats.
+        diluted: of labels, without the shortcut.
+        ratio: masks / diluted.
+        share: the target's share of a positive image.
+        verdict: "likely", "unlikely" or "unclear".
+        confidence: the share of bootstrap resamples with that verdict.
     """
 
     masks: Estimate
@@ -66,11 +72,11 @@ class MaskAdvice:
     confidence: float
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, with the sentences."""
+        """Return the content in JSON's types, with the sentences."""
         return {**asdict(self), "findings": self.findings()}
 
     def findings(self) -> list[str]:
-        """Plain statements, each with its uncertainty."""
+        """Say in plain sentences what was found, each with its uncertainty."""
         said = {
             "likely": "Masks are likely to pay",
             "unlikely": "Masks are not likely to pay much",
@@ -114,8 +120,16 @@ def advise_masks(
 ) -> MaskAdvice:
     """Estimate from the masks that are there whether more of them are likely to pay.
 
-    at: the question whose foreground is the target; default, the data set's. most: cases read.
-    Raises HinterlandError where there is no mask, one image label only, or a single patient.
+    Args:
+        dataset: the data set with a few masks.
+        at: the question whose foreground is the target; default, the data set's.
+        most: cases read.
+        resamples: of the bootstrap over patients.
+        seed: of all draws.
+        report: called with (done, of how many).
+
+    Raises:
+        HinterlandError: there is no mask, one image label only, or a single patient.
     """
     samples = sample_pixels(
         dataset, at or dataset.labels.target, most=most, seed=seed, report=report

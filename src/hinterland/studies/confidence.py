@@ -42,7 +42,9 @@ def analyse_confidence(
     `maps` cases), embedding.csv and embedding.png (t-SNE of the features that the last layer
     reads), and summary.json, which it returns: for each run the last logged values, and the
     silhouette of its classes in feature space, -1 to 1.
-    Raises HinterlandError: `out` is not empty, no labelled cases that all runs were tested on.
+
+    Raises:
+        HinterlandError: `out` is not empty, no labelled cases that all runs were tested on.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")
@@ -93,7 +95,7 @@ def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
 
 
 def curves(runs: Sequence[Run]) -> pd.DataFrame:
-    """Columns run, step (steps done), quantity, value: what validations have logged."""
+    """Tabulate what validations have logged: columns run, step (steps done), quantity, value."""
     parts = []
     for name, run in zip(run_names(runs), runs, strict=True):
         log = pd.read_csv(run.path / "log.csv")
@@ -110,10 +112,11 @@ def curves(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def embedding(run: Run, cases: Sequence[Case], seed: int = 0) -> pd.DataFrame | None:
-    """Columns x, y, cell, case, silhouette: t-SNE of decoder features of voxels of known class.
+    """Embed decoder features of voxels of known class by t-SNE: x, y, cell, case, silhouette.
 
-    Of each case the tile with most foreground; at most `PER_CLASS` voxels a class, drawn by `seed`,
-    scaled to unit variance a channel. None for a network without maps, or a single class.
+    Of each case, the tile with most foreground is taken; at most `PER_CLASS` voxels a class, drawn
+    by
+    `seed`, scaled to unit variance a channel. None for a network without maps, or a single class.
     """
     from sklearn.manifold import TSNE
     from sklearn.metrics import silhouette_score
@@ -138,7 +141,7 @@ def embedding(run: Run, cases: Sequence[Case], seed: int = 0) -> pd.DataFrame | 
 def _voxels(
     run: Run, cases: Sequence[Case], rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str], list[str]]:
-    """Features (voxels, channels), the cell and the case of each."""
+    """Return features (voxels, channels), the cell and the case of each."""
     probe, of, spec = FeatureProbe.at(run), run.method.cells, run.record.spec
     inside = spec.label_sets.member(of).astype(bool) & spec.label_sets.decided(of).astype(bool)
     foreground = inside[:, list(of.foreground)].any(axis=1)

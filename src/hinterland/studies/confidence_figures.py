@@ -96,7 +96,7 @@ def draw_maps(
 
 
 def _slices(run: Run, cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Of each case, the panels of one slice, (y, x) arrays."""
+    """Return, of each case, the panels of one slice, (y, x) arrays."""
     cells, found = run.method.cells, []
     for case, volume, geometry, estimates in ensemble_predictions(run, cases):
         assert case.label is not None

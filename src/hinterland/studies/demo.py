@@ -70,15 +70,28 @@ def run_demo(
 ) -> dict[str, Any]:
     """Train the arms for the same steps on one phantom data set, evaluate and compare them.
 
-    kind: "null" makes phantoms whose support labels say nothing of the image. arms: names of
-        `ARMS`, the first being the baseline. report: called with (done, of how many, message)
-        within a stage; stage: with what begins. settings: a run's settings in place of `SETTINGS`.
-        phantoms: arguments of `make_phantoms`, for tests.
+    Writes into `out`: phantoms/, runs/ARM/, report.html, tables/, summary.json. Called again after
+    an
+    interruption it goes on where it was; a finished arm is not trained again.
 
-    Writes into `out`: phantoms/, runs/ARM/, report.html, tables/, summary.json. Returns what
-    summary.json holds. Called again after an interruption it goes on where it was; a finished arm
-    is not trained again. Raises HinterlandError if `out` holds a demo with other settings (and not
-    `overwrite`), or something that is no demo.
+    Args:
+        out: the folder to write into.
+        seed: of the phantoms and the training.
+        kind: "null" makes phantoms whose support labels say nothing of the image.
+        arms: names of `ARMS`, the first being the baseline.
+        steps: of each training.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
+        settings: a run's settings in place of `SETTINGS`.
+        phantoms: arguments of `make_phantoms`, for tests.
+        overwrite: replace a demo with other settings.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        HinterlandError: `out` holds a demo with other settings (and not `overwrite`), or something
+            that is no demo.
     """
     out, arms = Path(out), tuple(arms)
     say = stage or log.info
@@ -167,7 +180,7 @@ def _arm(run: Run) -> dict[str, Any]:
 
 
 def findings(made: Comparison, arms: Sequence[str], kind: Kind) -> list[str]:
-    """One sentence for each arm and metric: the difference, and whether it is shown."""
+    """Write one sentence for each arm and metric: the difference, and whether it is shown."""
     lines = []
     if kind == "null":
         lines.append("Null phantoms: the support labels say nothing of the image; expect no gain.")

@@ -26,8 +26,11 @@ from hinterland.types import Case
 class FeatureProbe:
     """A trained network whose feature maps can be read, and what annotations say of the target.
 
-    network: the deployed network of a run, on `device`. member, decided: bool (label sets, groups),
-    whether a label set lies inside a foreground group of the target, and whether it says so at all.
+    Attributes:
+        network: the deployed network of a run, on `device`.
+        member: bool (label sets, groups), whether a label set lies inside a foreground group of the
+            target.
+        decided: bool (label sets, groups), whether a label set says so at all.
     """
 
     network: SplitNetwork

@@ -36,7 +36,7 @@ SHOWN = ("bottleneck", "decoder.0")
 def case_discrepancies(
     run: Run, cases: Sequence[Case], tick: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
-    """Columns case, layer, fd: L_fd of each case and layer, the mean over its tiles."""
+    """Tabulate L_fd of each case and layer, the mean over its tiles: columns case, layer, fd."""
     probe = FeatureProbe.at(run)
     rows = []
     for done, case in enumerate(cases, start=1):
@@ -104,7 +104,9 @@ def analyse_features(
     Groups are formed by the Dice of `without`, or of the run itself. Writes features.csv (case,
     layer, fd, dice, group, and fd and dice without the loss), layers.csv, features.png, activations
     .png of `maps` worst-off cases, and summary.json, which it returns.
-    Raises HinterlandError: no labelled test cases, a network without feature maps, `out` not empty.
+
+    Raises:
+        HinterlandError: no labelled test cases, a network without feature maps, `out` not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise HinterlandError(f"{out} is not empty. Give --overwrite, or another --out.")

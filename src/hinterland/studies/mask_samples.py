@@ -68,7 +68,9 @@ def sample_pixels(
     """Draw pixels of at most `most` cases with a mask that are not in the test split.
 
     The target is what lies in a foreground group of `at`.
-    Raises HinterlandError where no case has a mask, or all images (slices) have one label.
+
+    Raises:
+        HinterlandError: no case has a mask, or all images (slices) have one label.
     """
     cases = [c for c in dataset.cases if c.labelled and c.split != "test"]
     if not cases:
@@ -115,7 +117,7 @@ def _refuse_one_label(dataset: Dataset, positives: int, negatives: int) -> None:
 
 
 def _target(case: Case, dataset: Dataset, at: Coarsening) -> NDArray[np.bool_]:
-    """(z, y, x): where the annotation lies inside a foreground group."""
+    """Return (z, y, x): where the annotation lies inside a foreground group."""
     assert case.label is not None
     table = dataset.labels.label_sets
     label = read_label(case.label, case.images[0]).array[0]
@@ -131,7 +133,7 @@ def _draw(
     group: str,
     rng: np.random.Generator,
 ) -> list[_Draw]:
-    """Pixels of one 2D image (C, H, W)."""
+    """Draw pixels of one 2D image (C, H, W)."""
     maps = pixel_features(channels)
     share = float(target.mean())
     parts = [(INSIDE, target, share), (OUTSIDE if share else NEGATIVE, ~target, 1 - share)]

@@ -44,11 +44,14 @@ SIGMAS = (0.05, 0.10, 0.15, 0.20)
 
 @dataclass(frozen=True)
 class Noise:
-    """What is asked.
+    """Settings of a study of noise.
 
-    sigmas: of the training images; 0 (clean) is always there, too. test_sigmas: noise put on the
-    test images of the runs that were trained on clean ones. all_tests: of all runs. settings: of
-    `TrainConfig`, nested. draw: the seed of noise, and of validation cases where none are given.
+    Attributes:
+        sigmas: of the training images; 0 (clean) is always there, too.
+        test_sigmas: noise put on the test images of the runs that were trained on clean ones.
+        all_tests: put that noise on the test images of all runs.
+        settings: of `TrainConfig`, nested.
+        draw: the seed of noise, and of validation cases where none are given.
     """
 
     sigmas: tuple[float, ...] = SIGMAS
@@ -65,7 +68,7 @@ class Noise:
 
 
 def gaussian(sigma: float, seed: int) -> Change:
-    """clip(I + eta, 0, 1), eta ~ N(0, sigma^2) for each voxel; each case has noise of its own."""
+    """Make the change clip(I + eta, 0, 1), eta ~ N(0, sigma^2) per voxel, new for each case."""
 
     def change(name: str, array: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), round(sigma * 1e6)])
@@ -167,7 +170,7 @@ def _copy(
 def noise_requests(
     trained: Mapping[float, Dataset], asked: Noise
 ) -> dict[tuple[str, float, int], RunRequest]:
-    """(loss, sigma, seed) -> the run."""
+    """Return (loss, sigma, seed) -> the run."""
     options = PlanOptions(asked.dims, asked.memory)
     plans = {sigma: plan_dataset(data, options) for sigma, data in trained.items()}
     requests = {}
@@ -193,7 +196,7 @@ def evaluate_on(run: Run, dataset: Dataset, name: str) -> Path:
 
 
 def figures_of(file: Path, dataset: Dataset) -> dict[str, float]:
-    """Mean Dice and IoU at the target over the cases of a metrics table."""
+    """Return mean Dice and IoU at the target over the cases of a metrics table."""
     scores = target_scores(file, next(iter(dataset.labels.questions)))
     return {"dice": scores["dice"].mean(), "iou": scores["jaccard"].mean(), "cases": len(scores)}
 
@@ -204,7 +207,7 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds of each loss and noise, and the dip from clean."""
+    """Tabulate mean and standard deviation over seeds by loss and noise, and the dip from clean."""
     rows = []
     for _, runs in table.groupby(["loss", "train_sigma", "test_sigma"], sort=False):
         loss, train_sigma, test_sigma = runs.iloc[0][["loss", "train_sigma", "test_sigma"]]
@@ -220,7 +223,7 @@ def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def draw(table: pd.DataFrame, title: str, file: Path) -> None:
-    """Dice against the noise of the training images, and against that of the test images."""
+    """Draw Dice against the noise of the training images, and against that of the test images."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")

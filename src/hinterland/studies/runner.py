@@ -73,7 +73,10 @@ def train_all(
 
 
 def target_scores(file: Path, question: str = "target") -> pd.DataFrame:
-    """Per case (index: group, case) Dice and Jaccard at a question, the mean over its classes."""
+    """Tabulate Dice and Jaccard of each case at a question, the mean over its classes.
+
+    The index is (group, case).
+    """
     table = pd.read_csv(file, dtype={"case": str, "group": str}).fillna({"group": ""})
     table = table[table["coarsening"] == question]
     return table.groupby(["group", "case"])[["dice", "jaccard"]].mean()

@@ -49,10 +49,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How supports are added.
+    """Options for adding supports.
 
-    resample: masks on another grid are resampled (nearest neighbour). copy: images are copied, not
-    linked. accept_licence: the licence of foreign weights was read and accepted.
+    Attributes:
+        resample: masks on another grid are resampled (nearest neighbour).
+        copy: images are copied, not linked.
+        accept_licence: the licence of foreign weights was read and accepted.
     """
 
     resample: bool = False
@@ -66,8 +68,10 @@ def choose_cases(
 ) -> tuple[Case, ...]:
     """Return the cases to work on: by default all but the test cases; or splits, names and globs.
 
-    Cases without a label file are left out unless `unlabelled`. Raises HinterlandError for a
-    word that finds no case, and where none is left.
+    Cases without a label file are left out unless `unlabelled`.
+
+    Raises:
+        HinterlandError: a word that finds no case, or no case is left.
     """
     chosen = [c for c in dataset.cases if c.split != "test"]
     if wanted:
@@ -104,12 +108,27 @@ def add_supports(
 ) -> dict[str, Any]:
     """Write a copy of the data set in which the source's structures are labelled, too.
 
-    patterns: see `choose`; None takes the source's default. labels: the labels.yaml that the data
-    set was read with, if it lies elsewhere. Interrupted, the same call goes on where it stopped.
+    Annotations always win over the source (see `merge`). Interrupted, the same call goes on where
+    it
+    stopped. What can be refused is refused before the first case.
 
-    Annotations always win over the source (see `merge`). Returns what supports/quality.json
-    holds: per structure the figures of the quality sheet, and what the summary of a run says.
-    Raises HinterlandError, before any case is worked on where possible.
+    Args:
+        dataset: the data set.
+        source: where the structures come from.
+        out: the folder to write.
+        cases: the cases to work on.
+        patterns: see `choose`; None takes the source's default.
+        options: see `Options`.
+        labels: the labels.yaml that the data set was read with, if it lies elsewhere.
+        tick: called with (done, of how many).
+
+    Returns:
+        The content of supports/quality.json: per structure the figures of the quality sheet, and
+        what
+        the summary of a run says.
+
+    Raises:
+        HinterlandError: a case, a structure or `out` does not allow it.
     """
     options = options or Options()
     _check_licence(source, options.accept_licence)

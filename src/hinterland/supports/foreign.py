@@ -67,7 +67,8 @@ class Worker:
     def ask(self, do: str, **request: Any) -> Any:
         """Send a request and wait for its answer.
 
-        Raises HinterlandError: the tool refused, failed or died; with its last words.
+        Raises:
+            HinterlandError: the tool refused, failed or died; with its last words.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

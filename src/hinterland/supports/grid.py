@@ -17,8 +17,14 @@ from hinterland.types import Case, HinterlandError
 def on_grid(support: Support, case: Case, resample: bool = False) -> Support:
     """Return the support on the grid of the case's image.
 
-    resample: with nearest neighbour, where the grids differ; what lies outside of the source's
-    field of view is `UNKNOWN`. Raises HinterlandError where they differ and may not be resampled.
+    Args:
+        support: what the source sees.
+        case: whose image counts.
+        resample: with nearest neighbour, where the grids differ; what lies outside of the source's
+            field of view is `UNKNOWN`.
+
+    Raises:
+        HinterlandError: the grids differ and may not be resampled.
     """
     image = read_header(case.images[0])
     z, y, x = support.index.shape

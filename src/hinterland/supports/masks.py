@@ -37,7 +37,8 @@ class MasksOnDisk:
     def __init__(self, folder: Path, cases: Sequence[str], *, allow_missing: bool = False) -> None:
         """Find the masks. allow_missing: a case without one keeps its background there.
 
-        Raises HinterlandError: no folder, or nothing in it that belongs to the cases.
+        Raises:
+            HinterlandError: no folder, or nothing in it that belongs to the cases.
         """
         self.folder, self.cases, self.allow_missing = Path(folder), tuple(cases), allow_missing
         if not self.folder.is_dir():

@@ -40,10 +40,11 @@ def absent(annotation: Leaves, seen: Leaves, lesions: Leaves) -> Leaves:
 class Merge:
     """The label file of one case: integers of the annotation x structures -> integers to write.
 
-    table: (values, structures + 2) int; column 0 where the source sees nothing, column s where it
-    sees structure s (counted from 1), the last column where it did not look.
-    kept: (values, structures + 2) bool: the annotation says that the structure is not there, or
-    says as much or more about it already.
+    Attributes:
+        table: (values, structures + 2) int; column 0 where the source sees nothing, column s where
+            it sees structure s (counted from 1), the last column where it did not look.
+        kept: (values, structures + 2) bool: the annotation says that the structure is not there, or
+            says as much or more about it already.
     """
 
     values: tuple[int, ...]
@@ -54,9 +55,12 @@ class Merge:
     def apply(self, label: np.ndarray | None, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return integers to write, and where the annotation was kept: both (z, y, x).
 
-        label: (z, y, x) integers of the annotation, None for an unlabelled case; index: (z, y, x)
-        number of the structure, 0 for none, `UNKNOWN` for not looked at. Raises HinterlandError
-        for an integer that the scheme does not name.
+        Args:
+            label: (z, y, x) integers of the annotation, None for an unlabelled case.
+            index: (z, y, x) number of the structure, 0 for none, `UNKNOWN` for not looked at.
+
+        Raises:
+            HinterlandError: an integer that the scheme does not name.
         """
         column = np.where(index == UNKNOWN, self.table.shape[1] - 1, index)
         if label is None:

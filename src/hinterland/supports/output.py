@@ -52,8 +52,9 @@ class Output:
     def claim(self, asked: Mapping[str, Any], overwrite: bool) -> None:
         """Make room, or find the unfinished work of the same command.
 
-        Raises HinterlandError: OUT is there and may not be replaced, or is no folder of this kind,
-        or lies in the data set; or unfinished work with other settings is there.
+        Raises:
+            HinterlandError: OUT is there and may not be replaced, or is no folder of this kind, or
+                lies in the data set; or unfinished work with other settings is there.
         """
         out, root = self.out.resolve(), self.dataset.root.resolve()
         if out == root or out in root.parents or root in out.parents:
@@ -109,7 +110,9 @@ class Output:
     def finish(self, done: Sequence[Case], copy: bool) -> None:
         """Link what was not made, and give the folder its name.
 
-        done: the cases whose label files were written. copy: copy instead of linking.
+        Args:
+            done: the cases whose label files were written.
+            copy: copy instead of linking.
         """
         written = {case.name for case in done}
         files = [path for case in self.dataset.cases for path in case.images]

@@ -21,13 +21,19 @@ _ENOUGH = 5  # cases for a median that means something
 class Row:
     """One structure in one case.
 
-    given: whether the source could see it here. voxels, volume_ml: as the source saw it (empty
-    volume where the spacing is unknown). written: voxels that it got in the label file;
-    annotated: voxels in which the annotation was kept, because it said otherwise or said so
-    already. components, largest: number of connected components and the share of the largest.
-    lesion_voxels: voxels in which lesions were annotated, lesion_share: these as a share of all
-    lesion voxels of the case. overlap: voxels that another structure took. flags: empty, outlier,
-    fragmented.
+    Attributes:
+        given: whether the source could see it here.
+        voxels: as the source saw it (empty volume where the spacing is unknown).
+        volume_ml: as the source saw it (empty volume where the spacing is unknown).
+        written: voxels that it got in the label file.
+        annotated: voxels in which the annotation was kept, because it said otherwise or said so
+            already.
+        components: number of connected components.
+        largest: share of the largest component.
+        lesion_voxels: voxels in which lesions were annotated.
+        lesion_share: these as a share of all lesion voxels of the case.
+        overlap: voxels that another structure took.
+        flags: empty, outlier, fragmented.
     """
 
     case: str
@@ -57,8 +63,15 @@ def measure(
 ) -> list[Row]:
     """Return the rows of one case.
 
-    index: (z, y, x) number of the structure, from 1. kept: (z, y, x) bool, the annotation was kept.
-    lesion: (z, y, x) bool, annotated as lesion. voxel_ml: volume of a voxel, None where unknown.
+    Args:
+        case: its name.
+        nodes: the structures, in the order of their numbers.
+        provided: the structures that the source could see.
+        overlaps: node -> voxels that an earlier structure took from it.
+        index: (z, y, x) number of the structure, from 1.
+        kept: (z, y, x) bool, the annotation was kept.
+        lesion: (z, y, x) bool, annotated as lesion.
+        voxel_ml: volume of a voxel, None where unknown.
     """
     from scipy import ndimage
 

@@ -17,7 +17,7 @@ UNKNOWN = int(np.iinfo(np.uint16).max)
 
 @dataclass(frozen=True)
 class Licence:
-    """Under what terms the weights may be used. `text` is shown before they are."""
+    """The terms under which weights may be used. `text` is shown before they are."""
 
     name: str
     text: str
@@ -34,10 +34,13 @@ class Licence:
 class Support:
     """What a source sees in one case.
 
-    index: (z, y, x) uint16, 0 nothing, s the s-th of the structures asked for, `UNKNOWN` not
-    looked at. affine: (4, 4), voxel (x, y, z) -> mm. provided: the nodes that the source could see
-    here; of another node it says nothing, neither that it is there nor that it is not. overlaps:
-    node -> voxels that an earlier structure took from it.
+    Attributes:
+        index: (z, y, x) uint16, 0 nothing, s the s-th of the structures asked for, `UNKNOWN` not
+            looked at.
+        affine: (4, 4), voxel (x, y, z) -> mm.
+        provided: the nodes that the source could see here; of another node it says nothing, neither
+            that it is there nor that it is not.
+        overlaps: node -> voxels that an earlier structure took from it.
     """
 
     index: np.ndarray
@@ -55,7 +58,7 @@ class Source(Protocol):
 
     @property
     def licence(self) -> Licence | None:
-        """Of foreign weights; None where there are none."""
+        """The licence of foreign weights; None where there are none."""
 
     @property
     def default(self) -> tuple[str, ...] | None:
@@ -64,10 +67,10 @@ class Source(Protocol):
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        """Refuse, before anything is computed, what cannot succeed. Raises HinterlandError."""
+        """Refuse, before anything is computed, what cannot succeed, by a HinterlandError."""
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
-        """Look at one case. Raises HinterlandError."""
+        """Return the structures that are seen in one case; HinterlandError where that fails."""
 
     def stamp(self, case: Case) -> str:
         """Return a text that changes when the source's answer to this case may change.

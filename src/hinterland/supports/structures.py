@@ -31,7 +31,8 @@ def choose(
     earlier pattern has taken, and the names in `skip`. Where masks overlap, the structure that
     stands first wins.
 
-    Raises HinterlandError: a pattern that picks nothing, or a name that is picked twice.
+    Raises:
+        HinterlandError: a pattern that picks nothing, or a name that is picked twice.
     """
     nodes: dict[str, list[str]] = {}
     taken: set[str] = set()
@@ -55,8 +56,9 @@ def choose(
 def check_nodes(structures: Sequence[Structure], spec: LabelSpec) -> None:
     """Refuse structures that would speak for the lesion, or for the background itself.
 
-    Raises HinterlandError: nothing to add, a structure whose node lies inside the target, or one
-    that holds the tree's remainder.
+    Raises:
+        HinterlandError: nothing to add, a structure whose node lies inside the target, or one that
+            holds the tree's remainder.
     """
     tree = spec.tree
     if not structures:

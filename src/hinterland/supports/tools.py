@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class _Tool(ABC):
-    """What the two have in common. Subclasses say what to ask the worker."""
+    """Base of the two tools; a subclass says what to ask its worker."""
 
     kind: str
     variable: str

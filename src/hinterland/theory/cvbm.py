@@ -19,7 +19,7 @@ Flags = NDArray[np.bool_] | np.bool_
 
 
 def binary_entropy(p: Numbers) -> Floats:
-    """H(p) = -p log p - (1 - p) log(1 - p), with H(0) = H(1) = 0."""
+    """Return H(p) = -p log p - (1 - p) log(1 - p), with H(0) = H(1) = 0."""
     p = np.asarray(p, dtype=float)
     return np.asarray(-xlogy(p, p) - xlogy(1 - p, 1 - p))
 
@@ -55,8 +55,10 @@ def entropy_interval(mu: Numbers, epsilon: Numbers) -> tuple[Floats, Floats]:
 class Conditions:
     """The conditions of Theorem 2 on (mu, q, task gradient), elementwise.
 
-    agree: sign(dL_task/dmu) = sign(mu + q - 1) (eq. 33). surer: |q - 0.5| > |mu - 0.5| (eq. 34).
-    opposite: (q - 0.5)(mu - 0.5) < 0, used by the proof and missing from the statement.
+    Attributes:
+        agree: sign(dL_task/dmu) = sign(mu + q - 1) (eq. 33).
+        surer: |q - 0.5| > |mu - 0.5| (eq. 34).
+        opposite: (q - 0.5)(mu - 0.5) < 0, used by the proof and missing from the statement.
     """
 
     agree: Flags
@@ -75,7 +77,7 @@ class Conditions:
 
 
 def conditions(mu: Numbers, q: Numbers, gradient: Numbers) -> Conditions:
-    """Which conditions hold. `gradient` is dL_task/dmu."""
+    """Tell which conditions hold. `gradient` is dL_task/dmu."""
     mu, q, gradient = (np.asarray(x, dtype=float) for x in (mu, q, gradient))
     return Conditions(
         agree=np.asarray(np.sign(gradient) == np.sign(mu + q - 1)),
@@ -85,6 +87,6 @@ def conditions(mu: Numbers, q: Numbers, gradient: Numbers) -> Conditions:
 
 
 def descend(mu: Numbers, q: Numbers, gradient: Numbers, rate: Numbers) -> Floats:
-    """One step of gradient descent on L_task + (mu + q - 1)^2, kept inside [0, 1] (eqs. 30, 32)."""
+    """Take one step of gradient descent on L_task + (mu + q - 1)^2 inside [0, 1] (eqs. 30, 32)."""
     mu, q, gradient, rate = (np.asarray(x, dtype=float) for x in (mu, q, gradient, rate))
     return np.clip(mu - rate * (gradient + 2 * (mu + q - 1)), 0.0, 1.0)

@@ -28,7 +28,9 @@ _SHRINK = (0.0, 0.25, 0.5, 0.75, 1.0)
 class RatioSums:
     """What the bound needs of each group: columns sum_P w T, sum_P w, sum_Q w exp T, sum_Q w.
 
-    groups: (groups,) their names. sums: (groups, 4).
+    Attributes:
+        groups: (groups,) their names.
+        sums: (groups, 4).
     """
 
     groups: np.ndarray
@@ -59,9 +61,16 @@ def cross_fitted_ratio(
 
     Each group is scored by a classifier that has not seen it.
 
-    features: (samples, features). p_weights, q_weights: (samples,) weight of each sample as one
-    from P and as one from Q; a sample may count for both. groups: (samples,).
-    Raises HinterlandError with fewer than two groups.
+    Args:
+        features: (samples, features).
+        p_weights: (samples,) weight of each sample as one from P.
+        q_weights: (samples,) weight of each sample as one from Q; a sample may count for both.
+        groups: (samples,).
+        folds: number of classifiers.
+        seed: of their training.
+
+    Raises:
+        HinterlandError: there are fewer than two groups.
     """
     names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(names) < 2:

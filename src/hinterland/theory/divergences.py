@@ -21,13 +21,13 @@ def smoothed(counts: NDArray, eps: float = EPS) -> NDArray[np.float64]:
 
 
 def histogram_kl(base: NDArray, added: NDArray, eps: float = EPS) -> float:
-    """KL(base || added) of two histograms of counts; NaN if one is empty."""
+    """Return KL(base || added) of two histograms of counts; NaN if one is empty."""
     p, q = smoothed(base, eps), smoothed(added, eps)
     return float("nan") if np.isnan(p).any() or np.isnan(q).any() else kl_divergence(p, q)
 
 
 def histogram_js(base: NDArray, added: NDArray) -> float:
-    """Jensen-Shannon distance, sqrt((KL(p || m) + KL(q || m)) / 2), m = (p + q) / 2.
+    """Return the Jensen-Shannon distance, sqrt((KL(p || m) + KL(q || m)) / 2), m = (p + q) / 2.
 
     In [0, sqrt(log 2)] = [0, 0.83]; NaN if one histogram is empty.
     """

@@ -34,18 +34,18 @@ def whole(labels: int) -> Partition:
 
 
 def target_or_not(labels: int, target: int) -> Partition:
-    """Z = 1[Y = target]: the paper's binary label."""
+    """Return Z = 1[Y = target]: the paper's binary label."""
     inside = leaves(labels)[target]
     return torch.stack([~inside, inside])
 
 
 def label_covariance(p: Probabilities) -> Curvature:
-    """Diag(p) - p p^T, the covariance of the one-hot label."""
+    """Return Diag(p) - p p^T, the covariance of the one-hot label."""
     return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
 
 
 def within(p: Probabilities, groups: Partition) -> Float[Tensor, "*batch groups labels"]:
-    """pi^g = p restricted to each group, divided by the group's mass (zero where that is zero)."""
+    """Return pi^g: p restricted to each group over the group's mass (zero where that is zero)."""
     parts = groups.to(p) * p[..., None, :]
     mass = parts.sum(-1, keepdim=True)
     return torch.where(mass > 0, parts / mass.clamp(min=torch.finfo(p.dtype).tiny), 0)
@@ -54,9 +54,10 @@ def within(p: Probabilities, groups: Partition) -> Float[Tensor, "*batch groups 
 def factor(
     p: Probabilities, fine: Partition, coarse: Partition
 ) -> Float[Tensor, "*batch labels groups"]:
-    """L with C(fine | coarse) = L L^T: column h is sqrt(q_h) (pi^h - pi^g(h)).
+    """Return L with C(fine | coarse) = L L^T: column h is sqrt(q_h) (pi^h - pi^g(h)).
 
-    Raises ValueError where `fine` does not refine `coarse`.
+    Raises:
+        ValueError: `fine` does not refine `coarse`.
     """
     inside = (fine.to(p) @ coarse.to(p).T) > 0
     if bool((inside.sum(1) != 1).any()):
@@ -68,20 +69,20 @@ def factor(
 
 
 def added(p: Probabilities, fine: Partition, coarse: Partition) -> Curvature:
-    """C(fine | coarse): the curvature that `fine` labels add to `coarse` ones."""
+    """Return C(fine | coarse): the curvature that `fine` labels add to `coarse` ones."""
     root = factor(p, fine, coarse)
     return root @ root.transpose(-1, -2)
 
 
 def binary_term(p: Probabilities, target: int) -> Curvature:
-    """p_c / (1 - p_c) (e_c - p)(e_c - p)^T, as Proposition 1 prints it."""
+    """Return p_c / (1 - p_c) (e_c - p)(e_c - p)^T, as Proposition 1 prints it."""
     direction = leaves(p.shape[-1]).to(p)[target] - p
     odds = p[..., target] / (1 - p[..., target])
     return odds[..., None, None] * direction[..., :, None] * direction[..., None, :]
 
 
 def gap_term(p: Probabilities, target: int) -> Curvature:
-    """(1 - p_c)(Diag(pi) - pi pi^T) with pi_k = p_k / (1 - p_c) but pi_c = 0 (Proposition 1)."""
+    """Return (1 - p_c)(Diag(pi) - pi pi^T), pi_k = p_k / (1 - p_c) but pi_c = 0 (Proposition 1)."""
     rest = p * (~leaves(p.shape[-1])[target]).to(p)
     mass = 1 - p[..., target]
     return mass[..., None, None] * label_covariance(rest / mass[..., None])
@@ -90,14 +91,14 @@ def gap_term(p: Probabilities, target: int) -> Curvature:
 def information(
     jacobian: Float[Tensor, "*batch labels parameters"], curvature: Curvature
 ) -> Float[Tensor, "*batch parameters parameters"]:
-    """J^T C J for each input."""
+    """Return J^T C J for each input."""
     return jacobian.transpose(-1, -2) @ curvature @ jacobian
 
 
 def set_score(
     jacobian: Float[Tensor, "*batch labels parameters"], p: Probabilities, groups: Partition
 ) -> Float[Tensor, "*batch groups parameters"]:
-    """s_Z = J^T (pi^g - p) for each group: the gradient of log q_g.
+    """Return s_Z = J^T (pi^g - p) for each group: the gradient of log q_g.
 
     With `leaves` it is s_Y. `fisher_network.scores` differentiates log q_g instead.
     """
@@ -107,7 +108,7 @@ def set_score(
 def expected_score(
     leaf_scores: Float[Tensor, "*batch labels parameters"], p: Probabilities, groups: Partition
 ) -> Float[Tensor, "*batch groups parameters"]:
-    """E[s_Y | Z = g, X] = sum_k pi^g_k s_k. Lemma 1: it is s_Z."""
+    """Return E[s_Y | Z = g, X] = sum_k pi^g_k s_k. Lemma 1: it is s_Z."""
     return within(p, groups) @ leaf_scores
 
 
@@ -115,7 +116,7 @@ def delta_variance(
     gradient: Float[Tensor, "*batch parameters"],
     information_matrix: Float[Tensor, "parameters parameters"],
 ) -> Float[Tensor, "*batch"]:
-    """G I^-1 G^T: the variance of sqrt(n) (tau(theta_hat) - tau(theta)) by the delta method.
+    """Return G I^-1 G^T: the variance of sqrt(n) (tau(theta_hat) - tau(theta)) by the delta method.
 
     I is the information of one sample, G the gradient of tau. A singular I is inverted on its
     range (directions that no label informs about); a G outside of it gets an infinite variance.

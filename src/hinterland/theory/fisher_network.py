@@ -20,7 +20,7 @@ def _parameters(network: nn.Module) -> dict[str, Tensor]:
 def _log_masses(
     network: nn.Module, weights: Mapping[str, Tensor], x: Tensor, groups: Partition
 ) -> Tensor:
-    """(voxels, groups) log q_g of one batch; the network maps (B, C, ...) to (B, K, ...)."""
+    """Return (voxels, groups) log q_g of one batch; the network maps (B, C, ...) to (B, K, ...)."""
     logits = functional_call(network, dict(weights), (x,))
     log_p = logits.movedim(1, -1).flatten(0, -2).log_softmax(-1)
     return torch.stack([log_p[:, g].logsumexp(-1) for g in groups], dim=-1)
@@ -50,7 +50,7 @@ def logits_and_jacobian(
 def scores(
     network: nn.Module, x: Tensor, groups: Partition
 ) -> Float[Tensor, "voxels groups parameters"]:
-    """s_Z = d log q_g / dtheta for every voxel and group, differentiated as it stands."""
+    """Return s_Z = d log q_g / dtheta for every voxel and group, differentiated as it stands."""
     weights = _parameters(network)
     shape = tuple(_log_masses(network, weights, x, groups).shape)
     found = jacrev(lambda w: _log_masses(network, w, x, groups))(weights)
@@ -61,8 +61,9 @@ def scores(
 class Information:
     """Information per voxel about each parameter, as far as it was looked at.
 
-    diagonal: parameter name -> estimate of diag(J^T C J), averaged over voxels.
-    traces: the trace, averaged over voxels, once a probe; their mean is `trace`.
+    Attributes:
+        diagonal: parameter name -> estimate of diag(J^T C J), averaged over voxels.
+        traces: the trace, averaged over voxels, once a probe; their mean is `trace`.
     """
 
     diagonal: dict[str, Tensor]
@@ -75,7 +76,7 @@ class Information:
 
     @property
     def standard_error(self) -> float:
-        """Of `trace`, from the spread over the probes."""
+        """The standard error of `trace`, from the spread over the probes."""
         return float(self.traces.std() / len(self.traces) ** 0.5)
 
 

@@ -20,7 +20,10 @@ Design = Float[Tensor, "samples labels parameters"]
 def multinomial_design(
     x: Float[Tensor, "samples features"], labels: int
 ) -> Float[Tensor, "samples labels parameters"]:
-    """B(x) of multinomial logistic regression: a constant and x for every label but the first."""
+    """Return B(x) of multinomial logistic regression: constant and x for all labels but one.
+
+    The label left out is the first.
+    """
     row = torch.cat([torch.ones(len(x), 1, dtype=x.dtype), x], dim=1)
     choose = torch.eye(labels, dtype=x.dtype)[:, 1:]
     return torch.einsum("nf,kj->nkjf", row, choose).flatten(2)
@@ -41,7 +44,7 @@ def maximise(
     observed: Float[Tensor, "fits samples groups"],
     steps: int = 60,
 ) -> Float[Tensor, "fits parameters"]:
-    """Maximum likelihood from group labels (one-hot), one fit a row, by damped Fisher scoring.
+    """Maximise the likelihood of group labels (one-hot), one fit a row, by damped Fisher scoring.
 
     Starting at the true parameters finds the maximum near them, which is the consistent one. Raises
     ValueError if a fit has not converged.

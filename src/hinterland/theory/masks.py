@@ -26,9 +26,11 @@ Floats = NDArray[np.float64]
 
 
 def kl_divergence(p: Floats, q: Floats) -> float:
-    """KL(p || q) = sum p log(p / q) in nats, over the last axis; infinite where q is 0 and p not.
+    """Return KL(p || q) = sum p log(p / q) in nats, over the last axis.
 
-    p and q are normalised first; NaN where either has no mass (its condition never holds).
+    It is infinite where q is 0 and p not. p and q are normalised first; NaN where either has no
+    mass
+    (its condition never holds).
     """
     p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
     if p.sum() <= 0 or q.sum() <= 0:
@@ -40,9 +42,12 @@ def kl_divergence(p: Floats, q: Floats) -> float:
 class MaskTerms:
     """The divergences of Proposition 1, in nats.
 
-    pixel: KL(P(X|S=0) || P(X|S=1)), what masks separate. image: KL(P(X|y=0) || P(X|y=1)), what
-    image labels separate. share: lambda = Pr(S=1) / Pr(y=1). background:
-    KL(P(X|y=0) || P(X|S=0,y=1)). target: KL(P(X|y=0) || P(X|S=1)).
+    Attributes:
+        pixel: KL(P(X|S=0) || P(X|S=1)), what masks separate.
+        image: KL(P(X|y=0) || P(X|y=1)), what image labels separate.
+        share: lambda = Pr(S=1) / Pr(y=1).
+        background: KL(P(X|y=0) || P(X|S=0,y=1)).
+        target: KL(P(X|y=0) || P(X|S=1)).
     """
 
     pixel: float
@@ -88,10 +93,14 @@ def mask_terms(joint: Floats) -> MaskTerms:
 
 
 def joint_of_pixel(prior: Floats, emission: Floats, pixel: int) -> Floats:
-    """P(y, S_k, X_k), (2, 2, values), in the paper's data generating process.
+    """Return P(y, S_k, X_k), (2, 2, values), in the paper's data generating process.
 
-    prior: P(S_1, ..., S_L), shape (2,) * L. emission: P(X | S), shape (2, values). Summed over all
-    2^L masks, so that what the proof does by algebra is done by counting.
+    It is summed over all 2^L masks, so that what the proof does by algebra is done by counting.
+
+    Args:
+        prior: P(S_1, ..., S_L), shape (2,) * L.
+        emission: P(X | S), shape (2, values).
+        pixel: the index k.
     """
     joint = np.zeros((2, 2, emission.shape[1]))
     for mask, probability in np.ndenumerate(np.asarray(prior, dtype=float)):

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 class Weights:
-    """The weights that training steps, and the ones that are used: their moving average, or they.
+    """The weights that are trained, and those that are used: their moving average, or the same.
 
     After each step A <- d A + (1 - d) W, buffers such as running means included; A begins as the
     weights after the first step. With d = 0 there is no average, and `deployed` is `trained`.
@@ -42,7 +42,7 @@ class Weights:
             self._average.update_parameters(self.trained)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint: the deployed weights as `networks`, and what is needed to go on."""
+        """Return the deployed weights as `networks`, and what a checkpoint needs to go on."""
         content: dict[str, Any] = {"networks": self.deployed.state_dict()}
         if self._average is not None:
             content["trained"] = self.trained.state_dict()

@@ -18,13 +18,19 @@ def streams_for(
     phase: Phase, cases: Sequence[Case], batch_size: int, *, by_domain: bool = False,
     bags: Collection[str] = (),
 ) -> tuple[Stream, ...]:  # fmt: skip
-    """One stream per quota, with counts that sum to `batch_size`.
+    """Return one stream per quota, with counts that sum to `batch_size`.
 
-    bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
-    unlabelled case at all, they are drawn like labelled ones.
-    by_domain: one stream per quota and domain, under the quota's name, in equal parts.
-    Raises HinterlandError where a quota finds no case, or the batch has fewer items than quotas
-    (or a quota fewer than domains).
+    Args:
+        phase: whose quotas count.
+        cases: the training cases.
+        batch_size: items of a batch.
+        by_domain: one stream per quota and domain, under the quota's name, in equal parts.
+        bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
+            unlabelled case at all, they are drawn like labelled ones.
+
+    Raises:
+        HinterlandError: a quota finds no case, or the batch has fewer items than quotas (or a quota
+            fewer than domains).
     """
     if batch_size < len(phase.quotas):
         raise HinterlandError(
@@ -75,7 +81,7 @@ def _by_domain(stream: Stream, domain: Mapping[str, str], phase: str) -> list[St
 
 
 def share_out(shares: Sequence[float], total: int) -> list[int]:
-    """Whole numbers in proportion to `shares` that sum to `total`, each at least one."""
+    """Return whole numbers in proportion to `shares` that sum to `total`, each at least one."""
     exact = [s * total / sum(shares) for s in shares]
     counts = [max(1, int(e)) for e in exact]
     while sum(counts) < total:

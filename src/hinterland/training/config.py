@@ -156,7 +156,7 @@ def make_config(settings: Mapping[str, Any]) -> TrainConfig:
         The configuration, frozen.
 
     Raises:
-        HinterlandError: The message names each setting that cannot be meant.
+        HinterlandError: The message names each setting whose value is not allowed.
 
     Examples:
         >>> config = make_config({"steps": 1000, "network": "resenc-m"})
@@ -175,7 +175,7 @@ def make_config(settings: Mapping[str, Any]) -> TrainConfig:
 
 
 def _reason(kind: str, place: tuple[int | str, ...], message: str) -> str:
-    """Pydantic's reason; of a name that there is not, those that there are."""
+    """Return Pydantic's reason; for an unknown name, the names that there are."""
     if kind != "extra_forbidden":
         return message
     model: Any = TrainConfig

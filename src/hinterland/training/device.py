@@ -67,14 +67,17 @@ def _cpu_has_bf16() -> bool:
 
 
 def data_workers(config: TrainConfig, accelerator: str) -> int:
-    """Loader processes. None on a CPU, where they would take the cores that the network needs."""
+    """Return the number of loader processes.
+
+    By default there is none on a CPU, where they would take the cores that the network needs.
+    """
     if config.data.workers is not None:
         return config.data.workers
     return 0 if accelerator == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
 
 
 def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
-    """Tiles predicted at a time.
+    """Return the number of tiles predicted at a time.
 
     On a CPU big batches leave the cache: about 2^17 pixels were fastest, in 2D (256^2: two tiles,
     8 % over four) and in 3D (64^3: one, 14 % over two).
@@ -85,7 +88,7 @@ def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
 
 
 def arrange(networks: nn.Module, dims: int, accelerator: str) -> nn.Module:
-    """Put the networks' weights into the order of axes that the device computes fastest in.
+    """Store the networks' weights in the order of axes that the device computes fastest in.
 
     On a CPU convolutions with channels last, with their norm and activation, took 0.85 (2D) and 0.7
     (3D) of the time.
@@ -97,7 +100,7 @@ def arrange(networks: nn.Module, dims: int, accelerator: str) -> nn.Module:
 
 
 def process_rank() -> int:
-    """Rank of this process under torchrun, SLURM or Lightning's launcher; 0 when alone."""
+    """Return this process's rank under torchrun, SLURM or Lightning's launcher; 0 when alone."""
     for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
         if variable in os.environ:
             return int(os.environ[variable])
@@ -105,14 +108,14 @@ def process_rank() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Return the versions of what a result depends on."""
     names = ("torch", "lightning", "monai", "batchgeneratorsv2", "numpy", "scipy")
     found = {name: version(name) for name in names}
     return {"hinterland": __version__, "python": platform.python_version(), **found}
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, threads and accelerator of this machine."""
+    """Describe processor, cores, threads and accelerator of this machine."""
     name = platform.processor() or platform.machine()
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:

@@ -74,7 +74,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Step every weight that has a gradient; the closure's value, if one is given."""
+        """Step every weight that has a gradient; return the closure's value, if one is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -136,10 +136,13 @@ class Muon(torch.optim.Optimizer):
 def groups_by_role(
     parameters: Iterable[nn.Parameter], networks: nn.Module, adam_share: float
 ) -> list[dict[str, Any]]:
-    """Parameter groups for `Muon`: hidden weights by axis of outputs, and the rest for AdamW.
+    """Group parameters for `Muon`: hidden weights by axis of outputs, and the rest for AdamW.
 
-    networks: the modules that tell which parameters are hidden weights; parameters of other modules
-    are the rest. adam_share: the share of the learning rate that AdamW steps with.
+    Args:
+        parameters: what is trained.
+        networks: the modules that tell which parameters are hidden weights; parameters of other
+            modules are the rest.
+        adam_share: the share of the learning rate that AdamW steps with.
     """
     axes = {id(weight): axis for weight, axis in hidden_weights(networks)}
     parts: dict[int | None, list[nn.Parameter]] = {0: [], 1: [], None: []}

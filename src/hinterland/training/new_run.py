@@ -42,7 +42,7 @@ def start_run(
     """Check, plan and preprocess; only then make the folder of a run, all but its training.
 
     Args:
-        request: What is asked.
+        request: The run to start.
         path: The run directory. What `refuse_taken` let pass there is removed.
         progress: Called with (cases done, cases) while measuring and preprocessing.
         say: Called with the name of each stage as it begins.
@@ -98,7 +98,7 @@ def record_of(
     """Make the record of a run that is about to start.
 
     Args:
-        request: What is asked; its own data set, plan and settings are not looked at.
+        request: The run to record; its own data set, plan and settings are not looked at.
         dataset: The data set, its labels extended by the schemes that `splits` need.
         plan: The plan; overrides of batch and patch enter it here.
         config: The settings.

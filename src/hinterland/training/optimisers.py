@@ -34,7 +34,7 @@ def resolve_recipes(
     phase: Phase,
     own: Mapping[str, OptimiserRecipe],
 ) -> dict[str, tuple[OptimiserRecipe, OptimiserConfig]]:
-    """Optimiser of the phase -> its recipe, and the options that say warm-up and clipping.
+    """Return for each optimiser of the phase its recipe and the options for warm-up and clipping.
 
     The first has `main`, as `resolve_recipe` gives it. Another one has its own recipe, or `main`,
     and what `optimisers.NAME` of the configuration overrides.
@@ -48,7 +48,7 @@ def resolve_recipes(
 
 
 def refuse_unknown_optimisers(config: TrainConfig, phases: Sequence[Phase]) -> None:
-    """HinterlandError where the configuration speaks of an optimiser that there is not."""
+    """Raise HinterlandError where the configuration speaks of an optimiser that there is not."""
     known = {name for phase in phases for name in phase.optimisers[1:]}
     if unknown := sorted(set(config.optimisers) - known):
         raise HinterlandError(

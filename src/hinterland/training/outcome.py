@@ -30,7 +30,12 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
     The reported checkpoint predicts into `predictions/`, the other one into `predictions-NAME/`
     with `metrics-NAME.csv`, unless both are the same step. Cases: test, or the held-out fold where
     a fold number was trained.
-    report: called with (volumes predicted, volumes of both checkpoints, message).
+
+    Args:
+        run: the trained run.
+        dataset: its data set.
+        seconds: how long training took.
+        report: called with (volumes predicted, volumes of both checkpoints, message).
     """
     cases, split = evaluated_cases(run, dataset)
     summary: dict[str, Any] = {
@@ -69,7 +74,7 @@ def _steps(run: Run) -> int:
 
 
 def _took_off(run: Run) -> dict[str, Any]:
-    """`took_off`, and `take_off` in steps; nothing for a run without validation."""
+    """Return `took_off`, and `take_off` in steps; nothing for a run without validation."""
     curve = validation_curve(run.path / "log.csv")
     if not curve:
         return {}
@@ -85,7 +90,7 @@ def _took_off(run: Run) -> dict[str, Any]:
 
 
 def _same_weights(run: Run) -> bool:
-    """Whether the best checkpoint is the last one: then it is predicted with once."""
+    """Tell whether the best checkpoint is the last one, so that one prediction serves both."""
     best, last = (load_checkpoint(run.path / "checkpoints" / f"{w}.ckpt") for w in ("best", "last"))
     return (best["phase"], best["step"]) == (last["phase"], last["step"])
 
@@ -140,7 +145,7 @@ def evaluate_run_predictions(
 
 
 def figures(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """question/class -> metric -> mean over cases, with the macro mean as class `mean`."""
+    """Return question/class -> metric -> mean over cases, with the macro mean as class `mean`."""
     result: dict[str, dict[str, float]] = {}
     for row in summarise(table, [m for m in REPORTED if m in table.columns]).to_dict("records"):
         if pd.notna(row["mean"]):

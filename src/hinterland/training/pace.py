@@ -21,15 +21,15 @@ class Pace(ABC):
 
     @abstractmethod
     def at(self, step: int) -> tuple[int, int]:
-        """(s, S) of the schedules once `step` steps are done."""
+        """Return (s, S) of the schedules once `step` steps are done."""
 
     @abstractmethod
     def due(self, step: int) -> bool:
-        """Whether to validate and save now."""
+        """Tell whether to validate and save now."""
 
     @abstractmethod
     def ended(self, step: int) -> bool:
-        """Whether the phase is over."""
+        """Tell whether the phase is over."""
 
     def validated(self, seconds: float) -> None:  # noqa: B027
         """Take note of how long a validation took."""
@@ -43,7 +43,7 @@ class Pace(ABC):
 
 
 class StepPace(Pace):
-    """A number of steps, with a validation after each `interval`."""
+    """A phase of a given number of steps, with a validation after each `interval`."""
 
     def __init__(self, steps: int, interval: int) -> None:
         self.steps, self.interval = steps, interval
@@ -59,7 +59,7 @@ class StepPace(Pace):
 
 
 class DeadlinePace(Pace):
-    """Until a deadline, on a machine of whatever speed, and one that slows down.
+    """A phase that ends at a deadline, on a machine of any speed, also one that slows down.
 
     The share of the phase's time that has passed is the share of the schedule that is done. So the
     end is annealed however many steps fitted in. Once `PROBE` steps are timed, S is the number of
@@ -166,7 +166,7 @@ class DeadlinePace(Pace):
 
 
 def seconds_of(text: str | float) -> float:
-    """Seconds of "20min", "90 s", "1.5h", "2h30min", or of a number of seconds.
+    """Return the seconds of "20min", "90 s", "1.5h", "2h30min", or of a number of seconds.
 
     Raises:
         ValueError: it is none of these, or not above zero.

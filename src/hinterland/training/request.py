@@ -22,7 +22,7 @@ Fold = int | Literal["fixed", "all"]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What is asked of one training run. `run_or_resume` carries it out.
+    """The description of one training run, which `run_or_resume` carries out.
 
     Attributes:
         dataset: What is trained on, read with its labels.
@@ -109,7 +109,7 @@ class RunRequest:
         return inherit_plan(source, plan) if source else plan
 
     def differences(self, record: RunRecord) -> list[str]:
-        """Name what a recorded run was asked otherwise; empty if it is the run of this request.
+        """Name the settings in which a recorded run differs from this request; empty if in none.
 
         The plan is not compared: it follows from the data, whose fingerprint `resume` compares.
         """

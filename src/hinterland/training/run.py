@@ -32,7 +32,7 @@ class Run:
 
     @cached_property
     def record(self) -> RunRecord:
-        """What was asked for, resolved."""
+        """The settings of the run, resolved."""
         return RunRecord.read(self.path)
 
     @cached_property
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """summary.json. HinterlandError while the run is not finished."""
+        """The content of summary.json; HinterlandError while the run is not finished."""
         if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
         return json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ class Run:
         precision: str | None = None,
         mirror: bool | None = None,
     ) -> WindowOptions:
-        """How volumes are predicted; what is unset is the run's own."""
+        """Return how volumes are predicted; what is unset is the run's own."""
         config, plan = self.record.train, self.record.plan
         device = resolve_accelerator(accelerator or config.accelerator)
         flips = config.validation.mirror if mirror is None else mirror
@@ -122,8 +122,18 @@ class Run:
     ) -> Path:
         """Write a segmentation of every case into `out` (default: RUN/predictions); returns `out`.
 
-        at: what is asked; default, all that the model tells apart. Integers are the data set's
-        own where its scheme has them, as dataset.json beside the files says.
+        Integers are the data set's own where its scheme has them, as dataset.json beside the files
+        says.
+
+        Args:
+            cases: the cases to predict.
+            out: the folder to write into.
+            at: what is asked; default, all that the model tells apart.
+            which: the checkpoint; default, the one that the run reports.
+            probabilities: write the probabilities of the groups, too.
+            overwrite: replace results that are there.
+            predictor: the predictor to use; default, the run's own.
+            tick: called with (done, of how many).
         """
         out = out or self.path / "predictions"
         at = at or self.method.cells

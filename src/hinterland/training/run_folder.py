@@ -13,7 +13,7 @@ _BEFORE_CONFIG = {"plan.json", "labels.yaml", "checkpoints", "canvas.json"}
 
 
 def is_run(path: Path) -> bool:
-    """Whether there is a run (or a classifier) that can be gone on with."""
+    """Tell whether the folder holds a run (or a classifier) that can be gone on with."""
     return (path / "config.yaml").is_file()
 
 

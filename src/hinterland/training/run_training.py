@@ -47,7 +47,7 @@ def run_or_resume(
     and nothing there is deleted, before all that can be checked without training is checked.
 
     Args:
-        request: What is asked.
+        request: The run to carry out.
         out: The run directory.
         existing: What to do with a run that is there: "resume" it if it is the run of this request
             (a finished one is only opened), "refuse" it, or "replace" it.
@@ -170,7 +170,7 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
 
 
 def _wait_for(file: Path, seconds: float = 3600) -> None:
-    """Other processes of a run wait until the first has prepared it.
+    """Wait until the first process of the run has prepared it.
 
     A process that Lightning launched starts after that; under torchrun or SLURM all start at
     once, and a file from before this process belongs to an earlier run.

@@ -56,7 +56,10 @@ class SegmentationTrainer(Trainer):
         self._presences: dict[str, dict[str, Presence]] = {}
 
     def validations_to_come(self) -> float:
-        """Predictions of the cases that are reported, mirrored, by one checkpoint or by two."""
+        """Return how many validations the predictions after training take as long as.
+
+        Cases that are reported are predicted with mirroring, by one checkpoint or by two.
+        """
         split, options = self.record.split, self.config.validation
         told = split["test"] if self.record.fold in ("fixed", "all") else split["val"]
         copies = 2**self.record.plan.dims if options.mirror else 1
@@ -111,7 +114,7 @@ class SegmentationTrainer(Trainer):
     def _validate(
         self, engine: Engine
     ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-        """Scores and confidence of all validation cases; each process predicts its share.
+        """Return scores and confidence of all validation cases; each process predicts its share.
 
         Where the best checkpoint is chosen by image labels, note what images hold, too.
         """
@@ -184,7 +187,7 @@ def streams_of_run(
 
 
 def _bags(record: RunRecord, cases: Sequence[Case], prepared: Prepared) -> frozenset[str]:
-    """Unlabelled cases with a positive image label whose whole image fits into a patch."""
+    """Find the unlabelled cases with a positive image label whose whole image fits into a patch."""
     if not record.train.image_label_weight:
         return frozenset()
     nodes, patch = record.spec.tree.nodes, record.plan.patch_size

@@ -75,7 +75,7 @@ def split_cases(
 
 
 def _coarse_schemes(dataset: Dataset, level: str, naive: bool) -> dict[str, Scheme]:
-    """Scheme -> its coarse reading, of the schemes that say more than that."""
+    """Return scheme -> its coarse reading, of the schemes that say more than that."""
     spec, at = dataset.labels, dataset.labels.question(level) if level else None
     found = {name: spec.coarse_scheme(name, at, naive) for name in spec.schemes}
     return {name: s for name, s in found.items() if s.values != spec.scheme(name).values}

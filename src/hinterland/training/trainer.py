@@ -128,7 +128,7 @@ class Trainer(ABC):
         """
 
     def validations_to_come(self) -> float:
-        """How many times as long as a validation it takes to predict once training is over."""
+        """Return how long prediction takes once training is over, in times of a validation."""
         return 0.0
 
     def begin(self) -> None:  # noqa: B027

@@ -24,14 +24,29 @@ def validate(
     at: Coarsening,
     presences: dict[str, dict[str, Presence]] | None = None,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Two tables: case -> group of `at` -> Dice on the preprocessed grid; case -> `confidence`.
-
-    presences: where given, it is filled with case -> group -> whether the image holds the group.
-    Cases without a mask whose image label says so are predicted for it, too.
+    """Predict the validation cases; return their Dice and their confidence.
 
     Voxels whose annotation does not decide a group are left out of its Dice; a group that no voxel
     decides is missing from the result. Both masks empty counts 1, one empty 0, as in the report's
     default policy.
+
+    Args:
+        predictor: the networks as they are.
+        cases: the validation cases.
+        prepared: their preprocessed arrays.
+        spec: what labels mean.
+        table: the label sets of the data set.
+        at: the coarsening whose foreground groups are judged.
+        presences: where given, it is filled with case -> group -> whether the image holds the
+            group.
+            Cases without a mask whose image label says so are predicted for it, too.
+
+    Returns:
+        Two tables: case -> group of `at` -> Dice on the preprocessed grid, and case ->
+        `confidence`.@@ studies/synthetic/study.py::sweep_table
+    Tabulate the metrics of what has been run, one row for each value, arm and seed.
+
+    The columns are sweep, value, arm, seed, the metrics, parameters and seconds.
     """
     cases = list(cases)
     if presences is not None:

@@ -20,7 +20,7 @@ def known_nodes(
     column: str | None = None,
     values: Collection[str] = (),
 ) -> dict[str, int]:
-    """Node -> 1 (present) or 0 (absent), as far as the image labels say.
+    """Return node -> 1 (present) or 0 (absent), as far as the image labels say.
 
     A column named like a node says it of that node. With `column`, so does a free column whose
     `values` (over the whole data set) are names of nodes, such as a diagnosis: the node of the
@@ -86,7 +86,7 @@ def boosted(
 def _in_place_of(
     absent: str, cells: Coarsening, known: Mapping[str, int], alternatives: Collection[str]
 ) -> set[int]:
-    """Cells of the present nodes that may stand where a model said `absent`."""
+    """Return the cells of the present nodes that may stand where a model said `absent`."""
     tree = cells.tree
     around = {absent, *_above(tree, absent)}
     background = cells.groups[cells.background]

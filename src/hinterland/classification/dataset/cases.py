@@ -21,7 +21,9 @@ UNITS = ("auto", "case", "patient")
 class Units:
     """What is judged: cases, or patients where the label is the patient's.
 
-    members: unit -> its cases. targets: unit -> class index.
+    Attributes:
+        members: unit -> its cases.
+        targets: unit -> class index.
     """
 
     members: Mapping[str, tuple[str, ...]]
@@ -49,7 +51,10 @@ def with_image_labels(dataset: Dataset, file: Path | None) -> Dataset:
 def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, dict[str, int]]:
     """Find the task, and the class of every case where it is known.
 
-    prepared: all labelled cases; the presence of a node is read off their label values.
+    Args:
+        dataset: the cases with their image labels.
+        text: the task, as `parse_task` reads it.
+        prepared: all labelled cases; the presence of a node is read off their label values.
     """
     task = parse_task(text, dataset.cases, dataset.labels.tree)
     presence: dict[str, int] = {}
@@ -67,7 +72,7 @@ def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, d
 def split_by_class(
     dataset: Dataset, targets: Mapping[str, int], fold: str, seed: int, labelled: str | None
 ) -> dict[str, list[str]]:
-    """train, val and test of the cases whose class is known, as segmentation runs split them.
+    """Return train, val and test of the cases whose class is known, split as segmentation runs are.
 
     labelled: only these training cases are learnt from (see `data.supervision.select`).
     """

@@ -27,8 +27,12 @@ POSITIVE = frozenset(
 class LabelTable:
     """Rows of image labels, matched to images.
 
-    rows: case -> column -> text. name, label, patient: the columns that hold file names, what is
-    asked, and patients ("" where there is none). unmatched: names in the table without an image.
+    Attributes:
+        rows: case -> column -> text.
+        name: the column that holds file names.
+        label: the column that holds what is asked, "" where there is none.
+        patient: the column that holds patients, "" where there is none.
+        unmatched: names in the table without an image.
     """
 
     rows: dict[str, dict[str, str]]

@@ -63,12 +63,21 @@ def relabel(
 ) -> Relabelled:
     """Write the data set of a run again, with pseudo masks for training cases that had none.
 
-    boost: correct them by image labels (those of the data set, or of the file `image_labels`;
-    `column`: a free column whose values are nodes): see `boost`. Cases that are left out
-    stay in the data set without a label. Images are linked, not copied.
+    Cases that are left out stay in the data set without a label. Images are linked, not copied.
 
-    HinterlandError: nothing is unlabelled, `boost` without an image label for any of these cases,
-    or `out` is there already and not `overwrite` (or not of this kind).
+    Args:
+        run: the finished run whose masks are taken.
+        out: the folder to write.
+        boost: correct the masks by image labels: see `boost`.
+        image_labels: the file of these labels; default, those of the data set.
+        column: a free column whose values are nodes.
+        overwrite: replace `out` if it is there.
+        tick: called with (done, of how many).
+
+    Raises:
+        HinterlandError: nothing is unlabelled, `boost` without an image label for any of these
+            cases,
+            or `out` is there already and not `overwrite` (or not of this kind).
     """
     out = Path(out)
     dataset = with_image_labels(run.dataset, image_labels)
@@ -136,7 +145,7 @@ def _claim(out: Path, overwrite: bool) -> Path:
 
 
 def _label_of(dataset: Dataset, case: Case) -> Path:
-    """Where the label file of a case belongs, relative to the data set's folder."""
+    """Return where the label file of a case belongs, relative to the data set's folder."""
     image = case.images[0].relative_to(dataset.root)
     folder = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}.get(image.parts[0], "masks")
     if folder == "masks" and not (dataset.root / "masks").is_dir():
@@ -145,7 +154,7 @@ def _label_of(dataset: Dataset, case: Case) -> Path:
 
 
 def _link(dataset: Dataset, work: Path, relabelled: Collection[str]) -> None:
-    """Images, the masks of all other cases, and the lists of splits."""
+    """Link the images, the masks of all other cases, and the lists of splits."""
     files = [path for case in dataset.cases for path in case.images]
     files += [c.label for c in dataset.cases if c.label and c.name not in relabelled]
     for path in files:
@@ -165,7 +174,7 @@ def _write_labels(
     pseudo: Collection[str],
     left_out: Collection[str],
 ) -> None:
-    """labels.yaml: the run's, with a scheme for pseudo masks; image labels as a table."""
+    """Write labels.yaml: the run's, with a scheme for pseudo masks; image labels as a table."""
     cases: dict[str, CaseSettings] = dict(spec.cases)
     own: Mapping[str, Scheme] = {**spec.schemes, SCHEME: Scheme(SCHEME, spec.tree, values)}
     for case in dataset.cases:

@@ -13,9 +13,11 @@ from hinterland.types import Case, HinterlandError
 class Task:
     """An image-level question.
 
-    text: as asked: `NODE`, `COLUMN` or `COLUMN=VALUE`. classes: their names; of a yes-or-no
-    question the second is "yes". nodes: for each class the tree's node whose mask shows it, or
-    None. column: where the answers stand; a node's may also follow from masks (`from_masks`).
+    Attributes:
+        text: as asked: `NODE`, `COLUMN` or `COLUMN=VALUE`.
+        classes: their names; of a yes-or-no question the second is "yes".
+        nodes: for each class the tree's node whose mask shows it, or None.
+        column: where the answers stand; a node's may also follow from masks (`from_masks`).
     """
 
     text: str
@@ -60,8 +62,10 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
 def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> dict[str, int]:
     """Find each case's index into `task.classes`; cases whose class is not known are left out.
 
-    presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`; an image
-    label, where there is one, comes first.
+    Args:
+        task: the question.
+        cases: the cases; an image label, where there is one, comes first.
+        presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`.
     """
     found = {}
     for case in cases:

@@ -195,7 +195,7 @@ def dataset_of(record: ClassifierRecord) -> Dataset:
 def _column(
     dataset: Dataset, cases: list[Case], table: Path | None, column: str | None
 ) -> dict[str, str] | None:
-    """Case -> value of a column, where it has one."""
+    """Return case -> value of a column, where it has one."""
     if column is None:
         return None
     rows = read_image_labels(table, dataset.labels.tree) if table else {}

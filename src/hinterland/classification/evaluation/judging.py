@@ -91,9 +91,14 @@ def metric_table(
 ) -> pd.DataFrame:
     """Tabulate the metrics of every judged class, with intervals; columns `ORDER`.
 
-    marks: unit -> 0 or 1, the spurious mark. parts: unit -> subgroup. Several classes have a row
-    "mean" for AUROC and for recall, the share of each class that is decided rightly, averaged
-    (macro recall).
+    Several classes have a row "mean" for AUROC and for recall, the share of each class that is
+    decided
+    rightly, averaged (macro recall).
+
+    Args:
+        judged: the scores of what is judged.
+        marks: unit -> 0 or 1, the spurious mark.
+        parts: unit -> subgroup.
     """
     tables = []
     for index, test in judged.tests.items():
@@ -151,7 +156,7 @@ def _level(judged: Judged, test: ImageScores, index: int) -> pd.DataFrame:
 
 
 def _calibration(judged: Judged, index: int) -> pd.DataFrame:
-    """Brier score and calibration error with intervals."""
+    """Tabulate Brier score and calibration error with intervals."""
     p, labels = judged.probabilities[:, index], judged.tests[index].labels
     weights, count = resample_weights(judged.names, judged.patients, RESAMPLES, judged.seed)
     draws = np.stack(
@@ -182,7 +187,7 @@ def _auroc(judged: Judged, test: ImageScores, subgroup: str) -> pd.DataFrame:
 
 
 def _means(judged: Judged) -> pd.DataFrame:
-    """Mean AUROC and macro recall over several classes."""
+    """Return the mean AUROC and macro recall over several classes."""
     area = auroc_interval(
         list(judged.tests.values()), groups=judged.patients, resamples=RESAMPLES, seed=judged.seed
     )

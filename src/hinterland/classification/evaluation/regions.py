@@ -20,8 +20,10 @@ from hinterland.types import Case
 class Regions:
     """Reference masks of the judged classes, by class index and case.
 
-    size: in mL, or voxels where the spacing is not known. place: see `place_of`. found: whether
-    some component of the predicted mask matches a lesion.
+    Attributes:
+        size: in mL, or voxels where the spacing is not known.
+        place: see `place_of`.
+        found: whether some component of the predicted mask matches a lesion.
     """
 
     record: ClassifierRecord

@@ -27,7 +27,7 @@ class Calibration:
     cases: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities of scores, same shape."""
+        """Return the calibrated probabilities of scores, same shape."""
         return _sigmoid(self.slope * logit(scores) + self.offset)
 
 
@@ -40,7 +40,7 @@ def logit(scores: np.ndarray) -> np.ndarray:
 def fit_calibration(
     scores: Mapping[str, float], labels: Mapping[str, int], split: Mapping[str, str]
 ) -> Calibration:
-    """Slope and offset of least cross entropy on validation cases (case -> score, case -> 0 / 1).
+    """Fit slope and offset of least cross entropy on validation cases.
 
     Targets are Platt's: (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) instead of 1 and 0, which keeps the
     fit finite where the scores separate the labels. HinterlandError where a case is not of the

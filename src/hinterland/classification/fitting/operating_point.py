@@ -27,10 +27,13 @@ AGGREGATES = ("mean", "max")
 class OperatingPoint:
     """How scores become probabilities and decisions, by class index.
 
-    unit: what its scores are of, single images ("case") or patients. rules: t and tau where the
-    rule is used. cases: those that all of it was fitted on. aggregate: how the scores of a
-    patient's images become the patient's, mean or max. patients: the operating point of patients,
-    where they are what is judged; a threshold for single images does not hold for their means.
+    Attributes:
+        unit: what its scores are of, single images ("case") or patients.
+        rules: t and tau where the rule is used.
+        cases: those that all of it was fitted on.
+        aggregate: how the scores of a patient's images become the patient's, mean or max.
+        patients: the operating point of patients, where they are what is judged; a threshold for
+            single images does not hold for their means.
     """
 
     unit: str
@@ -138,8 +141,14 @@ def fit_operating_point(
 ) -> OperatingPoint:
     """Fit calibration and Youden threshold of each judged class.
 
-    scores: unit -> (classes,); split: unit -> its split. HinterlandError for any unit that is not
-    of the validation split, or where they all have one label.
+    Args:
+        task: the question.
+        scores: unit -> (classes,).
+        units: the units and their classes.
+        split: unit -> its split.
+
+    Raises:
+        HinterlandError: a unit is not of the validation split, or all have one label.
     """
     names = sorted(scores)
     calibrations, thresholds = {}, {}

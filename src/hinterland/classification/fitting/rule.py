@@ -61,8 +61,10 @@ def class_probabilities(masks: np.ndarray, t: float = T, tau: int = TAU) -> np.n
 class MaskCounts:
     """All that the rule needs of one probability map, for some values of t.
 
-    positive: voxels >= t. above, below: mean of the voxels > t and <= t, t where there is none.
-    Each (thresholds,).
+    Attributes:
+        positive: number of voxels >= t; (thresholds,).
+        above: mean of the voxels > t, t where there is none; (thresholds,).
+        below: mean of the voxels <= t, t where there is none; (thresholds,).
     """
 
     thresholds: tuple[float, ...]

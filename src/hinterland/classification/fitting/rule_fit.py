@@ -115,7 +115,10 @@ def cross_fitted(
 def _candidates(
     thresholds: Sequence[float], taus: Iterable[int], kept: Rule
 ) -> list[tuple[float, int]]:
-    """All pairs, the default first, then the nearest to it (first t, then tau by its logarithm)."""
+    """Return all pairs of t and tau, the default first, then the nearest to it.
+
+    They are sorted by t, then by the logarithm of tau.
+    """
     pairs = {(t, tau) for t in thresholds for tau in taus} - {(kept.t, kept.tau)}
     near = sorted(pairs, key=lambda p: (abs(p[0] - kept.t), abs(np.log(p[1] / kept.tau)), p))
     return [(kept.t, kept.tau), *near]

@@ -17,8 +17,12 @@ GRID = np.linspace(0, 1, 101)
 class Roc:
     """A ROC curve with a pointwise 95 % band.
 
-    false_positive, recall: the curve's corners. low, high: the band of recall at `GRID`. at: the
-    (false positive rate, recall) of the operating point.
+    Attributes:
+        false_positive: the curve's corners.
+        recall: the curve's corners.
+        low: the band of recall at `GRID`.
+        high: the band of recall at `GRID`.
+        at: the (false positive rate, recall) of the operating point.
     """
 
     false_positive: np.ndarray
@@ -59,7 +63,9 @@ def roc_band(labels: np.ndarray, scores: np.ndarray, threshold: float, weights: 
 class ReliabilityBin:
     """Cases whose probability lies in one bin: their mean probability and share of positives.
 
-    low, high: 95 % Clopper-Pearson interval of the share.
+    Attributes:
+        low: 95 % Clopper-Pearson interval of the share.
+        high: 95 % Clopper-Pearson interval of the share.
     """
 
     probability: float

@@ -14,7 +14,10 @@ from hinterland.types import HinterlandError
 class AurocDifference:
     """The AUROC of two classifiers, their difference (second less first) and what is known of it.
 
-    low, high: 95 % interval of the difference; p: two-sided. All by DeLong's variance.
+    Attributes:
+        low: 95 % interval of the difference.
+        high: 95 % interval of the difference.
+        p: two-sided. All by DeLong's variance.
     """
 
     first: float
@@ -73,7 +76,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> AurocDi
 
 
 def _components(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """AUROC, V10 (positives,) and V01 (negatives,)."""
+    """Return AUROC, V10 (positives,) and V01 (negatives,)."""
     truth = labels == 1
     m, n = int(truth.sum()), int((~truth).sum())
     ranks = rankdata(scores)

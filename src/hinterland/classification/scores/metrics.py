@@ -32,8 +32,9 @@ IMAGE_METRICS = ("auroc", "auprc", *RATES, "strict_recall")
 class ImageScores:
     """Scores (cases,) and true labels (cases,) of one class; higher scores mean "present".
 
-    located: where given (cases,), whether the right region was found, for strict recall; NaN where
-    that is not known, such as a positive without a reference mask.
+    Attributes:
+        located: where given (cases,), whether the right region was found, for strict recall; NaN
+            where that is not known, such as a positive without a reference mask.
     """
 
     cases: tuple[str, ...]
@@ -182,7 +183,7 @@ def image_level_table(
 
 
 def _resampled(test: ImageScores, threshold: YoudenThreshold, weights: np.ndarray) -> np.ndarray:
-    """`image_metrics` of each row of weights, (samples, metrics), in the same order."""
+    """Return `image_metrics` of each row of weights, (samples, metrics), in the same order."""
     truth, called = test.labels == 1, test.scores >= threshold.value
     recall = weighted_share(called, truth, weights)
     specificity = weighted_share(~called, ~truth, weights)

@@ -33,7 +33,12 @@ def against_correlation(test: ImageScores, mark: Mapping[str, int]) -> ImageScor
     Those are positives without the mark and negatives with it; their AUROC is the *robust* AUROC.
     Cases whose mark is not known (no 0 or 1) are left out.
 
-    mark: case -> 0 or 1. HinterlandError where nobody breaks the correlation in both directions.
+    Args:
+        test: scores and labels of the cases.
+        mark: case -> 0 or 1.
+
+    Raises:
+        HinterlandError: nobody breaks the correlation in both directions.
     """
     marks = np.array([mark.get(c, -1) for c in test.cases])
     known = np.isin(marks, (0, 1))
@@ -69,7 +74,7 @@ def auroc_interval(
 
 
 def _known_mean(values: np.ndarray) -> np.ndarray:
-    """Mean of the finite values of each column (classes, samples); NaN where there is none."""
+    """Return the mean of the finite values of each column (classes, samples); NaN without any."""
     finite = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.where(finite, values, 0.0).sum(axis=0) / finite.sum(axis=0)

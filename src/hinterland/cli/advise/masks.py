@@ -23,7 +23,7 @@ def advise_masks(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """From a few masks, tell whether drawing more would teach more than image labels do.
+    """Tell from a few masks whether drawing more would teach more than image labels do.
 
     Compares what masks and image labels separate (the two divergences of Proposition 1 of
     "segmentation for classification"), with intervals over patients. Nothing is trained but small

@@ -60,7 +60,7 @@ DeviceOption = Annotated[
 
 @dataclass(frozen=True)
 class Common:
-    """What every source is run with."""
+    """Options that every source is run with."""
 
     out: Path
     structures: str | None

@@ -22,7 +22,10 @@ def read_image_labels(path: Path, tree: LabelTree) -> dict[str, ImageLabels]:
 
     A column named like a node of the tree holds 1 (some voxel of the class is there), 0 (none is)
     or nothing (unknown: left out of the result). Any other column is a free class, kept as text.
-    Raises HinterlandError: unreadable, a name twice, another value than 0 / 1 in a node's column.
+
+    Raises:
+        HinterlandError: an unreadable file, a name twice, another value than 0 / 1 in a node's
+            column.
     """
     rows = _rows(path)
     if not rows:

@@ -93,7 +93,7 @@ def _cases(
 
 
 def _by_a_camera(siblings: Mapping[int, Path]) -> bool:
-    """Whether the numbers of files are not those of channels: one file, or not 0, 1, 2, ..."""
+    """Tell whether the numbers of files are not those of channels: one file, or not 0, 1, 2, ..."""
     return len(siblings) == 1 or set(siblings) != set(range(len(siblings)))
 
 

@@ -13,8 +13,9 @@ from hinterland.types import HinterlandError
 def find_files(root: Path) -> Layout:
     """List the cases of a data set by file names alone.
 
-    Raises HinterlandError where the folder has neither layout, or its dataset.json is unusable;
-    whatever concerns single cases is in `problems`.
+    Raises:
+        HinterlandError: the folder has neither layout, or its dataset.json is unusable; whatever
+            concerns single cases is in `problems`.
     """
     if not root.is_dir():
         raise HinterlandError(f"there is no folder {root}; expected the folder of a data set.")

@@ -42,7 +42,9 @@ def fold(
     An integer is a fold of k over the author's train and val cases together: of nnU-Net's
     splits_final.json where the data set has one, else of `k_fold`. `fixed`: see there; `keep`
     goes to it. `all`: everything but test is learnt from and nothing validated.
-    Raises HinterlandError: no such fold, too few groups.
+
+    Raises:
+        HinterlandError: no such fold, too few groups.
     """
     if which == "fixed":
         return fixed(dataset, seed, keep=keep)
@@ -79,7 +81,10 @@ def k_fold(
     Labelled groups (with a label file or an image label) are shuffled by `seed` and dealt, the
     largest first, to the fold that holds the fewest cases, one stratum of image labels after the
     other. Cases keep their order. Unlabelled cases are trained on in every fold but that of their
-    group. Raises HinterlandError where there are fewer labelled groups than folds.
+    group.
+
+    Raises:
+        HinterlandError: there are fewer labelled groups than folds.
     """
     if k < 2:
         raise HinterlandError(f"{k} folds came; cross-validation needs at least 2.")
@@ -101,12 +106,15 @@ def k_fold(
 
 
 def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Split:
-    """Train, val and test as the author gave them.
+    """Return train, val and test as the author gave them.
 
     A missing val is drawn from train: about a fifth of the groups with a label file or an image
     label, at least one, at random by `seed`, never the first ones, and a fifth of each stratum of
     image labels. Cases named in `keep` (the few labelled ones of a semi-supervised run) stay in
-    train. Raises HinterlandError where no group would be left.
+    train.
+
+    Raises:
+        HinterlandError: no group would be left.
     """
     train, val = dataset.train, dataset.val
     if val:
@@ -132,7 +140,7 @@ def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Spl
 
 
 def answered(case: Case) -> bool:
-    """Whether something is known of a case by which a model can be judged."""
+    """Tell whether something is known of a case by which a model can be judged."""
     return case.labelled or bool(case.image_labels)
 
 

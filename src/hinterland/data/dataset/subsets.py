@@ -21,7 +21,9 @@ def select(cases: Sequence[Case], what: str | int | Path) -> frozenset[str]:
     the order of `cases`; `3:cases`: the first three labelled cases; `25%` and `25%:cases`: that
     share of them, rounded; else a text file with one case or group name a line (`#` begins a
     comment).
-    Raises HinterlandError: more than there are, an unknown name, no such file.
+
+    Raises:
+        HinterlandError: more cases than there are, an unknown name, no such file.
     """
     labelled = [c for c in cases if c.labelled]
     match = _COUNT.match(str(what).strip())
@@ -89,9 +91,13 @@ def fine_subset(
 ) -> tuple[Case, ...]:
     """Return the same cases, of which only those that `select` finds keep their fine labels.
 
-    coarse: names of the fine schemes -> what the others are read by, such as that of
-    `spec.coarse_scheme` (which the caller adds to the specification). Cases of other schemes are no
-    fine ones: they stay as they are, and are not counted.
+    Args:
+        cases: the cases. Those of schemes that `coarse` does not name are no fine ones: they stay
+            as
+            they are, and are not counted.
+        what: the cases that keep their labels, as `select` reads it.
+        coarse: names of the fine schemes -> what the others are read by, such as that of
+            `spec.coarse_scheme` (which the caller adds to the specification).
     """
     fine = labelled_by(cases, coarse)
     others = {c.name for c in fine} - select(fine, what)

@@ -41,7 +41,10 @@ def pool(
     """Return the labelled cases of two data sets as members of one, and its labels.
 
     Cases are called DOMAIN-NAME and keep their split (one without stays without). The target is
-    base's. Raises HinterlandError where the label trees or the channels differ.
+    base's.
+
+    Raises:
+        HinterlandError: the label trees or the channels differ.
     """
     if base.labels.tree != novel.labels.tree:
         raise HinterlandError(
@@ -85,11 +88,22 @@ def write_derived(
 ) -> Dataset:
     """Write the members into `out` and read them back as a data set.
 
-    8-bit pictures become PNG files, all else NIfTI, one a channel. change: see `Change`; volumes
-    go through [0, 1] by their lowest and highest value. size: (rows, columns) to resize pictures
-    to. why: what tells this data set from another with the same members.
-    Written under a temporary name and renamed. If `out` holds this very data set it is read only.
-    Raises HinterlandError if it holds another one, and for `size` with volumes.
+    8-bit pictures become PNG files, all else NIfTI, one a channel. Written under a temporary name
+    and
+    renamed. If `out` holds this very data set it is read only.
+
+    Args:
+        out: the folder to write.
+        members: the cases.
+        spec: what their labels mean.
+        channels: names of the channels.
+        change: see `Change`; volumes go through [0, 1] by their lowest and highest value.
+        size: (rows, columns) to resize pictures to.
+        why: what tells this data set from another with the same members.
+        progress: called with (done, of how many).
+
+    Raises:
+        HinterlandError: `out` holds another data set, or `size` is given for volumes.
     """
     record = json.loads(
         json.dumps(

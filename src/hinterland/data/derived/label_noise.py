@@ -108,7 +108,8 @@ def with_noisy_supports(
     The changed label files go into `folder` (default: below `cache_root()`), with the Dice that
     each reached in noise.json, and are found again by the next call.
 
-    Raises HinterlandError: a Dice outside (0, 1], or labels without support structures.
+    Raises:
+        HinterlandError: a Dice outside (0, 1], or labels without support structures.
     """
     if not 0 < dice <= 1:
         raise HinterlandError(f"noisy supports of Dice {dice}: expected a number above 0, up to 1.")

@@ -25,7 +25,7 @@ def check_dataset(
 
     Names, dataset.json, labels.yaml and splits.json; unreadable files; shapes and geometry; NaN;
     label values; channels; copies of one image; patients on both sides of a split. Errors must be
-    mended, warnings are probably not meant, notes are worth knowing. Never raises for the data's
+    mended, warnings are probably mistakes, notes are remarks. Never raises for the data's
     sake. Each worker (default: 2, or 1 on one core; 0: none, in this process) holds one file at a
     time; a worker that is killed costs one error, not the check. `progress(done, total)` is called
     after each case.

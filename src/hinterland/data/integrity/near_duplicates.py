@@ -45,7 +45,8 @@ def _bits(picture: np.ndarray) -> bytes:
 def near_duplicates(described: Mapping[str, bytes]) -> Iterator[tuple[str, str, float]]:
     """Yield the pairs of names whose scans are nearly the same, with the share of differing bits.
 
-    described: name -> what `describe` returned.
+    Args:
+        described: name -> what `describe` returned.
     """
     for length in sorted({len(d) for d in described.values()}):
         names = [n for n, d in described.items() if len(d) == length]

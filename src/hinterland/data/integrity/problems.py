@@ -46,12 +46,12 @@ class Findings:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is probably not meant."""
+        """Problems that are probably mistakes, but do not prevent training."""
         return self._of("warning")
 
     @property
     def notes(self) -> tuple[Problem, ...]:
-        """What is worth knowing."""
+        """Remarks that ask for no action before training."""
         return self._of("note")
 
     @property
@@ -74,7 +74,7 @@ class Findings:
         return f"{self.cases} case{'s' * (self.cases != 1)} checked: {found}"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the findings in JSON's types."""
         return {
             "cases": self.cases,
             "errors": len(self.errors),

@@ -250,8 +250,11 @@ def write_label(
 ) -> Path:  # fmt: skip
     """Write integers (z, y, x) with the geometry of `like`, in the format of `path`'s ending.
 
-    The file appears under its name only when it is complete. Raises HinterlandError: the file is
-    there already, the shape is not `like`'s, or the format cannot hold it.
+    The file appears under its name only when it is complete.
+
+    Raises:
+        HinterlandError: the file is there already, the shape is not `like`'s, or the format cannot
+            hold it.
     """
     path = Path(path)
     if format_of(path).lossy:

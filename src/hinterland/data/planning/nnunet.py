@@ -36,7 +36,8 @@ def plan_with_nnunet(
 ) -> Plan:
     """Let nnU-Net extract its fingerprint from the labelled cases and plan; `dims` as `make_plan`.
 
-    Raises HinterlandError if there is no nnU-Net, no labelled case, or nnU-Net fails.
+    Raises:
+        HinterlandError: there is no nnU-Net, no labelled case, or nnU-Net fails.
     """
     chosen = tuple(cases) if cases is not None else training_cases(dataset)
     return translate(

@@ -43,7 +43,8 @@ def make_plan(
     a training step may take by nnU-Net's estimate (a GPU in mixed precision; a CPU in float32 takes
     about twice). `classes` counts output channels and hardly matters.
 
-    Raises HinterlandError if 3D is asked for single slices, or nothing fits the memory.
+    Raises:
+        HinterlandError: 3D is asked for single slices, or nothing fits the memory.
     """
     spacings = fingerprint.spacings
     if not fingerprint.spacing_known:

@@ -144,7 +144,7 @@ def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
 
 
 def _values(label: np.ndarray) -> list[int]:
-    """All integers of a label array whose values fit 16 bits, in rising order."""
+    """Return all integers of a label array whose values fit 16 bits, in rising order."""
     seen = np.zeros(2**16, bool)
     for plane in label:
         seen[plane.astype(np.int16).view(np.uint16)] = True

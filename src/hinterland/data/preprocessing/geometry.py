@@ -68,7 +68,8 @@ class Geometry:
         Interpolation is linear (nearest slice along a thick axis). Outside the crop, where the
         image is zero, channel `background` gets probability 1. Float32, one channel at a time.
 
-        Raises ValueError if the array is not of the preprocessed case's shape.
+        Raises:
+            ValueError: the array is not of the preprocessed case's shape.
         """
         out = np.empty((len(array), *self.original_shape), np.float32)
         for channel, result in zip(self._restored(array, background), out, strict=True):

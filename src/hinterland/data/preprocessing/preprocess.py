@@ -34,8 +34,11 @@ def preprocess(
     """Bring one scan onto the grid and the scale of a plan.
 
     Returns the image, float32 (C, z, y, x); the label's own integers, int16 (z, y, x), or None;
-    and the `Geometry` that undoes it. Raises HinterlandError if the channels or the label's shape
-    do not fit, or if an intensity is not finite.
+    and the `Geometry` that undoes it.
+
+    Raises:
+        HinterlandError: the channels or the label's shape do not fit, or an intensity is not
+            finite.
     """
     array = volume.array
     if len(array) != len(plan.channels):

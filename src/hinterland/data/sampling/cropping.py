@@ -63,7 +63,13 @@ def foreground_voxel(
 ) -> NDArray | None:
     """Draw a random voxel (z, y, x) of a random label value among `values` that is present.
 
-    locations: label value -> (n, 3) voxels that carry it. None where no such value is present.
+    Args:
+        rng: the source of randomness.
+        locations: label value -> (n, 3) voxels that carry it.
+        values: the label values to choose from.
+
+    Returns:
+        The voxel, or None where no such value is present.
     """
     present = sorted(v for v in values if v in locations and len(locations[v]))
     if not present:

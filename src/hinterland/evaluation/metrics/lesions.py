@@ -18,9 +18,13 @@ VOLUME_BINS_ML = (0.0, 0.1, 1.0, 10.0, float("inf"))
 class LesionMatch:
     """Components of two masks and which belong together.
 
-    reference, prediction: component volumes in mL (voxels where the spacing is 1), in the order of
-    their numbers. partner: for each reference component the matched prediction component, or -1.
-    dice: Dice of each matched pair, NaN for an unmatched reference component.
+    Attributes:
+        reference: component volumes in mL (voxels where the spacing is 1), in the order of their
+            numbers.
+        prediction: component volumes in mL (voxels where the spacing is 1), in the order of their
+            numbers.
+        partner: for each reference component the matched prediction component, or -1.
+        dice: Dice of each matched pair, NaN for an unmatched reference component.
     """
 
     reference: np.ndarray

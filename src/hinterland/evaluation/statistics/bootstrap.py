@@ -30,7 +30,9 @@ def by_group(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sums and counts of the finite values of each group, (groups, columns) each.
 
-    values: (cases, columns); NaN and infinity are left out. Without groups every case is its own.
+    Args:
+        values: (cases, columns); NaN and infinity are left out.
+        groups: the group of each case; default, every case is its own.
     """
     finite = np.isfinite(values)
     sums, counts = np.where(finite, values, 0.0), finite.astype(float)
@@ -55,8 +57,13 @@ def bootstrap_means(
 ) -> np.ndarray:
     """Draw means of resampled studies, (resamples, columns); NaN where a resample has no value.
 
-    values: (cases, columns). All columns share the resamples, so that differences between columns
-    stay paired. Groups are drawn with all their cases.
+    All columns share the resamples, so that differences between columns stay paired.
+
+    Args:
+        values: (cases, columns).
+        groups: the group of each case; groups are drawn with all their cases.
+        resamples: how many studies are drawn.
+        seed: of the draws.
     """
     sums, counts = by_group(np.asarray(values, dtype=float), groups)
     n = len(sums)
@@ -82,7 +89,13 @@ def percentile_interval(
     The plain percentile interval is too short for few units: it divides by n where n - 1 is due,
     and knows no t quantile. `expanded` (Hesterberg 2015) reads the distribution at
     alpha' = Phi(sqrt(n / (n - 1)) t_(alpha/2, n-1)) instead of alpha/2, which mends both and
-    makes no difference for large n. n: independent units, one number or one per column.
+    makes no difference for large n.
+
+    Args:
+        distribution: (resamples, columns).
+        n: independent units, one number or one per column.
+        level: coverage of the interval, in 0..1.
+        expanded: widen the interval for few units.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -112,8 +125,15 @@ def bootstrap_ci(
 ) -> Interval:
     """Return the mean of the finite values and its bootstrap confidence interval.
 
-    values: (cases,). groups: the patient of each case; patients are then resampled with all their
-    scans. With fewer than two units the limits are NaN.
+    With fewer than two units the limits are NaN.
+
+    Args:
+        values: (cases,).
+        groups: the patient of each case; patients are then resampled with all their scans.
+        level: coverage of the interval, in 0..1.
+        resamples: how many resamples are drawn.
+        seed: of the draws.
+        expanded: widen the interval for few units; see `percentile_interval`.
     """
     column = np.asarray(values, dtype=float).reshape(-1, 1)
     sums, counts = by_group(column, groups)

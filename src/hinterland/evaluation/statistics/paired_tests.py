@@ -35,9 +35,13 @@ def permutation_test(
 ) -> np.ndarray:
     """Return p of the paired permutation (sign-flip) test of the mean, one per column.
 
-    differences: (units,) or (units, columns). All 2^n sign patterns are enumerated where there are
-    at most `resamples` of them; otherwise `resamples` random ones are drawn and
-    p = (1 + hits) / (1 + resamples), which never is 0.
+    All 2^n sign patterns are enumerated where there are at most `resamples` of them; otherwise
+    `resamples` random ones are drawn and p = (1 + hits) / (1 + resamples), which never is 0.
+
+    Args:
+        differences: (units,) or (units, columns).
+        resamples: the most sign patterns that are looked at.
+        seed: of the random ones.
     """
     d = np.asarray(differences, dtype=float)
     d = d.reshape(len(d), -1)

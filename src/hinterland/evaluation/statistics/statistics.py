@@ -66,8 +66,9 @@ def compare_tables(
     macro rows are a family of their own), rank_biserial, cliffs_delta, cases, patients, left_out,
     smallest_p, underpowered (below 20 patients), higher_is_better.
 
-    Raises HinterlandError: different cases, classes or questions, different empty-mask policies
-    or units, no common metric.
+    Raises:
+        HinterlandError: different cases, classes or questions, different empty-mask policies or
+            units, no common metric.
     """
     pair = _pair(baseline, other, metrics)
     difference = pair.other - pair.baseline

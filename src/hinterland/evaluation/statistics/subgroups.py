@@ -45,8 +45,10 @@ def read_cases(path: Path) -> pd.DataFrame:
 def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.DataFrame:
     """Add the column `subgroup` to a table, looked up by case in a cases table.
 
-    `cases` has the columns `case` (or `group`, the patient) and `column`. Raises HinterlandError
-    for a missing column and for cases without an entry.
+    `cases` has the columns `case` (or `group`, the patient) and `column`.
+
+    Raises:
+        HinterlandError: a column is missing, or a case has no entry.
     """
     key = "case" if "case" in cases.columns else "group"
     if key not in cases.columns or column not in cases.columns or key not in table.columns:

@@ -200,7 +200,7 @@ class CVBM(SelfTraining[CrossViewNetworks]):
         return [_normalise(prediction) for prediction in found]
 
     def _predictions(self, networks: CrossViewNetworks, outputs: Outputs) -> list[Tensor]:
-        """Of the first decoder, the second one, and the mixing layer, where they are."""
+        """Return the predictions of the decoders and of the mixing layer, as far as they exist."""
         branches = networks.losses
         found = [branches[0].estimate(outputs.first[0])]
         if outputs.second is not None:
@@ -224,5 +224,5 @@ class CVBM(SelfTraining[CrossViewNetworks]):
 
 
 def _normalise(estimate: Tensor) -> Tensor:
-    """Estimates of single classes as a distribution; one that is a distribution stays as it is."""
+    """Scale estimates of single classes to a distribution; a distribution stays as it is."""
     return estimate / estimate.sum(dim=1, keepdim=True).clamp(min=1e-8)

@@ -66,7 +66,10 @@ class ClassMemory(nn.Module):
         return torch.where(truth.any(dim=-1), truth.int().argmax(dim=-1), p.argmax(dim=1))
 
     def _inside(self, annotation: Tensor) -> Tensor:
-        """(B, *space, cells): inside which cell an annotation lies; a coarse one may be in none."""
+        """Mark the cell that each annotation lies inside: (B, *space, cells).
+
+        A coarse annotation may lie in none.
+        """
         member, decided = self.membership(annotation)
         return (member & decided).movedim(1, -1)
 
@@ -94,11 +97,11 @@ class ClassMemory(nn.Module):
 
 
 def _listed(features: Tensor) -> Tensor:
-    """(B, width, *space) as (voxels, width)."""
+    """Reshape (B, width, *space) to (voxels, width)."""
     return features.float().movedim(1, -1).flatten(0, -2)
 
 
 def _weights(scores: Tensor) -> Tensor:
-    """sigmoid(scores), scaled to a mean of 1."""
+    """Return sigmoid(scores), scaled to a mean of 1."""
     w = scores.sigmoid()
     return w / w.mean().clamp(min=1e-8)

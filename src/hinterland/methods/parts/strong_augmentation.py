@@ -38,5 +38,5 @@ def strong(
 
 
 def _draw(n: int, like: Tensor, low: float, high: float) -> Tensor:
-    """One uniform number an item, to be broadcast over it."""
+    """Draw one uniform number an item, to be broadcast over it."""
     return (low + (high - low) * torch.rand(n)).to(like).view(n, *(1,) * (like.ndim - 1))

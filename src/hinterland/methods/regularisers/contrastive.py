@@ -119,7 +119,7 @@ class LocalContrast(Regulariser):
 
 
 def other_version(image: Tensor) -> Tensor:
-    """Contrast times 0.8 to 1.2 and brightness by up to 0.1 of the image's spread, per item."""
+    """Change the contrast (0.8 to 1.2 times) and brightness (up to 0.1 of the spread) of items."""
     shape = (len(image),) + (1,) * (image.ndim - 1)
     scale, shift = (torch.rand(shape, device=image.device) for _ in range(2))
     mean = image.mean(dim=tuple(range(1, image.ndim)), keepdim=True)
@@ -164,7 +164,7 @@ def make_contrastive(
         channels: of the projection.
 
     Raises:
-        HinterlandError: a value that cannot be meant, or a network without named feature maps.
+        HinterlandError: a value that is not allowed, or a network without named feature maps.
     """
     check_option("contrastive", "positives", positives, get_args(Positives))
     if positives == "place" and not method.looks_again:

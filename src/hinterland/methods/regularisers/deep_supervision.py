@@ -56,7 +56,7 @@ class DeepSupervision(Regulariser):
             initialise(self.heads)
 
     def strength(self, progress: Progress) -> float:
-        """eta(t)."""
+        """Return the weight eta(t) at this step."""
         return self.rise.strength(progress) * 2 ** (-self.halvings * self.rise.done(progress))
 
     def forward(self, views: Sequence[View], progress: Progress) -> Losses:
@@ -105,7 +105,7 @@ def make_deep_supervision(
         ramp: share of all steps over which the weight rises.
 
     Raises:
-        HinterlandError: a value that cannot be meant, or a network without named feature maps.
+        HinterlandError: a value that is not allowed, or a network without named feature maps.
     """
     widths = feature_widths(context, "deep-supervision")
     lower = [n for n in widths if n.startswith("decoder") and n != "decoder.0"]

@@ -83,7 +83,7 @@ class FeatureDiscrepancy(Regulariser):
         self.membership = Membership(at, table, at.foreground)
 
     def layer_weights(self) -> Tensor:
-        """(layers,) w, without weight and ramp."""
+        """Return the weights w (layers,) of the layers, without weight and ramp."""
         if self.learned == "free":
             return self.scores
         if self.learned == "softplus":
@@ -118,12 +118,12 @@ class FeatureDiscrepancy(Regulariser):
         return Losses(terms, how_much)
 
     def _shift(self, views: Sequence[View]) -> int:
-        """How far partners lie apart in this step; 0 where there are none."""
+        """Draw how far the partners of items lie apart in this step; 0 where there are none."""
         n = len(views[0].image) if views else 0
         return int(torch.randint(1, n, ())) if self.exchange == "batch" and n > 1 else 0
 
     def _layers(self, view: View, shift: int) -> Tensor:
-        """(2, layers): L_fd and L_exch of one view, in float32 whatever the network runs in."""
+        """Return L_fd and L_exch (2, layers) of one view, always in float32."""
         assert view.annotation is not None
         member, decided = self.membership(view.annotation)
         if view.valid is not None:
@@ -195,7 +195,7 @@ def make_discrepancy(
         normalise: whether features are divided by their root mean square.
 
     Raises:
-        HinterlandError: a value that cannot be meant, or a network without named feature maps.
+        HinterlandError: a value that is not allowed, or a network without named feature maps.
     """
     check_option("discrepancy", "form", form, FORMS)
     check_option("discrepancy", "exchange", exchange, get_args(Exchange))

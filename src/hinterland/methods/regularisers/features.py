@@ -15,7 +15,8 @@ from hinterland.types import HinterlandError, View
 def feature_widths(context: BuildContext, asker: str) -> dict[str, int]:
     """Return the channels of each feature map of the network that will be trained.
 
-    Raises HinterlandError for a network without named feature maps.
+    Raises:
+        HinterlandError: a network without named feature maps.
     """
     return require_split(context.create_network(1), asker).feature_widths()
 
@@ -28,7 +29,8 @@ def phase_shares(method: Method) -> tuple[tuple[str, float], ...]:
 def choose_layers(asker: str, asked: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the layers asked for by name or by part of the network, in the network's order.
 
-    Raises HinterlandError for a name that no layer has.
+    Raises:
+        HinterlandError: a name that no layer has.
     """
     names = [asked] if isinstance(asked, str) else list(asked)
     if names == ["all"]:

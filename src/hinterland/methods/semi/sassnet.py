@@ -97,5 +97,5 @@ def discriminator(dims: int, in_channels: int) -> nn.Module:
 
 
 def _guess(verdicts: Tensor, both: Joined) -> Tensor:
-    """-log D on the labelled stream, -log(1 - D) on the other; D = sigmoid(verdict)."""
+    """Return -log D on the labelled stream, -log(1 - D) on the other; D = sigmoid(verdict)."""
     return F.softplus(-verdicts[: both.first]).mean() + F.softplus(both.unlabelled(verdicts)).mean()

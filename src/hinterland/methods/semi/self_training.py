@@ -61,7 +61,7 @@ class Mixing:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one step learns from.
+    """The images and annotations that one step learns from.
 
     Attributes:
         images: put together from one or two sources.
@@ -151,7 +151,10 @@ class SelfTraining(SemiSupervised[N]):
 
     @final
     def _labelled(self, batch: Batch, decoders: int) -> Lesson:
-        """Pre-training: labelled images, in two halves that are mixed or as they are."""
+        """Return the lesson of pre-training.
+
+        It is the labelled images, in two halves that are mixed, or as they are.
+        """
         if not self.mixing or not self.mixing.pretrain:
             return Lesson(side_by_side(batch.image), [[batch.annotation]] * decoders, 0.0)
         pairs = halves(batch)

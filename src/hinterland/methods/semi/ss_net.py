@@ -93,6 +93,6 @@ class SmoothAndSeparated(OnePhase[MemoryNetworks]):
 
 
 def _unit(direction: Tensor) -> Tensor:
-    """Each item over its length."""
+    """Divide each item by its length."""
     length = direction.flatten(1).norm(dim=1).clamp(min=1e-12)
     return direction / length.view(-1, *(1,) * (direction.ndim - 1))

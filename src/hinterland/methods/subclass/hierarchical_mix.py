@@ -125,7 +125,7 @@ class Mixed:
 
 
 class HierarchicalMix(nn.Module):
-    """What label sets mean to the mixture. Lookup tables only, no parameters.
+    """Mixtures of images, as their label sets allow. Lookup tables only, no parameters.
 
     An *open* label set has several cells: an inner node. Open sets that hold the remainder leaf are
     not mixed: the box around a background is the whole image.

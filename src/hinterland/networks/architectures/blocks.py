@@ -23,7 +23,7 @@ NORMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def norm_layer(name: str) -> tuple[str, dict[str, Any]]:
-    """MONAI's description of a normalisation layer called "instance" or "batch"."""
+    """Return MONAI's description of a normalisation layer called "instance" or "batch"."""
     if name not in NORMS:
         raise HinterlandError(f"norm {name!r}: expected one of {', '.join(NORMS)}")
     return NORMS[name]
@@ -53,7 +53,10 @@ def convolution(
     stride: Sequence[int] | int = 1,
     activate: bool = True,
 ) -> nn.Module:
-    """Convolution ("same" padding; no bias, the norm would cancel it), norm, leaky ReLU."""
+    """Make a convolution with "same" padding, norm and leaky ReLU.
+
+    It has no bias, which the norm would cancel.
+    """
     return get_conv_layer(
         topology.dims,
         *channels,
@@ -66,7 +69,7 @@ def convolution(
 
 
 def stack(topology: Topology, widths: Sequence[int], level: int, strided: bool) -> nn.Sequential:
-    """Convolutions through these widths with a level's kernel, the first strided if asked."""
+    """Stack convolutions through these widths with a level's kernel, the first strided if asked."""
     strides = [topology.strides[level] if strided else 1] + [1] * (len(widths) - 2)
     return nn.Sequential(
         *(

@@ -14,7 +14,10 @@ UPSAMPLING = ("transposed", "interpolate")
 
 
 def _upsample(topology: Topology, level: int, mode: str) -> nn.Module:
-    """From the level below to this one, in width and resolution; no norm, as in nnU-Net."""
+    """Make the layer from the level below to this one, in width and resolution.
+
+    It has no norm, as in nnU-Net.
+    """
     stride = topology.strides[level + 1]
     channels = (topology.features[level + 1], topology.features[level])
     if mode == "transposed":

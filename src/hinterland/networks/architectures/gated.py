@@ -22,7 +22,7 @@ from hinterland.networks.architectures.stages import (
 
 
 class Gated(FiveLevels):
-    """What they have in common; a subclass names its blocks, its gate and what lies at the bottom.
+    """Base of the gated networks; a subclass names its blocks, its gate and its lowest level.
 
     Two 3x3 convolutions a level unless it says otherwise. Upsampling is a strided transposed
     convolution, or linear interpolation and a 3x3 convolution.

@@ -32,7 +32,7 @@ class AttentionGate(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """Attention of NucleiSegNet's decoder (Lal et al. 2021): a number a position and channel.
+    """NucleiSegNet's attention gate (Lal et al. 2021): a weight for each position and channel.
 
     skip * sigmoid(norm relu(W (relu(theta skip) + up(relu(phi relu(V below)))))), theta and phi
     3x3 to half the channels, V and W 1x1.

@@ -36,7 +36,7 @@ class Shape:
         act: str | None = "leakyrelu", transposed: bool = False, only: bool = False,
         order: str = "NAD", groups: int = 1, dilation: int = 1,
     ) -> nn.Module:  # fmt: skip
-        """Convolution, norm, activation, dropout (`order`); with `only`, the convolution alone."""
+        """Make a convolution with norm, activation and dropout (`order`); with `only`, it alone."""
         return Convolution(
             self.dims, entering, leaving, stride, kernel, adn_ordering=order, act=act,
             norm=norm_layer(self.norm), dropout=dropout or None, is_transposed=transposed,
@@ -46,13 +46,16 @@ class Shape:
         )  # fmt: skip
 
     def upsample(self, align_corners: bool) -> nn.Module:
-        """Linear interpolation to twice the size."""
+        """Make a layer that interpolates linearly to twice the size."""
         mode = "bilinear" if self.dims == 2 else "trilinear"
         return nn.Upsample(scale_factor=2.0, mode=mode, align_corners=align_corners)
 
 
 class FiveLevels(SplitNetwork):
-    """How the parts are made; a subclass says of what. No deep supervision."""
+    """Encoder, decoder and head of five levels, of layers that a subclass names.
+
+    There is no deep supervision.
+    """
 
     base: int = 16
     """Channels of the highest level where no widths are given; doubled at each level."""

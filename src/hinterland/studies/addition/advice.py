@@ -38,9 +38,11 @@ HALVES = 20
 
 @dataclass(frozen=True)
 class Probe:
-    """What is asked: how many probes (each holds out other base cases), and how each is trained.
+    """Settings of the probes: how many (each holds out other base cases), and how each is trained.
 
-    added: novel training cases, None for all. settings: of `TrainConfig`, nested.
+    Attributes:
+        added: novel training cases, None for all.
+        settings: of `TrainConfig`, nested.
     """
 
     probes: int = 3
@@ -66,7 +68,9 @@ def advise_addition(
 
     Writes probes.csv (probe, arm, case, dice) and advice.json into `out`, and returns what
     advice.json holds. Called again after an interruption it goes on where it was.
-    Raises HinterlandError where base has fewer labelled groups than probes + 1.
+
+    Raises:
+        HinterlandError: base has fewer labelled groups than probes + 1.
     """
     out, say = Path(out), stage or log.info
     where = {"base": str(base.root.resolve()), "novel": str(novel.root.resolve())}
@@ -104,7 +108,7 @@ def _probe(
     data: Dataset, own: Sequence[Case], new: Sequence[Case], asked: Probe, out: Path,
     report: Report | None, stage: Callable[[str], None] | None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Dice of every held-out base case, by probe and arm."""
+    """Return the Dice of every held-out base case, by probe and arm."""
     import pandas as pd
 
     plan = plan_dataset(data, PlanOptions(asked.dims, asked.memory))
@@ -148,7 +152,7 @@ def _placed(case: Case, testing: set[str], selecting: set[str]) -> Case:
 
 
 def estimate(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
-    """Mean gain of Dice on base, its 95 % interval, and the probability that it is positive.
+    """Return the mean gain of Dice on base, its 95 % interval, and the probability that it is > 0.
 
     Resamples probes, and in each the held-out groups: both the luck of a training and the choice of
     cases count. With one probe the former is unknown and left out.
@@ -173,7 +177,7 @@ def estimate(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
 
 
 def halves(found: Histograms, cases: int, seed: int = 0) -> dict[str, float]:
-    """Divergences between random halves of the first `cases` cases, the mean over some draws.
+    """Return mean divergences between random halves of the first `cases` cases, over some draws.
 
     What the divergence of one data set from itself is, for so few cases.
     """
@@ -187,7 +191,7 @@ def halves(found: Histograms, cases: int, seed: int = 0) -> dict[str, float]:
 
 
 def verdict(probability: float) -> str:
-    """In words."""
+    """Say in words what the estimate means."""
     if probability >= SURE:
         return "likely to help"
     return "likely to hurt" if probability <= 1 - SURE else "undecided"

@@ -19,7 +19,7 @@ Histograms = Mapping[str, np.ndarray]
 
 
 def grey(array: np.ndarray) -> np.ndarray:
-    """(C, z, y, x) -> (z, y, x): luminosity of three channels, else the mean over channels."""
+    """Reduce (C, z, y, x) to (z, y, x): luminosity of three channels, else the mean of all."""
     if len(array) == 3:
         return np.tensordot(_LUMINOSITY, array.astype(np.float64), axes=1)
     return array.astype(np.float64).mean(axis=0)
@@ -28,7 +28,7 @@ def grey(array: np.ndarray) -> np.ndarray:
 def grey_levels(
     cases: Sequence[Case], spec: LabelSpec, progress: Callable[[int, int], None] | None = None
 ) -> Histograms:
-    """Histograms of each case.
+    """Count the grey levels of each case.
 
     Foreground are the voxels known to lie in a foreground group of the target, background those
     known to lie in none. 8-bit images share the range 0 to 255, all else the range from the lowest
@@ -69,7 +69,7 @@ def _range(cases: Sequence[Case]) -> tuple[float, float]:
 
 
 def divergences(found: Histograms, one: Sequence[int], two: Sequence[int]) -> dict[str, float]:
-    """KL(one || two) and JS distance of the pooled histograms of two sets of cases.
+    """Return KL(one || two) and JS distance of the pooled histograms of two sets of cases.
 
     one, two: positions of the cases. Keys: kl_foreground, js_foreground, ...; NaN where a set is
     empty or has no such voxel.

@@ -41,12 +41,15 @@ BASE, NOVEL = "base", "novel"
 
 @dataclass(frozen=True)
 class Addition:
-    """What is asked.
+    """Settings of a data addition study.
 
-    added: how many novel training cases, in rising order. size: (rows, columns) to resize pictures
-    to. mixed: draw half of each batch from either data set, however many cases they have. settings:
-    of `TrainConfig`, nested. order: the seed by which novel cases are put in order, and by which
-    validation cases are drawn from base's training cases where base has none.
+    Attributes:
+        added: how many novel training cases, in rising order.
+        size: (rows, columns) to resize pictures to.
+        mixed: draw half of each batch from either data set, however many cases they have.
+        settings: of `TrainConfig`, nested.
+        order: the seed by which novel cases are put in order, and by which validation cases are
+            drawn from base's training cases where base has none.
     """
 
     added: tuple[int, ...]
@@ -71,9 +74,10 @@ class Pooled:
 
 
 def amounts(texts: Sequence[str], available: int) -> tuple[int, ...]:
-    """Numbers of novel cases by text: "15" is a number, "1/4" and "all" are shares of all.
+    """Parse numbers of novel cases: "15" is a number, "1/4" and "all" are shares of all.
 
-    Raises HinterlandError for text that is neither, and for more cases than there are.
+    Raises:
+        HinterlandError: text that is neither, or more cases than there are.
     """
     found = set()
     for text in texts:
@@ -92,7 +96,7 @@ def amounts(texts: Sequence[str], available: int) -> tuple[int, ...]:
 
 
 def addable(novel: Dataset) -> int:
-    """How many novel cases may be added: its labelled training cases."""
+    """Count the novel cases that may be added: its labelled training cases."""
     return sum(c.labelled for c in novel.train)
 
 
@@ -105,7 +109,7 @@ def make_pool(
     order: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pooled:
-    """Base's train, val and test, and novel's training cases, as one data set in `folder`."""
+    """Write base's train, val and test, and novel's training cases, as one data set in `folder`."""
     split = fixed(base, order)
     parts = {c.name: part for part in ("train", "val", "test") for c in getattr(split, part)}
     members, spec = pool(base, novel, (BASE, NOVEL))
@@ -190,7 +194,7 @@ def _question(dataset: Dataset) -> str:
 def addition_requests(
     pooled: Pooled, asked: Addition, out: Path
 ) -> dict[tuple[str, int, int], RunRequest]:
-    """(loss, added, seed) -> the run; seed by seed, so that curves are whole."""
+    """Return (loss, added, seed) -> the run; seed by seed, so that curves are whole."""
     plan = plan_dataset(pooled.dataset, PlanOptions(asked.dims, asked.memory))
     order = [
         (loss, added, seed)
@@ -226,7 +230,7 @@ def training_list(pooled: Pooled, added: int, out: Path) -> Path:
 
 
 def step_divergences(pooled: Pooled, added: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Amount of novel data -> divergences of base's training cases from the novel ones so far."""
+    """Return amount of novel data -> divergences of base's training cases from the novel ones."""
     names = [*pooled.base, *pooled.novel[: max(added)]]
     found = grey_levels([pooled.dataset[n] for n in names], pooled.dataset.labels)
     first = len(pooled.base)
@@ -234,7 +238,7 @@ def step_divergences(pooled: Pooled, added: Sequence[int]) -> dict[int, dict[str
 
 
 def curves(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds of each loss and amount."""
+    """Tabulate the mean and standard deviation over seeds of each loss and amount."""
     rows = []
     for _, runs in table.groupby(["loss", "added"], sort=False):
         loss, added = runs.iloc[0][["loss", "added"]]

@@ -52,12 +52,14 @@ PROBE: dict[str, Any] = {
 class Advice:
     """What was found, and what to take.
 
-    table: one row a support, best first. Columns: support; holds, borders, false_positives (see
-    `evidence`); information and variance (see `information`; information is divided
-    by the sum over supports); learnt, the probe's Dice on it in held-out cases; score = learnt x
-    mean of `EVIDENCE`; low, high: 90 % interval over resampled patients; chosen: how often a
-    resample takes it.
-    take: the smallest set of the best supports with two thirds of the summed score, at most three.
+    Attributes:
+        table: one row a support, best first. Columns: support; holds, borders, false_positives (see
+            `evidence`); information and variance (see `information`; information is divided by the
+            sum over supports); learnt, the probe's Dice on it in held-out cases; score = learnt x
+            mean of `EVIDENCE`; low, high: 90 % interval over resampled patients; chosen: how often
+            a resample takes it.
+        take: the smallest set of the best supports with two thirds of the summed score, at most
+            three.
     """
 
     table: pd.DataFrame
@@ -68,7 +70,7 @@ class Advice:
     patients: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For summary.json."""
+        """Return the content, for summary.json."""
         clean = self.table.astype(object).where(self.table.notna(), None)
         return {
             "take": list(self.take), "probe": self.probe, "baseline": self.baseline,
@@ -78,11 +80,14 @@ class Advice:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the adviser.
+    """Settings of the adviser on support structures.
 
-    supports: candidates, none = all leaves beside the target. fold: whose held-out cases show false
-    positives and how well a support is learnt; test cases are never looked at. steps, settings: of
-    the probe.
+    Attributes:
+        supports: candidates, none = all leaves beside the target.
+        fold: whose held-out cases show false positives and how well a support is learnt; test cases
+            are never looked at.
+        steps: training steps of the probe.
+        settings: other settings of the probe.
     """
 
     supports: tuple[str, ...] = ()
@@ -106,8 +111,19 @@ def advise_supports(
 ) -> Advice:
     """Rank the candidates; write table.csv and summary.json into `out`, the probe into out/probe.
 
-    baseline: a run whose false positives count; without one the probe's own do. A probe that is
-    there already is used again. Raises HinterlandError without candidates or decided labels.
+    A probe that is there already is used again.
+
+    Args:
+        dataset: the data set whose target is to be supported.
+        question: settings of the adviser.
+        out: the folder to write into.
+        baseline: a run whose false positives count; without one the probe's own do.
+        plan: the plan of the probe, or how to make one.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
+
+    Raises:
+        HinterlandError: there are no candidates, or no decided labels.
     """
     out, say = Path(out), stage or log.info
     if baseline is not None:
@@ -194,12 +210,12 @@ class _Marks:
         return self._number()[self._rows(case)]
 
     def _number(self) -> np.ndarray:
-        """For each row of the table the number of the support that it lies in, else -1."""
+        """Return for each row of the table the number of the support that it lies in, else -1."""
         member = self.label_sets.member(self.at)[:, self.places]
         return np.where(np.any(member, axis=1), member.argmax(axis=1), -1)
 
     def target(self, case: Case) -> np.ndarray:
-        """Whether a voxel is known to be in a target class."""
+        """Tell whether a voxel is known to be in a target class."""
         target = self.spec.target
         inside = self.label_sets.member(target)[:, list(target.foreground)]
         return np.asarray(np.any(inside, axis=1))[self._rows(case)]
@@ -210,7 +226,7 @@ class _Marks:
         return holds(supports, lesion, n), borders(supports, lesion, n)
 
     def of_predictions(self, case: Case, run: Run) -> np.ndarray:
-        """`false_positives` of a run, whose preprocessing may be its own."""
+        """Measure `false_positives` of a run, whose preprocessing may be its own."""
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
         cells = predictor.cells
@@ -233,7 +249,7 @@ def _stack(evidence: Sequence[tuple[np.ndarray, np.ndarray]], place: int) -> np.
 
 
 def _learnt(probe: Run, held: Sequence[Case], marks: _Marks) -> np.ndarray:
-    """(cases, supports) Dice of the probe; NaN where a case does not decide it."""
+    """Return (cases, supports) Dice of the probe; NaN where a case does not decide it."""
     scores, _ = validate(
         probe.predictor(mirror=False), held, marks.prepared, marks.spec, marks.label_sets, marks.at
     )
@@ -264,7 +280,7 @@ def conclude(
     probe: str = "",
     baseline: str = "",
 ) -> Advice:
-    """Means, score, and their uncertainty over patients.
+    """Return means, score, and their uncertainty over patients.
 
     columns: name -> ((cases, supports) values, NaN where unknown, and the cases they belong to).
     """
@@ -292,7 +308,7 @@ def conclude(
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(resamples, supports) weighted means over cases, NaN left out; NaN where nothing is left.
+    """Return weighted means over cases (resamples, supports), NaN left out; NaN where none is left.
 
     values: (cases, supports), weights: (resamples, cases).
     """

@@ -22,10 +22,15 @@ TUNED = 0.25
 class Arm:
     """One run of a study: `hinterland train --method supervised` with these settings.
 
-    on: questions by text. curve, x: the line of the figure it belongs to and its place there; x is
-    None for a level of comparison. changes: fields of `RunRequest`, such as `fine` and `naive`.
-    init_from: the arm whose run it starts from. steps: share of the study's steps. settings: of
-    `TrainConfig`, over the study's. dims: None is the plan's own.
+    Attributes:
+        on: questions by text.
+        curve: the line of the figure that it belongs to.
+        x: its place on the line; None for a level of comparison.
+        changes: fields of `RunRequest`, such as `fine` and `naive`.
+        init_from: the arm whose run it starts from.
+        steps: share of the study's steps.
+        settings: of `TrainConfig`, over the study's.
+        dims: None is the plan's own.
     """
 
     name: str
@@ -75,7 +80,7 @@ def with_supports(supports: Sequence[str]) -> tuple[str, ...]:
 
 
 def one_by_one(supports: Sequence[str]) -> list[Arm]:
-    """Binary, each support alone, all of them."""
+    """Plan the binary run, each support alone, and all of them."""
     arms = [Arm(BINARY)]
     arms += [Arm(f"+ {s}", with_supports([s])) for s in supports]
     if len(supports) > 1:
@@ -84,7 +89,7 @@ def one_by_one(supports: Sequence[str]) -> list[Arm]:
 
 
 def cumulative(supports: Sequence[str]) -> list[Arm]:
-    """Binary, then one support more each time, in the order given (paper 1, figure 4)."""
+    """Plan the binary run, then one support more each time, in this order (paper 1, figure 4)."""
     return [
         Arm(f"{n} supports" if n else BINARY, with_supports(supports[:n]), "supports added", n)
         for n in range(len(supports) + 1)
@@ -92,7 +97,7 @@ def cumulative(supports: Sequence[str]) -> list[Arm]:
 
 
 def partial(supports: Sequence[str], shares: Sequence[int] = SHARES) -> list[Arm]:
-    """Supports in some percent of the cases only; the other cases naive, or marginal.
+    """Plan supports in some percent of the cases only; the others are read naively or marginally.
 
     naive: there the supports' voxels are trained as the remainder (paper 1, figure 3 right);
     marginal: as "a support or the rest". At 100 % the two are the same run.
@@ -131,7 +136,7 @@ def fine_tuning(supports: Sequence[str], shares: Sequence[float] = TUNING) -> li
 
 
 def virtual(supports: Sequence[str]) -> list[Arm]:
-    """Binary, with one empty class, with as many as there are supports, with the supports."""
+    """Plan the binary run, one empty class, as many as there are supports, and the supports."""
     counts = sorted({1, len(supports)})
     arms = [Arm(BINARY)]
     for n in counts:
@@ -141,7 +146,7 @@ def virtual(supports: Sequence[str]) -> list[Arm]:
 
 
 def noisy(supports: Sequence[str], levels: Sequence[float] = NOISE) -> list[Arm]:
-    """Supports bent until they have a chosen Dice with the given ones; 1 is as given."""
+    """Plan supports bent until they have a chosen Dice with the given ones; 1 is as given."""
     on = with_supports(supports)
     arms = [Arm(BINARY), Arm("Dice 1", on, "noisy supports", 1.0)]
     return arms + [Arm(f"Dice {d:g}", on, "noisy supports", d, {"noise": d}) for d in levels]
@@ -150,7 +155,7 @@ def noisy(supports: Sequence[str], levels: Sequence[float] = NOISE) -> list[Arm]
 def variations(
     supports: Sequence[str], axes: Mapping[str, Mapping[str, Mapping[str, Any]]]
 ) -> list[Arm]:
-    """Binary and all supports under other settings: axis -> value's name -> settings.
+    """Plan the binary run and all supports under other settings: axis -> value's name -> settings.
 
     `dims` among the settings is the plan's; the others are those of `TrainConfig`.
     """

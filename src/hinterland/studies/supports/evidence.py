@@ -16,9 +16,11 @@ _TOUCH = 1  # voxels
 
 
 def holds(supports: Map, lesion: Mask, count: int) -> NDArray[np.float64]:
-    """(count,) share of the lesion's voxels whose nearest voxel outside of it is each support's.
+    """Return the share (count,) of the lesion's voxels that lie nearest to each support.
 
-    1 for the organ around a lesion (heuristic 1). NaN without lesion.
+    A voxel counts for the support that holds the voxel outside of the lesion which is nearest to
+    it: 1
+    for the organ around a lesion (heuristic 1). NaN without lesion.
     """
     if not lesion.any() or lesion.all():
         return np.full(count, np.nan)
@@ -28,9 +30,10 @@ def holds(supports: Map, lesion: Mask, count: int) -> NDArray[np.float64]:
 
 
 def borders(supports: Map, lesion: Mask, count: int) -> NDArray[np.float64]:
-    """(count,) share of the lesion's components that each support touches, diagonals included.
+    """Return the share (count,) of the lesion's components that each support touches.
 
-    Heuristic 2; the organ that holds a lesion borders it, too. NaN without lesion.
+    Diagonal neighbours touch, too. Heuristic 2; the organ that holds a lesion borders it, too. NaN
+    without lesion.
     """
     parts, number = ndimage.label(lesion, np.ones((3,) * lesion.ndim))
     touched = np.zeros((number, count))
@@ -44,7 +47,7 @@ def borders(supports: Map, lesion: Mask, count: int) -> NDArray[np.float64]:
 
 
 def false_positives(supports: Map, false: Mask, count: int) -> NDArray[np.float64]:
-    """(count,) share of the false positive voxels that lie in each support (heuristic 3).
+    """Return (count,) share of the false positive voxels that lie in each support (heuristic 3).
 
     NaN where the baseline has none.
     """

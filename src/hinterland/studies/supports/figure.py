@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def draw(table: pd.DataFrame, title: str, path: Path) -> None:
-    """Mean Dice of the arms. Arms without an x are horizontal lines beside curves, else bars."""
+    """Draw the mean Dice of the arms.
+
+    Arms without an x are horizontal lines beside curves, else bars.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")

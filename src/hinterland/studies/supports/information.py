@@ -30,9 +30,11 @@ _RIDGE = 1e-3  # of the mean information: a prior that keeps directions nobody i
 class Added:
     """What supports add for each case, (cases, supports) each.
 
-    information: trace of what {target, support, rest} adds to {target, rest}, as a share of the
-    latter's. variance: by how much the variance of the target's probability falls, predicted from
-    diagonals (delta method), as a share of it.
+    Attributes:
+        information: trace of what {target, support, rest} adds to {target, rest}, as a share of the
+            latter's.
+        variance: by how much the variance of the target's probability falls, predicted from
+            diagonals (delta method), as a share of it.
     """
 
     information: np.ndarray
@@ -49,7 +51,7 @@ def added_information(
     patches: int = 2,
     seed: int = 0,
 ) -> Added:
-    """For each case, on patches around its target, what each of `splits` adds to its label.
+    """Estimate what each of `splits` adds to a case's label, on patches around its target.
 
     probe: a run whose cells refine all splits; splits: the coarsenings {target, support, rest}.
     """
@@ -80,7 +82,7 @@ def added_information(
 
 
 def _variance(sensitivity: Information, known: Information, gain: Information | None) -> float:
-    """Sum over parameters G^2 / (I + ridge), all three as diagonals."""
+    """Return the sum over parameters G^2 / (I + ridge), all three as diagonals."""
     size = sum(d.numel() for d in known.diagonal.values())
     ridge = _RIDGE * known.trace / size
     total = 0.0
@@ -95,7 +97,7 @@ def _variance(sensitivity: Information, known: Information, gain: Information | 
 def _patches(
     probe: Run, case: Case, prepared: Prepared, count: int, rng: np.random.Generator
 ) -> torch.Tensor:
-    """(count, C, *patch) around voxels of the target."""
+    """Draw (count, C, *patch) around voxels of the target."""
     plan, spec = probe.record.plan, probe.record.spec
     stored = prepared[case.name]
     values = foreground_values(spec.scheme(case.scheme), spec.target)

@@ -75,14 +75,14 @@ class OwnModel:
         _ = self.predictor
 
     def _seen(self, dataset: Dataset) -> set[str]:
-        """Cases of this data set that the run was trained on, as far as names and places tell."""
+        """Return the names of the run's training cases if this is its data set, else none."""
         record = self.run.record
         same = Path(record.dataset["path"]).resolve() == dataset.root.resolve()
         return set(record.split["train"]) if same else set()
 
     @cached_property
     def predictor(self) -> Predictor:
-        """Of the checkpoint that the run reports."""
+        """The predictor of the checkpoint that the run reports."""
         return self.run.predictor(accelerator=self.device, mirror=self.mirror)
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
@@ -97,7 +97,7 @@ class OwnModel:
         return of_integers(index, volume.affine, values, structures)
 
     def stamp(self, case: Case) -> str:
-        """Nothing but the image counts."""
+        """Return an empty text: nothing but the image counts."""
         return ""
 
     def provenance(self) -> dict[str, Any]:
@@ -116,4 +116,4 @@ class OwnModel:
         }
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -43,9 +43,11 @@ Planner = Callable[[Literal[2, 3] | None], Plan]
 
 @dataclass(frozen=True)
 class Study:
-    """What is asked: which study, of which supports, with which runs.
+    """Settings of a study of support structures: which study, which supports, which runs.
 
-    settings: of `TrainConfig`, nested. labels: the labels.yaml the data set was read with.
+    Attributes:
+        settings: of `TrainConfig`, nested.
+        labels: the labels.yaml the data set was read with.
     """
 
     name: str
@@ -71,8 +73,10 @@ def run_supports_study(
     """Train every arm with every seed, and write table.csv, figure.png and summary.json into `out`.
 
     Called again after an interruption it goes on where it was; finished runs (out/runs/) are not
-    trained again. Returns what summary.json holds. Raises HinterlandError for an unknown study or
-    support, and where `out` holds another study.
+    trained again. Returns what summary.json holds.
+
+    Raises:
+        HinterlandError: an unknown study or support, or `out` holds another study.
     """
     out = Path(out)
     supports = checked(dataset.labels, study.supports)
@@ -145,7 +149,10 @@ def _request(
 
 
 def target_scores(run: Run) -> pd.DataFrame:
-    """Per case (index: group, case) the metrics at the target question, mean over its classes."""
+    """Tabulate the metrics of each case at the target question, the mean over its classes.
+
+    The index is (group, case).
+    """
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
@@ -154,7 +161,7 @@ def target_scores(run: Run) -> pd.DataFrame:
 
 
 def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int) -> pd.DataFrame:
-    """One row an arm: means over cases and seeds, and the Dice difference to its baseline.
+    """Tabulate one row an arm: means over cases and seeds, and the Dice difference to its baseline.
 
     The baseline is the first arm; of a variation ("batch 4: all supports") the binary arm of the
     same variation. Differences are paired by case (cases averaged over seeds), intervals resample

@@ -50,7 +50,7 @@ class _Table:
         self.target = int(self._rows["full"][1])
 
     def label_set_ids(self, image: SyntheticImage, sparse: bool) -> np.ndarray:
-        """(H, W) int16: what the annotation says of each pixel."""
+        """Return (H, W) int16: what the annotation says of each pixel."""
         if not sparse or image.points is None:
             return self._rows["full"][image.mask.astype(int)]
         return self._rows["points"][np.where(image.points, image.mask, 2)]
@@ -83,7 +83,10 @@ class _Images(Dataset[tuple[Tensor, Tensor, Tensor]]):
 def loader(
     stream: Stream, order: Sequence[Sequence[int]], arm: str, accelerator: str
 ) -> DataLoader[Any]:
-    """Batches (colours (B, H, W) uint8, rows (B, H, W) int16, labels (B,) bool) in this order."""
+    """Load batches in this order.
+
+    A batch is colours (B, H, W) uint8, rows (B, H, W) int16 and labels (B,) bool.
+    """
     workers = data_workers(make_config({}), accelerator)
     images = _Images(stream, arm)
     return DataLoader(images, batch_sampler=[list(b) for b in order], num_workers=workers)

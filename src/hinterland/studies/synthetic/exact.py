@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 def coverage(mark: NDArray[np.bool_], xs: Range, ys: Range, canvas: int) -> Floats:
-    """(H, W): probability that a stamp covers each pixel, its centre uniform over the ranges."""
+    """Return the probability (H, W) that a stamp with uniformly drawn centre covers each pixel."""
     radius = len(mark) // 2
     offsets = np.arange(-radius, radius + 1)
     down, across = (
@@ -24,7 +24,7 @@ def coverage(mark: NDArray[np.bool_], xs: Range, ys: Range, canvas: int) -> Floa
 
 
 def pixel_joint(parameters: SyntheticParameters) -> Floats:
-    """P(y, S, X) of every pixel: (H, W, 2, 2, colours), summing to 1 over the last three axes.
+    """Return P(y, S, X) of every pixel (H, W, 2, 2, colours); the last three axes sum to 1.
 
     y: does the image hold the target. S: is the pixel the target's. X: its colour, an index into
     `PALETTE`. The target lies on top. Below it lie n = n_obj - y - s background objects; any of

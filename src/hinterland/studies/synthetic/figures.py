@@ -23,7 +23,7 @@ NAMES = {
 def draw_sweep(
     sweep: Sweep, table: pd.DataFrame, out: Path, *, endings: Sequence[str] = ("svg",)
 ) -> list[Path]:
-    """Balanced accuracy and AUROC along the sweep; writes OUT/NAME.ENDING, returns the files.
+    """Draw balanced accuracy and AUROC along the sweep into OUT/NAME.ENDING; return the files.
 
     Points are means over seeds. Bars: the 95 % bootstrap interval over test images with one seed,
     else from the lowest to the highest seed.

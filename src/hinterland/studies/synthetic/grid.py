@@ -15,10 +15,13 @@ from hinterland.types import HinterlandError
 class GridParameters:
     """Everything that defines the population: is one of the squares navy?
 
-    canvas: width and height in pixels, a multiple of `squares`, the squares along each side.
-    positive: probability that exactly one square, anywhere, has `target_colour`. All others are
-        drawn from `background_colours` without the target's.
-    train, val, test: numbers of images.
+    Attributes:
+        canvas: width and height in pixels, a multiple of `squares`, the squares along each side.
+        positive: probability that exactly one square, anywhere, has `target_colour`. All others are
+            drawn from `background_colours` without the target's.
+        train: numbers of images.
+        val: numbers of images.
+        test: numbers of images.
     """
 
     canvas: int = 112

@@ -191,7 +191,7 @@ class SyntheticStream:
         return SyntheticImage(canvas, mask, True, spurious, radius, place)
 
     def _places(self, rng: np.random.Generator, what: str, count: int) -> list[tuple[int, int]]:
-        """(x, y) of `count` centres."""
+        """Draw the places (x, y) of `count` centres."""
         ranges = (self.parameters.range_of(f"{what}_{axis}") for axis in "xy")
         xs, ys = (rng.integers(low, high + 1, size=count).tolist() for low, high in ranges)
         return list(zip(xs, ys, strict=True))

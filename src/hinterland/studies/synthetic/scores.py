@@ -27,7 +27,7 @@ def rule_scores(
     t: float,
     tau: int,
 ) -> tuple[Float[Tensor, "batch"], Bool[Tensor, "batch"]]:
-    """Algorithms 1 and 2 for a whole batch, as `class_probability` of the rule has them.
+    """Apply Algorithms 1 and 2 to a whole batch, as `class_probability` of the rule has them.
 
     Also whether a pixel called positive lies on the target (for strict recall).
     """
@@ -56,7 +56,7 @@ class Scores:
     located: np.ndarray | None = None
 
     def image_scores(self, chosen: np.ndarray | None = None) -> ImageScores:
-        """For `evaluation`, all images or the chosen ones."""
+        """Return the scores of all images or of the chosen ones, as `evaluation` takes them."""
         keep = np.arange(len(self.values)) if chosen is None else np.flatnonzero(chosen)
         return ImageScores(
             tuple(f"{self.part} {i}" for i in keep),
@@ -66,16 +66,16 @@ class Scores:
         )
 
     def balanced_accuracy(self) -> float:
-        """At one half."""
+        """Return the balanced accuracy of decisions at one half."""
         return image_metrics(self.image_scores(), _HALF)["balanced_accuracy"]
 
     def auroc(self) -> float:
-        """Area under the ROC curve."""
+        """Return the area under the ROC curve."""
         return auroc(self.labels, self.values)
 
 
 def metrics_of(validation: Scores, test: Scores, resamples: int = 200) -> dict[str, float]:
-    """Figures of the test images.
+    """Return the figures of the test images.
 
     Without suffix: at one half, as the paper has them. `_fitted`: at the Youden point of the
     validation images. `_low`, `_high`: 95 % bootstrap interval over images. `robust_`: on the

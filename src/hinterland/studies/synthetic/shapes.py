@@ -36,14 +36,14 @@ _INNER = 0.45  # inner over outer radius of a star
 
 
 def colour_index(name: str) -> int:
-    """Position in `PALETTE`. HinterlandError for a colour that is not there."""
+    """Return the position in `PALETTE`. HinterlandError for a colour that is not there."""
     if name not in PALETTE:
         raise HinterlandError(f"colour {name!r}: expected one of {', '.join(PALETTE)}.")
     return list(PALETTE).index(name)
 
 
 def palette() -> NDArray[np.uint8]:
-    """(colours, 3): what the indices of an image look like."""
+    """Return (colours, 3): what the indices of an image look like."""
     return np.array(list(PALETTE.values()), dtype=np.uint8)
 
 
@@ -79,7 +79,7 @@ def stamp(shape: str, radius: int) -> NDArray[np.bool_]:
 
 
 def _star_edge(angle: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    """Distance of the edge of a five-pointed star, one point up, in a direction.
+    """Return the distance of the edge of a five-pointed star, one point up, in a direction.
 
     Between an outer corner A (direction 0, distance r) and an inner one B (direction a = pi/5,
     distance q) the edge in direction f is at r q sin a / (r sin f + q sin(a - f)).

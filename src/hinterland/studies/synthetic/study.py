@@ -39,11 +39,24 @@ def run_study(
     """Train every trial of the sweeps, seed after seed; write tables, figures and a summary.
 
     Writes into `out`: trials/KEY.json (one a trial; a trial that two sweeps share is trained once),
-    and for each sweep NAME.csv, NAME.png, NAME.svg and NAME-theory.csv (the
-    terms of Proposition 1, exactly); summary.json. Called again it goes on where it
-    was, and takes over trials that are there. `overwrite` trains them again.
-    report: called with (steps done, steps of all trials, message). Returns the summary.
-    Raises HinterlandError for an unknown sweep or size, or a folder that holds something else.
+    and for each sweep NAME.csv, NAME.png, NAME.svg and NAME-theory.csv (the terms of Proposition 1,
+    exactly); summary.json. Called again it goes on where it was, and takes over trials that are
+    there.
+
+    Args:
+        out: the folder to write into.
+        sweeps: their names.
+        size: of the sweeps, by name.
+        seeds: how many seeds.
+        report: called with (steps done, steps of all trials, message).
+        stage: called with what begins.
+        overwrite: train trials again that are there.
+
+    Returns:
+        The summary.
+
+    Raises:
+        HinterlandError: an unknown sweep or size, or a folder that holds something else.
     """
     out = Path(out)
     chosen = [sweep_of(name) for name in sweeps]
@@ -94,7 +107,7 @@ def _train(
 def sweep_table(
     sweep: Sweep, size: str, seeds: int, outcomes: Mapping[str, Outcome]
 ) -> pd.DataFrame:
-    """One row for each value, arm and seed that has been run: sweep, value, arm, seed, metrics."""
+    """Tabulate what has been run, one row for each value, arm and seed: their metrics."""
     rows = []
     for seed in range(seeds):
         for value, trial in sweep.trials(size, seed):

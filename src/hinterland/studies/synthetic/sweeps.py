@@ -48,7 +48,8 @@ Make = Callable[[str, Any], tuple[Parameters, Parameters, Budget]]
 class Sweep:
     """One figure: what changes along the x axis, the values by size, and the trials they mean.
 
-    make: (size, value) -> training population, test population (validation's too), budget.
+    Attributes:
+        make: (size, value) -> training population, test population (validation's too), budget.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Sweep:
     arms: tuple[Arm, ...] = ("classifier", "segmentation")
 
     def trials(self, size: str, seed: int = 0) -> list[tuple[float, Trial]]:
-        """(value, trial) for each value and arm, in the order in which they should be run."""
+        """List (value, trial) for each value and arm, in the order in which they should be run."""
         if size not in SIZES:
             raise HinterlandError(f"size {size!r}: expected one of {', '.join(SIZES)}.")
         return [

@@ -42,7 +42,7 @@ Tick = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Budget:
-    """What every arm gets: Adam for `steps` batches, validated every `interval` steps.
+    """The training that every arm gets: Adam for `steps` batches, validated every `interval` steps.
 
     The checkpoint with the best balanced accuracy on validation images is kept (of equal ones that
     with the higher AUROC). power: the learning rate is lr (1 - t)^power; 0 keeps it, as the paper.
@@ -82,7 +82,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Changes with anything that defines the trial."""
+        """A text that changes with anything that defines the trial."""
         text = json.dumps([type(self.train).__name__, asdict(self)], sort_keys=True)
         return blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -156,14 +156,14 @@ class _Training:
         self.optimiser.step()
 
     def _logits(self, colours: Tensor) -> Tensor:
-        """Logits in float32 of images given by the indices of their colours."""
+        """Compute logits in float32 of images given by the indices of their colours."""
         image = self.colours[colours.to(self.device).int()].permute(0, 3, 1, 2)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.low):
             return self.network(image).float()
 
     @torch.no_grad()
     def score(self, part: Literal["val", "test"]) -> Scores:
-        """Scores of all images of a part."""
+        """Compute scores of all images of a part."""
         trial, rule = self.trial, self.trial.budget
         self.network.eval()
         count = getattr(trial.test, part)

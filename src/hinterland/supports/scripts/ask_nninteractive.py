@@ -78,8 +78,10 @@ def prepare(weights: str | None, model: str | None, wanted_device: str | None) -
 def segment(image: str, out: str, clicks: dict[str, list]) -> list[str]:
     """Click and predict, structure by structure.
 
-    image: .npy (1, z, y, x); clicks: structure -> list of [z, y, x, positive]; out: .npz with one
-    array (z, y, x) bool a structure.
+    Args:
+        image: .npy (1, z, y, x).
+        clicks: structure -> list of [z, y, x, positive].
+        out: .npz with one array (z, y, x) bool a structure.
     """
     session = state["session"]
     array = np.load(image)

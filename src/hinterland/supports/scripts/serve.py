@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Refused(Exception):
-    """The user can mend it: said in one message, without a traceback."""
+    """An error that the user can mend: told in one message, without a traceback."""
 
 
 def serve(handlers: dict[str, Callable[..., Any]]) -> None:
