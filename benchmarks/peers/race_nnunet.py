@@ -26,7 +26,7 @@ for variable, place in (
 ):
     (folder / place).mkdir(parents=True, exist_ok=True)
     os.environ[variable] = str(folder / place)
-os.environ.setdefault("nnUNet_n_proc_DA", "0")  # augment in this process: two cores are few
+os.environ["nnUNet_n_proc_DA"] = "1"  # planning wants one at least
 os.environ.setdefault("nnUNet_compile", "f")
 
 import numpy as np  # noqa: E402 - nnU-Net reads its folders when it is imported
@@ -56,7 +56,7 @@ def prepare() -> Path:
 
 
 def make_trainer(home: Path) -> nnUNetTrainer:
-    plans = json.loads((home / "nnUNetPlans.json").read_text())
+    plans = json.loads((home / "nnUNetPlans.json").read_text()) | {"continue_training": False}
     dataset = json.loads((home / "dataset.json").read_text())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return nnUNetTrainer(plans, job["configuration"], 0, dataset, device)
@@ -78,8 +78,9 @@ def seconds_a_step(home: Path) -> float:
 
 
 def main() -> None:
-    torch.set_num_threads(job["threads"])
     home = prepare()
+    os.environ["nnUNet_n_proc_DA"] = "0"  # augment in this process: two cores are few
+    torch.set_num_threads(job["threads"])
     plan_file = folder / "budget.json"
     if plan_file.is_file():
         iterations = json.loads(plan_file.read_text())["iterations"]
