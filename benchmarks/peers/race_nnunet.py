@@ -102,7 +102,7 @@ def main() -> None:
     else:
         trainer.initialize()
         trainer.load_checkpoint(str(final))
-    log = trainer.logger.my_fantastic_logging
+    log = trainer.logger.local_logger.my_fantastic_logging
     starts, ends = log["epoch_start_timestamps"], log["epoch_end_timestamps"]
     spent = np.cumsum([b - a for a, b in zip(starts, ends, strict=False)])
     curve = [
