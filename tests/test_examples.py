@@ -11,6 +11,9 @@ import pytest
 import torch
 from import_graph import module_name
 
+from hinterland.data.io.formats import FORMATS
+from hinterland.data.sampling.augmentation import AUGMENTATIONS
+
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
 PAGES = [p for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if ">>> " in p.read_text()]
@@ -30,7 +33,10 @@ def by_hand(source: str, printed: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def default_dtype():
+def as_before(monkeypatch):
+    """What a session sets or registers is gone after it."""
+    for registry in (FORMATS, AUGMENTATIONS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     before = torch.get_default_dtype()
     yield
     torch.set_default_dtype(before)

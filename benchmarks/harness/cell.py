@@ -14,6 +14,8 @@ import pandas as pd
 
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.evaluation.metrics.metric import Shown
+from hinterland.evaluation.metrics.registry import metrics_shown
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.training.config import make_config
 from hinterland.training.request import RunRequest, parse_fold
@@ -23,7 +25,7 @@ from hinterland.types import Dataset, Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-KEPT = ("case", "class", "coarsening", "group", "dice", "jaccard", "hd95", "assd", "nsd",
+KEPT = ("case", "class", "coarsening", "group", *metrics_shown(Shown.SUMMARY),
         "reference_voxels", "prediction_voxels")  # fmt: skip
 
 

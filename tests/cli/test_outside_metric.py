@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,48 +13,7 @@ from hinterland.data.io.volume import Volume, write_label
 from hinterland.evaluation.metrics.metric import Metric
 from hinterland.evaluation.metrics.registry import METRICS, asked_metrics, register
 from hinterland.types import HinterlandError
-
-MODULE = """
-from hinterland.evaluation.metrics.metric import Metric
-
-HAUSDORFF = Metric(
-    "hd_largest", "Largest distance", lambda pair: pair.distances.hausdorff(100),
-    unit="distance", direction="lower", decimals=1, both_empty=0.0, one_empty="diagonal",
-)
-
-def export(run, out, *, checkpoint=None, overwrite=False):
-    out.write_text(f"{run.path.name} {checkpoint} {overwrite}")
-    return {"background": 0, "lesion": 3}
-"""
-ENTRY_POINTS = """[hinterland.metrics]
-hd_largest = outside_package:HAUSDORFF
-
-[hinterland.exporters]
-note = outside_package:export
-"""
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    """A folder with an installed package, as pip would leave it."""
-    site = tmp_path / "site"
-    info = site / "outside_package-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "outside_package.py").write_text(MODULE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    return site
-
-
-def command(outside: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join([str(outside), *sys.path])
-    run = "from hinterland.cli.main import main; main()"
-    result = subprocess.run(
-        [sys.executable, "-c", run, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == code, result.stderr
-    return result
+from outside import run_outside
 
 
 def write(folder: Path, name: str, shift: int) -> None:
@@ -68,7 +24,7 @@ def write(folder: Path, name: str, shift: int) -> None:
 
 
 def test_a_metric_from_outside_is_asked_for_shown_and_compared(
-    outside: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     for i in range(3):
         write(tmp_path / "ref", f"c{i}", 0)
@@ -76,30 +32,30 @@ def test_a_metric_from_outside_is_asked_for_shown_and_compared(
         write(tmp_path / "two", f"c{i}", 3)
     for name in ("one", "two"):
         table = tmp_path / f"{name}.csv"
-        shown = command(outside, "evaluate", tmp_path / name, tmp_path / "ref", "--out", table,
+        shown = run_outside("evaluate", tmp_path / name, tmp_path / "ref", "--out", table,
                         "--metric", "hd_largest")  # fmt: skip
         assert "hd_largest" in shown.stdout
         distances = pd.read_csv(table)["hd_largest"]
         assert distances.tolist() == [2.0 if name == "one" else 6.0] * 3  # voxels of 2 mm along x
-    command(outside, "compare", tmp_path / "one.csv", tmp_path / "two.csv", "--out",
+    run_outside("compare", tmp_path / "one.csv", tmp_path / "two.csv", "--out",
             tmp_path / "report")  # fmt: skip
     assert "Largest distance (mm)" in (tmp_path / "report" / "report.html").read_text()
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     found = [r for r in summary["results"] if r["metric"] == "hd_largest" and not r["baseline"]]
     assert [r["difference"] for r in found] == [4.0]
-    wrong = command(outside, "evaluate", tmp_path / "one", tmp_path / "ref", "--out",
+    wrong = run_outside("evaluate", tmp_path / "one", tmp_path / "ref", "--out",
                     tmp_path / "x.csv", "--metric", "hd", code=1)  # fmt: skip
     assert "there is no metric 'hd'; expected one of dice" in wrong.stderr
     assert "hd_largest" in wrong.stderr
 
 
-def test_an_exporter_from_outside_writes_a_run(outside: Path, tmp_path: Path) -> None:
+def test_an_exporter_from_outside_writes_a_run(tmp_path: Path) -> None:
     out = tmp_path / "note.txt"
-    shown = command(outside, "export", tmp_path / "run7", out, "--to", "note", "--checkpoint",
+    shown = run_outside("export", tmp_path / "run7", out, "--to", "note", "--checkpoint",
                     "last", "--overwrite", "--json")  # fmt: skip
     assert out.read_text() == "run7 last True"
     assert json.loads(shown.stdout)["labels"] == {"background": 0, "lesion": 3}
-    wrong = command(outside, "export", tmp_path, out, "--to", "keras", code=1)
+    wrong = run_outside("export", tmp_path, out, "--to", "keras", code=1)
     assert "expected one of nnunet, onnx, monai, note" in wrong.stderr
 
 

@@ -229,6 +229,11 @@ def test_runs_that_did_not_take_off_are_marked(study: tuple[Path, Path], tmp_pat
     assert "1 of 2 runs did not take off" in str(made)
     assert {r.mark for r in made.results if r.baseline} == {""}
     assert "(1 of 2 runs did not take off)" in made.report.read_text()
+    told = {"empty": "penalty", "steps": 300, "took_off": False, "take_off": None}
+    (runs[2] / "summary.json").write_text(json.dumps(told))
+    found = [f for f in compare(runs).findings if f.code == "take-off"]
+    assert len(found) == 1  # the run itself knows: said once, and still marked
+    assert "1 of 2 runs did not take off" in str(compare(runs))
 
 
 def test_hostile_names_are_text(save: Callable[..., Path], tmp_path: Path) -> None:

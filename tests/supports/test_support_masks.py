@@ -159,6 +159,22 @@ def test_other_grids_are_refused_or_resampled(lesions, organs, tmp_path):
     clean(tmp_path / "out")
 
 
+def test_masks_stored_in_another_order_are_turned(lesions, organs, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for file in organs.glob("*.nii.gz"):
+        turned = nib.load(file).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+        nib.save(turned, masks / file.name)
+    shutil.copy(organs / "dataset.json", masks)
+    add(lesions, masks, tmp_path / "out")
+    add(lesions, organs, tmp_path / "all")
+    for case in read_dataset(tmp_path / "out").train:
+        ours = read_label(case.label)
+        other = read_label(tmp_path / "all" / "labelsTr" / case.label.name)
+        np.testing.assert_array_equal(ours.array, other.array)
+        np.testing.assert_allclose(ours.affine, other.affine)
+
+
 def test_unlabelled_cases_get_supports_only_when_asked(truth, lesions, organs, tmp_path):
     folder = tmp_path / "ds"
     shutil.copytree(lesions, folder)

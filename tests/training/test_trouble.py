@@ -110,14 +110,25 @@ def test_values_that_resampling_loses_are_remembered(folder):
     assert set(prepared[dataset.cases[0].name].locations) < set(values)
 
 
-def test_a_label_that_is_stored_flipped_is_known_before_the_first_step(folder, tmp_path, stages):
+def test_a_label_that_is_stored_flipped_is_turned_onto_its_image(folder):
+    dataset = hl.read_dataset(folder)
+    plan = hl.plan(dataset, dims=2, memory_gb=1.0)
+    case = dataset.cases[0]
+    before = np.array(prepare(dataset, plan)[case.name].label)
+    nib.save(nib.load(case.label).as_reoriented([[0, -1], [1, 1], [2, 1]]), case.label)
+    np.testing.assert_array_equal(prepare(dataset, plan)[case.name].label, before)
+
+
+def test_a_label_on_another_grid_is_known_before_the_first_step(folder, tmp_path, stages):
     file = label_files(folder)[0]
     image = nib.load(file)
-    flipped = image.as_reoriented([[0, -1], [1, 1], [2, 1]])
-    nib.save(flipped, file)
-    with pytest.raises(hl.HinterlandError, match=rf"label {file.name} and the image .* direction"):
+    affine = image.affine.copy()
+    affine[:3, 3] += 50  # mm
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), file)
+    with pytest.raises(hl.HinterlandError, match=rf"{file.name}.* origin"):
         run_or_resume(asked(folder), tmp_path / "run", stage=stages.append)
-    assert "preprocessing" not in stages
+    assert "training" not in stages
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,9 @@ class TwoTaskNetworks(Networks):
 
 @dataclass(frozen=True)
 class YNet(Classifier[TwoTaskNetworks]):
-    """Multitask Y-Net: one encoder, a decoder for segmentation, a linear layer on the pooled
-    bottleneck for the class.
+    """Multitask Y-Net: one encoder, one decoder for segmentation, one linear layer for the class.
 
+    The class head reads the pooled bottleneck.
     L = CE(class) + segmentation_weight CE(voxels at `on`), cross entropy alone in both; items
     without annotation or class count for the other task only.
     """

@@ -153,8 +153,18 @@ def selected(
 
 
 def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> float:
-    """AUROC of each class against the rest, averaged over the classes that have both; of two
-    classes, that of the second. NaN where none has both.
+    """Return the mean AUROC of each class against the rest.
+
+    It is averaged over the classes that have both positive and negative images; of two classes, it
+    is
+    that of the second.
+
+    Args:
+        probabilities: image -> (classes,) probabilities.
+        targets: image -> index of its class.
+
+    Returns:
+        AUROC in 0..1; NaN where no class has both.
     """
     names = [n for n in probabilities if n in targets]
     if not names:

@@ -68,7 +68,7 @@ def compare(
 
 
 def _file_and_column(text: str | None) -> tuple[Path, str] | None:
-    """ "cases.csv:sex" -> the file and the column."""
+    """Split the text "cases.csv:sex" into the file and the column."""
     from hinterland.types import HinterlandError
 
     if text is None:

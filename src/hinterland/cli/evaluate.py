@@ -110,7 +110,7 @@ def evaluate(
 
 
 def definitions(convention: str, empty: str | None, tolerance: float | None) -> MetricSettings:
-    """A convention, with the options that were given in place of its own."""
+    """Return the settings of a convention, with the given options in place of its own."""
     from hinterland.evaluation.metrics.conventions import convention as named
 
     changes: dict[str, Any] = {}

@@ -9,30 +9,30 @@ from typing import Annotated
 import typer
 
 from hinterland._version import __version__
-from hinterland.cli.advise_addition import advise_addition
-from hinterland.cli.advise_annotate import advise_annotate
-from hinterland.cli.advise_masks import advise_masks
-from hinterland.cli.advise_supports import advise_supports
-from hinterland.cli.analyse_confidence import analyse_confidence
-from hinterland.cli.analyse_features import analyse_features
+from hinterland.cli.advise.addition import advise_addition
+from hinterland.cli.advise.annotate import advise_annotate
+from hinterland.cli.advise.masks import advise_masks
+from hinterland.cli.advise.supports import advise_supports
+from hinterland.cli.analyse.confidence import analyse_confidence
+from hinterland.cli.analyse.features import analyse_features
 from hinterland.cli.check import check
-from hinterland.cli.classify_compare import classify_compare
-from hinterland.cli.classify_evaluate import classify_evaluate
-from hinterland.cli.classify_predict import classify_predict
-from hinterland.cli.classify_relabel import classify_relabel
-from hinterland.cli.classify_start import classify_start
-from hinterland.cli.classify_train import classify_train
+from hinterland.cli.classify.compare import classify_compare
+from hinterland.cli.classify.evaluate import classify_evaluate
+from hinterland.cli.classify.predict import classify_predict
+from hinterland.cli.classify.relabel import classify_relabel
+from hinterland.cli.classify.start import classify_start
+from hinterland.cli.classify.train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
 from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
-from hinterland.cli.study_data_addition import study_data_addition
-from hinterland.cli.study_noise import study_noise
-from hinterland.cli.study_supports import study_supports
-from hinterland.cli.study_synthetic import synthetic
-from hinterland.cli.supports import (
+from hinterland.cli.study.data_addition import study_data_addition
+from hinterland.cli.study.noise import study_noise
+from hinterland.cli.study.supports import study_supports
+from hinterland.cli.study.synthetic import synthetic
+from hinterland.cli.supports.commands import (
     masks,
     model,
     nninteractive,
@@ -175,5 +175,5 @@ def common(
 
 
 def main() -> None:
-    """The entry point of the `hinterland` script."""
+    """Run the `hinterland` script."""
     app(prog_name="hinterland")

@@ -80,12 +80,12 @@ StudyOutOption = Annotated[
 
 
 def names(text: str | None) -> list[str]:
-    """ "a, b" -> ["a", "b"]."""
+    """Split the text "a, b" into the list ["a", "b"]."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:
-    """ "256x256" -> (256, 256). HinterlandError for other text."""
+    """Return the size (256, 256) that the text "256x256" means; HinterlandError for other text."""
     from hinterland.types import HinterlandError
 
     if text is None:

@@ -74,7 +74,10 @@ def plan(
 
 
 def over_budget(cost: PlanCost, memory: float) -> str:
-    """A word where the batch, which nnU-Net's rule rounds, takes more than was given."""
+    """Return a warning where the batch needs more memory than was given; else the empty string.
+
+    nnU-Net's rule rounds the batch size up, and so may go over the budget.
+    """
     if cost.memory_gb <= memory:
         return ""
     return (
@@ -84,7 +87,7 @@ def over_budget(cost: PlanCost, memory: float) -> str:
 
 
 def describe(plan: Plan) -> str:
-    """A plan in a few lines."""
+    """Describe a plan in a few lines."""
     spacing = " x ".join("as is" if s is None else f"{s:.4g}" for s in plan.spacing)
     unit = "mm" if plan.unit == "mm" else "voxels (spacing unknown)"
     network = plan.network

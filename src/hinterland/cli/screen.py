@@ -44,20 +44,23 @@ class Screen:
             console(stderr=self.machine).print(what, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """What is going on, on stderr."""
+        """Print on stderr what is going on."""
         if not self.silent:
             console(stderr=True).print(
                 text, style="dim", markup=False, highlight=False, soft_wrap=True
             )
 
     def result(self, content: dict[str, Any]) -> None:
-        """The command's outcome as one JSON object, if a machine asked."""
+        """Print the command's outcome as one JSON object, if `--json` asked for it."""
         if self.machine and not self.silent:
             typer.echo(json.dumps(clean(content), indent=2))
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Meter]:
-        """A bar with the time left; lines at times where stderr is no terminal."""
+        """Open a progress bar with the time left.
+
+        Where stderr is no terminal, lines are printed now and then instead.
+        """
         screen = console(stderr=True)
         if self.silent:
             yield Meter(title)
@@ -69,7 +72,10 @@ class Screen:
 
 
 def console(stderr: bool) -> Console:
-    """A console on the stream as it is now. Without a terminal, lines are as long as they are."""
+    """Return a console on the current stderr or stdout.
+
+    Where the stream is no terminal, lines may be 160 characters long instead of being wrapped.
+    """
     from rich.console import Console
 
     found = Console(stderr=stderr)
@@ -100,17 +106,17 @@ def _columns(screen: Console) -> Progress:
 
 
 class Meter:
-    """Shows how far something is. Called with (done, total) or (done, total, message)."""
+    """Show how far a piece of work is; called with (done, total) or (done, total, message)."""
 
     def __init__(self, title: str) -> None:
         self.stage(title)
 
     def stage(self, title: str) -> None:
-        """Something else begins."""
+        """Begin another stage of the work under a new title."""
         self.title = title
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
-        """Count."""
+        """Show that `done` of `total` pieces are finished."""
 
 
 class Bar(Meter):
@@ -122,10 +128,12 @@ class Bar(Meter):
         super().__init__(title)
 
     def stage(self, title: str) -> None:
+        """Start the bar again under a new title."""
         super().stage(title)
         self._bar.reset(self._task, total=None, description=title, message="")
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Draw the bar at its new length."""
         self._bar.update(self._task, completed=done, total=total, message=message)
 
 
@@ -133,11 +141,13 @@ class Lines(Meter):
     """A line now and then: the first after some seconds, so that quick work leaves no trace."""
 
     def stage(self, title: str) -> None:
+        """Start the count and the clock again under a new title."""
         super().stage(title)
         self._started = self._last = time.monotonic()
         self._first: int | None = None
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Print a line if the last one is some seconds old."""
         now = time.monotonic()
         self._first = done - 1 if self._first is None else self._first
         passed = now - self._started
@@ -153,14 +163,14 @@ class Lines(Meter):
 
 
 def clock(seconds: float) -> str:
-    """1:02:03 or 2:03."""
+    """Write a duration as 1:02:03 or 2:03."""
     minutes, s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{s:02d}" if hours else f"{minutes}:{s:02d}"
 
 
 def clean(value: Any) -> Any:
-    """The same content in JSON's types; what is not finite becomes null."""
+    """Return the same content in JSON's types; NaN and infinity become null."""
     if isinstance(value, dict):
         return {str(k): clean(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -175,7 +185,7 @@ def clean(value: Any) -> Any:
 
 
 def guarded(command: Command) -> Command:
-    """A command whose user sees one message instead of a traceback.
+    """Wrap a command, so that its user sees one message instead of a traceback.
 
     Exit codes: 1 where data, run or machine are at fault, 130 after Ctrl-C. Anything else that is
     raised is a bug of ours and keeps its traceback.

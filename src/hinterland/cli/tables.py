@@ -57,7 +57,7 @@ def _empty(title: str, first: str, others: list[str]) -> Table:
 
 
 def _figure(metric: str, value: float | None) -> str:
-    """A value with one digit more than in print."""
+    """Write a value with one digit more than in print."""
     from hinterland.evaluation.metrics.registry import METRICS
 
     if value is None or value != value:

@@ -186,7 +186,7 @@ def settings(
     recipe: str | None = None,
     time: str | None = None,
 ) -> tuple[TrainConfig, dict[str, Any]]:
-    """The configuration, and the options of the method (`--set method.x=y`)."""
+    """Return the configuration, and the options of the method (`--set method.x=y`)."""
     from hinterland.training.config import apply_overrides, make_config
     from hinterland.types import HinterlandError
 

@@ -22,8 +22,11 @@ def read_label_on(
     voxel. Pictures without an affine are compared by shape alone.
 
     Args:
+        path: the label file.
         like: the file whose grid counts.
-        name: the case, for messages; `what` and `to` name the two files there.
+        name: the case, for messages.
+        what: the word for the label file in messages.
+        to: the word for the other file in messages.
         trust: take the grid of `like` where the headers differ and the shapes do not.
 
     Returns:

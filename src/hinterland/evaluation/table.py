@@ -89,10 +89,10 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     `read_table` takes it away again. Numbers stay as they are.
 
     Example:
-        >>> without_formulas(pd.DataFrame({"case": ["=1+1", "a"], "dice": [-0.5, 0.1]}))
-            case  dice
-        0  '=1+1  -0.5
-        1      a   0.1
+        >>> without_formulas(pd.DataFrame({"case": ["=1+1", "a"], "voxels": [-5, 1]}))
+            case  voxels
+        0  '=1+1      -5
+        1      a       1
     """
     text = table.select_dtypes(["object", "string", "category"]).columns
     marked = {
@@ -113,8 +113,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """Read what `write_table` wrote, or any CSV / Parquet with at least `case`, `class` and one
-    metric. HinterlandError, naming the file, otherwise."""
+    """Read what `write_table` wrote, or another CSV or Parquet file of metrics.
+
+    Args:
+        path: a file with at least the columns `case`, `class` and one metric.
+
+    Raises:
+        HinterlandError: the file, which is named, is missing or no such table.
+    """
     path = Path(path)
     if not path.is_file():
         raise HinterlandError(f"there is no metrics table {path}.")

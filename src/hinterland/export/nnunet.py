@@ -116,7 +116,11 @@ def configuration(plan: Plan) -> str:
 
 
 def _number(labels: Mapping[str, int], out_channels: int) -> tuple[dict[str, int], list[int]]:
-    """Number the channels consecutively, and name our channel for each number."""
+    """Give the channels consecutive numbers.
+
+    Returns:
+        Name -> number, and for each number the index of our channel.
+    """
     values = list(labels.values())
     if len(values) != out_channels or len(set(values)) != len(values) or 0 not in values:
         raise HinterlandError(

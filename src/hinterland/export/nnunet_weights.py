@@ -82,7 +82,7 @@ def _counts(weights: Mapping[str, Tensor], pattern: re.Pattern[str]) -> tuple[in
 def nnunet_weights(
     weights: Mapping[str, Tensor], channels: Sequence[int] | None = None
 ) -> dict[str, Tensor]:
-    """The state of PlainConvUNet or ResidualEncoderUNet that computes the same.
+    """Return the weights of the PlainConvUNet or ResidualEncoderUNet that computes the same.
 
     `channels[k]` is our output channel that becomes nnU-Net's channel k (default: as they are).
     """

@@ -24,19 +24,18 @@ class Coarsening:
     `names[g]`.
 
     Examples:
-    --------
-    >>> from hinterland.labels import LabelTree
-    >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
-    >>> lesion = tree.coarsen("infection")
-    >>> lesion.names, lesion.background
-    (('background', 'infection'), 0)
-    >>> lesion.to_dict()
-    {'background': ['lung', 'rest'], 'infection': ['infection']}
-    >>> lesion.matrix.astype(int)
-    array([[1, 1, 0],
-           [0, 0, 1]])
-    >>> tree.leaves.refines(lesion), lesion.refines(tree.leaves)
-    (True, False)
+        >>> from hinterland.labels import LabelTree
+        >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})
+        >>> lesion = tree.coarsen("infection")
+        >>> lesion.names, lesion.background
+        (('background', 'infection'), 0)
+        >>> lesion.to_dict()
+        {'background': ['lung', 'rest'], 'infection': ['infection']}
+        >>> lesion.matrix.astype(int)
+        array([[1, 1, 0],
+               [0, 0, 1]])
+        >>> tree.leaves.refines(lesion), lesion.refines(tree.leaves)
+        (True, False)
     """
 
     tree: LabelTree

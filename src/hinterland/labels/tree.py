@@ -28,15 +28,14 @@ class LabelTree:
 
     Immutable and hashable. Leaves are numbered in the order in which they are written.
 
-    Parameters
-    ----------
-    nodes: nested mapping, name -> children; an empty mapping (or None) is a leaf.
-    remainder: the leaf that holds whatever no other leaf claims. It is never counted by Dice
-        losses. Default: the leaf called `rest`, `other` or `background`, else the first leaf.
-    virtual: leaves that nobody is expected to supervise (the paper's virtual class).
+    Args:
+        nodes: nested mapping, name -> children; an empty mapping (or None) is a leaf.
+        remainder: the leaf that holds whatever no other leaf claims. It is never counted by Dice
+            losses. Default: the leaf called `rest`, `other` or `background`, else the first leaf.
+        virtual: leaves that nobody is expected to supervise (the paper's virtual class).
 
     Raises:
-        LabelError: Duplicate or empty names, fewer than two leaves, an unknown remainder.
+        LabelError: duplicate or empty names, fewer than two leaves, an unknown remainder.
 
     Examples:
         >>> tree = LabelTree({"background": {"lung": {}, "rest": {}}, "infection": {}})

@@ -55,8 +55,8 @@ def supervised_levels(
 def deep_supervision_weights(levels: int) -> list[float]:
     """Return nnU-Net's weights: halved at each lower resolution, the lowest left out, sum 1.
 
-    >>> [round(w, 3) for w in deep_supervision_weights(4)]
-    [0.571, 0.286, 0.143, 0.0]
+    >>> [round(1000 * w) for w in deep_supervision_weights(4)]
+    [571, 286, 143, 0]
     """
     weights = [0.5**i for i in range(levels)]
     if levels > 1:

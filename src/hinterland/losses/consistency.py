@@ -41,8 +41,8 @@ def rectified_consistency(
     Equal predictions cost nothing:
 
     >>> import torch
-    >>> rectified_consistency(torch.full((3, 1, 2, 4, 4), 0.5)).item()
-    0.0
+    >>> abs(rectified_consistency(torch.full((3, 1, 2, 4, 4), 0.5)).item()) < 1e-6
+    True
     """
     mean = p.mean(dim=0, keepdim=True)
     strays = (p * (p.clamp(min=1e-6).log() - mean.clamp(min=1e-6).log())).sum(dim=2)

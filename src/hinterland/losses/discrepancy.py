@@ -38,7 +38,7 @@ class Sides:
     has_background: Bool[Tensor, "batch groups"]
 
     def with_background_of(self, partner: Tensor) -> Sides:
-        """The same foregrounds against the background of the item `partner[i]`."""
+        """Return the same foregrounds against the background of the item `partner[i]`."""
         return replace(
             self,
             background=self.background[partner],
@@ -73,8 +73,10 @@ def rms_normalise(features: Float[Tensor, "batch channels *space"]) -> Tensor:
 
 
 class _Sums(torch.autograd.Function):
-    """Sums over masks, and the sum of squares, of a map: autograd alone would pass over the map,
-    which may be larger than all else in a step, twice as often.
+    """Compute the sums over masks, and the sum of squares, of a map.
+
+    Autograd alone would pass over the map, which may be larger than all else in a step, twice as
+    often.
 
     (B, C, V), (B, M, V) -> sum_v m_v F_v (B, M, C), sum_cv F_cv^2 (B,).
     """

@@ -24,8 +24,8 @@ def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*s
     around the object.
 
     >>> import numpy as np
-    >>> signed_distance(np.array([[False, True, True, True, False]])).tolist()
-    [[1.0, 0.0, -1.0, 0.0, 1.0]]
+    >>> signed_distance(np.array([[False, True, True, True, False]])).astype(int).tolist()
+    [[1, 0, -1, 0, 1]]
     """
     if inside.all() or not inside.any():
         return np.where(inside, -1.0, 1.0)
@@ -70,7 +70,7 @@ class LevelSets(nn.Module):
 
 
 def _grown(mask: Bool[Tensor, "batch 1 *space"]) -> Bool[Tensor, "batch 1 *space"]:
-    """The mask and all voxels next to it."""
+    """Return the mask together with all voxels next to it."""
     pool = F.max_pool2d if mask.ndim == 4 else F.max_pool3d
     return pool(mask.float(), 3, stride=1, padding=1) > 0
 

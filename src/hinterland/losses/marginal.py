@@ -136,8 +136,10 @@ def soft_tversky_loss(
 def _sums(
     q: Tensor, member: Tensor, decided: Tensor | None, batch: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """sum q y, sum (q + y), sum y over decided voxels, and 1 where there is one: of each group, and
-    of each item unless `batch`."""
+    """Return sum q y, sum (q + y) and sum y over decided voxels, and 1 where there is such a voxel.
+
+    The sums are of each group, and of each item unless `batch`.
+    """
     space = tuple(range(2, q.ndim))
     known = q.new_ones(q.shape[:2]) if decided is None else decided.amax(space)
     if decided is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
 from torch import Tensor, nn
 
@@ -22,6 +22,12 @@ from hinterland.networks.base import Network
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.networks.registry import create
 from hinterland.types import Batch, Plan, Progress, View
+
+if TYPE_CHECKING:
+    Coarsenings = tuple[Coarsening, ...]
+else:
+    Coarsenings = Coarsening | tuple[Coarsening, ...]
+"""What a method's `on` is: a tuple, whether one coarsening was given or several."""
 
 N = TypeVar("N", bound=nn.Module)
 """What a method builds: a container of its networks, usually a `networks.Networks`."""
@@ -181,7 +187,7 @@ class Method(TrainableMethod[N]):
     `methods.options`), and by the method `check` of each class that defines one.
     """
 
-    on: tuple[Coarsening, ...]
+    on: Coarsenings
     """The coarsenings its losses see."""
     derived: ClassVar[tuple[str, ...]] = ()
     """Fields that `make_method` works out from the labels."""
@@ -190,8 +196,6 @@ class Method(TrainableMethod[N]):
 
     @final
     def __post_init__(self) -> None:
-        if isinstance(self.on, Coarsening):  # one coarsening or several, kept as a tuple
-            object.__setattr__(self, "on", (self.on,))
         check_options(self.name, self)
         for kind in reversed(type(self).__mro__):
             if "check" in vars(kind):

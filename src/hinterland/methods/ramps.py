@@ -14,7 +14,7 @@ def sigmoid_ramp(t: float) -> float:
 
 
 def linear_ramp(t: float) -> float:
-    """t."""
+    """T."""
     return min(max(t, 0.0), 1.0)
 
 
@@ -39,7 +39,7 @@ class WarmStart:
             )
 
     def done(self, progress: Progress) -> float:
-        """The share of all steps that is done, in [0, 1)."""
+        """Return the share of all steps that is done, in [0, 1)."""
         done = 0.0
         for name, share in self.shares:
             if name == progress.phase:
@@ -48,7 +48,7 @@ class WarmStart:
         return done
 
     def strength(self, progress: Progress) -> float:
-        """The weight at this step."""
+        """Return the weight of the loss at this step."""
         over = self.done(progress) - self.start
         rise = linear_ramp(over / self.rise) if self.rise > 0 else float(over >= 0)
         return self.weight * rise

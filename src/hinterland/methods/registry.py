@@ -119,8 +119,8 @@ def make_method(
     >>> spec = LabelSpec.from_dict(
     ...     {"tree": {"rest": {}, "organ": {}}, "schemes": {"full": {0: "rest", 1: "organ"}}}
     ... )
-    >>> make_method("bcp", spec, options={"alpha": 0.3}).alpha
-    0.3
+    >>> make_method("bcp", spec, options={"alpha": 0.3}).alpha == 0.3
+    True
     """
     factory = METHODS.get(name)
     asked = tuple(spec.question(q) if isinstance(q, str) else q for q in on)

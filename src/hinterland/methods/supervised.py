@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.segmentation import SegmentationLoss
-from hinterland.methods.base import BuildContext, Losses, Method, Phase
+from hinterland.methods.base import BuildContext, Coarsenings, Losses, Method, Phase
 from hinterland.methods.options import Weight
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.container import Networks
@@ -23,7 +24,7 @@ class StudentNetworks(Networks):
     supervision: SegmentationLoss
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Supervised(Method[StudentNetworks]):
     """L_seg, averaged over the coarsenings in `on`.
 
@@ -42,11 +43,30 @@ class Supervised(Method[StudentNetworks]):
 
     looks_again: ClassVar[bool] = True
 
-    on: tuple[Coarsening, ...]
+    on: Coarsenings
     name: str = "supervised"
     ce_weight: Weight = 1.0
     dice_weight: Weight = 1.0
     warm_start: float = 0.0
+
+    def __init__(
+        self,
+        on: Coarsening | Sequence[Coarsening],
+        name: str = "supervised",
+        ce_weight: float = 1.0,
+        dice_weight: float = 1.0,
+        warm_start: float = 0.0,
+    ) -> None:
+        values = {
+            "on": (on,) if isinstance(on, Coarsening) else tuple(on),
+            "name": name,
+            "ce_weight": ce_weight,
+            "dice_weight": dice_weight,
+            "warm_start": warm_start,
+        }
+        for field, value in values.items():  # frozen: one coarsening or several, kept as a tuple
+            object.__setattr__(self, field, value)
+        self.__post_init__()
 
     def check(self) -> None:
         """Refuse a warm start without an end."""

@@ -49,7 +49,7 @@ class SplitNetwork(Network):
         return self.encoder(x)
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
-        """Decoder maps, highest resolution first, one fewer than `features`."""
+        """Return the decoder's maps, highest resolution first, one fewer than `features`."""
         return self.decoder(features)
 
     def logits(self, x: Tensor) -> list[Tensor]:
@@ -73,7 +73,7 @@ class SplitNetwork(Network):
 
     @abstractmethod
     def make_decoder(self, upsampling: str = "transposed", *, seed: int) -> nn.Module:
-        """A further decoder for this encoder, `decoder(features) -> list`, freshly initialised.
+        """Make another decoder for this encoder, freshly initialised: `decoder(features) -> list`.
 
         `upsampling` is "transposed" (convolution) or "interpolate" (linear). Two decoders of one
         kind and one seed are equal: give each its own seed.
@@ -81,7 +81,7 @@ class SplitNetwork(Network):
 
     @abstractmethod
     def make_head(self, out_channels: int, *, seed: int) -> nn.Module:
-        """A further head for a decoder of this network, `head(decoded) -> list of logits`."""
+        """Make a further head for a decoder of this network, `head(decoded) -> list of logits`."""
 
 
 def forward_with_features(

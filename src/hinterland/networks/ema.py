@@ -12,13 +12,13 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def ema_copy(model: M) -> M:
-    """A copy to average into; its parameters want no gradient."""
+    """Return a copy to average into; its parameters want no gradient."""
     return deepcopy(model).requires_grad_(False)
 
 
 @torch.no_grad()
 def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) model, in place, for parameters and float buffers.
+    """Average <- decay average + (1 - decay) model, in place, for parameters and float buffers.
 
     Integer buffers (a batch norm's count of batches) are copied: their mean means nothing.
 
@@ -38,7 +38,7 @@ def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def ema_decay(step: int, decay: float) -> float:
-    """The decay at a step: a plain mean of the models so far until that is slower than `decay`.
+    """Return the decay at a step: that of a plain mean of the models so far, or `decay` if lower.
 
     min(1 - 1 / (step + 1), decay), step counted from 0; the first update copies the model.
     """

@@ -37,7 +37,7 @@ def mark_ends(network: nn.Module, in_channels: int) -> None:
 
 
 def hidden_weights(module: nn.Module) -> Iterator[tuple[nn.Parameter, int]]:
-    """The weights of hidden linear and convolutional layers, each with its axis of outputs.
+    """Yield the weights of hidden linear and convolutional layers, each with its axis of outputs.
 
     The axis is 0, or 1 for transposed convolutions. Left out: layers marked as ends, depthwise and
     other grouped convolutions (their matrices have too few columns), norms, biases, embeddings.

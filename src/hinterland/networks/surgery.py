@@ -79,8 +79,8 @@ def grow(
 def log_shares(parents: Sequence[int], counts: Sequence[float] | None = None) -> list[float]:
     """Return the logarithm of each child's share of its parent.
 
-    >>> [round(s, 3) for s in log_shares([0, 1, 1], [5, 98, 0])]
-    [0.0, -0.01, -4.605]
+    >>> [round(1000 * s) for s in log_shares([0, 1, 1], [5.0, 98.0, 0.0])]
+    [0, -10, -4605]
     """
     weights = [1.0] * len(parents) if counts is None else [count + 1.0 for count in counts]
     whole = [sum(w for w, q in zip(weights, parents, strict=True) if q == p) for p in parents]

@@ -97,15 +97,20 @@ class PhantomParameters:
     spacing: float = 2.5
 
     def organs(self) -> tuple[tuple[int, Organ], ...]:
-        """Return (label, organ) in the order of painting: a later one overwrites where they
-        overlap, and so touches, the earlier ones."""
+        """Return (label, organ) in the order of painting.
+
+        Where organs overlap, a later one overwrites the earlier ones, and so touches them.
+        """
         return (BOWEL, self.bowel), (DECOY, self.decoy), (HOST, self.host), (SPINE, self.spine)
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """One patient: image (*spatial) float32 in units, label (*spatial) uint8 by `LEAVES`, and
-    mimics (*spatial) bool, the look-alikes inside the decoy (labelled decoy)."""
+    """One patient, as arrays.
+
+    The image (*spatial) float32 is in units of the phantom, the label (*spatial) uint8 by `LEAVES`.
+    The mimics (*spatial) bool are the look-alikes of lesions inside the decoy (and labelled decoy).
+    """
 
     image: NDArray[np.float32]
     label: NDArray[np.uint8]
@@ -182,8 +187,11 @@ def _blobs(
     count: tuple[int, int],
     p: PhantomParameters,
 ) -> Mask:
-    """Lower `level` inside a few blobs in the organ that do not touch each other; lesions and
-    mimics both come from here. A blob after the first that finds no room is left out."""
+    """Lower `level` inside a few blobs in the organ that do not touch each other.
+
+    Lesions and mimics both come from here. A blob after the first that finds no room is left out.
+    Returns the mask of the blobs.
+    """
     found = np.zeros_like(organ)
     for _ in range(int(rng.integers(count[0], count[1] + 1))):
         radius, contrast = rng.uniform(*p.radius), rng.uniform(*p.contrast)

@@ -45,8 +45,7 @@ def phantom_case(
     shape: tuple[int, ...] = (48, 48, 48),
     parameters: PhantomParameters | None = None,
 ) -> Phantom:
-    """Return patient `index` of the phantom population `seed`, as arrays in (z, y, x) or (y, x)
-    order.
+    """Return patient `index` of the phantom population `seed`, as arrays (z, y, x) or (y, x).
 
     The same arguments always give the same bytes. Both kinds have the same images, lesions and
     mimics; in the `null` kind the support labels are solids that were placed without looking at
@@ -78,11 +77,19 @@ def make_phantoms(
     `splits.json`. Every patient has one scan: NIfTI of `size` ** 3 voxels with a geometry in mm, or
     8-bit PNG of `size` ** 2 pixels with dims=2. The folder appears whole or not at all.
 
-    cases: patients for train, val and test. size: voxels along each side, default 48 (3D), 96 (2D).
+    Args:
+        out: the folder to make.
+        cases: patients for train, val and test.
+        seed: of the population.
+        kind: "informative", or "null" for supports that know nothing of the image.
+        dims: spatial axes.
+        size: voxels along each side, default 48 (3D), 96 (2D).
+        parameters: of the anatomy; default, `PhantomParameters()`.
+        overwrite: replace `out` if it is there.
 
-    Raises
-    ------
-    HinterlandError: `out` is there already (and not `overwrite`), or an argument makes no sense.
+    Raises:
+        HinterlandError: `out` is there already (and not `overwrite`), or an argument makes no
+            sense.
     """
     out = Path(out)
     _check(out, cases, kind, dims, size, overwrite)

@@ -70,13 +70,25 @@ def texture(rng: np.random.Generator, shape: tuple[int, ...], length: float) -> 
 def blob_inside(
     rng: np.random.Generator, organ: Mask, points: Field, radius: float, elongation: float
 ) -> tuple[Mask, bool]:
-    """Return a small ellipsoid inside `organ`, at a random place: (*spatial) bool, and whether it
-    fits.
+    """Draw a small ellipsoid at a random place inside `organ`.
 
-    radius: mean semi-axis, share of the side. Each semi-axis is the radius times a factor drawn
-    from [1 / elongation, elongation]. The centre is drawn among the voxels that are further than
-    the longest semi-axis and one voxel from the organ's surface. Where the organ is too thin for
-    that, the blob does not fit: it sits at the deepest voxel and is cut off at the surface.
+    Each semi-axis is the radius times a factor drawn from [1 / elongation, elongation]. The centre
+    is
+    drawn among the voxels that are further than the longest semi-axis and one voxel from the
+    organ's
+    surface. Where the organ is too thin for that, the blob does not fit: it sits at the deepest
+    voxel
+    and is cut off at the surface.
+
+    Args:
+        rng: the source of randomness.
+        organ: (*spatial) bool.
+        points: the coordinates of the voxels.
+        radius: mean semi-axis, as a share of the image's side.
+        elongation: the largest factor between a semi-axis and the radius.
+
+    Returns:
+        The ellipsoid (*spatial) bool, and whether it fits.
     """
     dims, side = organ.ndim, min(organ.shape)
     factors = elongation ** rng.uniform(-1.0, 1.0, size=dims)

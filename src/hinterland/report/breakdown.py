@@ -32,7 +32,9 @@ def subgroup_breakdowns(
     """Tabulate the mean of a metric in each subgroup, one table a class.
 
     Args:
+        arms: the methods, with their tables of results.
         subgroups: case -> subgroup; other cases are left out.
+        metric: its name.
     """
     table = pd.concat([arm.table for arm in arms], ignore_index=True)
     found = summarise_subgroups(table.assign(subgroup=table["case"].map(subgroups)), [metric])

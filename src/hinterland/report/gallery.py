@@ -37,8 +37,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A chosen case ready to be shown. `size` is (width, height) of the pictures in pixels,
-    `start` the index of the frame to begin with, `scores` the metric per method."""
+    """A chosen case ready to be shown.
+
+    `size` is (width, height) of the pictures in pixels, `start` the index of the frame to begin
+    with,
+    `scores` the metric per method.
+    """
 
     choice: Choice
     scores: Mapping[str, float]

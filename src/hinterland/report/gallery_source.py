@@ -141,8 +141,12 @@ class GallerySource:
         return found
 
     def confusion(self) -> dict[str, pd.DataFrame]:
-        """Tabulate shares by superclass: a row a method and reference subclass, a column what it
-        was taken for. Methods that do not tell the leaves apart are left out."""
+        """Tabulate the shares of confused subclasses, one table a superclass.
+
+        A row is a method and a reference subclass, a column the class that it was taken for.
+        Methods that
+        do not tell the leaves apart are left out.
+        """
         spec = self._dataset.labels
         leaves = spec.tree.leaves
         arms = [a for a in self._arms if all(_cells(r, spec).refines(leaves) for r in a.runs)]

@@ -17,10 +17,16 @@ from hinterland.types import Case
 def lesion_table(
     predictions: Path | str, references: Path | str | Sequence[Case], **options: Any
 ) -> pd.DataFrame:
-    """List the reference lesions: case, class, coarsening, `volume` (mL, or voxels / 1000 without
-    a physical spacing), `found`, and `dice` with its partner (NaN where it is missed).
+    """List the reference lesions, with their size and whether they were found.
 
-    `options` are `spec`, `at`, `cases` and `threads`, as in `evaluate_folders`.
+    Args:
+        predictions: the folder of predictions.
+        references: the folder of references, or the cases.
+        options: `spec`, `at`, `cases` and `threads`, as in `evaluate_folders`.
+
+    Returns:
+        The columns case, class, coarsening, `volume` (mL, or voxels / 1000 without a physical
+        spacing), `found`, and `dice` with its partner (NaN where it is missed).
     """
 
     def rows(masks: GroupMasks, _: LabelSpec) -> list[Row]:

@@ -119,8 +119,10 @@ class Protocol:
 
 
 def label_counts(record: RunRecord) -> tuple[int, int, int]:
-    """Count the training cases of a run, those with a label, and those with a fine one (not
-    `@coarse`)."""
+    """Count the training cases of a run, those with a label, and those with a fine label.
+
+    A fine label is one whose scheme does not end with `@coarse`.
+    """
     train = [record.schemes.get(c, "") for c in record.split.get("train", ())]
     known = [s for s in train if s != "none"]
     return len(train), len(known), sum(not s.endswith("@coarse") for s in known)
@@ -138,5 +140,6 @@ def _labels_text(train: int, labelled: int, fine: int) -> str | None:
     return some if fine == labelled else f"{some}, {fine} of them fine"
 
 
-def _integer(value: str | None) -> int | None:
-    return int(value) if value and value.lstrip("-").isdigit() else None
+def _integer(value: str | int | None) -> int | None:
+    text = "" if value is None else str(value)
+    return int(text) if text.lstrip("-").isdigit() else None

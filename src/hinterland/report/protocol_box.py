@@ -71,8 +71,10 @@ _EXPECTED_TO_DIFFER = {"Method", "Trained on", "Command", "Seed", "Fold"}
 
 
 def protocol_box(protocols: Sequence[Protocol]) -> Box:
-    """Make the box of some runs. A line nobody knows anything of is left out; a line on which all
-    runs agree is written once."""
+    """Make the box of some runs' protocols.
+
+    A line of which nothing is known is left out; a line on which all runs agree is written once.
+    """
     rows = []
     for label, get, code in _LINES:
         values = tuple(get(p) or MISSING for p in protocols)

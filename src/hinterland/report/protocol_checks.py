@@ -215,7 +215,10 @@ def _seeds(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
 
 
 def _ground(arms: Sequence[Sequence[Protocol]]) -> Iterator[Finding]:
-    """Runs that never left the first transient; a mean over them and others describes neither."""
+    """Flag runs that never left the first transient.
+
+    A mean over them and others describes neither.
+    """
     for arm in arms:
         never = [p.run for p in arm if p.took_off is False]
         if never:

@@ -51,7 +51,7 @@ def markdown_table(results: Sequence[Result], unit: str) -> str:
 
 
 def latex_table(results: Sequence[Result], unit: str, caption: str) -> str:
-    """Write a booktabs table (needs \\usepackage{booktabs}); classes are set apart by a rule."""
+    r"""Write a booktabs table (needs \usepackage{booktabs}); classes are set apart by a rule."""
     rows: list[list[str]] = []
     before: Result | None = None
     for r in results:

@@ -35,6 +35,7 @@ def failed_runs(arms: Sequence[Arm]) -> dict[str, tuple[str, ...]]:
 def take_off_findings(arms: Sequence[Arm]) -> list[Finding]:
     """Say which runs did not take off, one remark a method."""
     runs_of = {arm.name: len(arm.runs) for arm in arms}
+    told = {a.name for a in arms if any(p.took_off is False for p in a.protocols)}
     return [
         Finding(
             "take-off",
@@ -45,6 +46,7 @@ def take_off_findings(arms: Sequence[Arm]) -> list[Finding]:
             runs,
         )
         for name, runs in failed_runs(arms).items()
+        if name not in told  # then the protocol checks say so
     ]
 
 

@@ -117,7 +117,7 @@ def _check_arms(arms: Sequence[str]) -> None:
 def _phantoms(
     folder: Path, seed: int, kind: Kind, options: dict[str, Any], say: Callable[[str], None]
 ) -> Dataset:
-    """The data set, made unless it is there."""
+    """Read the phantom data set, and make it first unless it is there."""
     if not folder.is_dir():
         say("making phantoms")
         make_phantoms(folder, seed=seed, kind=kind, **{"cases": CASES, **options})
@@ -156,7 +156,7 @@ def _conclude(
 
 
 def _arm(run: Run) -> dict[str, Any]:
-    """What one arm reached at the question."""
+    """Return what one arm reached at the question."""
     summary = run.summary
     figures = {k: v for k, v in summary["metrics"].items() if k.startswith(f"{QUESTION}/")}
     return {

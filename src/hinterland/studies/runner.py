@@ -29,7 +29,7 @@ LOSSES: dict[str, dict[str, Any]] = {
 
 
 def regularisers(losses: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The settings of losses by name. HinterlandError for an unknown one."""
+    """Return the settings of losses by name; HinterlandError for an unknown one."""
     unknown = [name for name in losses if name not in LOSSES]
     if unknown or not losses or len(set(losses)) < len(losses):
         raise HinterlandError(
@@ -40,7 +40,10 @@ def regularisers(losses: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def with_loss(settings: Mapping[str, Any], loss: str) -> dict[str, Any]:
-    """Settings with the regularisers of one loss, and the options that are given for those."""
+    """Return the settings with the regularisers of one loss.
+
+    Options that the settings give for those regularisers are kept.
+    """
     given = settings.get("regularisers", {})
     chosen = regularisers([loss])[loss]
     return {
@@ -77,12 +80,12 @@ def target_scores(file: Path, question: str = "target") -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:
-    """A CSV table, whole or not at all."""
+    """Write a CSV table, whole or not at all."""
     write_text(file, table.to_csv(index=False, float_format="%.6g"))
 
 
 def save_figure(figure: Any, file: Path) -> None:
-    """A PNG figure, whole or not at all."""
+    """Save a PNG figure, whole or not at all."""
     temporary = file.with_name(f".{file.name}")
     figure.savefig(temporary, dpi=150, format="png")
     temporary.replace(file)

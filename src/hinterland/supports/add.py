@@ -197,8 +197,11 @@ class _Work:
         }
 
     def known(self, case: Case) -> dict[str, Any] | None:
-        """Return the facts of a case that is finished: its files are as they were, and its label
-        file is the one that was written."""
+        """Return the facts of a finished case; None where the case must be done anew.
+
+        A case is finished if its files are as they were and its label file is the one that was
+        written.
+        """
         path = self.output.fact_of(case)
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))

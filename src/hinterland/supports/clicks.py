@@ -32,10 +32,17 @@ def random_clicks(
 
 
 def read_clicks(path: Path) -> dict[str, dict[str, list[Click]]]:
-    """Return case -> structure -> clicks of a CSV file with the columns case, structure, x, y, z
-    and, if wanted, positive (1 or 0). x, y, z count voxels from 0, in the order of the image file.
+    """Read clicks from a CSV file.
 
-    Raises HinterlandError, with the line, for anything else.
+    Args:
+        path: a file with the columns case, structure, x, y, z and, if wanted, positive (1 or 0).
+            x, y, z count voxels from 0, in the order of the image file.
+
+    Returns:
+        Case -> structure -> clicks.
+
+    Raises:
+        HinterlandError: the file holds anything else; the message names the line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

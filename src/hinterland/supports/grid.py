@@ -1,4 +1,4 @@
-"""Do a source's masks lie on the image's grid, and how to bring them there."""
+"""Bring a source's masks onto the grid of the image."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hinterland.data.integrity.geometry import check_affine, compare
+from hinterland.data.io import grid
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Header, read_header
 from hinterland.supports.source import UNKNOWN, Support
@@ -27,10 +28,13 @@ def on_grid(support: Support, case: Case, resample: bool = False) -> Support:
     found = Header((1, z, y, x), support.affine, support.index.dtype)
     problem = check_affine(found, case.name, "the support mask")
     if problem is None:
+        turned = grid.on_grid(support.index[None], support.affine, image.grid)
+        if turned is not None:  # the same voxels, perhaps in another order
+            index = np.ascontiguousarray(turned[0])
+            return replace(support, index=index, affine=image.affine)
         to = f"the image {case.images[0].name}"
         problem = compare(image, found, case.name, "the support mask", to)
-    if problem is None or problem.severity == "note":
-        return support
+    assert problem is not None  # compare looks at the same differences
     if resample and problem.code != "bad-geometry":
         return replace(support, index=_nearest(support, image), affine=image.affine)
     hint = "" if problem.code == "bad-geometry" else " Or give --resample (nearest neighbour)."

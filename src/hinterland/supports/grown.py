@@ -93,8 +93,10 @@ def _with_tree(spec: LabelSpec, tree: LabelTree, moved: Callable[[Leaves], Leave
 
 
 def compact(spec: LabelSpec) -> Mapping[str, Any]:
-    """Return `spec.to_dict()` as a person would write it: questions by their foreground, where
-    exact."""
+    """Return `spec.to_dict()` as a person would write it.
+
+    A question is written as its foreground where that gives exactly the same groups.
+    """
     data = spec.to_dict()
     questions: dict[str, Any] = {}
     for name, question in spec.questions.items():

@@ -20,7 +20,7 @@ Kind = Literal["multi-label", "case folders", "structure folders"]
 
 
 class MasksOnDisk:
-    """A folder of masks, in one of three layouts (told apart by what is there):
+    """A folder of masks, in one of three layouts, told apart by what is there.
 
     - `CASE.nii.gz`: one multi-label file a case; a dataset.json beside them names the integers,
       as `hinterland predict` and nnU-Net write it; otherwise the integers are the names;
@@ -179,8 +179,10 @@ class MasksOnDisk:
 
 
 def named_values(content: Mapping[str, Any], path: Path) -> dict[str, tuple[int, ...]]:
-    """Return nnU-Net's `labels` without background and ignore: name -> integers (regions have
-    several)."""
+    """Return nnU-Net's `labels` without background and ignore.
+
+    The result is name -> integers, of which regions have several.
+    """
     labels = content.get("labels") if isinstance(content, Mapping) else None
     if not isinstance(labels, Mapping):
         raise HinterlandError(f"{path} has no key `labels`; expected name -> integer.")

@@ -1,11 +1,11 @@
-"""Where annotations and support structures meet: which leaves a voxel may belong to, and as what
-integer that is written.
+r"""Annotations and support structures combined: which leaves a voxel may belong to.
 
 A voxel annotated with the set A of leaves, in which the source sees a structure with the leaves N,
 may afterwards be any of A ∩ (N ∪ T), T being the lesions: an organ's mask does not say that there
 is no lesion inside. Where that is empty the annotation knows better and stays. Where the source
 sees nothing, A loses the leaves U of all structures it was able to see, but for lesions, which are
-where an organ's mask has its holes: A \\ (U \\ T). So no lesion is ever ruled out, or in.
+where an organ's mask has its holes: A \ (U \ T). So no lesion is ever ruled out, or in. Each set of
+leaves is then written as an integer of its own.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Integers:
     def __init__(
         self, spec: LabelSpec, schemes: Sequence[str], nodes: Sequence[str], lesions: Leaves
     ) -> None:
-        """Number the schemes (of the cases that are worked on) of a grown specification."""
+        """Assign integers to the label sets of the schemes in which the chosen cases are read."""
         self.spec, self.nodes, self.lesions = spec, tuple(nodes), lesions
         self.leaves = tuple(spec.tree.leaves_under(n) for n in nodes)
         self._given: dict[Leaves, int] = {}

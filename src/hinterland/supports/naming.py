@@ -109,8 +109,10 @@ def main_scheme(spec: LabelSpec, cases: Sequence[Case]) -> Scheme:
 
 
 def integers_of(scheme: Scheme) -> dict[str, int]:
-    """Return node (or leaves joined by +) -> the integer that means it; the first where several
-    do."""
+    """Return node (or leaves joined by +) -> the integer that means it.
+
+    Where several integers mean it, the smallest counts.
+    """
     found: dict[str, int] = {}
     for value, leaves in sorted(scheme.values, key=lambda pair: pair[0]):
         found.setdefault(name_of(scheme, leaves), value)
@@ -118,8 +120,10 @@ def integers_of(scheme: Scheme) -> dict[str, int]:
 
 
 def dataset_json(content: Mapping[str, Any], scheme: Scheme) -> dict[str, Any]:
-    """Return nnU-Net's dataset.json with the integers of a scheme: each by the node that it
-    means."""
+    """Return nnU-Net's dataset.json with the integers of a scheme.
+
+    Each integer is listed under the name of the node that it means.
+    """
     ignored = dict(content.get("labels") or {}).get("ignore")
     labels: dict[str, int] = {}
     for value, leaves in sorted(scheme.values, key=lambda pair: pair[0]):

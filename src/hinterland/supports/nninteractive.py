@@ -22,8 +22,10 @@ from hinterland.types import Case, Dataset, HinterlandError
 
 
 class ClicksFromMasks:
-    """`count` random positive clicks inside each structure of a source of masks, as in the paper
-    (7 or 10). A structure whose mask is empty gets none, and counts as not there."""
+    """Random positive clicks inside each structure of a source of masks, `count` of them.
+
+    The paper has 7 or 10. A structure whose mask is empty gets none, and counts as not there.
+    """
 
     def __init__(self, masks: MasksOnDisk, count: int = 10, seed: int = 0) -> None:
         if count < 1:
@@ -42,8 +44,10 @@ class ClicksFromMasks:
     def __call__(
         self, case: Case, structures: Sequence[Structure], shape: tuple[int, ...]
     ) -> dict[str, list[Click]]:
-        """Return node -> clicks; a node that is missing here is not known, an empty list is not
-        there."""
+        """Return node -> clicks.
+
+        A node that is missing here is not known; one with an empty list is not there.
+        """
         masks = on_grid(self.masks.segment(case, structures), case)
         return {
             s.node: random_clicks(masks.index == i, self.count, self.seed, case.name, s.node)

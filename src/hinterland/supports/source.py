@@ -70,8 +70,10 @@ class Source(Protocol):
         """Look at one case. Raises HinterlandError."""
 
     def stamp(self, case: Case) -> str:
-        """Return changes when what it would say of this case may change (mask files); "" if it
-        cannot."""
+        """Return a text that changes when the source's answer to this case may change.
+
+        It stands for the mask files, say; "" if the answer cannot change.
+        """
 
     def provenance(self) -> dict[str, Any]:
         """Return kind, versions, model and settings: what makes its labels what they are."""
@@ -97,10 +99,16 @@ def of_integers(
 def of_masks(
     shape: tuple[int, ...], affine: np.ndarray, masks: Iterable[tuple[Structure, np.ndarray | None]]
 ) -> Support:
-    """Return masks (z, y, x) bool, one a structure and in the order of the structures; None: not
-    given.
+    """Combine masks of single structures into one support volume.
 
     The first structure that holds a voxel takes it.
+
+    Args:
+        shape: of the volume (z, y, x).
+        affine: of the volume.
+        masks: (structure, mask (z, y, x) bool) in the order of the structures; None instead of a
+            mask
+            says that the source does not give that structure.
     """
     index = np.zeros(shape, np.uint16)
     provided, overlaps = [], {}

@@ -202,8 +202,10 @@ class VIBESegmentator(_Tool):
 
 
 def as_nifti(case: Case, channel: int, folder: Path) -> Path:
-    """Return one channel of a case as a NIfTI file: the case's own, or one written into
-    `folder`."""
+    """Return one channel of a case as a NIfTI file.
+
+    That is the case's own file if it fits, else one written into `folder`.
+    """
     single = all(read_header(p).shape[0] == 1 for p in case.images)
     if single and file_ending(case.images[channel]) in (".nii", ".nii.gz"):
         return case.images[channel].resolve()

@@ -57,7 +57,7 @@ def streams_for(
 
 
 def _by_domain(stream: Stream, domain: Mapping[str, str], phase: str) -> list[Stream]:
-    """The stream cut into one for each domain of its cases."""
+    """Cut a stream into one stream for each domain of its cases."""
     parts: dict[str, list[str]] = {}
     for name in stream.cases:
         parts.setdefault(domain[name], []).append(name)
@@ -87,7 +87,7 @@ def share_out(shares: Sequence[float], total: int) -> list[int]:
 
 
 def _words(where: Mapping[str, object]) -> str:
-    """What a quota asks for, in words."""
+    """Say in words what a quota asks for."""
     known: dict[tuple[str, object], str] = {
         ("labelled", True): "with a label",
         ("labelled", False): "without a label",

@@ -175,7 +175,7 @@ def make_config(settings: Mapping[str, Any]) -> TrainConfig:
 
 
 def _reason(kind: str, place: tuple[int | str, ...], message: str) -> str:
-    """pydantic's reason; of a name that there is not, those that there are."""
+    """Pydantic's reason; of a name that there is not, those that there are."""
     if kind != "extra_forbidden":
         return message
     model: Any = TrainConfig

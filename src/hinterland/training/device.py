@@ -20,7 +20,7 @@ from hinterland.types import HinterlandError
 
 
 def resolve_accelerator(name: str) -> str:
-    """ "cuda", "mps" or "cpu" for "auto", else the name itself ("gpu" is "cuda")."""
+    """Return "cuda", "mps" or "cpu" for "auto", else the name itself ("gpu" is "cuda")."""
     if name != "auto":
         return "cuda" if name == "gpu" else name
     if torch.cuda.is_available():
@@ -53,7 +53,7 @@ def refuse_missing_devices(config: TrainConfig) -> None:
 
 
 def resolve_precision(name: str, accelerator: str) -> str:
-    """ "bf16" or "fp32"; "auto" is bf16 where the device computes in it."""
+    """Return "bf16" or "fp32"; for "auto", bf16 where the device computes in it."""
     if name != "auto":
         return name
     if accelerator == "cuda":
@@ -85,7 +85,7 @@ def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
 
 
 def arrange(networks: nn.Module, dims: int, accelerator: str) -> nn.Module:
-    """The networks with weights in the order of axes that the device computes fastest in.
+    """Put the networks' weights into the order of axes that the device computes fastest in.
 
     On a CPU convolutions with channels last, with their norm and activation, took 0.85 (2D) and 0.7
     (3D) of the time.

@@ -34,14 +34,14 @@ class Engine(L.LightningModule):
     (seed, phase, step), and the learning rate is a function of the step: so a phase can be entered
     at any step with nothing but weights and optimiser state.
 
-    Parameters
-    ----------
-    offset: global step at which the phase begins; start: step inside it to begin with.
-    optimiser_states: what `optimiser_state` gave at `start`, or None for fresh optimisers.
-    write: receives (global step, values) every few steps.
-    pace: how far the phase has come after a step, when to validate, when to end.
-    at_interval: called with the engine whenever `pace` says that it is due.
-    image_label_term: what positive image labels add, where a training case has one.
+    Args:
+        offset: global step at which the phase begins.
+        start: step inside the phase to begin with.
+        optimiser_states: what `optimiser_state` gave at `start`, or None for fresh optimisers.
+        write: receives (global step, values) every few steps.
+        pace: how far the phase has come after a step, when to validate, when to end.
+        at_interval: called with the engine whenever `pace` says that it is due.
+        image_label_term: what positive image labels add, where a training case has one.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Engine(L.LightningModule):
         return optimisers
 
     def optimiser_state(self) -> dict[str, Any]:
-        """The state of every optimiser of the phase, by name."""
+        """Return the state of every optimiser of the phase, by name."""
         optimisers = self._optimisers()
         return {
             name: optimiser.state_dict()
@@ -182,5 +182,5 @@ class Engine(L.LightningModule):
 
 
 def step_seed(seed: int, phase: int, step: int) -> int:
-    """A 63-bit seed for what is random in one step."""
+    """Return a 63-bit seed for what is random in one step."""
     return int(np.random.SeedSequence([seed, phase, step]).generate_state(1, np.uint64)[0] >> 1)

@@ -26,7 +26,7 @@ FINE_TUNING = 0.1
 
 
 def inherit_config(source: Run, config: TrainConfig) -> TrainConfig:
-    """Settings of a run that goes on from `source`, as far as they were left open.
+    """Fill the settings that were left open in a run that goes on from `source`.
 
     Network, its options and deep supervision are the source's; the learning rate is a tenth of the
     recipe's.
@@ -47,7 +47,7 @@ def inherit_config(source: Run, config: TrainConfig) -> TrainConfig:
 
 
 def inherit_plan(source: Run, plan: Plan) -> Plan:
-    """The plan with the preprocessing and topology that the weights of `source` belong to."""
+    """Return the plan with the preprocessing and topology that `source`'s weights belong to."""
     same = {
         name: getattr(source.record.plan, name)
         for name in (
@@ -58,7 +58,7 @@ def inherit_plan(source: Run, plan: Plan) -> Plan:
 
 
 def tuned_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run that goes on from one with these: a tenth of their learning rate.
+    """Return settings for fine-tuning a run of these settings: a tenth of their learning rate.
 
     Where they name none, `inherit_config` takes a tenth of the recipe's.
     """
@@ -99,8 +99,8 @@ def start_from(
         source: the trained run.
         networks: what `method` has built.
         method: the one that goes on.
-        counts, fresh: voxels of each cell in the training cases, and whether growing layers begin
-            anew; see `networks.surgery.grow`.
+        counts: voxels of each cell in the training cases; see `networks.surgery.grow`.
+        fresh: whether growing layers begin anew; see `networks.surgery.grow`.
 
     Raises:
         HinterlandError: the networks differ in more than their classes (LabelError: a class has no

@@ -17,7 +17,7 @@ class ImageLabelTerm(nn.Module):
         self.method, self.loss, self.weight = method, loss, weight
 
     def forward(self, networks: nn.Module, batch: Batch) -> Losses:
-        """The term of a batch; no term at all where no item has a label to learn from."""
+        """Return the term of a batch; no term at all where no item has a label to learn from."""
         pairs = self.loss.asked(batch.image_labels, batch.covers, batch.annotation)
         if not pairs:
             return Losses({})

@@ -11,7 +11,7 @@ from hinterland.training.cpu_precision import CpuMixedPrecision
 
 
 def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> L.Trainer:
-    """A trainer for one phase, which is one epoch."""
+    """Make a trainer for one phase, which is one epoch."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     many = config.devices * config.nodes > 1

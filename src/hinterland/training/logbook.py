@@ -68,7 +68,7 @@ class Logbook:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """The complete rows of a log; a row that a kill cut short is left out."""
+    """Return the complete rows of a log; a row that a kill cut short is left out."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -147,7 +147,7 @@ def record_of(
 
 
 def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
-    """The plan with another patch and the network that nnU-Net's rules give for it.
+    """Return the plan with another patch and the network that nnU-Net's rules give for it.
 
     Edges are rounded up to what the network's pooling needs. HinterlandError for another number of
     edges than the plan has axes.

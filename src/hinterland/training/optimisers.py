@@ -19,7 +19,7 @@ from hinterland.types import HinterlandError
 
 
 def resolve_recipe(config: TrainConfig, own: OptimiserRecipe | None = None) -> OptimiserRecipe:
-    """The named recipe for the configured network (or `own`) with the user's overrides.
+    """Return the named recipe for the configured network (or `own`) with the user's overrides.
 
     Another optimiser than the recipe's does not inherit what belongs to the recipe's own kind:
     Adam takes no momentum, SGD no eps.
@@ -105,7 +105,9 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]
 def learning_rate(
     settings: OptimiserRecipe, options: OptimiserConfig, step: int, steps: int
 ) -> float:
-    """The learning rate of a step, a pure function: a resumed run needs no scheduler state.
+    """Return the learning rate of a step.
+
+    It is a pure function of the step, so that a resumed run needs no scheduler state.
 
     With t = step / steps: poly lr (1 - t)^power; linear lr (1 - t); cosine
     min_lr + (lr - min_lr)(1 + cos pi t)/2. `options.warmup` steps, or the recipe's share of the

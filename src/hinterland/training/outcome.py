@@ -63,7 +63,7 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
 
 
 def _steps(run: Run) -> int:
-    """Steps that were done, of all phases."""
+    """Return the number of steps that were done in all phases."""
     last = load_checkpoint(run.path / "checkpoints" / "last.ckpt")
     return last["offset"] + last["step"]
 
@@ -91,7 +91,7 @@ def _same_weights(run: Run) -> bool:
 
 
 def evaluated_cases(run: Run, dataset: Dataset) -> tuple[tuple[Case, ...], str]:
-    """The cases a run is judged by, and the name of their split. Only those with a label."""
+    """Return the labelled cases that a run is judged by, and the name of their split."""
     record = run.record
     split = "test" if record.fold in ("fixed", "all") and record.split["test"] else "val"
     if record.fold == "all" and split == "val":
@@ -118,7 +118,11 @@ def _one(
 def evaluate_run_predictions(
     run: Run, dataset: Dataset, cases: tuple[Case, ...], folder: Path
 ) -> pd.DataFrame:
-    """The tidy table of a run's predictions at every question that its model can answer."""
+    """Evaluate a run's predictions at every question that its model can answer.
+
+    Returns:
+        The tidy table: one row per case, question and class.
+    """
     record, cells = run.record, run.method.cells
     questions = {}
     for name, question in record.spec.questions.items():

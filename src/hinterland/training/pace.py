@@ -35,7 +35,7 @@ class Pace(ABC):
         """Take note of how long a validation took."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold for `restore`."""
+        """Return what a checkpoint must hold for `restore`."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027

@@ -51,7 +51,7 @@ RECIPES: dict[str, TrainingRecipe] = {
 
 
 def training_recipe(name: str) -> TrainingRecipe:
-    """The recipe of this name.
+    """Return the recipe of this name.
 
     Raises:
         HinterlandError: there is none.
@@ -63,7 +63,7 @@ def training_recipe(name: str) -> TrainingRecipe:
 
 
 def with_recipe(config: TrainConfig) -> TrainConfig:
-    """The configuration with its recipe's settings where it leaves them open."""
+    """Return the configuration with its recipe's settings where it leaves them open."""
     return _filled(config, training_recipe(config.recipe).settings)
 
 

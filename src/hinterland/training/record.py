@@ -57,19 +57,19 @@ class RunRecord:
     git: str = ""
 
     def make_method(self) -> Method:
-        """The method, as it was asked for."""
+        """Make the method as it was asked for."""
         on = [Coarsening.from_dict(self.spec.tree, groups) for groups in self.on]
         return make_method(self.method, self.spec, on, self.method_options)
 
     def present(self, dataset: Dataset) -> Dataset:
-        """The data set as this run is given it: with noisy supports where it asked for them."""
+        """Return the data set as this run sees it: with noisy supports where it asked for them."""
         if self.noise is None:
             return dataset
 
         return with_noisy_supports(dataset, self.split["train"], self.noise, self.train.seed)
 
     def cases(self, dataset: Dataset, split: str) -> tuple[Case, ...]:
-        """The cases of a split, read in the schemes of this run."""
+        """Return the cases of a split, read in the schemes of this run."""
         cases = [dataset[name].with_scheme(self.schemes[name]) for name in self.split[split]]
         if split == "train":  # only what the run was allowed to know
             cases = [replace(c, image_labels=self.image_labels.get(c.name, {})) for c in cases]

@@ -88,7 +88,7 @@ class RunRequest:
         return replace(self, dataset=dataset, on=on, virtual=0)
 
     def make_method(self) -> Method:
-        """The method. HinterlandError for an unknown name, question or option."""
+        """Make the method; HinterlandError for an unknown name, question or option."""
         return make_method(self.method, self.dataset.labels, self.on, self.options)
 
     def make_config(self) -> TrainConfig:
@@ -97,9 +97,10 @@ class RunRequest:
         return with_recipe(inherit_config(source, self.config) if source else self.config)
 
     def make_plan(self, progress: Callable[[int, int], None] | None = None) -> Plan:
-        """The plan, measured and made if there is none, with what follows from `init_from`.
+        """Return the plan, measured and made if there is none, with what follows from `init_from`.
 
-        progress: called with (cases measured, cases).
+        Args:
+            progress: called with (cases measured, cases).
         """
         plan = self.plan
         if not isinstance(plan, Plan):
@@ -155,7 +156,7 @@ def parse_fold(text: str) -> Fold:
 
 
 def plain(value: Any) -> Any:
-    """The same content in lists and dictionaries, as YAML gives it back."""
+    """Return the same content in lists and dictionaries, as YAML gives it back."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     return [plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -69,7 +69,7 @@ class Run:
         return "best" if self.record.selection == "val" else "last"
 
     def networks(self, which: Which | None = None) -> torch.nn.Module:
-        """The trained networks, in evaluation mode, on the CPU."""
+        """Load the trained networks, in evaluation mode, on the CPU."""
         content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
         networks = self.method.build(build_context(self.record))
         networks.load_state_dict(content["networks"])
@@ -102,7 +102,7 @@ class Run:
         precision: str | None = None,
         mirror: bool | None = None,
     ) -> Predictor:
-        """A predictor of volumes; unset options are the run's own."""
+        """Make a predictor of volumes; unset options are the run's own."""
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
         networks = arrange(networks, plan.dims, options.device).to(options.device)

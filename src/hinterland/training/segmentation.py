@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from hinterland.training.batch_composition import streams_for
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.device import window_batch
 from hinterland.training.engine import Engine
+from hinterland.training.hidden_labels import hidden_cases, teacher_dice
 from hinterland.training.image_label_term import ImageLabelTerm
 from hinterland.training.optimisers import resolve_recipe
 from hinterland.training.record import RunRecord
@@ -94,12 +94,13 @@ class SegmentationTrainer(Trainer):
         if select not in ("dice", "last"):
             values[f"val/{select}"] = score
         values |= {f"val/{k}": v for k, v in mean_score(sure)[1].items()}
-        if taught := self._validate_teacher(engine):
+        taught = self._validate_teacher(engine)
+        if taught is not None:
             values["val/teacher/dice"] = taught
         return Validation(score, values, f"val Dice {dice:.3f}")
 
     def _image_label_term(self) -> ImageLabelTerm | None:
-        """The term for positive image labels, where a training case has one."""
+        """Make the term for positive image labels, where a training case has one."""
         weight = self.config.image_label_weight
         positive = any(1 in labels.values() for labels in self.record.image_labels.values())
         if not positive or not weight:
@@ -134,30 +135,20 @@ class SegmentationTrainer(Trainer):
         return scores, sure
 
     def _validate_teacher(self, engine: Engine) -> float | None:
-        """Return the Dice of the teacher on training cases whose labels are hidden; None without.
-
-        It is logged and chooses nothing: the run may not know these labels.
-        """
-        pairs = zip(
-            (self.dataset[name] for name in self.record.split["train"]),
-            self.record.cases(self.dataset, "train"),
-            strict=True,
-        )
-        hidden = [case for case, shown in pairs if case.labelled and not shown.labelled]
-        cases = hidden[: self.config.validation.hidden]
+        """Return the Dice of the teacher on hidden labels, for the log; None without any."""
+        most = self.config.validation.hidden
         teacher = self.method.teacher_of(self.networks)
-        if not cases or teacher is None or engine.trainer.global_rank:
+        cases = hidden_cases(self.record, self.dataset, most) if teacher else []
+        if not teacher or not cases or engine.trainer.global_rank:
             return None
         self.networks.eval()
-        predictor = replace(self.predictor(engine.device, mirror=False), model=teacher)
-        scores, _ = validate(
-            predictor, cases, self.prepared, self.spec, self.context.label_sets, self.spec.target
-        )
+        predictor = self.predictor(engine.device, mirror=False)
+        found = teacher_dice(teacher, predictor, cases, self.prepared, self.spec)
         self.networks.train()
-        return mean_score(scores)[0]
+        return found
 
     def predictor(self, device: torch.device | str, *, mirror: bool) -> Predictor:
-        """The current networks as a predictor of volumes."""
+        """Make a predictor of volumes from the current networks."""
         plan = self.record.plan
         options = WindowOptions(
             mirror=tuple(range(plan.dims)) if mirror else (),
@@ -177,10 +168,10 @@ class SegmentationTrainer(Trainer):
 def streams_of_run(
     record: RunRecord, dataset: Dataset, prepared: Prepared
 ) -> list[tuple[Stream, ...]]:
-    """What the batches of each phase are drawn from.
+    """Return the streams that the batches of each phase are drawn from.
 
-    Raises HinterlandError where a phase cannot be trained with the run's training cases; see
-    `streams_for`.
+    Raises:
+        HinterlandError: a phase cannot be trained with the run's training cases; see `streams_for`.
     """
     cases = record.cases(dataset, "train")
     config, bags = record.train, _bags(record, cases, prepared)
@@ -208,7 +199,7 @@ def _bags(record: RunRecord, cases: Sequence[Case], prepared: Prepared) -> froze
 
 
 def build_context(record: RunRecord) -> BuildContext:
-    """What the method of a run is built for."""
+    """Return the context that the method of a run is built in."""
     config = record.train
     supervision = config.deep_supervision
     return BuildContext(

@@ -26,19 +26,29 @@ def split_cases(
     fine: str | None = None,
     naive: bool = False,
 ) -> tuple[Dataset, Splits]:
-    """The data set, its labels extended by coarse schemes if needed, and train / val / test.
+    """Split a data set into training, validation and test cases.
 
-    labelled: only these training cases keep their labels ("3", "3:cases", "25%" or a file); the
-        cases that keep them are never drawn into a validation split. "3@image": the others keep
-        their image labels.
-    fine: of the cases labelled more finely than the children of the tree's root, only these keep
-        their labels; the others are read as those children, or at the question behind an `@`
-        ("4:cases@LV/RV/myocardium", see `LabelSpec.question`). "25%@target" is partial support
-        supervision: a quarter of the cases have support labels.
-    naive: the others' background is taken for the remainder class, as in paper 1, and not for "one
-        of the classes below".
     Training cases whose image labels rule a class out are read under a scheme that knows it (see
     `data.image_schemes`). Validation and test cases keep the labels they have.
+
+    Args:
+        dataset: the cases.
+        fold: a fold of cross-validation, "fixed" for the data set's own split, or "all".
+        seed: of the draws.
+        labelled: only these training cases keep their labels ("3", "3:cases", "25%" or a file); the
+            cases that keep them are never drawn into a validation split. "3@image": the others keep
+            their image labels.
+        fine: of the cases labelled more finely than the children of the tree's root, only these
+            keep
+            their labels; the others are read as those children, or at the question behind an `@`
+            ("4:cases@LV/RV/myocardium", see `LabelSpec.question`). "25%@target" is partial support
+            supervision: a quarter of the cases have support labels.
+        naive: the others' background is taken for the remainder class, as in paper 1, and not for
+            "one
+            of the classes below".
+
+    Returns:
+        The data set, its labels extended by coarse schemes if needed, and train / val / test.
     """
     few, kept = (labelled or "").removesuffix("@image"), (labelled or "").endswith("@image")
     pool = dataset.train if fold == "fixed" else ()

@@ -13,10 +13,13 @@ SHARE = 0.1
 
 
 def take_off(curve: Sequence[tuple[int, float]]) -> int | None:
-    """Steps until validation Dice first reached a tenth of its final value; None for never.
+    """Return the number of steps until validation Dice first reached a tenth of its final value.
 
     Args:
         curve: (steps done, Dice) of each validation, in order.
+
+    Returns:
+        The steps; None where the final Dice stayed near zero.
     """
     if not curve or not curve[-1][1] >= GROUND:
         return None
@@ -24,7 +27,7 @@ def take_off(curve: Sequence[tuple[int, float]]) -> int | None:
 
 
 def validation_curve(log: Path) -> list[tuple[int, float]]:
-    """(steps done, mean Dice) of each validation in a run's log.csv."""
+    """Return (steps done, mean Dice) of each validation in a run's log.csv."""
     table = pd.read_csv(log)
     table = table[table["key"] == "val/dice"]
     return [(int(s) + 1, float(v)) for s, v in zip(table["step"], table["value"], strict=True)]

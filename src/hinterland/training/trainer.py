@@ -47,8 +47,11 @@ Report = Callable[[int, int, str], None]
 
 @dataclass
 class Position:
-    """Where training stands. `best` is (score, global step) of the phase's best validation, and
-    `offset` the steps of the phases before it.
+    """Where training stands.
+
+    `best` is (score, global step) of the phase's best validation, and `offset` the steps of the
+    phases
+    before it.
 
     Each phase has a best of its own: what is reported is the method's last phase, and weights of
     pre-training are not.
@@ -62,8 +65,11 @@ class Position:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found: the score that checkpoints are chosen by, values to log, and a
-    word for the progress line."""
+    """What a validation found.
+
+    It has the score that checkpoints are chosen by, values to log, and a word for the progress
+    line.
+    """
 
     score: float
     values: Mapping[str, float]
@@ -112,7 +118,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def patches(self, phase: int) -> PatchDataset:
-        """The items of a phase, as its streams name them."""
+        """Return the items of a phase, as its streams name them."""
 
     @abstractmethod
     def assess(self, engine: Engine) -> Validation | None:
@@ -126,7 +132,7 @@ class Trainer(ABC):
         return 0.0
 
     def begin(self) -> None:  # noqa: B027
-        """Called before the first step of a run that has no checkpoint yet."""
+        """Prepare a run that has no checkpoint yet, before its first step."""
 
     def fit(self) -> None:
         """Train from the last checkpoint (if there is one) to the end of the last phase."""
@@ -204,7 +210,7 @@ class Trainer(ABC):
         self.report(done, total, self._message)
 
     def _pace(self, index: int, lengths: list[int]) -> Pace:
-        """The pace of a phase, where it stands."""
+        """Make the pace of a phase, at the step where it stands."""
         if self.config.time is None:
             return StepPace(lengths[index], self.config.interval)
         shares = [p.share for p in self.method.phases()]

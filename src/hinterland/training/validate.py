@@ -90,15 +90,26 @@ def _labelled_groups(case: Case, at: Coarsening) -> dict[int, bool]:
 
 
 def confidence(log_probabilities: np.ndarray) -> dict[str, float]:
-    """Of log-probabilities (cells, voxels), the means over voxels of the largest probability
-    ("confidence"), and of the entropy over log(cells), from 0 to 1 ("entropy")."""
+    """Return how sure a prediction is, as means over its voxels.
+
+    Args:
+        log_probabilities: (cells, voxels).
+
+    Returns:
+        "confidence", the mean of the largest probability, and "entropy", the mean of the entropy
+        over
+        log(cells), from 0 to 1.
+    """
     p = np.exp(log_probabilities)
     entropy = -(p * log_probabilities).sum(axis=0) / np.log(len(p))
     return {"confidence": float(p.max(axis=0).mean()), "entropy": float(entropy.mean())}
 
 
 def mean_score(scores: Mapping[str, Mapping[str, float]]) -> tuple[float, dict[str, float]]:
-    """The mean over cases of each group, and their mean over groups; NaN where there is nothing."""
+    """Return the mean over groups of their means over cases, and these means by group.
+
+    It is NaN where there is nothing.
+    """
     groups = sorted({g for case in scores.values() for g in case})
     means = {g: float(np.mean([c[g] for c in scores.values() if g in c])) for g in groups}
     return (float(np.mean(list(means.values()))) if means else float("nan")), means

@@ -222,6 +222,15 @@ def test_files_that_are_listed_are_never_left_out(tmp_path: Path) -> None:
     assert "git annex get" in found["a2"].message
 
 
+@pytest.mark.parametrize("name", ["labels.yaml", "splits.json", "dataset.json"])
+def test_a_file_that_says_how_to_read_is_not_left_out_either(name: str, tmp_path: Path) -> None:
+    root = make.nnunet(tmp_path / "set")
+    (root / name).unlink(missing_ok=True)
+    (root / name).symlink_to("../.git/annex/objects/content")
+    with pytest.raises(HinterlandError, match=f"{name}.*cannot be read|{name}: there is no such"):
+        read_dataset(root)
+
+
 EXPECTED = {  # train, val, test, channels, leaves, groups
     "BUSI": (546, 78, 156, 1, 2, 780),
     "Dataset004_Hippocampus": (200, 0, 60, 1, 3, 260),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scans import phantom, plan_for, volume
 from scipy import ndimage
 
+from hinterland.data.io.volume import Volume
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import (
     LOCATIONS,
@@ -252,3 +253,15 @@ def test_locations_name_voxels_of_their_value():
     again = label_locations(label, "a")
     assert all((again[v] == found[v]).all() for v in found)
     assert (label_locations(label, "b")[3] != found[3]).any()
+
+
+@pytest.mark.parametrize("spacing", [(0.0, 1.0, 1.0), (1.0, np.nan, 1.0), (1.0, 1.0, np.inf)])
+def test_a_voxel_size_that_is_none_is_refused_unless_spacing_is_unknown(spacing):
+    image, _ = phantom()
+    affine = np.diag([*spacing[::-1], 1.0])
+    broken_header = Volume(image[None], affine)
+    with pytest.raises(HinterlandError, match=r"voxel size of .* expected positive numbers"):
+        preprocess(broken_header, plan_for((3.0, 1.0, 1.5)))
+    found, _, geometry = preprocess(broken_header, plan_for((1.0, 1.0, 1.0), unit="voxel"))
+    assert np.isfinite(found).all()
+    assert geometry.spacing == (1.0, 1.0, 1.0)

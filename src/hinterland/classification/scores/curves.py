@@ -74,8 +74,8 @@ def reliability(
 ) -> list[ReliabilityBin]:
     """Compare probabilities with shares of positives, in bins of equal width that hold a case.
 
-    >>> [round(b.share, 2) for b in reliability(np.array([0.1, 0.9, 0.95]), np.array([0, 1, 1]))]
-    [0.0, 1.0]
+    >>> [round(100 * b.share) for b in reliability(np.array([0.1, 0.9, 0.95]), np.array([0, 1, 1]))]
+    [0, 100]
     """
     bin_of = np.minimum((np.asarray(probabilities) * bins).astype(int), bins - 1)
     found = []

@@ -42,8 +42,18 @@ def read_json(path: Path) -> Any:
     """Parse a JSON file; HinterlandError, naming the place, where it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        target = f" (a link to {path.readlink()})" if path.is_symlink() else ""
+        raise HinterlandError(
+            f"{path}{target} cannot be read: {error.strerror}. Fetch or remove it."
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HinterlandError(f"{path} is not valid JSON: {error}. Correct it there.") from None
+
+
+def is_listed(path: Path) -> bool:
+    """Tell whether a folder lists this file, also as a link whose target is missing."""
+    return path.exists() or path.is_symlink()
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -43,8 +43,10 @@ def read_image_labels(path: Path, tree: LabelTree) -> dict[str, ImageLabels]:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """Return rows of cells, without empty ones; separated by commas, semicolons or tabs, as the
-    header."""
+    """Return the rows of cells of a table without empty rows.
+
+    The separator is whichever of comma, semicolon and tab is most frequent in the header.
+    """
     if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
         raise HinterlandError(f"image labels {path} are a spreadsheet; save them as CSV (UTF-8).")
     try:

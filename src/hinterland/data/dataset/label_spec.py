@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.dataset.files import Layout
+from hinterland.data.dataset.files import Layout, is_listed
 from hinterland.data.io.formats import format_of
 from hinterland.data.io.volume import VolumeError, read_label
 from hinterland.labels import LabelError, LabelSpec, spec_from_dataset_json
@@ -20,7 +20,9 @@ _MOST_CLASSES = 64  # more values than this are grey levels, not classes
 
 
 def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpec:
-    """Return the label specification of a data set, from the first of these that is there:
+    """Find the label specification of a data set.
+
+    The first of these that is there counts:
 
     1. `labels`: a specification, or the path of a labels.yaml;
     2. labels.yaml in the data set's folder;
@@ -28,11 +30,19 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
     4. the integers in the masks: {0, v} is background and foreground (v is often 1 or 255);
        0..n is background, class1, ..., classn.
 
-    Raises LabelError where it cannot be meant, or is not to be guessed.
+    Args:
+        layout: the files of the data set.
+        labels: the specification or its file, where the user names one.
+
+    Returns:
+        The specification.
+
+    Raises:
+        LabelError: it cannot be read, or the masks leave open what their integers mean.
     """
     if isinstance(labels, LabelSpec):
         return labels
-    if labels is not None or (layout.root / "labels.yaml").exists():
+    if labels is not None or is_listed(layout.root / "labels.yaml"):
         path = Path(labels) if labels is not None else layout.root / "labels.yaml"
         try:
             return LabelSpec.load(path)
@@ -51,13 +61,17 @@ def labels_file(layout: Layout, labels: Path | str | LabelSpec | None) -> Path |
     if isinstance(labels, LabelSpec):
         return None
     path = Path(labels) if labels is not None else layout.root / "labels.yaml"
-    return path if path.exists() else None
+    return path if is_listed(path) else None
 
 
 @dataclass
 class _Masks:
-    """What the masks hold: the number of masks with each integer, and which of these ever fill a
-    place of their own (a voxel whose neighbours in the plane are equal)."""
+    """The integers that the masks of a data set hold.
+
+    Counted are the masks with each integer. `inside` has the integers that somewhere fill an area
+    of
+    their own: a voxel whose neighbours in the plane are equal to it.
+    """
 
     counts: Counter[int] = field(default_factory=Counter)
     voxels: Counter[int] = field(default_factory=Counter)
@@ -109,9 +123,9 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
     values = masks.values
     if not values or values == [0]:
         raise LabelError(
-            f"{root} has no labels.yaml and no dataset.json, and its masks hold "
-            f"{'nothing but 0' if values else 'no value that can be read'}, so that the classes "
-            f"cannot be known. {_suggestion(root, [0, 1])}"
+            f"{root} has no labels.yaml and no dataset.json, and "
+            + ("its masks hold nothing but 0" if values else "none of its masks can be read")
+            + f", so that the classes cannot be known. {_suggestion(root, [0, 1])}"
         )
     if masks.grey:
         few = len(values) <= _MOST_SUGGESTED
@@ -141,8 +155,10 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
 
 
 def _suggestion(root: Path, values: Sequence[int]) -> str:
-    """Return a labels.yaml that fits the masks, to begin with: 255 beside other classes is
-    ignored."""
+    """Write a labels.yaml that fits the masks, for the user to begin with.
+
+    255 beside other classes is taken for "ignore".
+    """
     classes = [v for v in values if v >= 0 and not (v == 255 and len(values) > 2)]
     names = {v: f"class{v}" for v in classes}
     names[min(classes, default=0)] = "background"

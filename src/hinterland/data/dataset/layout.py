@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hinterland.data.dataset.files import Layout
+from hinterland.data.dataset.files import Layout, is_listed
 from hinterland.data.dataset.nnunet import nnunet_layout
 from hinterland.data.dataset.plain import plain_layout
 from hinterland.types import HinterlandError
@@ -18,7 +18,7 @@ def find_files(root: Path) -> Layout:
     """
     if not root.is_dir():
         raise HinterlandError(f"there is no folder {root}; expected the folder of a data set.")
-    if (root / "dataset.json").exists() or (root / "imagesTr").is_dir():
+    if is_listed(root / "dataset.json") or (root / "imagesTr").is_dir():
         return nnunet_layout(root)
     if (root / "images").is_dir():
         return plain_layout(root)

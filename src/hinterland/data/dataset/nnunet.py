@@ -11,6 +11,7 @@ from hinterland.data.dataset.files import (
     Layout,
     files_in,
     foreign,
+    is_listed,
     pair,
     read_json,
     refuse_same_names,
@@ -48,7 +49,7 @@ def nnunet_layout(root: Path) -> Layout:
 
 def read_dataset_json(path: Path) -> dict[str, Any]:
     """Return nnU-Net v2's dataset.json; HinterlandError where a key that is needed is missing."""
-    if not path.exists():
+    if not is_listed(path):
         raise HinterlandError(
             f"{path} is missing; nnU-Net's raw layout needs it beside imagesTr, with the keys "
             "channel_names, labels and file_ending."

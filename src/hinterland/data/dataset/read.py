@@ -64,8 +64,15 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
 def scan(
     path: Path | str, labels: Path | str | LabelSpec | None = None
 ) -> tuple[Dataset | None, list[Problem]]:
-    """Do as `read_dataset`, but list problems instead of raising; None where nothing can be
-    read."""
+    """Read a data set as `read_dataset` does, but list its problems instead of raising.
+
+    Args:
+        path: the data set's folder.
+        labels: the label specification or its file; default, see `find_spec`.
+
+    Returns:
+        The data set, or None where nothing can be read, and the problems.
+    """
     try:
         layout = find_files(Path(path))
     except HinterlandError as error:
@@ -166,8 +173,11 @@ def _unmatched_patterns(layout: Layout, spec: LabelSpec) -> list[Problem]:
 def _with_image_label_file(
     layout: Layout, spec: LabelSpec, labels: Path | str | LabelSpec | None
 ) -> LabelSpec:
-    """Return the specification with the place of its image labels: beside a labels.yaml that lies
-    outside the data set (then with its whole path), else in the data set's folder."""
+    """Return the specification with the path of its image-label file.
+
+    The file lies beside a labels.yaml that is outside the data set (then the whole path is given),
+    else in the data set's folder.
+    """
     beside = labels_file(layout, labels)
     if spec.image_labels is None or beside is None:
         return spec

@@ -169,7 +169,7 @@ def draw_groups(groups: Mapping[str, Sequence[Case]], count: int, seed: int) -> 
 def _without(
     cases: Iterable[Case], held: Collection[str]
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """The cases outside the groups `held`, and those inside of which something is known."""
+    """Return the cases outside the groups `held`, and those inside that have some annotation."""
     cases = tuple(cases)
     inside = [(c.group or c.name) in held for c in cases]
     train = tuple(c for c, held_out in zip(cases, inside, strict=True) if not held_out)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hinterland.data.dataset.files import read_json
+from hinterland.data.dataset.files import is_listed, read_json
 from hinterland.data.integrity.problems import Problem
 from hinterland.types import HinterlandError
 
@@ -32,7 +32,7 @@ def read_splits(path: Path, names: Iterable[str]) -> tuple[SplitsFile | None, li
     `cases: {NAME: {patient: P}}` and from lists whose key contains "patients" (`train_patients`):
     there each entry is the beginning of its cases' names. Other keys are left alone.
     """
-    if not path.exists():
+    if not is_listed(path):
         return None, []
     try:
         data = read_json(path)
@@ -100,9 +100,11 @@ def _groups(data: Mapping[str, Any], names: set[str]) -> dict[str, str]:
 
 
 def read_folds(path: Path) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] | None:
-    """Return nnU-Net's splits_final.json: (train, val) names of each fold; None where there is no
-    file."""
-    if not path.exists():
+    """Read nnU-Net's splits_final.json: the names (train, val) of each fold.
+
+    Returns None where there is no such file.
+    """
+    if not is_listed(path):
         return None
     data = read_json(path)
     try:

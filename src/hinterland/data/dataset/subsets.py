@@ -65,8 +65,7 @@ def _listed(labelled: Sequence[Case], path: Path) -> frozenset[str]:
 def labelled_subset(
     cases: Sequence[Case], what: str | int | Path, *, image_labels: bool = False
 ) -> tuple[Case, ...]:
-    """Return the same cases in the same order, of which only those that `select` finds are
-    labelled.
+    """Hide the labels of all cases but those that `select` finds, and return all in the same order.
 
     Cases whose labels are hidden lose their image-level labels, too, unless `image_labels` is set;
     cases that had no label file stay as they are.

@@ -153,8 +153,10 @@ def _changed(volume: Volume, name: str, change: Change) -> np.ndarray:
 
 
 def resized(picture: np.ndarray, size: tuple[int, int], *, labels: bool) -> np.ndarray:
-    """Resize (y, x) to (rows, columns): averaged over what a pixel covers; labels by nearest
-    neighbour."""
+    """Resize a picture (y, x) to `size` = (rows, columns).
+
+    Intensities are averaged over the area that a pixel covers; labels take the nearest neighbour.
+    """
     from PIL import Image
 
     rows, columns = size

@@ -11,15 +11,24 @@ from hinterland.types import HinterlandError
 def scale_foreground(
     image: np.ndarray, label: np.ndarray, factor: float, background: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return image (C, z, y, x) and label (z, y, x) with the foreground enlarged about its
-    centroid.
+    """Enlarge the foreground of an image about its centroid.
 
     All that is not `background` is one object: it is cut out, its edges are scaled by `factor`
     (intensities linearly, labels by the nearest voxel), and it is pasted where it was. Voxels that
     a smaller object uncovers get the intensity of the nearest background voxel. Axes of length 1
     stay. Without foreground, and with factor 1, nothing changes.
 
-    Raises HinterlandError for a factor that is not positive.
+    Args:
+        image: (C, z, y, x) intensities.
+        label: (z, y, x) integers.
+        factor: by which the edges grow; below 1 they shrink.
+        background: the integer of the background.
+
+    Returns:
+        The new image (C, z, y, x) and label (z, y, x).
+
+    Raises:
+        HinterlandError: the factor is not positive.
     """
     if not factor > 0:
         raise HinterlandError(f"foreground scale {factor}: expected a positive number.")

@@ -26,8 +26,10 @@ _SMOOTH = 0.06  # correlation length of the displacement, share of an axis
 
 
 def mean_dice(one: Label, other: Label, values: Collection[int]) -> float:
-    """Return the mean over the values that either holds of 2 |A and B| / (|A| + |B|); 1 without
-    any."""
+    """Return the mean Dice 2 |A and B| / (|A| + |B|) of two label maps over `values`.
+
+    Only values that either map holds count; without any the mean is 1.
+    """
     found = []
     for value in values:
         a, b = one == value, other == value

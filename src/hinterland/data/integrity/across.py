@@ -73,8 +73,8 @@ def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
         problems.append(
             Problem("warning" if across else "note",
                     "near-duplicate-across-splits" if across else "near-duplicate", one,
-                    f"{splits} show nearly the same image ({share:.0%} of the description "
-                    f"differ). {advice}", (other,))
+                    f"{splits} show nearly the same image ({100 * share:.0f} % of their "
+                    f"description differs). {advice}", (other,))
         )  # fmt: skip
     return problems
 

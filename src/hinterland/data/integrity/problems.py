@@ -84,8 +84,10 @@ class Findings:
         }
 
     def __str__(self) -> str:
-        """Return every problem on a line; of one kind of warning or note only the first few
-        cases."""
+        """List every problem on a line of its own.
+
+        Of one kind of warning or note only the first few cases are listed.
+        """
         lines: list[str] = []
         shown: dict[tuple[str, str], int] = {}
         for p in self.problems:

@@ -52,10 +52,11 @@ def plan_with_nnunet(
 def nnunet_plans(
     dataset: Dataset, memory_gb: float, cases: Sequence[Case], workers: int = 2
 ) -> dict[str, Any]:
-    """Return what nnU-Net writes into its plans.json, all configurations. Errors as
-    `plan_with_nnunet`.
+    """Return what nnU-Net writes into its plans.json, with all configurations.
 
-    Works on links in a temporary folder: the data set may be read-only and in any layout.
+    Works on links in a temporary folder: the data set may be read-only and in any layout. Raises
+    the
+    errors of `plan_with_nnunet`.
     """
     interpreter = nnunet_interpreter()
     labelled = [case for case in cases if case.label is not None]

@@ -105,8 +105,10 @@ def target_spacing(
 
 
 def transpose_for(target: np.ndarray, shapes: Sequence[Sequence[int]]) -> tuple[int, int, int]:
-    """Return the order of axes that brings the coarsest (or the only slice of 2D images) to the
-    front."""
+    """Return the order of axes that puts the axis of the coarsest spacing first.
+
+    Of 2D images, the axis of length 1 comes first.
+    """
     flat = [a for a in range(3) if all(shape[a] == 1 for shape in shapes)]
     first = flat[0] if flat else int(np.argmax(target))
     second, third = (a for a in range(3) if a != first)
@@ -149,8 +151,10 @@ class PlanCost:
 
 
 def plan_cost(plan: Plan, classes: int = 2) -> PlanCost:
-    """Return parameters and memory of a plan's plain U-Net, by the estimate the plan was made
-    with."""
+    """Return the parameters and the memory (GB) that a plan's plain U-Net needs.
+
+    Memory is estimated as it was when the plan was made.
+    """
     reference = REFERENCE_VOXELS[plan.dims] * REFERENCE_BATCH[plan.dims]
     used = feature_voxels(plan.patch_size, plan.network, classes) * plan.batch_size
     return PlanCost(

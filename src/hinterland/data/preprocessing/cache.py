@@ -152,7 +152,7 @@ def _values(label: np.ndarray) -> list[int]:
 
 
 def cache_root() -> Path:
-    """The folder for what can be made again: HINTERLAND_CACHE, or ~/.cache/hinterland.
+    """Return the folder for what can be made again: HINTERLAND_CACHE, or ~/.cache/hinterland.
 
     Raises:
         HinterlandError: It cannot be made, or not be written to.
@@ -174,8 +174,10 @@ def cache_root() -> Path:
 
 
 def preprocessing_hash(plan: Plan) -> str:
-    """Return a hash of what preprocessing depends on: plans that differ in patch or network share
-    it."""
+    """Return a hash of all settings that preprocessing depends on.
+
+    Plans that differ in the patch or the network alone share it.
+    """
     parts = (plan.channels, plan.normalisation, plan.spacing, plan.unit, plan.transpose, _VERSION)
     return hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
 
@@ -244,7 +246,10 @@ def _sweep(folder: Path) -> None:
 
 @lru_cache(maxsize=128)
 def _locations(path: Path, stamp: str) -> dict[int, np.ndarray]:
-    """Return the locations of one case; the label's stamp tells a newer file of the same name
-    apart."""
+    """Load the stored locations of one case.
+
+    The label file's stamp is part of the cache key, so that a newer file of the same name is read
+    anew.
+    """
     with np.load(path) as found:
         return {int(value): found[value] for value in found.files}

@@ -76,8 +76,10 @@ class Geometry:
         return out
 
     def undo_argmax(self, array: np.ndarray, background: int = 0) -> np.ndarray:
-        """Return `undo(array).argmax(axis=0)` as int16, without ever holding all channels at full
-        size."""
+        """Return `undo(array).argmax(axis=0)` as int16.
+
+        Channels are restored one at a time, so that they are never all held at full size.
+        """
         best = np.full(self.original_shape, -np.inf, np.float32)
         out = np.zeros(self.original_shape, np.int16)
         for index, channel in enumerate(self._restored(array, background)):

@@ -92,10 +92,11 @@ def check_spacing(spacing: Sequence[float]) -> None:
 
 
 def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:
-    """Return first and last + 1 index per axis with a non-zero voxel in some channel of (C, z, y,
-    x).
+    """Return the box (z, y, x) of the voxels that are not zero in some channel of (C, z, y, x).
 
-    An image of nothing but zeros is kept whole.
+    The box is the first index of each axis and the last one + 1. An image of nothing but zeros is
+    kept
+    whole.
     """
     mask = nonzero_mask(array)
     if not mask.any():
@@ -171,10 +172,16 @@ LOCATIONS = 10_000
 
 
 def label_locations(label: np.ndarray, name: str = "") -> dict[int, np.ndarray]:
-    """Return up to `LOCATIONS` voxels (n, 3) int16 of each value of (z, y, x), drawn without
-    replacement.
+    """Draw up to `LOCATIONS` voxels of each value of a label map, without replacement.
 
     The draw depends on the case's name and the value only.
+
+    Args:
+        label: (z, y, x) integers.
+        name: the case.
+
+    Returns:
+        Value -> voxel indices (n, 3) int16.
     """
     values, counts = np.unique(label, return_counts=True)
     found = {}

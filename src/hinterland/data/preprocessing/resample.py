@@ -22,8 +22,10 @@ Spacing = tuple[float, float, float]
 def resampled_shape(
     shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]
 ) -> Shape:
-    """Return shape of the grid after a change of spacing: round(shape * spacing / target), at least
-    1."""
+    """Return the shape of a grid after a change of spacing.
+
+    It is round(shape * spacing / target) on each axis, at least 1.
+    """
     # the order of operations is nnU-Net's, so that ties round alike
     z, y, x = (
         max(1, round(old / new * n)) for n, old, new in zip(shape, spacing, target, strict=True)
@@ -105,8 +107,7 @@ def _resample_channel(
 
 
 def _nearest(old: int, new: int) -> np.ndarray:
-    """Return, for each of `new` voxels the index of the voxel, out of `old`, that holds its
-    centre."""
+    """Return for each of `new` voxels the index of the `old` voxel that holds its centre."""
     return np.clip(np.floor((np.arange(new) + 0.5) * old / new).astype(int), 0, old - 1)
 
 

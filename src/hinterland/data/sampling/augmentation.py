@@ -123,8 +123,12 @@ def _tensors(image: NDArray[np.float32], rows: NDArray[np.integer]) -> tuple[Ten
 def _flip_and_turn(
     image: NDArray[np.float32], rows: NDArray[np.integer], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
-    """Mirror along each axis with probability 1/2, then turn by a multiple of 90 degrees in the
-    plane of the last two axes (of 180, where the patch is not square there)."""
+    """Mirror and turn a patch at random.
+
+    It is mirrored along each axis with probability 1/2, then turned by a multiple of 90 degrees in
+    the
+    plane of the last two axes (of 180, where the patch is not square there).
+    """
     axes = tuple(a for a in range(-rows.ndim, 0) if rng.integers(2))
     square = rows.shape[-1] == rows.shape[-2]
     turns = int(rng.integers(4)) if square else 2 * int(rng.integers(2))

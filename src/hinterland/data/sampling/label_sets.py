@@ -45,9 +45,12 @@ class LabelSetLookup:
 
 
 def foreground_values(scheme: Scheme, *questions: Coarsening) -> frozenset[int]:
-    """Return label values worth centring a patch on: those that may be foreground of one of the
-    questions and do not hold the tree's remainder. For the binary baseline that is the target, for
-    BackSplit every structure; of coarse labels, each node with foreground below it."""
+    """Return the label values that are worth centring a patch on.
+
+    Those are the values that may be foreground of one of the questions and do not hold the tree's
+    remainder. For the binary baseline that is the target, for BackSplit every structure; of coarse
+    labels, each node with foreground below it.
+    """
     wanted = {leaf for q in questions for i in q.foreground for leaf in q.groups[i]}
     rest = scheme.tree.leaf_names.index(scheme.tree.remainder)
     return frozenset(v for v, leaves in scheme.values if leaves & wanted and rest not in leaves)

@@ -96,19 +96,28 @@ def _turns_in_plane_only(size: Sequence[int]) -> bool:
 
 
 def _largest_angle(size: Sequence[int]) -> float:
-    """Return largest rotation in radians: 180 degrees in a plane, 15 if that is elongated; 30 in
-    space."""
+    """Return the largest rotation in radians.
+
+    It is 180 degrees in a plane, 15 if the plane is elongated, and 30 in space.
+    """
     if len(size) == 2:
         return np.deg2rad(15.0 if max(size) / min(size) > 1.5 else 180.0)
     return np.deg2rad(180.0 if _turns_in_plane_only(size) else 30.0)
 
 
 def _draw_size(size: Sequence[int], angle: float, flat: bool) -> tuple[int, ...]:
-    """Return voxels to cut, so that the patch can be turned by `angle` about any one axis and
-    shrunk.
+    """Return the size to cut out, so that the patch can be turned about any one axis and shrunk.
 
     A rectangle (a, b) turned by t reaches a cos t + b sin t along its first axis, which is largest
     at t = atan(b / a).
+
+    Args:
+        size: voxels of the patch along each axis.
+        angle: the largest rotation in radians.
+        flat: whether the first axis takes no part in the rotation.
+
+    Returns:
+        Voxels to cut along each axis.
     """
     drawn = np.array(size, dtype=float)
     axes = range(1 if flat else 0, len(size))
@@ -122,8 +131,10 @@ def _draw_size(size: Sequence[int], angle: float, flat: bool) -> tuple[int, ...]
 
 
 def _nnunet_transforms(size: tuple[int, ...], angle: float, flat: bool) -> BasicTransform:
-    """Return nnU-Net's default chain. Probabilities are per sample, except where they are per
-    channel."""
+    """Return nnU-Net's default chain of transforms.
+
+    Probabilities are per sample, except where they are per channel.
+    """
     spatial = SpatialTransform(
         size[1:] if flat else size,
         patch_center_dist_from_border=0,

@@ -64,18 +64,22 @@ class Item:
 class PatchDataset(TorchDataset[Item]):
     """Items by `SampleKey`; the same key gives the same item in any process.
 
-    Parameters
-    ----------
-    cases: the cases that the streams name. A case whose `label` is None or whose scheme is `none`
-        is unlabelled, whatever lies prepared for it; so is any case of a hidden stream.
-    prepared: name -> preprocessed arrays, asked anew for each item so that memory maps are opened
-        in the worker that reads them.
-    table, schemes: the data set's table of leaf sets, and its schemes by name.
-    streams: as given to the `StepSampler`.
-    augmentation: what `augment(plan, level)` returned; it holds the patch size. With two axes, a
-        slice is drawn from the volume (through foreground where the key says so).
-    seed, phase: the first two of the four numbers that an item's randomness comes from.
-    foreground: scheme name -> label values to centre on (see `foreground_values`).
+    Args:
+        cases: the cases that the streams name. A case whose `label` is None or whose scheme is
+            `none`
+            is unlabelled, whatever lies prepared for it; so is any case of a hidden stream.
+        prepared: name -> preprocessed arrays, asked anew for each item so that memory maps are
+            opened
+            in the worker that reads them.
+        table: the data set's table of leaf sets.
+        schemes: the data set's schemes by name.
+        streams: as given to the `StepSampler`.
+        augmentation: what `augment(plan, level)` returned; it holds the patch size. With two axes,
+            a
+            slice is drawn from the volume (through foreground where the key says so).
+        seed: the first of the four numbers that an item's randomness comes from.
+        phase: the second of these numbers.
+        foreground: scheme name -> label values to centre on (see `foreground_values`).
     """
 
     def __init__(
@@ -125,8 +129,10 @@ class PatchDataset(TorchDataset[Item]):
     def _draw(
         self, rng: np.random.Generator, case: Case, foreground: bool, hidden: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.int16], bool]:
-        """Return the patch before augmentation, of the size that it asks for, and whether the final
-        patch shows the whole image."""
+        """Draw a patch of the size that augmentation asks for.
+
+        Returns the image, the annotation, and whether the final patch shows the whole image.
+        """
         stored = self.prepared[case.name]
         image = stored.image
         shown = case.labelled and case.label is not None and not hidden

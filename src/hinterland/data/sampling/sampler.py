@@ -42,8 +42,12 @@ class Stream:
 
 
 class SampleKey(NamedTuple):
-    """One item of one step. `stream` is the position among the streams; `foreground` says that the
-    patch is centred on annotated foreground where the case has any."""
+    """One item of one step.
+
+    `stream` is the position among the streams; `foreground` says that the patch is centred on
+    annotated
+    foreground where the case has any.
+    """
 
     step: int
     slot: int
@@ -52,8 +56,10 @@ class SampleKey(NamedTuple):
 
 
 def oversampled(count: int, share: float) -> int:
-    """Tell how many of `count` items are centred on foreground: nnU-Net's count - round(count (1 -
-    share)), but at least one where share > 0."""
+    """Return how many of `count` items are centred on foreground.
+
+    It is nnU-Net's count - round(count (1 - share)), but at least one where share > 0.
+    """
     if count == 0 or share <= 0:
         return 0
     return max(1, count - round(count * (1 - share)))

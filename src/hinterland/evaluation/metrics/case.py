@@ -50,11 +50,16 @@ def evaluate_case(
     never names has NaN metrics and `decided` 0.
 
     Args:
-        prediction, reference: integers (z, y, x) or (y, x) of one shape.
+        prediction: integers (z, y, x) or (y, x).
+        reference: integers of the same shape.
         spacing: one length per axis, in mm.
+        at: the questions, by name.
         scheme: what the reference's integers mean.
         meaning: what the prediction's integers mean; default, the same.
+        settings: the definitions of the metrics; default, the project's own.
         metrics: further metrics than those of every table, by name or family ("lesions").
+        name: the case, for messages and the column `case`.
+        threads: threads that compute at the same time.
 
     Returns:
         One row per question and foreground group.

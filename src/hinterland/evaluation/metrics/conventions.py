@@ -55,8 +55,13 @@ def evaluate_conventions(
     """Return the tables of `evaluate_folders` under several conventions, one below the other.
 
     Args:
+        predictions: the folder of predictions.
+        references: the folder of references, or the cases.
         conventions: names; they stand in the column `convention`.
         options: those of `evaluate_folders` but `settings`.
+
+    Returns:
+        The table, with the additional column `convention`.
     """
     parts = [
         evaluate_folders(predictions, references, settings=convention(name), **options).assign(

@@ -53,7 +53,11 @@ class EmptyPolicy:
         """Return what a metric is worth where a mask is empty; None where it is to be computed.
 
         Args:
-            both_empty, one_empty: what the metric itself says.
+            metric: its name.
+            both_empty: what the metric itself says of two empty masks.
+            one_empty: what the metric itself says of one empty mask.
+            prediction_empty: whether the prediction is empty.
+            reference_empty: whether the reference is empty.
         """
         if prediction_empty and reference_empty:
             return both_empty if both_empty is None or self.both is None else self.both

@@ -43,6 +43,9 @@ def measure(
     """Compute metrics by name, and voxel counts and volumes of both masks, together.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis, in mm.
         settings: the definitions in force.
         name: the class, for its tolerance.
         image_shape: size of the whole image where the masks are a crop, for the diagonal.
@@ -55,8 +58,7 @@ def measure(
     Example:
         >>> prediction, reference = example_masks()
         >>> found = measure(prediction, reference, (1.0, 2.0))
-        >>> prediction, reference = example_masks()
-        >>> found["dice"], found["hd95"], found["prediction_voxels"]
+        >>> round(found["dice"], 4), round(found["hd95"], 4), found["prediction_voxels"]
         (0.75, 2.0, 16)
     """
     pair = MaskPair.of(prediction, reference, spacing, settings, name=name, image_shape=image_shape)
@@ -74,7 +76,7 @@ def dice(prediction: np.ndarray, reference: np.ndarray, *, empty: str = "penalty
 
     Example:
         >>> prediction, reference = example_masks()
-        >>> dice(prediction, reference)
+        >>> round(dice(prediction, reference), 4)
         0.75
     """
     return _one("dice", prediction, reference, empty=empty)
@@ -85,7 +87,7 @@ def jaccard(prediction: np.ndarray, reference: np.ndarray, *, empty: str = "pena
 
     Example:
         >>> prediction, reference = example_masks()
-        >>> jaccard(prediction, reference)
+        >>> round(jaccard(prediction, reference), 4)
         0.6
     """
     return _one("jaccard", prediction, reference, empty=empty)
@@ -102,13 +104,17 @@ def hd95(
     """Return the 95th percentile Hausdorff distance, in the unit of `spacing`.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis.
         mode: `directed_max`: max(P95(d(P, R)), P95(d(R, P))) (MONAI, Metrics Reloaded); `pooled`:
             P95(d(P, R) and d(R, P) together) (medpy). d(P, R) are the distances of P's surface
             voxels to R's surface.
+        empty: the policy for empty masks.
 
     Example:
         >>> prediction, reference = example_masks()
-        >>> hd95(prediction, reference, (1.0, 2.0))
+        >>> round(hd95(prediction, reference, (1.0, 2.0)), 4)
         2.0
     """
     return _one("hd95", prediction, reference, spacing, empty=empty, hausdorff=mode)
@@ -125,8 +131,12 @@ def assd(
     """Return the average surface distance, in the unit of `spacing`.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis.
         mode: `symmetric` (ASSD): (sum d(P, R) + sum d(R, P)) / (|dP| + |dR|), |dP| the number of
             surface voxels; `directed` (medpy's asd): mean of d(P, R), prediction to reference.
+        empty: the policy for empty masks.
 
     Example:
         >>> prediction, reference = example_masks()
@@ -144,16 +154,21 @@ def nsd(
     tolerance: float = 1.0,
     empty: str = "penalty",
 ) -> float:
-    """Return the normalised surface Dice: share of both surfaces' voxels within `tolerance` of the
-    other surface, in 0..1.
+    """Return the normalised surface Dice, in 0..1.
+
+    It is the share of both surfaces' voxels that lie within `tolerance` of the other surface.
 
     Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis.
         tolerance: in the unit of `spacing`. Header rounding does not count: see
             `SurfaceDistances.within`.
+        empty: the policy for empty masks.
 
     Example:
         >>> prediction, reference = example_masks()
-        >>> nsd(prediction, reference, (1.0, 1.0), tolerance=1.0)
+        >>> round(nsd(prediction, reference, (1.0, 1.0), tolerance=1.0), 4)
         1.0
     """
     return _one("nsd", prediction, reference, spacing, empty=empty, tolerance=tolerance)
@@ -164,8 +179,8 @@ def volume_error(prediction: np.ndarray, reference: np.ndarray, spacing: Sequenc
 
     Example:
         >>> prediction, reference = example_masks()
-        >>> volume_error(prediction, reference, (1.0, 1.0))
-        0.0
+        >>> round(volume_error(prediction[:, :6], reference[:, :6], (10.0, 10.0)), 4)
+        -0.4
     """
     return _one("volume_error_ml", prediction, reference, spacing)
 
@@ -175,8 +190,8 @@ def relative_volume_difference(prediction: np.ndarray, reference: np.ndarray) ->
 
     Example:
         >>> prediction, reference = example_masks()
-        >>> relative_volume_difference(prediction[:4], reference[:4])
-        0.0
+        >>> round(relative_volume_difference(prediction[:, :6], reference[:, :6]), 4)
+        -25.0
     """
     return _one("relative_volume_difference", prediction, reference)
 
@@ -193,7 +208,7 @@ def lesion_metrics(
 
     Example:
         >>> prediction, reference = example_masks()
-        >>> lesion_metrics(prediction, reference, (1.0, 1.0))["lesion_f1"]
+        >>> round(lesion_metrics(prediction, reference, (1.0, 1.0))["lesion_f1"], 4)
         1.0
     """
     pair = MaskPair.of(prediction, reference, spacing)

@@ -36,8 +36,10 @@ class Counts:
         return self.both / (self.prediction + self.reference - self.both)
 
     def volume_error(self, spacing: Sequence[float]) -> float:
-        """Return predicted minus reference volume in mL (spacing in mm; a 2D image is 1 mm thick
-        unless the spacing says otherwise)."""
+        """Return predicted minus reference volume in mL.
+
+        `spacing` is in mm; a 2D image is 1 mm thick unless the spacing says otherwise.
+        """
         return (self.prediction - self.reference) * millilitres(spacing)
 
     @property

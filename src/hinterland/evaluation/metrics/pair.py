@@ -92,7 +92,11 @@ class MaskPair:
         """Check, reduce to the image's axes, and crop two boolean masks of one shape.
 
         Args:
+            prediction: (y, x) or (z, y, x) bool.
+            reference: bool of the same shape.
             spacing: one length per axis of the masks, in mm.
+            settings: the definitions in force; default, the project's own.
+            name: the class, for its tolerance.
             image_shape: size of the whole image where the masks are a crop of it. A volume of one
                 slice, along whichever axis, is a 2D image.
 
@@ -121,8 +125,11 @@ class MaskPair:
 
     @cached_property
     def distances(self) -> SurfaceDistances:
-        """Distances between the surfaces, in the unit of the spacing; HinterlandError where a mask
-        is empty."""
+        """Distances between the surfaces, in the unit of the spacing.
+
+        Raises:
+            HinterlandError: a mask is empty.
+        """
         return grid_distances(self.prediction, self.reference, self.spacing)
 
     @cached_property

@@ -104,8 +104,9 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def image_axes(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the axes along which an image extends: a volume of one slice, whichever its axis, is
-    the 2D image of the other two.
+    """Return the axes along which an image extends.
+
+    A volume of one slice, whichever its axis, is the 2D image of the other two.
 
     Example:
         >>> image_axes((20, 1, 30)), image_axes((1, 1, 30)), image_axes((5, 20, 30))
@@ -122,8 +123,13 @@ def as_image(
     """Return a volume of one slice as the 2D image it is, with its spacing; else what came.
 
     Args:
+        mask: (y, x) or (z, y, x).
+        spacing: one length per axis.
         shape: of the whole image, where the mask is a crop of it: a thin mask of a thick volume
             stays a volume.
+
+    Returns:
+        The mask and the spacing, along the axes of the image.
     """
     axes = image_axes(shape or mask.shape)
     index = tuple(slice(None) if axis in axes else 0 for axis in range(mask.ndim))
@@ -162,7 +168,8 @@ def surface_distances(
     """Measure the distances between the surfaces of two non-empty boolean masks of one shape.
 
     Args:
-        prediction, reference: (y, x) or (z, y, x) bool. A volume of one slice is a 2D image.
+        prediction: (y, x) or (z, y, x) bool. A volume of one slice is a 2D image.
+        reference: bool of the same shape.
         spacing: one length per axis.
 
     Raises:

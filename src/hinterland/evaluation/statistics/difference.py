@@ -45,6 +45,9 @@ def paired_difference(
         differences: (cases,) other minus baseline, a case's seeds averaged; NaN and infinity are
             left out.
         groups: the patient of each case; default, every case is its own.
+        level: coverage of the interval, in 0..1.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
 
     Example:
         >>> found = paired_difference([0.1, 0.3, 0.2, 0.4], ["a", "a", "b", "c"])

@@ -127,8 +127,10 @@ def cliffs_delta(
 
 
 def smallest_p(pairs: int) -> float:
-    """Return the smallest two-sided p that a signed-rank or sign-flip test can reach with n pairs,
-    2 / 2^n (5 pairs: .0625)."""
+    """Return the smallest two-sided p that a signed-rank or sign-flip test of n pairs can reach.
+
+    It is 2 / 2^n (5 pairs: .0625).
+    """
     return min(1.0, 2.0 ** (1 - pairs)) if pairs else nan
 
 

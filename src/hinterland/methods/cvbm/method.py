@@ -167,7 +167,10 @@ class CVBM(SelfTraining[CrossViewNetworks]):
         return Losses(terms, {name: weights[name] for name in terms}, (view,))
 
     def _mixed_labels(self, annotations: Sequence[Tensor], progress: Progress) -> Sequence[Tensor]:
-        """What the mixing layer learns from: labels, of both sources or of the labelled one."""
+        """Return the labels that the mixing layer learns from.
+
+        Those are the labels of both sources, or of the labelled one alone, or none.
+        """
         if progress.phase == PRETRAIN:
             return annotations
         return annotations[:1] if self.mixed_labels == "always" else ()

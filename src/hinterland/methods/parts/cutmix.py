@@ -36,7 +36,8 @@ def mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "..."]) -> Tensor:
     """Return `one` where `keep`, else `other`: images (B, C, *space) or annotations (B, *space).
 
     Args:
-        one, other: of one shape.
+        one: shown where `keep` is true.
+        other: shown elsewhere; of the same shape.
         keep: (*space), or a mask an item: (B, 1, *space) for images, (B, *space) for annotations.
     """
     return torch.where(keep, one, other)
@@ -124,7 +125,7 @@ class Arrangement:
         return found
 
     def _cut_out(self, levels: Sequence[Tensor], parts: Sequence[Part]) -> list[Tensor]:
-        """The logits of one source, each voxel from the mixture that it went into."""
+        """Return the logits of one source, each voxel from the mixture that it went into."""
         whole = []
         for level in levels:
             first, *others = parts

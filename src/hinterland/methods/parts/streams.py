@@ -27,7 +27,8 @@ def two_streams(
             "coarse" draws the labelled stream from the annotation schemes `fine` and the other one
             from `coarse` and from the cases without a label.
         share: of the batch that is labelled.
-        fine, coarse: names of annotation schemes.
+        fine: names of the annotation schemes of the labelled stream, for "coarse".
+        coarse: names of those of the other stream, for "coarse".
 
     Raises:
         HinterlandError: another word.

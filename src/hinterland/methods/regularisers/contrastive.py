@@ -146,11 +146,25 @@ def make_contrastive(
     samples: int = 64,
     channels: int = 16,
 ) -> LocalContrast:
-    """The regulariser for a run.
+    """Make the local contrastive regulariser of a run.
 
-    layer: a tap; default the decoder's map at a quarter of the resolution, or its lowest.
-    on: the question whose groups are classes, for `positives=class`.
-    Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
+    Args:
+        context: what the run is built for.
+        method: the method beside which the loss acts.
+        on: the question whose groups are classes, for `positives=class`.
+        layer: a feature map; default the decoder's map at a quarter of the resolution, or its
+            lowest.
+        positives: "place" (the same place in another view of the image) or "class".
+        weight: of the loss, once it has risen.
+        warm_start: share of all steps without the loss.
+        ramp: share of all steps over which the weight rises.
+        temperature: of the softmax over similarities.
+        region: side of a region, in positions of the map.
+        samples: regions of each image, or places of each class in a batch, drawn at each step.
+        channels: of the projection.
+
+    Raises:
+        HinterlandError: a value that cannot be meant, or a network without named feature maps.
     """
     check_option("contrastive", "positives", positives, get_args(Positives))
     if positives == "place" and not method.looks_again:

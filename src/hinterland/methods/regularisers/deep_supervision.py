@@ -91,11 +91,21 @@ def make_deep_supervision(
     warm_start: float = 0.0,
     ramp: float = 0.0,
 ) -> DeepSupervision:
-    """The regulariser for a run.
+    """Make the regulariser that supervises feature maps of a run.
 
-    on: the question that the layers answer; default, all that the network tells apart.
-    layers: taps; default the decoder's maps below the highest, which has the network's own head.
-    Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
+    Args:
+        context: what the run is built for.
+        method: the method beside which the loss acts.
+        on: the question that the layers answer; default, all that the network tells apart.
+        layers: feature maps; default the decoder's maps below the highest, which has the network's
+            own head.
+        weight: of the loss, once it has risen.
+        halvings: how often the weight is halved in the course of training.
+        warm_start: share of all steps without the loss.
+        ramp: share of all steps over which the weight rises.
+
+    Raises:
+        HinterlandError: a value that cannot be meant, or a network without named feature maps.
     """
     widths = feature_widths(context, "deep-supervision")
     lower = [n for n in widths if n.startswith("decoder") and n != "decoder.0"]

@@ -54,11 +54,10 @@ class FeatureDiscrepancy(Regulariser):
     Terms "fd" and "exch" are summed over layers. "fd.LAYER" and "lambda.LAYER" weigh nothing:
     they are there to be logged, also while warming up.
 
-    Parameters
-    ----------
-    layers: tap names, in the order of `layer_weights`.
-    rise: weight ramp(t).
-    domains: base and novel domain, for `exchange="domains"`.
+    Args:
+        layers: names of feature maps, in the order of `layer_weights`.
+        rise: weight ramp(t).
+        domains: base and novel domain, for `exchange="domains"`.
     """
 
     name = "discrepancy"
@@ -175,14 +174,28 @@ def make_discrepancy(
     ramp: float = 0.1,
     normalise: bool = True,
 ) -> FeatureDiscrepancy:
-    """The regulariser for a run.
+    """Make the feature discrepancy regulariser of a run.
 
-    on: the question whose groups are foreground, each against all the rest.
-    layers: "all", layers' names ("encoder.0", "bottleneck", "decoder.2"), or parts ("encoder").
-    weight: of the loss; default 0.1, and 1 where the weights of the layers are `free`.
-    warm_start: share of all steps without the loss; default, the first phase of a method that has
-        two, so that the loss acts under a rate and a selection of its own, else the paper's 0.57.
-    Raises HinterlandError for a value that cannot be meant, and a network without feature taps.
+    Args:
+        context: what the run is built for.
+        method: the method beside which the loss acts.
+        on: the question whose groups are foreground, each against all the rest.
+        layers: "all", layers' names ("encoder.0", "bottleneck", "decoder.2"), or parts ("encoder").
+        weight: of the loss; default 0.1, and 1 where the weights of the layers are `free`.
+        form: of L_fd: "prototype", "map" or "sum".
+        exchange: of L_exch: "none", or with the items of the "batch" or of the other of two
+            "domains".
+        domains: base and novel domain, for `exchange="domains"`.
+        learned: how the layers' weights are learned; see `FeatureDiscrepancy`.
+        warm_start: share of all steps without the loss; default, the first phase of a method that
+            has
+            two, so that the loss acts under a rate and a selection of its own, else the paper's
+            0.57.
+        ramp: share of all steps over which the weight rises.
+        normalise: whether features are divided by their root mean square.
+
+    Raises:
+        HinterlandError: a value that cannot be meant, or a network without named feature maps.
     """
     check_option("discrepancy", "form", form, FORMS)
     check_option("discrepancy", "exchange", exchange, get_args(Exchange))

@@ -11,7 +11,7 @@ from hinterland.methods.semi.self_training import Mixing, Region
 
 @dataclass(frozen=True)
 class BidirectionalCopyPaste(OneDecoder):
-    """Pseudo-labels whose images are cut into labelled ones, and the other way round:
+    """Pseudo-labels whose images are cut into labelled ones, and the other way round.
 
         X^in  = X_l M + X_u (1 - M)      X^out = X_u M + X_l (1 - M)
 

@@ -25,7 +25,9 @@ class CrossNetworks(StudentNetworks):
 
 @dataclass(frozen=True)
 class CrossPseudoSupervision(OnePhase[CrossNetworks]):
-    """L = L_seg(Q_1) + L_seg(Q_2) + lambda(t) (L_seg(Q_1, arg max Q_2) + L_seg(Q_2, arg max Q_1))
+    """Cross pseudo supervision: two networks learn from each other's predictions.
+
+        L = L_seg(Q_1) + L_seg(Q_2) + lambda(t) (L_seg(Q_1, arg max Q_2) + L_seg(Q_2, arg max Q_1))
 
     on labelled and unlabelled images; lambda(t) = consistency exp(-5 (1 - t)^2). The networks
     differ in their initial weights alone; the first is deployed.

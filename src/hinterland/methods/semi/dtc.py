@@ -72,7 +72,9 @@ class LevelSetMethod(OnePhase[N]):
 
 @dataclass(frozen=True)
 class DualTaskConsistency(LevelSetMethod[LevelSetNetworks]):
-    """L = L_seg + regression mse(z, T(Y)) + lambda(t) mse(p, sigmoid(-steepness z))
+    """Dual-task consistency: segmentation and the regression of level sets agree.
+
+        L = L_seg + regression mse(z, T(Y)) + lambda(t) mse(p, sigmoid(-steepness z))
 
     T(Y) is the level set of each foreground cell, sigmoid(-k z) the smooth step back to a mask, p
     the softmax probability of that cell. The last term is on labelled and unlabelled images, with

@@ -29,12 +29,14 @@ class MutualNetworks(Networks):
 
 @dataclass(frozen=True)
 class MutualConsistency(OnePhase[MutualNetworks]):
-    """L = L_seg(Q_1) + L_seg(Q_2) + lambda(t) (mse(p_1, s(p_2)) + mse(p_2, s(p_1)))
+    """Mutual consistency: two decoders of one encoder learn from each other's sharp predictions.
 
-    One encoder; decoder 1 goes up as the network does, decoder 2 the other way (transposed
-    convolution or interpolation). s sharpens, s(p)_c = p_c^(1/T) / sum_j p_j^(1/T) with
-    T = `temperature`, and passes no gradient. lambda(t) = consistency exp(-5 (1 - t)^2), on
-    labelled and unlabelled images.
+        L = L_seg(Q_1) + L_seg(Q_2) + lambda(t) (mse(p_1, s(p_2)) + mse(p_2, s(p_1)))
+
+    Decoder 1 goes up as the network does, decoder 2 the other way (transposed convolution or
+    interpolation). s sharpens, s(p)_c = p_c^(1/T) / sum_j p_j^(1/T) with T = `temperature`, and
+    passes
+    no gradient. lambda(t) = consistency exp(-5 (1 - t)^2), on labelled and unlabelled images.
     """
 
     name: str = "mc-net"

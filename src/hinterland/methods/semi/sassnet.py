@@ -33,11 +33,14 @@ class AdversarialNetworks(LevelSetNetworks):
 
 @dataclass(frozen=True)
 class ShapeAware(LevelSetMethod[AdversarialNetworks]):
-    """L = L_seg + regression mse(z, T(Y)) - lambda(t) log D(x_u, z_u), z the level sets regressed
+    """Shape-aware adversarial learning: a discriminator judges the regressed level sets.
 
-    against a discriminator that minimises -log D(x_l, z_l) - log(1 - D(x_u, z_u)) with an optimiser
-    of its own (Adam, constant lr 1e-4): is this shape from a labelled image?
-    lambda(t) = adversarial exp(-5 (1 - t)^2).
+        L = L_seg + regression mse(z, T(Y)) - lambda(t) log D(x_u, z_u)
+
+    z are the level sets regressed. The discriminator D minimises -log D(x_l, z_l) -
+    log(1 - D(x_u, z_u)) with an optimiser of its own (Adam, constant lr 1e-4): it tells whether a
+    shape
+    is from a labelled image. lambda(t) = adversarial exp(-5 (1 - t)^2).
     """
 
     optimisers: ClassVar[tuple[str, ...]] = ("main", DISCRIMINATOR)

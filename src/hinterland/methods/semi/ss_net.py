@@ -29,8 +29,9 @@ class MemoryNetworks(StudentNetworks):
 
 @dataclass(frozen=True)
 class SmoothAndSeparated(OnePhase[MemoryNetworks]):
-    """L = L_seg + lambda(t) (L_smooth + separation L_apart)
+    """Smooth predictions under adversarial noise, and features drawn to the memory of their class.
 
+        L = L_seg + lambda(t) (L_smooth + separation L_apart)
         lambda(t) = consistency exp(-5 (1 - t)^2)
         L_smooth = 1 - Dice(p(x), p(x + r)),  r = magnitude g / |g|,
         g = gradient of 1 - Dice(p(x), p(x + probe d)) with respect to d, a random unit vector

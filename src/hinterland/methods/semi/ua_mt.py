@@ -16,7 +16,7 @@ from hinterland.methods.semi.mean_teacher import ConsistentWithTeacher
 
 @dataclass(frozen=True)
 class UncertaintyAwareMeanTeacher(ConsistentWithTeacher):
-    """The mean teacher, its consistency averaged over voxels of low uncertainty:
+    """The mean teacher, its consistency averaged over voxels of low uncertainty.
 
     D = sum_v [u_v < H(t)] mean_c (p - p')^2 / sum_v [u_v < H(t)]
     u = -sum_c m_c log m_c,  m the mean of `passes` noisy passes of the teacher

@@ -34,8 +34,9 @@ class MatchingNetworks(StudentNetworks):
 
 @dataclass(frozen=True)
 class UniMatch(OnePhase[MatchingNetworks]):
-    """L = L_seg + feature L_fp + strong/2 (L_s1 + L_s2), of the unlabelled images x_u:
+    """Consistency of strong views and of dropped features with the prediction for the weak view.
 
+        L    = L_seg + feature L_fp + strong/2 (L_s1 + L_s2), of the unlabelled images x_u
         P    = arg max p(x_u), where max p(x_u) is at least `threshold`, without gradient
         L_fp = L_seg(head(decode(drop(encode(x_u)))), P)
         L_si = L_seg(Q(A_i(x_u) cut-mixed with A_i(x_v)), P_u cut-mixed with P_v)
@@ -46,7 +47,8 @@ class UniMatch(OnePhase[MatchingNetworks]):
     every feature map of the encoder.
 
     Attributes:
-        feature, strong: weights of the two kinds of consistency.
+        feature: weight of the consistency of dropped features.
+        strong: weight of the consistency of strong views.
         threshold: least probability of a pseudo-label that counts.
         dropout: share of channels that are dropped.
         mixed: probability that a strong view is cut-mixed.
@@ -114,7 +116,8 @@ def cut_mixed(
     image. Drawn from torch's global CPU generator, which the engine seeds before each step.
 
     Args:
-        image, annotation: of the same items.
+        image: (batch, channels, *space).
+        annotation: (batch, *space), of the same items.
         probability: that anything is mixed; a single item never is.
     """
     n, space = len(image), image.shape[2:]

@@ -30,8 +30,9 @@ class PyramidNetworks(StudentNetworks):
 
 @dataclass(frozen=True)
 class UncertaintyRectifiedPyramid(OnePhase[PyramidNetworks]):
-    """L = 1/S sum_s L_seg(Q_s) + lambda(t) L_u, L_u on the unlabelled images:
+    """Uncertainty-rectified pyramid consistency between the decoder's scales.
 
+        L   = 1/S sum_s L_seg(Q_s) + lambda(t) L_u, L_u on the unlabelled images
         D_s = sum_c p_s log(p_s / m),  m = 1/S sum_s p_s
         L_u = 1/S sum_s ( sum_v exp(-D_s) mean_c (p_s - m)^2 / sum_v exp(-D_s)  +  mean_v D_s )
 

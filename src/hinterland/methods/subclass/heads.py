@@ -27,7 +27,8 @@ def block(dims: int, entering: int, leaving: int, norm: str = "batch") -> nn.Seq
 
     Args:
         dims: spatial axes.
-        entering, leaving: channels.
+        entering: channels that come in.
+        leaving: channels that go out.
         norm: one of `NORMS`; the paper's is "batch".
     """
     conv = _conv(dims, entering, leaving, 3)

@@ -112,7 +112,7 @@ class ResidualBlock(nn.Module):
 
 
 def residual_stack(topology: Topology, entering: int, level: int) -> nn.Sequential:
-    """A level's residual blocks, the first of which changes width and resolution."""
+    """Stack a level's residual blocks, the first of which changes width and resolution."""
     width, unit = topology.features[level], (1,) * topology.dims
     return nn.Sequential(
         *(

@@ -13,8 +13,11 @@ from hinterland.networks.initialise import initialise, seeded
 
 @dataclass(frozen=True)
 class Outputs:
-    """Logits of the first and the second decoder (levels, highest resolution first), of the mixing
-    layer (full resolution), and the tapped features of encoder and first decoder."""
+    """What a cross-view network computes.
+
+    Logits of the first and the second decoder (levels, highest resolution first), of the mixing
+    layer (full resolution), and the feature maps of the encoder and the first decoder.
+    """
 
     first: list[Tensor]
     second: list[Tensor] | None

@@ -35,11 +35,11 @@ class Gated(FiveLevels):
         return self.shape.conv(entering, leaving, act="relu", order=self.convolved)
 
     def _block(self, entering: int, width: int) -> nn.Module:
-        """A level of the encoder."""
+        """Make a level of the encoder."""
         return self._convolutions(entering, width)
 
     def _bottom(self, entering: int, width: int) -> nn.Module:
-        """The lowest level."""
+        """Make the lowest level."""
         return self._block(entering, width)
 
     def _gate(self, width: int, below: int) -> nn.Module:

@@ -40,7 +40,7 @@ class Arm:
 
 
 def candidates(spec: LabelSpec) -> list[str]:
-    """The leaves that can serve as support structures: background of the target, no remainder."""
+    """Return the leaves that can serve as supports: background of the target, but no remainder."""
     target, tree = spec.target, spec.tree
     inside = sorted(target.groups[target.background])
     names = [tree.leaf_names[i] for i in inside]
@@ -54,7 +54,11 @@ def candidates(spec: LabelSpec) -> list[str]:
 
 
 def checked(spec: LabelSpec, supports: Sequence[str]) -> list[str]:
-    """The supports asked for, or all candidates. HinterlandError for one that is not background."""
+    """Return the supports asked for, or all candidates where none is.
+
+    Raises:
+        HinterlandError: one of them is not background of the target.
+    """
     background = spec.target.groups[spec.target.background]
     for name in supports:
         if not spec.tree.leaves_under(name) <= background:
@@ -66,7 +70,7 @@ def checked(spec: LabelSpec, supports: Sequence[str]) -> list[str]:
 
 
 def with_supports(supports: Sequence[str]) -> tuple[str, ...]:
-    """The coarsening of the target and these supports, as a question's text."""
+    """Return the coarsening of the target and these supports, as a question's text."""
     return ("/".join(["target", *supports]),)
 
 
@@ -107,7 +111,10 @@ def partial(supports: Sequence[str], shares: Sequence[int] = SHARES) -> list[Arm
 
 
 def fine_tuning(supports: Sequence[str], shares: Sequence[float] = TUNING) -> list[Arm]:
-    """The binary run tuned with all supports, with the first alone, and with none (control)."""
+    """Plan the binary run tuned with all supports, with the first alone, and with none.
+
+    The last is the control, in which only training goes on.
+    """
     kinds = {"all supports": list(supports), "no support": []}
     if len(supports) > 1:
         kinds = {**kinds, f"{supports[0]} alone": [supports[0]]}
@@ -159,8 +166,12 @@ def variations(
 
 
 def standard_axes(batch: int, patch: Sequence[int], dims: int) -> dict[str, dict[str, Any]]:
-    """Paper 1's appendix G around a plan: doubled batch, smaller patch, deep supervision off,
-    another network, 2D where the plan is 3D."""
+    """Return the settings that paper 1's appendix G varies around a plan.
+
+    Those are a doubled batch, a smaller patch, deep supervision off, another network, and 2D where
+    the
+    plan is 3D.
+    """
     smaller = [max(16, n * 3 // 4 // 16 * 16) for n in patch]
     axes: dict[str, dict[str, Any]] = {
         "batch": {str(2 * batch): {"batch_size": 2 * batch}},

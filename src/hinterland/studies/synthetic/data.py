@@ -49,7 +49,7 @@ class _Table:
         }
         self.target = int(self._rows["full"][1])
 
-    def rows(self, image: SyntheticImage, sparse: bool) -> np.ndarray:
+    def label_set_ids(self, image: SyntheticImage, sparse: bool) -> np.ndarray:
         """(H, W) int16: what the annotation says of each pixel."""
         if not sparse or image.points is None:
             return self._rows["full"][image.mask.astype(int)]
@@ -70,7 +70,9 @@ class _Images(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         image = self.stream[index]
-        rows = TABLE.rows(image, self.sparse) if self.masks else np.zeros(0, dtype=np.int16)
+        rows = (
+            TABLE.label_set_ids(image, self.sparse) if self.masks else np.zeros(0, dtype=np.int16)
+        )
         return (
             torch.from_numpy(image.colours),
             torch.from_numpy(rows),

@@ -49,8 +49,11 @@ def advise_supports(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank support structures by what holds the lesions, borders them and holds false positives,
-    and by the Fisher information that each adds to a short probe model.
+    """Rank support structures by how much they should help to segment the target.
+
+    What counts: the structure holds the lesions, borders them, holds false positives, and adds
+    Fisher
+    information to a short probe model.
 
     Test cases are never looked at. The probe (DIR/probe) is trained once.
     """

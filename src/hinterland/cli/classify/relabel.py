@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hinterland.cli.classify_train import ImageLabelsOption
+from hinterland.cli.classify.train import ImageLabelsOption
 from hinterland.cli.options import JsonOption, OverwriteOption, RunArgument
 from hinterland.cli.screen import Screen, guarded
 

@@ -75,7 +75,7 @@ class Common:
 def load(
     dataset: Path, labels: Path | None, cases: str | None, unlabelled: bool
 ) -> tuple[Dataset, tuple[Case, ...]]:
-    """The data set and the cases to work on."""
+    """Read the data set and choose the cases to work on."""
     from hinterland.data.dataset.read import read_dataset
     from hinterland.supports.add import choose_cases
 

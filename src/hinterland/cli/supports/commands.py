@@ -9,7 +9,7 @@ import typer
 
 from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption, OverwriteOption
 from hinterland.cli.screen import guarded
-from hinterland.cli.supports_options import (
+from hinterland.cli.supports.options import (
     AcceptOption,
     CasesOption,
     ChannelOption,
@@ -89,8 +89,10 @@ def model(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add what a trained model sees: a run of ours, or an nnU-Net model (by nnU-Net's own Python:
-    HINTERLAND_NNUNET_PYTHON)."""
+    """Add the structures that a trained model sees: a run of ours, or an nnU-Net model.
+
+    An nnU-Net model runs in nnU-Net's own Python (HINTERLAND_NNUNET_PYTHON).
+    """
     from hinterland.studies.supports.own import model_source
 
     common = Common(out, structures, False, copy, accept_licence, overwrite, as_json, labels)
@@ -125,8 +127,10 @@ def totalsegmentator(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add structures by TotalSegmentator (CT and MR), best installed in an environment of its own
-    (HINTERLAND_TOTALSEGMENTATOR_PYTHON)."""
+    """Add structures by TotalSegmentator (CT and MR).
+
+    It is best installed in an environment of its own (HINTERLAND_TOTALSEGMENTATOR_PYTHON).
+    """
     from hinterland.supports.tools import TotalSegmentator
 
     common = Common(out, structures, resample, copy, accept_licence, overwrite, as_json, labels)
@@ -159,8 +163,10 @@ def vibesegmentator(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add structures by VIBESegmentator (torso MR; package TPTBox, best in an environment of its
-    own: HINTERLAND_VIBESEGMENTATOR_PYTHON)."""
+    """Add structures by VIBESegmentator (torso MR; package TPTBox).
+
+    It is best installed in an environment of its own (HINTERLAND_VIBESEGMENTATOR_PYTHON).
+    """
     from hinterland.supports.tools import VIBESegmentator
 
     common = Common(out, structures, resample, copy, accept_licence, overwrite, as_json, labels)
@@ -206,8 +212,10 @@ def nninteractive(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add structures by nnInteractive from a few clicks (weights for non-commercial use; best in an
-    environment of its own: HINTERLAND_NNINTERACTIVE_PYTHON)."""
+    """Add structures by nnInteractive from a few clicks (weights for non-commercial use).
+
+    It is best installed in an environment of its own (HINTERLAND_NNINTERACTIVE_PYTHON).
+    """
     from hinterland.supports.nninteractive import NnInteractive
 
     common = Common(out, structures, False, copy, accept_licence, overwrite, as_json, labels)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hinterland.cli.classify_predict import ClassifierArgument
-from hinterland.cli.classify_train import ImageLabelsOption
+from hinterland.cli.classify.predict import ClassifierArgument
+from hinterland.cli.classify.train import ImageLabelsOption
 from hinterland.cli.options import JsonOption, LabelsOption, OverwriteOption
 from hinterland.cli.screen import Screen, guarded
 from hinterland.cli.tables import plain_table
