@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+WORKERS = "nnUNet_n_proc_DA"
 job = json.loads(Path(sys.argv[1]).read_text())
 folder = Path(job["folder"])
 for variable, place in (
@@ -26,7 +27,7 @@ for variable, place in (
 ):
     (folder / place).mkdir(parents=True, exist_ok=True)
     os.environ[variable] = str(folder / place)
-os.environ["nnUNet_n_proc_DA"] = "1"  # planning wants one at least
+os.environ[WORKERS] = "1"  # planning wants one at least
 os.environ.setdefault("nnUNet_compile", "f")
 
 import numpy as np  # noqa: E402 - nnU-Net reads its folders when it is imported
@@ -79,7 +80,7 @@ def seconds_a_step(home: Path) -> float:
 
 def main() -> None:
     home = prepare()
-    os.environ["nnUNet_n_proc_DA"] = "0"  # augment in this process: two cores are few
+    os.environ[WORKERS] = "0"  # augment in this process: two cores are few
     torch.set_num_threads(job["threads"])
     plan_file = folder / "budget.json"
     if plan_file.is_file():
