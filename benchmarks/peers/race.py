@@ -117,9 +117,11 @@ class PeerCell(ResampledCell):
 
 
 def write_raw(out: Path, splits: Mapping[str, Sequence[Any]], spec: Any) -> None:
-    """The cases as a raw data set of nnU-Net's: channels as files, leaves as 0, 1, 2, ...
+    """The cases as a raw data set of nnU-Net's, with their own integers as labels.
 
-    Images are written from what our reader reads.
+    Raises
+    ------
+    SystemExit: the integers are not 0 to K for single leaves, as nnU-Net wants them.
     """
     import SimpleITK as sitk
 
@@ -127,29 +129,29 @@ def write_raw(out: Path, splits: Mapping[str, Sequence[Any]], spec: Any) -> None
 
     if (out / "dataset.json").is_file():
         return
-    leaves = {name: i for i, name in enumerate(spec.tree.leaf_names)}
-    background = next(iter(leaves))
+    leaves = spec.tree.leaf_names
+    values = dict(spec.default_scheme.values)
+    if sorted(values) != list(range(len(values))) or any(len(s) != 1 for s in values.values()):
+        raise SystemExit(f"labels {sorted(values)}: nnU-Net wants 0, 1, 2, ..., each for one leaf")
+    count = 0
     for part, cases in splits.items():
         side = "Ts" if part == "test" else "Tr"
         for kind in ("images", "labels"):
             (out / f"{kind}{side}").mkdir(parents=True, exist_ok=True)
         for case in cases:
-            arrays = [read_volume(image) for image in case.images]
-            channels = [c for volume in arrays for c in volume.array]
+            volumes = [read_volume(image) for image in case.images]
+            channels = [channel for volume in volumes for channel in volume.array]
+            count = len(channels)
             for i, channel in enumerate(channels):
-                _write(sitk, channel.astype(np.float32), arrays[0],
+                _write(sitk, channel.astype(np.float32), volumes[0],
                        out / f"images{side}" / f"{case.name}_{i:04d}.nii.gz")  # fmt: skip
             label = read_volume(case.label)
-            scheme = spec.scheme(case.scheme)
-            values = {v: next(iter(s)) for v, s in scheme.sets.items() if len(s) == 1}
-            given = np.vectorize(lambda v, known=values: known[int(v)], otypes=[np.uint8])
-            _write(sitk, given(label.array[0]), label,
+            _write(sitk, label.array[0].astype(np.uint8), label,
                    out / f"labels{side}" / f"{case.name}.nii.gz")  # fmt: skip
-            count = len(channels)
-    names = {("background" if n == background else n): i for n, i in leaves.items()}
+    names = {leaves[next(iter(s))]: v for v, s in values.items() if v}
     description = {
         "channel_names": {str(i): f"channel{i}" for i in range(count)},
-        "labels": names,
+        "labels": {"background": 0, **names},
         "numTraining": len(splits["train"]) + len(splits["val"]),
         "file_ending": ".nii.gz",
         "overwrite_image_reader_writer": "SimpleITKIO",

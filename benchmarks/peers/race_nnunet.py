@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+WORKERS = "nnUNet_n_proc_DA"
 job = json.loads(Path(sys.argv[1]).read_text())
 folder = Path(job["folder"])
 for variable, place in (
@@ -26,7 +27,7 @@ for variable, place in (
 ):
     (folder / place).mkdir(parents=True, exist_ok=True)
     os.environ[variable] = str(folder / place)
-os.environ.setdefault("nnUNet_n_proc_DA", "0")  # augment in this process: two cores are few
+os.environ[WORKERS] = "1"  # planning wants one at least
 os.environ.setdefault("nnUNet_compile", "f")
 
 import numpy as np  # noqa: E402 - nnU-Net reads its folders when it is imported
@@ -56,7 +57,7 @@ def prepare() -> Path:
 
 
 def make_trainer(home: Path) -> nnUNetTrainer:
-    plans = json.loads((home / "nnUNetPlans.json").read_text())
+    plans = json.loads((home / "nnUNetPlans.json").read_text()) | {"continue_training": False}
     dataset = json.loads((home / "dataset.json").read_text())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return nnUNetTrainer(plans, job["configuration"], 0, dataset, device)
@@ -78,8 +79,9 @@ def seconds_a_step(home: Path) -> float:
 
 
 def main() -> None:
-    torch.set_num_threads(job["threads"])
     home = prepare()
+    os.environ[WORKERS] = "0"  # augment in this process: two cores are few
+    torch.set_num_threads(job["threads"])
     plan_file = folder / "budget.json"
     if plan_file.is_file():
         iterations = json.loads(plan_file.read_text())["iterations"]
@@ -101,7 +103,7 @@ def main() -> None:
     else:
         trainer.initialize()
         trainer.load_checkpoint(str(final))
-    log = trainer.logger.my_fantastic_logging
+    log = trainer.logger.local_logger.my_fantastic_logging
     starts, ends = log["epoch_start_timestamps"], log["epoch_end_timestamps"]
     spent = np.cumsum([b - a for a, b in zip(starts, ends, strict=False)])
     curve = [
