@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from scans import phantom, volume
 
+from hinterland.data.integrity.before_training import refuse_unknown_values
 from hinterland.data.io.volume import Volume, read_label, write_label
 from hinterland.data.planning.fingerprint import fingerprint
 from hinterland.data.planning.plan import make_plan
@@ -307,5 +308,6 @@ def test_a_stray_value_is_known_before_the_first_step(dataset, tmp_path):
     write_label(case.label, array, like=label, overwrite=True)
     plan = make_plan(fingerprint(dataset, workers=0))
     for _ in range(2):  # also where everything is prepared already
-        with pytest.raises(HinterlandError, match=rf"case '{case.name}'.*holds \[99\]"):
-            prepare(dataset, plan, tmp_path, workers=0)
+        prepared = prepare(dataset, plan, tmp_path, workers=0)
+        with pytest.raises(HinterlandError, match=rf"{case.label.name} holds 99, which"):
+            refuse_unknown_values(dataset.cases, dataset.labels.schemes, prepared)
