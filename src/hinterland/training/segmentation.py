@@ -58,12 +58,14 @@ class SegmentationTrainer(Trainer):
     def validations_to_come(self) -> float:
         """Return how many validations the predictions after training take as long as.
 
-        Cases that are reported are predicted with mirroring, by one checkpoint or by two.
+        Cases that are reported are predicted with mirroring, by one checkpoint or by two. Whether
+        the last checkpoint is the best too is not known before the end: half of one is reserved
+        for the other.
         """
         split, options = self.record.split, self.config.validation
         told = split["test"] if self.record.fold in ("fixed", "all") else split["val"]
         copies = 2**self.record.plan.dims if options.mirror else 1
-        checkpoints = 2 if self.record.selection == "val" else 1
+        checkpoints = 1.5 if self.record.selection == "val" else 1
         return copies * checkpoints * len(told) / max(len(split["val"]), 1)
 
     def begin(self) -> None:
