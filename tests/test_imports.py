@@ -97,7 +97,7 @@ def test_imports_stand_at_the_top_of_their_files():
         ),
         ("hinterland.evaluation.x", "import hinterland.inference.window", True),
         ("hinterland.training.x", "import hinterland.report.page", True),
-        ("hinterland.report.x", "import hinterland.training.record", False),
+        ("hinterland.report.x", "import hinterland.training.runs.record", False),
         ("hinterland.training.x", "from hinterland.studies import study", True),
     ],
 )

@@ -18,9 +18,9 @@ from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metrics_shown
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.training.config import make_config
-from hinterland.training.request import RunRequest, parse_fold
-from hinterland.training.run import Run
-from hinterland.training.run_training import run_or_resume
+from hinterland.training.runs.request import RunRequest, parse_fold
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_training import run_or_resume
 from hinterland.types import Dataset, Plan
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -169,8 +169,8 @@ def segmentation(group: str, size: str, share: str, seed: int, kind: str = "") -
     from hinterland.data.dataset.read import read_dataset
     from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
     from hinterland.training.config import make_config
-    from hinterland.training.request import RunRequest
-    from hinterland.training.run_training import run_or_resume
+    from hinterland.training.runs.request import RunRequest
+    from hinterland.training.runs.run_training import run_or_resume
 
     safe = "".join(c if c.isalnum() else "-" for c in f"{group}-{share}-{kind or 'masks'}-{seed}")
     shared = work_root() / "classify" / size / "shared" / safe

@@ -101,7 +101,7 @@ class SemiCell(TrainCell):
         return replace(plan, spacing=(plan.spacing[0], *self.spacing), median_shape=shape)
 
     def run(self, folder: Path) -> dict[str, Any]:
-        from hinterland.training.run import Run
+        from hinterland.training.runs.run import Run
 
         result = super().run(folder)
         run = Run(folder / "run")
@@ -121,7 +121,7 @@ def _literature(run: Any, cases: Sequence[Any], predictions: Path) -> dict[str, 
     """Figures by the ssl4mis convention."""
     from hinterland.evaluation.folders import evaluate_folders
     from hinterland.evaluation.metrics.conventions import convention
-    from hinterland.training.outcome import figures
+    from hinterland.training.runs.outcome import figures
 
     return figures(
         evaluate_folders(
@@ -133,7 +133,7 @@ def _literature(run: Any, cases: Sequence[Any], predictions: Path) -> dict[str, 
 
 def _of_output(run: Any, cases: Any, out: Path, output: str) -> dict[str, Any]:
     """Figures of another output of a CVBM run, by the `penalty` convention."""
-    from hinterland.training.outcome import evaluate_run_predictions, figures
+    from hinterland.training.runs.outcome import evaluate_run_predictions, figures
 
     predictor = run.predictor()
     method = replace(run.method, output=output)

@@ -51,7 +51,7 @@ class AdditionCell(Cell):
             make_pool,
             step_divergences,
         )
-        from hinterland.training.run_training import run_or_resume
+        from hinterland.training.runs.run_training import run_or_resume
 
         base, novel = _read("STU", "stu.yaml"), _read("BUSI", "busi-lesions.yaml")
         size = (self.edge, self.edge)
@@ -86,8 +86,8 @@ class NoiseCell(Cell):
         from hinterland.studies.noise import evaluate_on, figures_of, noisy_dataset
         from hinterland.studies.runner import regularisers
         from hinterland.training.config import make_config
-        from hinterland.training.request import RunRequest
-        from hinterland.training.run_training import run_or_resume
+        from hinterland.training.runs.request import RunRequest
+        from hinterland.training.runs.run_training import run_or_resume
 
         data = _read("MoNuSeg", "monuseg.yaml")
         home = work_root() / "data"

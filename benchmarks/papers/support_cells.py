@@ -14,10 +14,10 @@ import numpy as np
 from benchmarks.harness.cell import Cell, TrainCell
 from hinterland.studies.supports.arms import BINARY, Arm
 from hinterland.training.config import make_config
-from hinterland.training.fine_tuning import tuned_settings
-from hinterland.training.request import RunRequest, parse_fold
-from hinterland.training.run import Run
-from hinterland.training.run_training import run_or_resume
+from hinterland.training.runs.fine_tuning import tuned_settings
+from hinterland.training.runs.request import RunRequest, parse_fold
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_training import run_or_resume
 from hinterland.types import Dataset
 
 ORGANS = ("LV", "RV", "normal")

@@ -26,7 +26,7 @@ class ConventionsCell(TrainCell):
         import json
 
         from hinterland.evaluation.metrics.conventions import evaluate_conventions, side_by_side
-        from hinterland.training.run import Run
+        from hinterland.training.runs.run import Run
 
         there = folder.parents[2] / "nnunet_figures" / folder.parent.name
         runs = [f / "run" for f in there.glob("acdc*") if (f / "run" / "summary.json").is_file()]

@@ -33,7 +33,7 @@ class ExportCell(TrainCell):
 
     def run(self, folder: Path) -> dict[str, Any]:
         from hinterland.data.io.volume import file_ending, read_volume
-        from hinterland.training.run import Run
+        from hinterland.training.runs.run import Run
 
         result = super().run(folder)
         run = Run(folder / "run")

@@ -80,7 +80,7 @@ class PeerCell(ResampledCell):
 
     def run(self, folder: Path) -> dict[str, Any]:
         from hinterland.evaluation.folders import evaluate_folders
-        from hinterland.training.supervision import split_cases
+        from hinterland.training.runs.supervision import split_cases
 
         python = os.environ.get("HINTERLAND_NNUNET_PYTHON")
         if not python:
@@ -217,7 +217,7 @@ def time_to(curve: Sequence[Sequence[float]], share: float) -> float | None:
 
 def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
     """Curves, seconds and steps to shares of the best Dice, of every run that is there."""
-    from hinterland.training.take_off import take_off
+    from hinterland.training.validation.take_off import take_off
 
     del size
     lines = [

@@ -170,9 +170,9 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     from hinterland.labels import spec_from_dataset_json
     from hinterland.methods import BuildContext, make_method
     from hinterland.training.config import make_config
-    from hinterland.training.engine import Engine
-    from hinterland.training.optimisers import resolve_recipe
-    from hinterland.training.pace import StepPace
+    from hinterland.training.loop.engine import Engine
+    from hinterland.training.optimisation.optimisers import resolve_recipe
+    from hinterland.training.optimisation.pace import StepPace
     from hinterland.types import Batch
 
     plan = make_plan(dims)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from hinterland.methods import make_method, method_names
     from hinterland.phantoms.dataset import make_phantoms
     from hinterland.training.config import TrainConfig, make_config
-    from hinterland.training.run import Run
-    from hinterland.training.run_training import resume, train
+    from hinterland.training.runs.run import Run
+    from hinterland.training.runs.run_training import resume, train
     from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 # Before torch loads: threads that wait actively take the cores of whatever else runs. Beside two
@@ -47,8 +47,8 @@ _PLACES = {
     "labels": ("Coarsening", "LabelError", "LabelSpec", "LabelTree", "Scheme"),
     "methods": ("make_method", "method_names"),
     "training.config": ("TrainConfig", "make_config"),
-    "training.run": ("Run",),
-    "training.run_training": ("resume", "train"),
+    "training.runs.run": ("Run",),
+    "training.runs.run_training": ("resume", "train"),
     "types": ("Case", "Dataset", "HinterlandError", "Plan"),
 }
 _NAMES = {name: f"hinterland.{place}" for place, names in _PLACES.items() for name in names}

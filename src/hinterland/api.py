@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hinterland.report.compare import Comparison
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
 Question = str | Coarsening
 

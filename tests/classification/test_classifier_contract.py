@@ -21,7 +21,7 @@ from hinterland.classification.methods import (
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS, create_classifier
 from hinterland.networks.recipes import classifier_recipe
 from hinterland.training.config import make_config
-from hinterland.training.recipes import RECIPES
+from hinterland.training.optimisation.recipes import RECIPES
 from hinterland.types import Batch, HinterlandError, Progress
 
 SPEC = spec_of({"background": {}, "lesion": {}}, ["lesion"])

@@ -25,8 +25,8 @@ from hinterland.data.planning.fingerprint import fingerprint
 from hinterland.data.planning.plan import make_plan
 from hinterland.methods import make_method
 from hinterland.training.config import make_config
-from hinterland.training.run import Run
-from hinterland.training.run_training import train
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_training import train
 from hinterland.types import Dataset, HinterlandError, Plan
 
 EDGE = 32

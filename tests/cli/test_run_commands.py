@@ -94,7 +94,7 @@ def test_ctrl_c_says_how_to_go_on(hinterland, phantoms, runs, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hinterland.training.run_training.run_or_resume", stopped)
+    monkeypatch.setattr("hinterland.training.runs.run_training.run_or_resume", stopped)
     result = hinterland(
         "train", phantoms, "--method", "supervised", "--out", runs / "binary", code=130
     )
@@ -108,7 +108,7 @@ def test_lightning_turns_ctrl_c_into_an_exit(hinterland, runs, monkeypatch):
         except KeyboardInterrupt:
             raise SystemExit(1)  # noqa: B904
 
-    monkeypatch.setattr("hinterland.training.run_training.resume", stopped)
+    monkeypatch.setattr("hinterland.training.runs.run_training.resume", stopped)
     result = hinterland("resume", runs / "binary", code=130)
     assert f"hinterland resume {runs / 'binary'}" in result.stderr
 
@@ -117,7 +117,7 @@ def test_a_bug_of_ours_keeps_its_traceback(hinterland, runs, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("hinterland.training.run_training.resume", broken)
+    monkeypatch.setattr("hinterland.training.runs.run_training.resume", broken)
     result = hinterland("resume", runs / "binary", code=1)
     assert isinstance(result.exception, ZeroDivisionError)
 
@@ -126,7 +126,7 @@ def test_no_space_is_one_message(hinterland, runs, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "/runs/last.ckpt")
 
-    monkeypatch.setattr("hinterland.training.run_training.resume", full)
+    monkeypatch.setattr("hinterland.training.runs.run_training.resume", full)
     result = hinterland("resume", runs / "binary", "--json", code=1)
     assert as_json(result) == {"error": "/runs/last.ckpt: No space left on device."}
 

@@ -15,7 +15,7 @@ from cli_helpers import FAST, as_json
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.volume import read_label, write_label
 from hinterland.phantoms.dataset import make_phantoms
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 
 NNUNET = os.environ.get("HINTERLAND_NNUNET_PYTHON")
 LESION_ONLY = {

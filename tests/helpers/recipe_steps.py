@@ -8,7 +8,7 @@ from hinterland.methods import Phase
 from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
-from hinterland.training.optimisers import (
+from hinterland.training.optimisation.optimisers import (
     learning_rate,
     make_optimiser,
     resolve_recipe,

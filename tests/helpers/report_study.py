@@ -16,7 +16,7 @@ from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import write_table
 from hinterland.labels import LabelSpec
 from hinterland.training.config import make_config
-from hinterland.training.record import RunRecord
+from hinterland.training.runs.record import RunRecord
 
 SHAPE = (10, 48, 56)
 AFFINE = np.diag([1.5, 1.5, 4.0, 1.0])  # x, y, z in mm

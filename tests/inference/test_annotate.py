@@ -25,7 +25,7 @@ from hinterland.methods import make_method
 from hinterland.methods.cvbm.method import CVBM
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.training.config import make_config
-from hinterland.training.run_training import train
+from hinterland.training.runs.run_training import train
 from hinterland.types import HinterlandError
 
 

@@ -13,8 +13,12 @@ from recipe_steps import STEPS, trained
 from hinterland.methods import make_method, method_names
 from hinterland.networks import Network, create, network_names, recipe
 from hinterland.training.config import make_config
-from hinterland.training.optimisers import learning_rate, make_optimiser, resolve_recipe
-from hinterland.training.recipes import RECIPES
+from hinterland.training.optimisation.optimisers import (
+    learning_rate,
+    make_optimiser,
+    resolve_recipe,
+)
+from hinterland.training.optimisation.recipes import RECIPES
 
 FIVE_LEVELS = ("vnet", "unet-ssl4mis", "attention-unet", "cmunet", "nucleisegnet")
 

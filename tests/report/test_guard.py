@@ -12,7 +12,7 @@ from hinterland.labels import LabelSpec
 from hinterland.report.protocol import Protocol
 from hinterland.report.protocol_checks import CODES, check_protocol, enforce
 from hinterland.training.config import make_config
-from hinterland.training.record import RunRecord
+from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError
 
 TRAIN = tuple(f"tr{i}" for i in range(30))

@@ -15,7 +15,7 @@ from hinterland.studies.addition.study import Addition, run_data_addition
 from hinterland.studies.features import analyse_features, correlations, groups_by, layer_weights
 from hinterland.studies.noise import Noise, run_noise
 from hinterland.studies.runner import LOSSES, regularisers, with_loss
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import HinterlandError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hinterland.training.averaging import Weights
+from hinterland.training.optimisation.averaging import Weights
 
 
 def network() -> nn.ModuleDict:

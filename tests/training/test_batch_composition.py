@@ -9,7 +9,7 @@ import pytest
 
 from hinterland.data.sampling.sampler import StepSampler
 from hinterland.methods import Phase, Quota
-from hinterland.training.batch_composition import share_out, streams_for
+from hinterland.training.loop.batch_composition import share_out, streams_for
 from hinterland.types import Case, HinterlandError
 
 

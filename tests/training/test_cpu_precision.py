@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.training.config import make_config
-from hinterland.training.cpu_precision import CpuMixedPrecision
-from hinterland.training.lightning import lightning_trainer
+from hinterland.training.loop.lightning import lightning_trainer
+from hinterland.training.optimisation.cpu_precision import CpuMixedPrecision
 
 
 def _spoil_memory() -> None:

@@ -6,7 +6,7 @@ import torch
 from training_helpers import quick
 
 from hinterland.methods import make_method
-from hinterland.training.run_training import train
+from hinterland.training.runs.run_training import train
 
 OFF = {"alpha": 0.0, "consistency": 0.0, "cutmix": False, "background_weight": 0.0,
        "mixed_weight": 0.0, "pretrain": 1.0}  # fmt: skip

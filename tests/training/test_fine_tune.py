@@ -11,9 +11,9 @@ from hinterland.data.preprocessing.cache import prepare
 from hinterland.labels.growth import parents
 from hinterland.methods import make_method
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.fine_tuning import cell_counts
-from hinterland.training.run import Run
-from hinterland.training.run_training import resume, train
+from hinterland.training.runs.fine_tuning import cell_counts
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_training import resume, train
 from hinterland.types import HinterlandError
 
 QUICK = quick(steps=4, batch_size=1, patch_size=(16, 16, 16))
@@ -55,7 +55,7 @@ def test_before_the_first_step_the_grown_model_predicts_what_the_old_one_did(
 
 
 def _setting(run: Run):
-    from hinterland.training.segmentation import build_context
+    from hinterland.training.loop.segmentation import build_context
 
     return build_context(run.record)
 

@@ -9,7 +9,13 @@ import torch
 from torch import nn
 
 from hinterland.networks.roles import hidden_weights, mark_ends
-from hinterland.training.muon import ITERATIONS, QUINTIC, Muon, groups_by_role, orthogonalise
+from hinterland.training.optimisation.muon import (
+    ITERATIONS,
+    QUINTIC,
+    Muon,
+    groups_by_role,
+    orthogonalise,
+)
 
 
 def by_singular_values(matrix: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from hinterland.methods import Phase
 from hinterland.methods.semi.sassnet import DISCRIMINATOR, ShapeAware
 from hinterland.networks import OptimiserRecipe, recipe
 from hinterland.training.config import OptimiserConfig, make_config
-from hinterland.training.optimisers import (
+from hinterland.training.optimisation.optimisers import (
     learning_rate,
     refuse_unknown_optimisers,
     resolve_recipe,

@@ -9,9 +9,9 @@ from training_helpers import quick
 from hinterland.methods import make_method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import OptimiserConfig, make_config
-from hinterland.training.optimisers import learning_rate, resolve_recipe
-from hinterland.training.pace import DeadlinePace, StepPace, seconds_of
-from hinterland.training.run_training import resume, train
+from hinterland.training.optimisation.optimisers import learning_rate, resolve_recipe
+from hinterland.training.optimisation.pace import DeadlinePace, StepPace, seconds_of
+from hinterland.training.runs.run_training import resume, train
 from hinterland.types import HinterlandError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hinterland.methods import make_method
 from hinterland.training.config import make_config
-from hinterland.training.run_training import train
+from hinterland.training.runs.run_training import train
 from hinterland.types import HinterlandError
 
 

@@ -15,7 +15,7 @@ from training_helpers import quick
 
 from hinterland.methods import make_method
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.run_training import resume, train
+from hinterland.training.runs.run_training import resume, train
 from hinterland.types import HinterlandError
 
 

@@ -8,8 +8,8 @@ import pytest
 from training_helpers import quick
 
 from hinterland.data.planning.plan_dataset import PlanOptions
-from hinterland.training.request import RunRequest, parse_fold
-from hinterland.training.run_training import run_or_resume
+from hinterland.training.runs.request import RunRequest, parse_fold
+from hinterland.training.runs.run_training import run_or_resume
 from hinterland.types import HinterlandError
 
 

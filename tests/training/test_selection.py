@@ -11,8 +11,13 @@ import torch
 from hinterland.classification.trainer import selected
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.inference.volumes import Predictor
-from hinterland.training.selection import Presence, presence, require_presence, selection_score
-from hinterland.training.validate import mean_score, validate
+from hinterland.training.validation.selection import (
+    Presence,
+    presence,
+    require_presence,
+    selection_score,
+)
+from hinterland.training.validation.validate import mean_score, validate
 from hinterland.types import HinterlandError
 
 

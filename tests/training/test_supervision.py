@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hinterland.labels import LabelSpec
-from hinterland.training.supervision import split_cases
+from hinterland.training.runs.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError
 
 SPEC = LabelSpec.from_dict(

@@ -8,7 +8,7 @@ import pytest
 from training_helpers import quick
 
 from hinterland.methods import make_method
-from hinterland.training.run_training import train
+from hinterland.training.runs.run_training import train
 
 
 def logged(run, key):

@@ -21,8 +21,8 @@ from hinterland.data.preprocessing.cache import prepare
 from hinterland.data.sampling.patches import PatchDataset
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.logbook import Logbook
-from hinterland.training.request import RunRequest
-from hinterland.training.run_training import run_or_resume
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run_training import run_or_resume
 
 CONFIG = {
     "steps": 1, "batch_size": 2, "patch_size": [16, 16], "precision": "fp32", "accelerator": "cpu",

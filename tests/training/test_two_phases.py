@@ -8,9 +8,9 @@ from test_resume import Stopped, assert_equal_runs, stop_at
 from training_helpers import quick
 
 from hinterland.methods import make_method
-from hinterland.training import segmentation, trainer
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.run_training import resume, train
+from hinterland.training.loop import segmentation, trainer
+from hinterland.training.runs.run_training import resume, train
 
 SETTINGS = {"batch_size": 2, "patch_size": (16, 16, 16), "validation": {"interval": 2}}
 STEPS = 8  # two intervals in each phase

@@ -10,7 +10,7 @@ import torch
 
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.inference.volumes import Predictor
-from hinterland.training.validate import confidence, mean_score, validate
+from hinterland.training.validation.validate import confidence, mean_score, validate
 
 
 def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):

@@ -13,7 +13,7 @@ from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.fingerprint import fingerprint
 from hinterland.data.planning.plan import make_plan
 from hinterland.methods import make_method
-from hinterland.training.run_training import resume, train
+from hinterland.training.runs.run_training import resume, train
 
 
 def main(dataset: str, out: str, action: str, batch: str = "2", devices: str = "1") -> None:

@@ -27,7 +27,7 @@ from hinterland.networks.recipes import OptimiserRecipe, classifier_recipe
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import make_config
 from hinterland.training.device import resolve_accelerator
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import HinterlandError, Plan
 
 RULE, Y_NET = "rule", "y-net"

@@ -19,7 +19,7 @@ from hinterland.data.preprocessing.cache import Prepared, cache_root
 from hinterland.inference.volumes import Predictor
 from hinterland.labels import Coarsening, LabelError
 from hinterland.networks.registry import require_split
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import HinterlandError
 
 IMAGES, MASKS, EMBEDDINGS = "images", "masks", "embeddings"

@@ -47,8 +47,8 @@ from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import Prepared, prepare
 from hinterland.training.config import make_config
 from hinterland.training.device import hardware, versions
-from hinterland.training.run import Run
-from hinterland.training.run_folder import empty_folder, refuse_taken
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_folder import empty_folder, refuse_taken
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
 from hinterland.types.case import unmasked
 

@@ -17,11 +17,11 @@ from hinterland.data.sampling.patches import PatchDataset, PreparedByName
 from hinterland.data.sampling.sampler import Stream
 from hinterland.inference.window import autocast
 from hinterland.networks.recipes import OptimiserRecipe
-from hinterland.training.batch_composition import share_out
 from hinterland.training.config import TrainConfig
-from hinterland.training.engine import Engine
-from hinterland.training.recipes import with_recipe
-from hinterland.training.trainer import Report, Trainer, Validation
+from hinterland.training.loop.batch_composition import share_out
+from hinterland.training.loop.engine import Engine
+from hinterland.training.loop.trainer import Report, Trainer, Validation
+from hinterland.training.optimisation.recipes import with_recipe
 from hinterland.types import Case, HinterlandError
 
 

@@ -109,7 +109,7 @@ def _check_images(screen: Screen, images: Path, model: Path) -> None:
     from hinterland.data.integrity.images import Expected, check_images
     from hinterland.data.planning.fingerprint import stored_fingerprint
     from hinterland.data.preprocessing.cache import cache_root
-    from hinterland.training.record import RunRecord
+    from hinterland.training.runs.record import RunRecord
 
     plan = RunRecord.read(model).plan
     cases = find_cases([images], len(plan.channels))

@@ -41,7 +41,7 @@ def export(
     and labels in its metadata. monai: a bundle with its preprocessing.
     """
     from hinterland.export.registry import EXPORTERS
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
     refuse_unknown_words(checkpoint, None)
     write = EXPORTERS.get(to)

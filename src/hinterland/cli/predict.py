@@ -20,7 +20,7 @@ from hinterland.cli.options import (
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
     from hinterland.types import Case
 
 
@@ -79,7 +79,7 @@ def predict(
     from hinterland.data.integrity.images import Expected, check_images
     from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)

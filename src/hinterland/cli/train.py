@@ -24,7 +24,7 @@ from hinterland.cli.tables import figures_table
 
 if TYPE_CHECKING:
     from hinterland.training.config import TrainConfig
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
 
 @guarded
@@ -133,8 +133,8 @@ def train(
     """
     from hinterland.data.dataset.read import read_dataset
     from hinterland.data.planning.plan_dataset import read_plan
-    from hinterland.training.request import RunRequest, parse_fold
-    from hinterland.training.run_training import run_or_resume
+    from hinterland.training.runs.request import RunRequest, parse_fold
+    from hinterland.training.runs.run_training import run_or_resume
 
     screen = Screen(as_json)
     config, options = settings(with_, steps, seed, set_, recipe, time)
@@ -170,7 +170,7 @@ def train(
 @guarded
 def resume(run: RunArgument, as_json: JsonOption = False) -> None:
     """Go on with a run exactly where it stopped; a finished run is evaluated again."""
-    from hinterland.training.run_training import resume as resume_run
+    from hinterland.training.runs.run_training import resume as resume_run
 
     screen = Screen(as_json)
     with screen.progress("training") as tick:

@@ -12,7 +12,7 @@ from hinterland.types import HinterlandError, Plan
 if TYPE_CHECKING:
     from torch import nn
 
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from hinterland.types import HinterlandError, Plan
 if TYPE_CHECKING:
     from torch import nn
 
-    from hinterland.training.run import Run, Which
+    from hinterland.training.runs.run import Run, Which
 
 _RASTER = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 

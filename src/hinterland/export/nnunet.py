@@ -17,7 +17,7 @@ from hinterland.types import HinterlandError, Normalisation, Plan
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hinterland.training.run import Run, Which
+    from hinterland.training.runs.run import Run, Which
 
 _NETWORKS = {"unet": "PlainConvUNet", "resenc-m": "ResidualEncoderUNet"}
 _NETWORKS["resenc-l"] = _NETWORKS["resenc-m"]

@@ -19,7 +19,7 @@ from hinterland.types import HinterlandError, Plan
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from hinterland.training.run import Run, Which
+    from hinterland.training.runs.run import Run, Which
 
 TOLERANCE = 1e-4
 

@@ -22,7 +22,7 @@ from hinterland.export import monai, nnunet, onnx
 from hinterland.types.registry import Registry
 
 if TYPE_CHECKING:
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
 
 class Exporter(Protocol):

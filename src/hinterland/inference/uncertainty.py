@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hinterland.data.preprocessing.geometry import Geometry
     from hinterland.inference.volumes import WindowOptions
-    from hinterland.training.run import Run, Which
+    from hinterland.training.runs.run import Run, Which
 
 MAPS = ("uncertainty", "disagreement")
 

@@ -25,7 +25,7 @@ from hinterland.report.false_positives import false_positives_by_structure
 from hinterland.report.gallery import REFERENCE
 from hinterland.report.lesion_sizes import lesion_table
 from hinterland.report.runs import Arm, Run
-from hinterland.training.record import RunRecord
+from hinterland.training.runs.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hinterland.training.record import RunRecord
+from hinterland.training.runs.record import RunRecord
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hinterland.evaluation.table import read_table
 from hinterland.report.protocol import Protocol, coarsenings_text, label_counts
-from hinterland.training.record import RunRecord
+from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError
 
 _TABLES = ("metrics.csv", "metrics.parquet")

@@ -18,8 +18,8 @@ from hinterland.networks.base import SplitNetwork
 from hinterland.studies import confidence_figures as figures
 from hinterland.studies.feature_probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import write_table
-from hinterland.training.outcome import evaluated_cases
-from hinterland.training.run import Run
+from hinterland.training.runs.outcome import evaluated_cases
+from hinterland.training.runs.run import Run
 from hinterland.types import Case, HinterlandError
 
 LOGGED = {"val/dice": "Dice", "val/confidence": "confidence", "val/entropy": "entropy"}

@@ -14,7 +14,7 @@ from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.sampling.label_sets import foreground_values
 from hinterland.inference.uncertainty import disagreement, ensemble_predictions, uncertainty
 from hinterland.studies.runner import save_figure
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import Case
 
 PANELS = ("image, reference", "prediction", "confidence", "entropy", "disagreement")

@@ -19,9 +19,9 @@ from hinterland.report.compare import Comparison, compare
 from hinterland.report.results import Result
 from hinterland.studies.claim import claim
 from hinterland.training.config import make_config
-from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
-from hinterland.training.run_training import run_or_resume
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_training import run_or_resume
 from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)

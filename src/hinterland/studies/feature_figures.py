@@ -11,7 +11,7 @@ import torch
 
 from hinterland.studies.feature_probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import save_figure
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import Case
 
 

@@ -18,7 +18,7 @@ from hinterland.losses.discrepancy import feature_discrepancy, pool_membership, 
 from hinterland.networks.base import SplitNetwork
 from hinterland.networks.registry import require_split
 from hinterland.training.device import resolve_accelerator
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import Case
 
 

@@ -33,9 +33,9 @@ from hinterland.studies.runner import (
     write_table,
 )
 from hinterland.training.config import make_config
-from hinterland.training.outcome import evaluate_run_predictions
-from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
+from hinterland.training.runs.outcome import evaluate_run_predictions
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run import Run
 from hinterland.types import Dataset, HinterlandError
 
 log = logging.getLogger(__name__)

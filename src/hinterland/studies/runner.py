@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from hinterland.data.io.files import atomic_path, write_text
-from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
-from hinterland.training.run_training import run_or_resume
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_training import run_or_resume
 from hinterland.types import HinterlandError
 
 log = logging.getLogger(__name__)

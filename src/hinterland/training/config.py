@@ -9,7 +9,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
-from hinterland.training.pace import seconds_of
+from hinterland.training.optimisation.pace import seconds_of
 from hinterland.types import HinterlandError
 
 

@@ -13,9 +13,9 @@ from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy, make
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.networks import recipe
 from hinterland.training.config import make_config
-from hinterland.training.engine import Engine
-from hinterland.training.pace import StepPace
-from hinterland.training.run_training import resume, train
+from hinterland.training.loop.engine import Engine
+from hinterland.training.optimisation.pace import StepPace
+from hinterland.training.runs.run_training import resume, train
 from hinterland.types import HinterlandError, Progress, View
 
 LAYERS = ("encoder.0", "encoder.1", "bottleneck", "decoder.0", "decoder.1")

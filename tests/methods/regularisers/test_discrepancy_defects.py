@@ -13,8 +13,8 @@ from hinterland.methods import make_method
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.networks import recipe
 from hinterland.training.config import make_config
-from hinterland.training.engine import Engine
-from hinterland.training.optimisers import make_optimiser, restore_optimiser
+from hinterland.training.loop.engine import Engine
+from hinterland.training.optimisation.optimisers import make_optimiser, restore_optimiser
 from hinterland.types import Progress
 
 END = Progress("train", 99, 100)
@@ -91,7 +91,7 @@ def test_of_a_method_with_two_phases_it_acts_in_the_second():
 
 def test_selection_is_among_weights_of_one_loss():
     """A best from before the regulariser acts is no best of the run that has it."""
-    from hinterland.training.trainer import Trainer
+    from hinterland.training.loop.trainer import Trainer
 
     engine, _ = engine_with({"warm_start": 0.5})
     engine.step = 40

@@ -16,7 +16,7 @@ from hinterland.labels import LabelError, LabelSpec
 from hinterland.losses import PartitionLoss
 from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import Phase, Quota
-from hinterland.training.batch_composition import streams_for
+from hinterland.training.loop.batch_composition import streams_for
 from hinterland.types import Case
 
 SPEC = LabelSpec.from_dict(

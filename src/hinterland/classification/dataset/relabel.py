@@ -23,7 +23,7 @@ from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import file_ending, label_ending, read_volume, write_label
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.labels import CaseSettings, LabelSpec, Scheme
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import Case, Dataset, HinterlandError
 from hinterland.types.case import unmasked
 

@@ -52,7 +52,7 @@ def advise_annotate(
     """
     from hinterland.cli.predict import find_cases
     from hinterland.inference.uncertainty import rank_cases, unseen
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)

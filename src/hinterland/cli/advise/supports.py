@@ -61,8 +61,8 @@ def advise_supports(
     from hinterland.studies.supports.advice import Question
     from hinterland.studies.supports.advice import advise_supports as advise
     from hinterland.training.config import apply_overrides
-    from hinterland.training.request import parse_fold
-    from hinterland.training.run import Run
+    from hinterland.training.runs.request import parse_fold
+    from hinterland.training.runs.run import Run
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)

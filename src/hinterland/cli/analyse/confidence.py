@@ -28,7 +28,7 @@ def analyse_confidence(
     Writes DIR/curves.png, maps.png and embedding.png, the tables behind them, and summary.json.
     """
     from hinterland.studies.confidence import analyse_confidence as analyse
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
     screen = Screen(as_json)
     with screen.progress("reading") as tick:

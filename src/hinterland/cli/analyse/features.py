@@ -40,7 +40,7 @@ def analyse_features(
     activations.png and summary.json.
     """
     from hinterland.studies.features import analyse_features as analyse
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
     screen = Screen(as_json)
     with screen.progress("reading features") as tick:

@@ -39,7 +39,7 @@ def classify_relabel(
     The second step of semi-supervised training; the third is `hinterland train` on the result.
     """
     from hinterland.classification.dataset.relabel import relabel
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
 
     screen = Screen(as_json)
     with screen.progress("predicting masks") as tick:

@@ -20,7 +20,7 @@ from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
     from hinterland.classification.train import Request
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
     from hinterland.types import Dataset, Plan
 
 ImageLabelsOption = Annotated[
@@ -215,7 +215,7 @@ def _source(
     from hinterland.classification.train import check_task
     from hinterland.data.dataset.read import read_dataset
     from hinterland.data.preprocessing.cache import prepare
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
     from hinterland.types import HinterlandError
 
     if _is_run(source):

@@ -55,7 +55,7 @@ def study_supports(
     from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.supports.study import Study, run_supports_study
     from hinterland.training.config import apply_overrides
-    from hinterland.training.request import parse_fold
+    from hinterland.training.runs.request import parse_fold
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)

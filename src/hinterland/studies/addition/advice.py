@@ -25,7 +25,7 @@ from hinterland.studies.claim import claim
 from hinterland.studies.runner import Report, target_scores, train_all
 from hinterland.studies.runner import write_table as save_table
 from hinterland.training.config import make_config
-from hinterland.training.request import RunRequest
+from hinterland.training.runs.request import RunRequest
 from hinterland.types import Case, Dataset, HinterlandError
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ from hinterland.studies.runner import (
     write_table,
 )
 from hinterland.training.config import make_config
-from hinterland.training.request import RunRequest
+from hinterland.training.runs.request import RunRequest
 from hinterland.types import Dataset, HinterlandError
 
 log = logging.getLogger(__name__)

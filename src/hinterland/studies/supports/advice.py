@@ -23,10 +23,10 @@ from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.studies.supports.information import added_information
 from hinterland.training.config import make_config
-from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
-from hinterland.training.run_training import run_or_resume
-from hinterland.training.validate import validate
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_training import run_or_resume
+from hinterland.training.validation.validate import validate
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from hinterland.theory.fisher_network import (
 
 if TYPE_CHECKING:
     from hinterland.data.preprocessing.cache import Prepared
-    from hinterland.training.run import Run
+    from hinterland.training.runs.run import Run
     from hinterland.types import Case
 
 _RIDGE = 1e-3  # of the mean information: a prior that keeps directions nobody informs about finite

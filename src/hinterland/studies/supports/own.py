@@ -15,7 +15,7 @@ from hinterland.inference.volumes import Predictor
 from hinterland.supports.nnunet_model import NnUNetModel, is_nnunet_model
 from hinterland.supports.source import Licence, Source, Support, of_integers
 from hinterland.supports.structures import Structure
-from hinterland.training.run import Run
+from hinterland.training.runs.run import Run
 from hinterland.types import Case, Dataset, HinterlandError
 
 log = logging.getLogger(__name__)

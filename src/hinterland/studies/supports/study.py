@@ -30,9 +30,9 @@ from hinterland.studies.supports.arms import (
 )
 from hinterland.studies.supports.figure import draw
 from hinterland.training.config import make_config
-from hinterland.training.fine_tuning import tuned_settings
-from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
+from hinterland.training.runs.fine_tuning import tuned_settings
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run import Run
 from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from torch import nn
 from hinterland.methods import Phase
 from hinterland.networks import OptimiserRecipe, recipe
 from hinterland.training.config import OptimiserConfig, TrainConfig
-from hinterland.training.muon import Muon, groups_by_role
-from hinterland.training.recipes import training_recipe
+from hinterland.training.optimisation.muon import Muon, groups_by_role
+from hinterland.training.optimisation.recipes import training_recipe
 from hinterland.types import HinterlandError
 
 

@@ -16,13 +16,13 @@ from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.methods import Method
 from hinterland.training.device import process_rank
-from hinterland.training.new_run import Stage, start_run
-from hinterland.training.outcome import finish_run
-from hinterland.training.request import RunRequest
-from hinterland.training.run import Run
-from hinterland.training.run_folder import is_run, refuse_taken
-from hinterland.training.segmentation import SegmentationTrainer
-from hinterland.training.trainer import Report
+from hinterland.training.loop.segmentation import SegmentationTrainer
+from hinterland.training.loop.trainer import Report
+from hinterland.training.runs.new_run import Stage, start_run
+from hinterland.training.runs.outcome import finish_run
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run import Run
+from hinterland.training.runs.run_folder import is_run, refuse_taken
 from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import logging
 import lightning as L
 
 from hinterland.training.config import TrainConfig
-from hinterland.training.cpu_precision import CpuMixedPrecision
+from hinterland.training.optimisation.cpu_precision import CpuMixedPrecision
 
 
 def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> L.Trainer:

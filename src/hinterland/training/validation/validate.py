@@ -11,7 +11,7 @@ from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.evaluation.metrics.metrics import dice
 from hinterland.inference.volumes import Predictor, group_logs
 from hinterland.labels import Coarsening, LabelSetTable, LabelSpec
-from hinterland.training.selection import Presence, presence
+from hinterland.training.validation.selection import Presence, presence
 from hinterland.types import Case
 
 

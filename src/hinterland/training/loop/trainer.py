@@ -23,7 +23,6 @@ from hinterland.data.sampling.sampler import StepSampler, Stream
 from hinterland.methods import BuildContext
 from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
-from hinterland.training.averaging import Weights
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
@@ -33,12 +32,13 @@ from hinterland.training.device import (
     resolve_accelerator,
     resolve_precision,
 )
-from hinterland.training.engine import Engine
-from hinterland.training.image_label_term import ImageLabelTerm
-from hinterland.training.lightning import lightning_trainer
 from hinterland.training.logbook import Logbook
-from hinterland.training.optimisers import resolve_recipe
-from hinterland.training.pace import ENDLESS, DeadlinePace, Pace, StepPace
+from hinterland.training.loop.engine import Engine
+from hinterland.training.loop.image_label_term import ImageLabelTerm
+from hinterland.training.loop.lightning import lightning_trainer
+from hinterland.training.optimisation.averaging import Weights
+from hinterland.training.optimisation.optimisers import resolve_recipe
+from hinterland.training.optimisation.pace import ENDLESS, DeadlinePace, Pace, StepPace
 from hinterland.types import HinterlandError
 
 log = logging.getLogger(__name__)

@@ -23,13 +23,13 @@ from hinterland.training.device import (
     refuse_missing_devices,
     versions,
 )
-from hinterland.training.fine_tuning import cell_counts, start_from
-from hinterland.training.optimisers import refuse_unknown_optimisers
-from hinterland.training.record import RunRecord
-from hinterland.training.request import RunRequest
-from hinterland.training.run_folder import empty_folder
-from hinterland.training.segmentation import INITIAL, build_context, streams_of_run
-from hinterland.training.supervision import split_cases
+from hinterland.training.loop.segmentation import INITIAL, build_context, streams_of_run
+from hinterland.training.optimisation.optimisers import refuse_unknown_optimisers
+from hinterland.training.runs.fine_tuning import cell_counts, start_from
+from hinterland.training.runs.record import RunRecord
+from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run_folder import empty_folder
+from hinterland.training.runs.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 Stage = Callable[[str], None]

@@ -14,14 +14,14 @@ from hinterland.methods import Losses, Phase, Regulariser
 from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
-from hinterland.training.image_label_term import ImageLabelTerm
-from hinterland.training.optimisers import (
+from hinterland.training.loop.image_label_term import ImageLabelTerm
+from hinterland.training.optimisation.optimisers import (
     learning_rate,
     make_optimiser,
     resolve_recipes,
     restore_optimiser,
 )
-from hinterland.training.pace import Pace
+from hinterland.training.optimisation.pace import Pace
 from hinterland.types import Batch, HinterlandError, Progress
 
 LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator

@@ -17,8 +17,8 @@ from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.device import arrange, resolve_accelerator, resolve_precision, window_batch
-from hinterland.training.record import RunRecord
-from hinterland.training.segmentation import build_context
+from hinterland.training.loop.segmentation import build_context
+from hinterland.training.runs.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
 Which = Literal["best", "last"]

@@ -10,8 +10,8 @@ from torch import Tensor
 from hinterland.data.preprocessing.cache import Prepared
 from hinterland.inference.volumes import Predictor
 from hinterland.labels import LabelSpec
-from hinterland.training.record import RunRecord
-from hinterland.training.validate import mean_score, validate
+from hinterland.training.runs.record import RunRecord
+from hinterland.training.validation.validate import mean_score, validate
 from hinterland.types import Case, Dataset
 
 

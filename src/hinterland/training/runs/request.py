@@ -11,10 +11,10 @@ from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.labels import Coarsening
 from hinterland.methods import Method, make_method
 from hinterland.training.config import TrainConfig
-from hinterland.training.fine_tuning import inherit_config, inherit_plan
-from hinterland.training.recipes import with_recipe
-from hinterland.training.record import RunRecord
-from hinterland.training.run import Run
+from hinterland.training.optimisation.recipes import with_recipe
+from hinterland.training.runs.fine_tuning import inherit_config, inherit_plan
+from hinterland.training.runs.record import RunRecord
+from hinterland.training.runs.run import Run
 from hinterland.types import Dataset, HinterlandError, Plan
 
 Fold = int | Literal["fixed", "all"]

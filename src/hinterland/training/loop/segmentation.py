@@ -19,17 +19,17 @@ from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import BuildContext, Method
 from hinterland.methods.regularisers.registry import build_regularisers
-from hinterland.training.batch_composition import streams_for
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.device import window_batch
-from hinterland.training.engine import Engine
-from hinterland.training.hidden_labels import hidden_cases, teacher_dice
-from hinterland.training.image_label_term import ImageLabelTerm
-from hinterland.training.optimisers import resolve_recipe
-from hinterland.training.record import RunRecord
-from hinterland.training.selection import Presence, require_presence, selection_score
-from hinterland.training.trainer import Report, Trainer, Validation
-from hinterland.training.validate import mean_score, validate
+from hinterland.training.loop.batch_composition import streams_for
+from hinterland.training.loop.engine import Engine
+from hinterland.training.loop.image_label_term import ImageLabelTerm
+from hinterland.training.loop.trainer import Report, Trainer, Validation
+from hinterland.training.optimisation.optimisers import resolve_recipe
+from hinterland.training.runs.record import RunRecord
+from hinterland.training.validation.hidden_labels import hidden_cases, teacher_dice
+from hinterland.training.validation.selection import Presence, require_presence, selection_score
+from hinterland.training.validation.validate import mean_score, validate
 from hinterland.types import Case, Dataset
 
 INITIAL = Path("checkpoints") / "initial.ckpt"

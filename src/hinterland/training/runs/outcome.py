@@ -15,9 +15,9 @@ from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import summarise, write_table
 from hinterland.labels import LabelError
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.run import Run, Which
-from hinterland.training.take_off import take_off, validation_curve
-from hinterland.training.trainer import Report
+from hinterland.training.loop.trainer import Report
+from hinterland.training.runs.run import Run, Which
+from hinterland.training.validation.take_off import take_off, validation_curve
 from hinterland.types import Case, Dataset
 
 log = logging.getLogger(__name__)

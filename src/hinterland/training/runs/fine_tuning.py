@@ -17,8 +17,8 @@ from hinterland.labels.growth import parents
 from hinterland.methods import Method
 from hinterland.networks.surgery import grow
 from hinterland.training.config import TrainConfig
-from hinterland.training.optimisers import resolve_recipe
-from hinterland.training.run import Run
+from hinterland.training.optimisation.optimisers import resolve_recipe
+from hinterland.training.runs.run import Run
 from hinterland.types import Case, Plan
 
 FINE_TUNING = 0.1

@@ -1,0 +1,1 @@
+"""Take batches through phases and steps."""

@@ -1,0 +1,1 @@
+"""Step the weights: optimisers, named recipes, averages, the pace of a phase."""

@@ -1,0 +1,1 @@
+"""Describe, launch, record and finish a run."""

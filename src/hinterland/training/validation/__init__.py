@@ -1,0 +1,1 @@
+"""Judge networks while they train, and choose checkpoints."""
