@@ -15,6 +15,7 @@ from hinterland.networks import recipe
 from hinterland.training.config import make_config
 from hinterland.training.loop.engine import Engine
 from hinterland.training.optimisation.optimisers import make_optimiser, restore_optimiser
+from hinterland.training.optimisation.pace import StepPace
 from hinterland.types import Progress
 
 END = Progress("train", 99, 100)
@@ -26,8 +27,8 @@ def engine_with(options, method=None, **changes):
     regularisers = build_regularisers({"discrepancy": options}, context, method)
     phase = method.phases()[-1]
     return Engine(
-        method, method.build(context), regularisers, phase, index=0, steps=100, start=0, offset=0,
-        recipe=recipe("unet"), config=make_config({}), optimiser_states=None,
+        method, method.build(context), regularisers, phase, index=0, pace=StepPace(100, 5), start=0,
+        offset=0, recipe=recipe("unet"), config=make_config({}), optimiser_states=None,
         write=lambda *_: None, at_interval=lambda _: None, tick=lambda: None, **changes,
     ), batch_for(phase, context)  # fmt: skip
 
@@ -68,10 +69,10 @@ def test_learned_weights_do_not_decay():
 def test_a_state_of_one_group_goes_on_in_two():
     """Checkpoints of an earlier version have one group of all parameters, in the same order."""
     a, b = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(1))
-    old = make_optimiser(recipe("unet"), [a, b])
+    old = make_optimiser(recipe("unet"), [a, b], torch.nn.Module())
     (a.sum() + 2 * b.sum()).backward()
     old.step()
-    new = make_optimiser(recipe("unet"), [a], [b])
+    new = make_optimiser(recipe("unet"), [a], torch.nn.Module(), [b])
     restore_optimiser(new, old.state_dict())
     for p in (a, b):
         assert torch.equal(new.state[p]["momentum_buffer"], old.state[p]["momentum_buffer"])
