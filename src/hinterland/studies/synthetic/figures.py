@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hinterland.data.io.files import atomic_path
+from hinterland.data.io.files import atomic_path
 from hinterland.studies.synthetic.sweeps import Sweep
 
 COLOURS = {"classifier": "#c44e52", "segmentation": "#2a6fb0", "points": "#6aa84f"}
