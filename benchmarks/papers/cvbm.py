@@ -20,9 +20,9 @@ labelled (splits.json); its spacing is a placeholder of 1 mm, so distances are i
 atrium: the first 4 or 8 of the 80 training scans; the data set has no validation split, so a fifth
 of the others is drawn for it and does not train. Its scans are at half resolution here, so
 published figures are no yardstick. CVBM, BCP and pseudo-label divide the steps that other arms have
-in one phase into two. The results of CVBM and BCP that are here were made with the losses as printed
-(`region=printed`, `complement=printed`), which were the defaults then, and by SGD: "Semi-supervised
-methods at plateau" has the mended losses.
+in one phase into two. The results of CVBM and BCP that are here were made with the losses as
+printed (`region=printed`, `complement=printed`), which were the defaults then, and by SGD:
+"Semi-supervised methods at plateau" has the mended losses.
 
 CPU size: ACDC resampled to every second pixel, patches of 96x96, the SSL4MIS U-Net with half the
 filters, 2000 steps of 8 (500 + 1500); V-Net with half the filters, 400 steps of 4 (47 + 353).
