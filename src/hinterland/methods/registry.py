@@ -27,30 +27,30 @@ from hinterland.methods.supervised import Supervised
 from hinterland.types import HinterlandError
 from hinterland.types.registry import Registry
 
-MethodFactory = Callable[..., Method]
+MethodFactory = Callable[..., Method[Any]]
 """Called as `factory(spec, on, **options)`, with the labels and the coarsenings asked for."""
 
 
-def asks_target(kind: Callable[..., Method]) -> MethodFactory:
+def asks_target(kind: Callable[..., Method[Any]]) -> MethodFactory:
     """Return the factory of a method that takes its coarsenings first.
 
     By default it sees the target question.
     """
 
-    def make(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method:
+    def make(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method[Any]:
         return kind(tuple(on) or (spec.target,), **options)
 
     return make
 
 
-def semi_supervised(kind: Callable[..., SemiSupervised]) -> MethodFactory:
+def semi_supervised(kind: Callable[..., SemiSupervised[Any]]) -> MethodFactory:
     """Return the factory of a semi-supervised method.
 
     By default it sees the target question; it is told which annotation schemes tell all of its
     cells apart.
     """
 
-    def make(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method:
+    def make(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method[Any]:
         asked = tuple(on) or (spec.target,)
         fine, coarse = schemes_known_at(spec, common_refinement(asked))
         return kind(asked, fine=fine, coarse=coarse, **options)
@@ -58,7 +58,7 @@ def semi_supervised(kind: Callable[..., SemiSupervised]) -> MethodFactory:
     return make
 
 
-def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method:
+def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method[Any]:
     if on and tuple(on) != (spec.tree.leaves,):
         raise HinterlandError(
             "backsplit always trains on the leaves; it takes no --on. For other coarsenings use "
@@ -103,7 +103,7 @@ def make_method(
     spec: LabelSpec,
     on: Sequence[str | Coarsening] = (),
     options: Mapping[str, object] | None = None,
-) -> Method:
+) -> Method[Any]:
     """Return a method by name.
 
     Args:

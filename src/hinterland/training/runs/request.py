@@ -63,7 +63,7 @@ class RunRequest:
     config: TrainConfig = field(default_factory=TrainConfig)
 
     @classmethod
-    def of(cls, dataset: Dataset, method: Method, **asked: Any) -> RunRequest:
+    def of(cls, dataset: Dataset, method: Method[Any], **asked: Any) -> RunRequest:
         """Ask for a method that exists already; `asked` are the other fields."""
         return cls(dataset, method.name, tuple(method.on), method.options, **asked)
 
@@ -87,7 +87,7 @@ class RunRequest:
             on = tuple("/".join([str(question), *empty]) for question in on or ("target",))
         return replace(self, dataset=dataset, on=on, virtual=0)
 
-    def make_method(self) -> Method:
+    def make_method(self) -> Method[Any]:
         """Make the method; HinterlandError for an unknown name, question or option."""
         return make_method(self.method, self.dataset.labels, self.on, self.options)
 

@@ -47,7 +47,7 @@ class Run:
         return self.record.present(read_dataset(root, self.record.spec))
 
     @cached_property
-    def method(self) -> Method:
+    def method(self) -> Method[Any]:
         """The method it was trained with."""
         return self.record.make_method()
 
@@ -61,7 +61,8 @@ class Run:
         """The content of summary.json; HinterlandError while the run is not finished."""
         if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
-        return json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((self.path / "summary.json").read_text("utf-8"))
+        return content
 
     @property
     def reported(self) -> Which:
@@ -71,7 +72,7 @@ class Run:
     def networks(self, which: Which | None = None) -> torch.nn.Module:
         """Load the trained networks, in evaluation mode, on the CPU."""
         content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
-        networks = self.method.build(build_context(self.record))
+        networks: torch.nn.Module = self.method.build(build_context(self.record))
         networks.load_state_dict(content["networks"])
         return networks.eval().requires_grad_(False)
 

@@ -84,7 +84,7 @@ def run_or_resume(
 def train(
     dataset: Dataset,
     plan: Plan,
-    method: Method,
+    method: Method[Any],
     *,
     out: Path | str,
     overwrite: bool = False,
