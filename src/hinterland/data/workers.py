@@ -131,8 +131,13 @@ class _Pool:
     def epitaph(self) -> str:
         """Say how the (only) process of the pool died."""
         (process,) = self._processes
-        process.join(timeout=5)
-        code = process.exitcode or 0
+        # The executor's own thread waits for it too. Whichever comes second is told "no such child"
+        # and knows the exit code only once the first has written it down.
+        deadline = time.monotonic() + 5
+        while (code := process.exitcode) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if code is None:
+            return "ended in a way the system does not tell"
         return f"was killed by signal {-code}" if code < 0 else f"ended ({code})"
 
 

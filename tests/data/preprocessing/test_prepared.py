@@ -277,11 +277,11 @@ def test_record_is_plain_json(dataset, tmp_path):
 
 
 ORPHANS = """
-import sys, time
+import os, time
 from hinterland.data.workers import map_cases
 
 def sleep(item):
-    print(__import__("os").getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece, unbuffered or not
     time.sleep(60)
 
 map_cases(sleep, [1, 2], ["a", "b"], workers=2)
