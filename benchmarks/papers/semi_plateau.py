@@ -26,12 +26,13 @@ ARMS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "supervised": ("supervised", {}),
     "cvbm": ("cvbm", {}),
     "bcp": ("bcp", {}),
+    "unimatch": ("unimatch", {}),
     "cvbm printed": ("cvbm", {**PRINTED, "complement": "printed"}),
     "bcp printed": ("bcp", PRINTED),
     "pseudo-label": ("pseudo-label", {}),
     "mean-teacher": ("mean-teacher", {}),
 }
-DECIDING = 3  # arms that are run for both numbers of labels before any other
+DECIDING = 4  # arms that are run for both numbers of labels before any other
 SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": {"steps": 8, "batch_size": 8, "patch_size": [64, 64],
               "network_options": {"features": [4, 8]},
