@@ -1,0 +1,1 @@
+"""What is measured on a GPU: every method's step, step times, and benchmarks within some minutes."""
