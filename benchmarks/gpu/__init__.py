@@ -1,1 +1,1 @@
-"""What is measured on a GPU: every method's step, step times, and benchmarks within some minutes."""
+"""What is measured on a GPU: a step of each method, step times, and benchmarks."""

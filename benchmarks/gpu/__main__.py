@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.gpu.cells import run_cells
+from benchmarks.gpu.cells import Choice, run_cells
 from benchmarks.gpu.matrix import run_matrix
 from benchmarks.gpu.steps import run_steps
 from hinterland.training.device import hardware, versions
@@ -45,7 +45,8 @@ def main() -> int:
         elif piece == "steps":
             found = run_steps(args.tiny)
         else:
-            found = run_cells(args.names, args.only, args.seeds, args.jobs, args.tiny, end, args.out)
+            choice = Choice(args.names, args.only, args.seeds, "smoke" if args.tiny else "gpu")
+            found = run_cells(choice, args.jobs, end, args.out)
         found |= {"hardware": hardware(), "versions": versions()}
         found["seconds"] = round(time.monotonic() - started, 1)
         (args.out / f"{piece}.json").write_text(json.dumps(found, indent=1, default=str))

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +19,49 @@ from benchmarks.harness.cell import RESULTS, ROOT, Cell, ResampledCell, work_roo
 from benchmarks.harness.registry import load_benchmark
 
 
-def run_cells(
-    names: Sequence[str], only: Sequence[str], seeds: int, jobs: int, tiny: bool, end: float,
-    out: Path,
-) -> dict[str, Any]:  # fmt: skip
-    """Run the pending cells, one seed of every benchmark before the next seed.
+@dataclass(frozen=True)
+class Choice:
+    """Which cells: of which benchmarks, with all of these texts in their names, seeds and size."""
+
+    names: Sequence[str]
+    only: Sequence[str]
+    seeds: int
+    size: str
+
+    def pending(self) -> list[tuple[str, Cell]]:
+        """The cells without a result, one seed of every benchmark before the next seed."""
+        return [
+            (name, cell)
+            for seed in range(self.seeds)
+            for name in self.names
+            for cell in load_benchmark(name).cells(self.size, self.seeds)
+            if cell.seed == seed
+            and all(part in cell.name for part in self.only)
+            and not cell.blocked()
+            and not up_to_date(name, self.size, cell)
+        ]
+
+
+def run_cells(choice: Choice, jobs: int, end: float, out: Path) -> dict[str, Any]:
+    """Run the pending cells.
 
     Cells that the end finds running are killed: a further call on the same machine resumes them.
     The result files of all cells go to `out` in one archive.
     """
-    size = "smoke" if tiny else "gpu"
-    pending = [
-        (name, cell)
-        for seed in range(seeds)
-        for name in names
-        for cell in load_benchmark(name).cells(size, seeds)
-        if cell.seed == seed and all(part in cell.name for part in only)
-        and not up_to_date(name, size, cell)
-    ]  # fmt: skip
+    pending = choice.pending()
     jobs = jobs or max(1, (os.cpu_count() or 2) - 1)
     print(f"{len(pending)} cells, {jobs} at a time", flush=True)
     prepare_data([cell for _, cell in pending])
 
     def work(item: tuple[str, Cell]) -> str:
-        return run_one(*item, size, seeds, end)
+        return run_one(*item, choice, end)
 
     with ThreadPoolExecutor(jobs) as pool:
         words = Counter(pool.map(work, pending))
     with tarfile.open(out / "results.tar.gz", "w:gz") as archive:
-        for name in names:
-            if (RESULTS / name / size).is_dir():
-                archive.add(RESULTS / name / size, f"{name}/{size}")
+        for name in choice.names:
+            if (RESULTS / name / choice.size).is_dir():
+                archive.add(RESULTS / name / choice.size, f"{name}/{choice.size}")
     return {"cells": dict(words), "failed": words["failed"]}
 
 
@@ -69,15 +82,15 @@ def prepare_data(cells: Sequence[Cell]) -> None:
             print(f"prepared {key} in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def run_one(name: str, cell: Cell, size: str, seeds: int, end: float) -> str:
+def run_one(name: str, cell: Cell, choice: Choice, end: float) -> str:
     """Run a cell in a process of its own; returns done, failed, stopped or not started."""
     started = time.monotonic()
     if started > end - 20:
         return "not started"
-    log = work_root() / name / size / f"{cell.name}.log"
+    log = work_root() / name / choice.size / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.harness.run_cell", name, size, cell.name,
-               str(seeds)]  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.harness.run_cell", name, choice.size,
+               cell.name, str(choice.seeds)]  # fmt: skip
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     with log.open("w") as file:
         process = subprocess.Popen(

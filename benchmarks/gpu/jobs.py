@@ -134,9 +134,7 @@ def _context(job: Job) -> BuildContext:
         network=NetworkPlan((4, 8, 8), ((1,) * dims, (2,) * dims, (2,) * dims), ((3,) * dims,) * 3),
     )  # fmt: skip
     wide = {} if job.network in ("unet", "resenc-m", "resenc-l") else {"features": (8, 16)}
-    return BuildContext(
-        plan, SPEC, SPEC.label_sets, job.network, wide, deep_supervision=planned
-    )
+    return BuildContext(plan, SPEC, SPEC.label_sets, job.network, wide, deep_supervision=planned)
 
 
 def _batch(phase: Phase, job: Job) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -40,7 +41,11 @@ def run_steps(tiny: bool) -> dict[str, Any]:
         for name, shape in (TINY if tiny else SHAPES).items():
             dims, size = len(shape["patch_size"]), max(shape["patch_size"])
             data = make_phantoms(
-                Path(folder) / f"{dims}-{size}", (8, 2, 2), dims=dims, size=size, overwrite=True  # type: ignore[arg-type]
+                Path(folder) / f"{dims}-{size}",
+                (8, 2, 2),
+                dims=dims,
+                size=size,
+                overwrite=True,  # type: ignore[arg-type]
             )
             for way, settings in WAYS.items():
                 out = Path(folder) / f"run-{len(rows)}"
@@ -76,10 +81,11 @@ def _timed(data: Path, out: Path, settings: Mapping[str, Any], dims: int) -> dic
         }),
     )  # fmt: skip
     run_or_resume(request, out, report=tick, finish=False)
+    gaps = [b - a for a, b in pairwise(times[WARM:STEPS])]
     each = (times[STEPS - 1] - times[WARM]) / (STEPS - 1 - WARM)
     return {
         "seconds_a_step": round(each, 5),
-        "median": round(median(b - a for a, b in zip(times[WARM:], times[WARM + 1:], strict=False)), 5),
+        "median": round(median(gaps), 5),
         "patches_a_second": round(settings["batch_size"] / each, 1),
         "peak_mib": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else None,
     }  # fmt: skip

@@ -113,8 +113,9 @@ class Muon(torch.optim.Optimizer):
             found = found * math.sqrt(max(1.0, rows / columns))
             for i, step in zip(members, found.view(-1, *shape).unbind(), strict=True):
                 steps[i] = step.movedim(0, group["axis"])
-        torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
-        torch._foreach_add_(weights, steps, alpha=-rate)
+        stepped: list[Tensor] = list(weights)
+        torch._foreach_mul_(stepped, 1 - rate * group["weight_decay"])
+        torch._foreach_add_(stepped, steps, alpha=-rate)
 
     def _step_adamw(self, group: dict[str, Any], weights: list[nn.Parameter]) -> None:
         for weight in weights:
