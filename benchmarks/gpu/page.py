@@ -50,7 +50,7 @@ def _matrix(rows: Sequence[dict[str, Any]]) -> list[str]:
     jobs = len({r["job"] for r in rows})
     counts = ", ".join(f"{n} {word}" for word, n in sorted(status.items()))
     lines = [
-        f"{jobs} jobs (methods, options, regularisers, networks, recipes; 2D and 3D), each in every "
+        f"{jobs} jobs (methods, options, regularisers, networks, recipes; 2D and 3D), in every "
         f"phase, in float32 and bf16: {counts}."
     ]
     if close:
