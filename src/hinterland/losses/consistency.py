@@ -24,6 +24,9 @@ def certain_mse(
         target: p', those of the teacher.
         mean: m, the mean of several noisy predictions of the teacher.
         limit: H, in nats.
+
+    Returns:
+        The loss.
     """
     certain = torch.special.entr(mean).sum(dim=1) < limit
     apart = all_sum(((p - target).square().mean(dim=1) * certain).sum())

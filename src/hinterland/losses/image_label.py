@@ -42,7 +42,16 @@ class ImageLabelLoss(nn.Module):
         covers: Bool[Tensor, " batch"],
         annotation: Int[Tensor, "batch *space"],
     ) -> list[tuple[int, int]]:
-        """Return the (item, node) pairs that the loss runs over."""
+        """Return the (item, node) pairs that the loss runs over.
+
+        Args:
+            image_labels: 1 present, 0 absent, -1 unknown, for each node.
+            covers: whether a patch shows enough of its image for the image's label to hold.
+            annotation: indices into the table of label sets.
+
+        Returns:
+            Pairs whose node is present and not yet annotated in the patch.
+        """
         found = []
         for item, node in ((image_labels == 1) & covers[:, None]).nonzero().tolist():
             if (

@@ -80,7 +80,16 @@ def level_set_loss(
     target: Float[Tensor, "batch objects *space"],
     known: Bool[Tensor, "batch objects *space"],
 ) -> Float[Tensor, ""]:
-    """Return the mean over objects of the squared error over their known voxels; 0 without any."""
+    """Return the mean over objects of the squared error over their known voxels; 0 without any.
+
+    Args:
+        z: predicted level set functions.
+        target: level set functions of the annotation.
+        known: where these are known.
+
+    Returns:
+        The loss.
+    """
     voxels = known.flatten(2).sum(dim=2)
     error = ((z - target).square() * known).flatten(2).sum(dim=2) / voxels.clamp(min=1)
     return all_sum(error.sum()) / all_sum((voxels > 0).sum()).clamp(min=1)

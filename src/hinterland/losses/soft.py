@@ -32,6 +32,15 @@ def soft_target_dice_loss(
     Sums run over the voxels of all items (of all processes); w is the mass of the target at a
     voxel, so that voxels without a target count nowhere. For one-hot targets this is
     `soft_dice_loss` over a batch.
+
+    Args:
+        p: probabilities.
+        target: t, a soft target; all zero where there is none.
+        cells: the channels that count.
+        smooth: added to numerator and denominator.
+
+    Returns:
+        The loss, between 0 and 1.
     """
     mass = target.sum(dim=1, keepdim=True)
     p, target = p[:, cells], target[:, cells]

@@ -113,6 +113,9 @@ def make_method(
             default.
         options: fields of the method, such as `ce_weight`.
 
+    Returns:
+        The method with these coarsenings and options.
+
     Raises:
         HinterlandError: an unknown name, question or option.
 

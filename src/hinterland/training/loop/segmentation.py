@@ -175,6 +175,14 @@ def streams_of_run(
 ) -> list[tuple[Stream, ...]]:
     """Return the streams that the batches of each phase are drawn from.
 
+    Args:
+        record: the run.
+        dataset: its data set.
+        prepared: the preprocessed training cases.
+
+    Returns:
+        One tuple of streams a phase.
+
     Raises:
         HinterlandError: a phase cannot be trained with the run's training cases; see `streams_for`.
     """

@@ -125,6 +125,12 @@ def evaluate_run_predictions(
 ) -> pd.DataFrame:
     """Evaluate a run's predictions at every question that its model can answer.
 
+    Args:
+        run: a finished or nearly finished run.
+        dataset: its data set.
+        cases: the references.
+        folder: the predictions, one file a case.
+
     Returns:
         The tidy table: one row per case, question and class.
     """
