@@ -27,10 +27,17 @@ def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.D
     """Average each metric over cases, then over classes (macro).
 
     A case that appears with several seeds or folds first enters with its mean, so that no case
-    counts twice. Returns one row per method, coarsening, class and metric: `mean`, `std` (over
-    cases, n - 1), `median`, `cases` (how many values the mean rests on) and `left_out` (cases with
-    NaN); for each method and coarsening with several classes there follows the row
-    `mean over classes`, whose `cases` is the smallest of the classes' counts.
+    counts twice.
+
+    Args:
+        table: one row per case, question and class, as `hl.evaluate` gives it.
+        metrics: columns to average; default, all metrics of the table.
+
+    Returns:
+        One row per method, coarsening, class and metric: `mean`, `std` (over cases, n - 1),
+        `median`, `cases` (how many values the mean rests on) and `left_out` (cases with NaN); for
+        each method and coarsening with several classes there follows the row `mean over classes`,
+        whose `cases` is the smallest of the classes' counts.
     """
     metrics = list(metrics or metric_columns(table))
     keys = [k for k in GROUPING if k in table.columns]

@@ -33,8 +33,14 @@ def preprocess(
 ) -> tuple[np.ndarray, np.ndarray | None, Geometry]:
     """Bring one scan onto the grid and the scale of a plan.
 
-    Returns the image, float32 (C, z, y, x); the label's own integers, int16 (z, y, x), or None;
-    and the `Geometry` that undoes it.
+    Args:
+        volume: the image as read.
+        plan: spacing, order of axes and normalisation.
+        label: integers (z, y, x), or None.
+
+    Returns:
+        The image, float32 (C, z, y, x); the label's own integers, int16 (z, y, x), or None; and the
+        `Geometry` that undoes it.
 
     Raises:
         HinterlandError: the channels or the label's shape do not fit, or an intensity is not
@@ -62,10 +68,18 @@ def preprocess(
 
 
 def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geometry:
-    """Return the geometry that preprocessing an image (C, z, y, x) of this spacing (mm) will have.
+    """Return the geometry that preprocessing an image will have.
 
     A plan in voxels takes every spacing for 1. Where the plan leaves the slice distance open (2D),
     each case keeps its own.
+
+    Args:
+        array: the image (C, z, y, x).
+        spacing: of its voxels (z, y, x), in mm.
+        plan: target spacing and order of axes.
+
+    Returns:
+        The geometry.
     """
     if plan.unit == "mm":
         check_spacing(spacing)
@@ -85,7 +99,11 @@ def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geom
 
 
 def check_spacing(spacing: Sequence[float]) -> None:
-    """Raise HinterlandError unless every voxel size (mm) is positive and finite."""
+    """Refuse voxel sizes (mm) that are not positive and finite.
+
+    Raises:
+        HinterlandError: one of them is not.
+    """
     if not all(math.isfinite(s) and s > 0 for s in spacing):
         raise HinterlandError(
             f"the header gives a voxel size of ({', '.join(f'{s:.4g}' for s in spacing)}) mm (z, "
@@ -128,6 +146,11 @@ def normalise(
     """Scale each channel of a float32 image (C, z, y, x), in place. See `Normalisation`.
 
     A masked z-score leaves what lies around the body at zero; zeros inside it count as body.
+
+    Args:
+        image: is changed in place.
+        schemes: one a channel.
+        channels: their names, for messages.
     """
     body = None
     if any(scheme.masked for scheme in schemes):

@@ -1,0 +1,90 @@
+"""Docstrings tell what a signature cannot: each argument, the result, and when they refuse."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from docstring_sections import classes_in, gaps
+from import_graph import module_name
+
+import hinterland as hl
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+SOURCES = {module_name(p, SRC): p.read_text() for p in sorted(SRC.glob("hinterland/**/*.py"))}
+CLASSES = classes_in(SOURCES)
+
+# Rooms in which every public function has its sections. The list only grows.
+DESCRIBED = (
+    "data",
+    "export",
+    "inference",
+    "labels",
+    "losses",
+    "methods",
+    "networks",
+    "phantoms",
+    "theory",
+    "training",
+    "types",
+)
+OFFERED = [name for name in hl.__all__ if inspect.isfunction(getattr(hl, name))]
+
+
+def test_functions_of_the_described_rooms_tell_arguments_results_and_errors():
+    rooms = tuple(f"hinterland.{room}" for room in DESCRIBED)
+    inside = [m for m in SOURCES if any(m == r or m.startswith(f"{r}.") for r in rooms)]
+    assert len(inside) > 100
+    assert not [str(gap) for m in inside for gap in gaps(SOURCES[m], m, CLASSES)]
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_what_the_package_offers_tells_arguments_results_and_errors(name):
+    function = inspect.unwrap(getattr(hl, name))
+    module = function.__module__
+    found = list(gaps(SOURCES[module], module, CLASSES, many=1))
+    assert not [str(gap) for gap in found if gap.name == function.__name__]
+
+
+def test_the_package_offers_functions():
+    assert {"train", "compare", "evaluate", "plan", "resume"} <= set(OFFERED)
+
+
+DOC = '''"""Do.
+
+    Args:
+        a: one.
+        b, c: others.
+
+    Returns:
+        It.
+    """'''
+
+
+@pytest.mark.parametrize(
+    ("source", "lacks"),
+    [
+        (f"def f(a, b, c) -> int:\n    {DOC}", ()),
+        (f"def f(a, b, c, d) -> int:\n    {DOC}", ("Args: d",)),
+        ('def f(a, b) -> int:\n    """Do."""', ()),
+        ('def f(a, b, c) -> None:\n    """Do."""', ("Args: a", "Args: b", "Args: c")),
+        (f"def f(a, b, c) -> int:\n    {DOC.replace('Returns', 'Notes')}", ("Returns",)),
+        ('def f(a):\n    """Do."""\n    raise HinterlandError("no")', ("Raises",)),
+        ('def f(a):\n    """Do."""\n    raise ValueError("no")', ()),
+        ("def f(a, b, c): ...", ("Args: a", "Args: b", "Args: c")),
+        ("def _f(a, b, c): ...", ()),
+        ('class A:\n    def f(self, a, b):\n        """Do."""', ()),
+        ("class A:\n    def f(self, a, b, c): ...", ("Args: a", "Args: b", "Args: c")),
+        ('class A(Base):\n    def f(self, a, b, c):\n        """Do."""', ()),
+        (
+            'class A(Base):\n    def g(self, *a, b, c):\n        """Do."""',
+            ("Args: a", "Args: b", "Args: c"),
+        ),
+        ("class A(Outside):\n    def f(self, a, b, c): ...", ()),
+    ],
+)
+def test_the_check_finds_what_is_not_told(source, lacks):
+    classes = classes_in({"base": "class Base:\n    def f(self): ..."})
+    found = [gap.lacks for gap in gaps(source, "here", classes)]
+    assert found == ([lacks] if lacks else [])
