@@ -43,11 +43,14 @@ def gaps(source: str, module: str, classes: Classes, many: int = MANY) -> Iterat
     """List the public functions and methods of a module whose docstrings lack a section.
 
     With `many` arguments or more, a docstring describes each under Args and the result under
-    Returns; what raises an error of ours says so under Raises. Methods that a base class documents
-    are left out, and so are those that implement a contract from outside, which have no docstring.
+    Returns; what raises an error of ours says so under Raises. Methods that a base class or a
+    protocol documents are left out, and so are those that implement a contract from outside, which
+    have no docstring.
     """
     for function, owner in _public(ast.parse(source).body, None):
-        if owner is not None and _is_inherited(owner, function.name, classes):
+        if owner is not None and (
+            _is_inherited(owner, function.name, classes) or _is_agreed(owner, function, classes)
+        ):
             continue
         doc = ast.get_docstring(function)
         if doc is None and owner is not None and owner.bases:
@@ -75,6 +78,16 @@ def _is_inherited(owner: ast.ClassDef, method: str, classes: Classes) -> bool:
             if any(isinstance(m, Function) and m.name == method for m in parent.body):
                 return True
             if _is_inherited(parent, method, classes):
+                return True
+    return False
+
+
+def _is_agreed(owner: ast.ClassDef, method: Function, classes: Classes) -> bool:
+    """Tell whether a protocol has a method of this name that takes the same."""
+    for protocol in (c for same in classes.values() for c in same if c is not owner):
+        if "Protocol" in map(_name, protocol.bases):
+            known = [m for m in protocol.body if isinstance(m, Function)]
+            if any((m.name, _arguments(m)) == (method.name, _arguments(method)) for m in known):
                 return True
     return False
 

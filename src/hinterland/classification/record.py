@@ -78,7 +78,11 @@ class ClassifierRecord:
 
     @classmethod
     def read(cls, path: Path) -> ClassifierRecord:
-        """Read what `write` wrote. HinterlandError if `path` is no classifier's directory."""
+        """Read what `write` wrote.
+
+        Raises:
+            HinterlandError: `path` is no classifier's directory, or its record is damaged.
+        """
         if not is_classifier(path):
             raise HinterlandError(
                 f"{path} is no classifier: expected a folder that `hinterland classify train "

@@ -65,6 +65,14 @@ def _macro(result: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = False) -> Path:
     """Write CSV or Parquet (by the ending), complete or not at all.
 
+    Args:
+        table: what is written; cells that a spreadsheet would run are marked.
+        path: the file to write.
+        overwrite: replace the file if it is there.
+
+    Returns:
+        The path.
+
     Raises:
         HinterlandError: another ending, an existing file without `overwrite`, Parquet without
             pyarrow.

@@ -83,6 +83,9 @@ class GallerySource:
 
         Volumes are turned as radiologists look at them (see `_Display`), their first channel is
         shown; 2D images stay as they are.
+
+        Raises:
+            HinterlandError: the case has no reference, or a method has no prediction of it.
         """
         known = self._case(case)
         volume = read_volume(known.images)

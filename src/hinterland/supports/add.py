@@ -70,6 +70,14 @@ def choose_cases(
 
     Cases without a label file are left out unless `unlabelled`.
 
+    Args:
+        dataset: the cases.
+        wanted: splits, names and globs; default, all but the test cases.
+        unlabelled: whether cases without a label file are taken, too.
+
+    Returns:
+        The cases, in the data set's order.
+
     Raises:
         HinterlandError: a word that finds no case, or no case is left.
     """

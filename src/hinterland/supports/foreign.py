@@ -26,7 +26,16 @@ _PATIENCE = 20.0  # seconds to end by itself
 def interpreter(variable: str, package: str, install: str) -> str:
     """Return the Python that has `package`: that of the environment variable, else this one.
 
-    Raises HinterlandError, with how to get one (`install` is what pip is given).
+    Args:
+        variable: of the environment, which may name a Python.
+        package: that it must import.
+        install: what pip is given to get it, for the message.
+
+    Returns:
+        The path of the Python.
+
+    Raises:
+        HinterlandError: there is none; the message says how to get one.
     """
     chosen = os.environ.get(variable)
     if chosen:

@@ -23,6 +23,9 @@ def on_grid(support: Support, case: Case, resample: bool = False) -> Support:
         resample: with nearest neighbour, where the grids differ; what lies outside of the source's
             field of view is `UNKNOWN`.
 
+    Returns:
+        The support.
+
     Raises:
         HinterlandError: the grids differ and may not be resampled.
     """

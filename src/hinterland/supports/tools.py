@@ -205,6 +205,14 @@ def as_nifti(case: Case, channel: int, folder: Path) -> Path:
     """Return one channel of a case as a NIfTI file.
 
     That is the case's own file if it fits, else one written into `folder`.
+
+    Args:
+        case: whose image it is.
+        channel: its number.
+        folder: where a file may be written.
+
+    Returns:
+        The file.
     """
     single = all(read_header(p).shape[0] == 1 for p in case.images)
     if single and file_ending(case.images[channel]) in (".nii", ".nii.gz"):

@@ -152,7 +152,16 @@ def available_threads() -> int:
 
 
 def thread_map(function: Callable[[A], B], items: Iterable[A], threads: int) -> list[B]:
-    """Return `[function(i) for i in items]`, over threads where more than one is asked for."""
+    """Return `[function(i) for i in items]`, over threads where more than one is asked for.
+
+    Args:
+        function: what is done.
+        items: its arguments.
+        threads: how many at a time.
+
+    Returns:
+        The results, in the order of the items.
+    """
     if threads <= 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:

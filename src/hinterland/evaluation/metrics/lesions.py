@@ -63,7 +63,19 @@ def match_lesions(
     """Match the connected components (26 neighbours in 3D, 8 in 2D) of two boolean masks.
 
     The assignment maximises the summed IoU (Hungarian method) over pairs with IoU > minimum_iou;
-    one component has at most one partner. Raises HinterlandError as the voxel metrics do.
+    one component has at most one partner.
+
+    Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis, in mm.
+        minimum_iou: which the IoU of a pair must exceed.
+
+    Returns:
+        The matched pairs, and what is left over.
+
+    Raises:
+        HinterlandError: masks and spacing do not belong together.
     """
     from scipy import ndimage
     from scipy.optimize import linear_sum_assignment

@@ -100,6 +100,9 @@ class MaskPair:
             image_shape: size of the whole image where the masks are a crop of it. A volume of one
                 slice, along whichever axis, is a 2D image.
 
+        Returns:
+            The pair, from which every metric is computed.
+
         Raises:
             HinterlandError: masks and spacing do not belong together.
         """

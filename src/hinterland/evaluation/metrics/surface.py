@@ -39,6 +39,9 @@ class SurfaceDistances:
 
         `directed_max`: max(P(forward), P(backward)), P the percentile with linear interpolation
         (MONAI, Metrics Reloaded). `pooled`: P(forward and backward together) (medpy).
+
+        Raises:
+            HinterlandError: another mode.
         """
         if mode == "pooled":
             return float(np.percentile(np.concatenate([self.forward, self.backward]), percentile))
@@ -47,7 +50,11 @@ class SurfaceDistances:
         return float(max(np.percentile(d, percentile) for d in (self.forward, self.backward)))
 
     def average(self, mode: AverageMode = "symmetric") -> float:
-        """Return the mean distance: of both directions (ASSD), or of `forward` alone (ASD)."""
+        """Return the mean distance: of both directions (ASSD), or of `forward` alone (ASD).
+
+        Raises:
+            HinterlandError: another mode.
+        """
         if mode == "directed":
             return float(self.forward.mean())
         if mode != "symmetric":
@@ -137,7 +144,16 @@ def as_image(
 
 
 def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
-    """Raise HinterlandError unless two masks and a spacing belong together."""
+    """Refuse masks and a spacing that do not belong together.
+
+    Args:
+        prediction: bool.
+        reference: bool of the same shape.
+        spacing: one positive length per axis.
+
+    Raises:
+        HinterlandError: they differ in shape or axes, or are not boolean.
+    """
     if prediction.shape != reference.shape:
         raise HinterlandError(
             f"the prediction has shape {prediction.shape}, the reference {reference.shape}; "
@@ -172,6 +188,9 @@ def surface_distances(
         reference: bool of the same shape.
         spacing: one length per axis.
 
+    Returns:
+        The distances in both directions.
+
     Raises:
         HinterlandError: an empty mask (those are the business of the empty-mask table), or masks
             and a spacing that do not belong together.
@@ -184,7 +203,19 @@ def surface_distances(
 def grid_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """Measure as `surface_distances`, on masks already checked; axes of length 1 are kept."""
+    """Measure as `surface_distances`, on masks already checked; axes of length 1 are kept.
+
+    Args:
+        prediction: bool, not empty.
+        reference: bool of the same shape, not empty.
+        spacing: one length per axis.
+
+    Returns:
+        The distances in both directions.
+
+    Raises:
+        HinterlandError: a mask is empty.
+    """
     boxes = bounding_box(prediction), bounding_box(reference)
     if boxes[0] is None or boxes[1] is None:
         raise HinterlandError("surface distances of an empty mask are not defined.")

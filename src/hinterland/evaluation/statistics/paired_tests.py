@@ -42,6 +42,9 @@ def permutation_test(
         differences: (units,) or (units, columns).
         resamples: the most sign patterns that are looked at.
         seed: of the random ones.
+
+    Returns:
+        p, between 0 and 1; NaN without a unit.
     """
     d = np.asarray(differences, dtype=float)
     d = d.reshape(len(d), -1)

@@ -22,7 +22,19 @@ log = logging.getLogger(__name__)
 
 
 def model_source(path: Path, *, device: str | None = None, mirror: bool | None = None) -> Source:
-    """Open a model on disk, ours or nnU-Net's, as a source. HinterlandError for anything else."""
+    """Open a model on disk, ours or nnU-Net's, as a source.
+
+    Args:
+        path: a run directory, or a folder that nnU-Net trained.
+        device: "cpu", "cuda" or "mps"; None chooses.
+        mirror: whether predictions of mirrored images are averaged; None is the model's own.
+
+    Returns:
+        The source.
+
+    Raises:
+        HinterlandError: it is neither.
+    """
     if (path / "config.yaml").is_file():
         return OwnModel(path, device=device, mirror=mirror)
     if is_nnunet_model(path):
