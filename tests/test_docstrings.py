@@ -10,6 +10,8 @@ from docstring_sections import classes_in, gaps
 from import_graph import module_name
 
 import hinterland as hl
+from hinterland import losses
+from hinterland.evaluation.metrics import metrics
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 SOURCES = {module_name(p, SRC): p.read_text() for p in sorted(SRC.glob("hinterland/**/*.py"))}
@@ -31,6 +33,18 @@ def test_what_the_package_offers_tells_arguments_results_and_errors(name):
     module = function.__module__
     found = list(gaps(SOURCES[module], module, CLASSES, many=1))
     assert not [str(gap) for gap in found if gap.name == function.__name__]
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_what_the_package_offers_shows_an_example(name):
+    assert ">>> " in getattr(hl, name).__doc__
+
+
+def test_losses_and_metrics_show_an_example():
+    named = [(losses, name) for name in losses.__all__ if name.endswith("_loss")]
+    named += [(metrics, name) for name in metrics.__all__ if name != "MetricSettings"]
+    assert len(named) > 12
+    assert not [name for place, name in named if ">>> " not in getattr(place, name).__doc__]
 
 
 def test_the_package_offers_functions():

@@ -38,6 +38,12 @@ def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.D
         `median`, `cases` (how many values the mean rests on) and `left_out` (cases with NaN); for
         each method and coarsening with several classes there follows the row `mean over classes`,
         whose `cases` is the smallest of the classes' counts.
+
+    Example:
+        >>> table = pd.DataFrame({"case": ["a", "b"], "class": ["organ"] * 2, "dice": [0.7, 0.9]})
+        >>> found = summarise(table, ["dice"])
+        >>> round(found["mean"].item(), 4), round(found["std"].item(), 4), found["cases"].item()
+        (0.8, 0.1414, 2)
     """
     metrics = list(metrics or metric_columns(table))
     keys = [k for k in GROUPING if k in table.columns]

@@ -27,6 +27,10 @@ def region_vectors(
 
     Returns:
         The regions' vectors, in the order of `chosen`.
+
+    >>> features = torch.arange(16.0).reshape(1, 1, 4, 4)
+    >>> region_vectors(features, 2, torch.tensor([0, 3])).int().tolist()
+    [[[0, 1, 4, 5], [10, 11, 14, 15]]]
     """
     axes = features.ndim - 2
     blocks = features
@@ -62,6 +66,12 @@ def local_contrast(
 
     Returns:
         The loss.
+
+    >>> one = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> round(local_contrast(one, one, temperature=1.0).item(), 4)
+    0.3133
+    >>> round(local_contrast(one, one.flip(1), temperature=1.0).item(), 4)
+    1.3133
     """
     a, b = F.normalize(one, dim=-1), F.normalize(two, dim=-1)
     logits = a @ b.mT / temperature
@@ -87,6 +97,12 @@ def class_contrast(
 
     Returns:
         The loss.
+
+    >>> vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> round(class_contrast(vectors, torch.tensor([0, 0, 1]), temperature=1.0).item(), 4)
+    0.3133
+    >>> round(class_contrast(vectors, torch.tensor([0, 1, 0]), temperature=1.0).item(), 4)
+    1.0032
     """
     z = F.normalize(vectors, dim=-1)
     self = torch.eye(len(z), dtype=torch.bool, device=z.device)

@@ -63,6 +63,12 @@ def pool_membership(
 
     Returns:
         Foreground y and background b.
+
+    >>> member = torch.tensor([[[[True, False, False, False]]]])
+    >>> decided = torch.tensor([[[[True, True, True, False]]]])
+    >>> inside, outside = pool_membership(member, decided, (1, 2))
+    >>> inside.int().flatten().tolist(), outside.int().flatten().tolist()
+    ([1, 0], [0, 0])
     """
     inside, unknown = (member & decided).float(), (~decided).float()
     if tuple(member.shape[2:]) != tuple(size):
@@ -168,6 +174,12 @@ def feature_discrepancy(layer: Sides, eps: float = EPS) -> Float[Tensor, ""]:
     """Return L_fd = mean of -log(||F_g - B_g||^2 + eps) over items and groups that have both sides.
 
     Zero if there is none. The minus sign is what Lemmas 1 and 2 of the paper need.
+
+    >>> features = torch.tensor([[[3.0, 1.0], [0.0, 0.0]]])
+    >>> foreground, background = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])
+    >>> layer = sides(features, foreground, background)
+    >>> round(feature_discrepancy(layer).item(), 4)  # -log(2^2)
+    -1.3863
     """
     distance = (layer.foreground - layer.background).square().sum(-1)
     return _mean(-(distance + eps).log(), layer.has_foreground & layer.has_background)

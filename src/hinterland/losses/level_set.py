@@ -89,6 +89,10 @@ def level_set_loss(
 
     Returns:
         The loss.
+
+    >>> z, target = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[1.0, -1.0]]])
+    >>> round(level_set_loss(z, target, torch.tensor([[[True, False]]])).item(), 4)
+    0.25
     """
     voxels = known.flatten(2).sum(dim=2)
     error = ((z - target).square() * known).flatten(2).sum(dim=2) / voxels.clamp(min=1)

@@ -84,6 +84,13 @@ def marginal_focal_loss(
 
     Returns:
         The loss; 0 without a decided voxel.
+
+    >>> log_mass = torch.tensor([[[0.5, 0.9]]]).log()
+    >>> target = torch.zeros(1, 2, dtype=torch.long)
+    >>> round(marginal_focal_loss(log_mass, target).item(), 4)
+    0.0872
+    >>> round(marginal_focal_loss(log_mass, target, gamma=0.0).item(), 4)
+    0.3993
     """
     decided = target != IGNORE
     log_m = log_mass.gather(1, target.clamp(min=0)[:, None])[:, 0]
@@ -150,6 +157,13 @@ def soft_tversky_loss(
 
     Returns:
         The loss, between 0 and 1.
+
+    >>> q = torch.tensor([[[1.0, 0.5, 0.0, 0.0]]])
+    >>> member = torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
+    >>> round(soft_tversky_loss(q, member, alpha=0.5, beta=0.5).item(), 3)
+    0.2
+    >>> round(soft_tversky_loss(q, member).item(), 3)
+    0.13
     """
     overlap, size, y_sum, known = _sums(q, member, decided, batch)
     errors = alpha * (size - y_sum - overlap) + beta * (y_sum - overlap)

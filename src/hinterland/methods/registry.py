@@ -94,7 +94,11 @@ register = METHODS.register
 
 
 def method_names() -> tuple[str, ...]:
-    """Return the names of all methods that `make_method` knows."""
+    """Return the names of all methods that `make_method` knows.
+
+    >>> {"supervised", "cvbm", "mean-teacher"} <= set(method_names())
+    True
+    """
     return METHODS.names()
 
 

@@ -103,6 +103,13 @@ def make_phantoms(
     Raises:
         HinterlandError: `out` is there already (and not `overwrite`), or an argument makes no
             sense.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder = make_phantoms(Path(place) / "phantoms", (2, 1, 1), dims=2, size=32)
+    ...     sorted(path.name for path in folder.iterdir())
+    ['dataset.json', 'imagesTr', 'imagesTs', 'labels.yaml', 'labelsTr', 'labelsTs', 'splits.json']
     """
     out = Path(out)
     _check(out, cases, kind, dims, size, overwrite)

@@ -37,6 +37,16 @@ def check_dataset(
 
     Returns:
         All problems, errors first.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hinterland as hl
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder = hl.make_phantoms(Path(place) / "phantoms", (2, 1, 1), dims=2, size=32)
+    ...     min(folder.glob("labelsTr/*")).unlink()
+    ...     found = check_dataset(folder, workers=0)
+    >>> [(problem.severity, problem.code) for problem in found.problems]
+    [('error', 'missing-label')]
     """
     dataset, problems = scan(path, labels)
     if dataset is None:

@@ -76,6 +76,11 @@ def match_lesions(
 
     Raises:
         HinterlandError: masks and spacing do not belong together.
+
+    >>> reference = np.array([[1, 1, 0, 0, 1, 0, 1]], bool)
+    >>> prediction = np.array([[0, 1, 0, 1, 1, 0, 0]], bool)
+    >>> match_lesions(prediction, reference, (1.0, 1.0)).partner.tolist()
+    [0, 1, -1]
     """
     from scipy import ndimage
     from scipy.optimize import linear_sum_assignment

@@ -24,7 +24,12 @@ __all__ = [
 
 
 def example_masks() -> tuple[np.ndarray, np.ndarray]:
-    """Return two squares of 4 x 4 in 8 x 8 pixels, the first a pixel to the right of the second."""
+    """Return two squares of 4 x 4 in 8 x 8 pixels, the first a pixel to the right of the second.
+
+    Example:
+        >>> [int(mask.sum()) for mask in example_masks()]
+        [16, 16]
+    """
     prediction, reference = np.zeros((2, 8, 8), bool)
     prediction[2:6, 3:7] = reference[2:6, 2:6] = True
     return prediction, reference

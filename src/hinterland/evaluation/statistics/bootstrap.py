@@ -146,6 +146,10 @@ def bootstrap_ci(
 
     Returns:
         Mean and limits.
+
+    >>> found = bootstrap_ci([0.6, 0.7, 0.7, 0.8], ["a", "b", "c", "d"])
+    >>> round(found.mean, 2), round(found.low, 1), round(found.high, 1)
+    (0.7, 0.6, 0.8)
     """
     column = np.asarray(values, dtype=float).reshape(-1, 1)
     sums, counts = by_group(column, groups)

@@ -35,6 +35,10 @@ def worst_best(
 
     Raises:
         HinterlandError: the table has no such metric.
+
+    >>> table = pd.DataFrame({"case": ["a", "b", "c"], "dice": [0.2, 0.6, 0.9]})
+    >>> worst_best(table)
+    {'a': 'worst-off', 'c': 'best-off'}
     """
     if metric not in baseline.columns:
         raise HinterlandError(f"the baseline's table has no column {metric!r}.")
