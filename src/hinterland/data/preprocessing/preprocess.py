@@ -16,6 +16,7 @@ from scipy import ndimage
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.resample import Shape, resample
 from hinterland.types import HinterlandError, Normalisation, Plan
+from hinterland.types.box import bounding_box
 
 
 class Scan(Protocol):
@@ -116,20 +117,11 @@ def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:
     """Return the box (z, y, x) of the voxels that are not zero in some channel of (C, z, y, x).
 
     The box is the first index of each axis and the last one + 1. An image of nothing but zeros is
-    kept
-    whole.
+    kept whole.
     """
     mask = nonzero_mask(array)
-    if not mask.any():
-        d, h, w = mask.shape
-        return (0, 0, 0), (d, h, w)
-    ranges = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        ranges.append((int(hit[0]), int(hit[-1]) + 1))
-    (z0, z1), (y0, y1), (x0, x1) = ranges
-    return (z0, y0, x0), (z1, y1, x1)
+    z, y, x = bounding_box(mask) or tuple(slice(0, n) for n in mask.shape)
+    return (z.start, y.start, x.start), (z.stop, y.stop, x.stop)
 
 
 def nonzero_mask(array: np.ndarray) -> np.ndarray:

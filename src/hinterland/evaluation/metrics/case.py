@@ -14,9 +14,9 @@ from hinterland.evaluation.masks import GroupMap, ValueMap, decidable, encode, g
 from hinterland.evaluation.metrics.metrics import measure
 from hinterland.evaluation.metrics.pair import MetricSettings
 from hinterland.evaluation.metrics.registry import asked_metrics
-from hinterland.evaluation.metrics.surface import bounding_box, joint_box
 from hinterland.labels import Coarsening, Scheme
 from hinterland.types import HinterlandError
+from hinterland.types.box import bounding_box, joint_box
 
 Questions = Coarsening | Sequence[Coarsening] | Mapping[str, Coarsening]
 

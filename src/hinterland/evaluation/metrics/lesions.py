@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hinterland.evaluation.metrics.overlap import millilitres
-from hinterland.evaluation.metrics.surface import as_image, bounding_box, check_pair, joint_box
+from hinterland.evaluation.metrics.surface import as_image, check_pair
+from hinterland.types.box import bounding_box, joint_box
 
 MINIMUM_IOU = 0.1
 VOLUME_BINS_ML = (0.0, 0.1, 1.0, 10.0, float("inf"))

@@ -17,12 +17,11 @@ from hinterland.evaluation.metrics.surface import (
     HausdorffMode,
     SurfaceDistances,
     as_image,
-    bounding_box,
     check_pair,
     grid_distances,
     image_axes,
-    joint_box,
 )
+from hinterland.types.box import bounding_box, joint_box
 
 
 @dataclass(frozen=True)

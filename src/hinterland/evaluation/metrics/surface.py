@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from hinterland.types import HinterlandError
+from hinterland.types.box import bounding_box, joint_box
 
 HausdorffMode = Literal["directed_max", "pooled"]
 AverageMode = Literal["symmetric", "directed"]
@@ -94,22 +95,6 @@ def _along(ndim: int, axis: int, index: slice | int) -> tuple[slice | int, ...]:
     return tuple(index if a == axis else slice(None) for a in range(ndim))
 
 
-def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """Return the smallest box that holds every True voxel, or None for an empty mask."""
-    # each look shrinks what the next one has to read
-    box: list[slice] = [slice(None)] * mask.ndim
-    plane = np.logical_or.reduce(mask, axis=0) if mask.ndim == 3 else mask
-    for axis, other in ((-2, 1), (-1, 0)):
-        hits = np.flatnonzero(plane.any(axis=other))
-        if not hits.size:
-            return None
-        box[axis] = slice(int(hits[0]), int(hits[-1]) + 1)
-    if mask.ndim == 3:
-        hits = np.flatnonzero(mask[tuple(box)].any(axis=(1, 2)))
-        box[0] = slice(int(hits[0]), int(hits[-1]) + 1)
-    return tuple(box)
-
-
 def image_axes(shape: Sequence[int]) -> tuple[int, ...]:
     """Return the axes along which an image extends.
 
@@ -169,13 +154,6 @@ def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[
             f"spacing {tuple(spacing)} for a mask of shape {prediction.shape}; "
             "expected one positive length per axis."
         )
-
-
-def joint_box(a: tuple[slice, ...], b: tuple[slice, ...]) -> tuple[slice, ...]:
-    """Return the smallest box that holds two boxes."""
-    return tuple(
-        slice(min(s.start, t.start), max(s.stop, t.stop)) for s, t in zip(a, b, strict=True)
-    )
 
 
 def surface_distances(

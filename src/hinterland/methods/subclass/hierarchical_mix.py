@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.methods.options import OneOf
+from hinterland.types.box import bounding_box
 
 Schedule = Annotated[str, OneOf("linear", "released")]
 ITERATIONS = 40_000  # the paper's training length; released schedules are stated in its steps
@@ -107,18 +108,6 @@ def agreed(
     keep = (cell == other_cell) & (confidence > tau) & (other_confidence > tau)
     keep &= allowed.gather(1, cell)
     return torch.zeros_like(p).scatter_(1, cell, keep.to(p.dtype))
-
-
-def bounding_box(mask: Bool[Tensor, "*space"]) -> tuple[slice, ...] | None:
-    """Return the smallest box around the true voxels; None if there are none."""
-    if not bool(mask.any()):
-        return None
-    box = []
-    for axis in range(mask.ndim):
-        rest = [a for a in range(mask.ndim) if a != axis]
-        (where,) = (mask.any(dim=rest) if rest else mask).nonzero(as_tuple=True)
-        box.append(slice(int(where[0]), int(where[-1]) + 1))
-    return tuple(box)
 
 
 @dataclass(frozen=True)
@@ -235,8 +224,9 @@ class HierarchicalMix(nn.Module):
         for i in range(len(image)):
             for index in range(self.regions):
                 here = region[i] == index
-                to = bounding_box(here)
-                source = to and bounding_box(self.inside[index][fine_annotation[i]])
+                to = bounding_box(here.cpu().numpy())
+                inside = self.inside[index][fine_annotation[i]]
+                source = to and bounding_box(inside.cpu().numpy())
                 if to is None or source is None:
                     continue
                 size = [s.stop - s.start for s in to]
