@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from factories import spec_of
 from scans import plan_for
 
-from hinterland.labels import LabelSpec
 from hinterland.report.protocol import Protocol
 from hinterland.report.protocol_checks import CODES, check_protocol, enforce
 from hinterland.training.config import make_config
@@ -133,9 +133,7 @@ def test_unknown_code_to_allow() -> None:
 
 
 def test_protocol_reads_what_training_writes(tmp_path: Path) -> None:
-    spec = LabelSpec.from_dict(
-        {"tree": {"lung": {}, "rest": {}}, "schemes": {"full": {0: "rest", 1: "lung"}}}
-    )
+    spec = spec_of({"lung": {}, "rest": {}}, schemes={"full": {0: "rest", 1: "lung"}})
     RunRecord(
         method="backsplit", on=({"rest": ["rest"], "lung": ["lung"]}, {"all": ["rest", "lung"]}),
         method_options={}, fold="0", selection="none", dims=2,

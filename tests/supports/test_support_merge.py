@@ -21,19 +21,17 @@ schemes = st.lists(sets, min_size=1, max_size=4)
 
 
 def spec(values: list[list[str]]) -> LabelSpec:
-    return LabelSpec.from_dict(
+    return spec_of(
         {
-            "tree": {
-                "background": {"organs": {"lung": {}, "heart": {}}, "rest": {}},
-                "infection": {},
-                "scar": {},
-            },
-            "target": ["infection", "scar"],
-            "schemes": {
-                "full": dict(enumerate(LEAVES)),
-                "some": {10 + i: v for i, v in enumerate(values)},
-            },
-        }
+            "background": {"organs": {"lung": {}, "heart": {}}, "rest": {}},
+            "infection": {},
+            "scar": {},
+        },
+        target=["infection", "scar"],
+        schemes={
+            "full": dict(enumerate(LEAVES)),
+            "some": {10 + i: v for i, v in enumerate(values)},
+        },
     )
 
 
