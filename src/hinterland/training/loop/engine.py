@@ -42,6 +42,9 @@ class Engine(L.LightningModule):
         pace: how far the phase has come after a step, when to validate, when to end.
         at_interval: called with the engine whenever `pace` says that it is due.
         image_label_term: what positive image labels add, where a training case has one.
+
+    Attributes:
+        acted: names of the regularisers that had weight in the last step.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Engine(L.LightningModule):
         self._at_interval, self._tick = at_interval, tick
         self.image_label_term = image_label_term
         self._window: list[dict[str, Tensor]] = []
+        self.acted: frozenset[str] = frozenset()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         optimisers = []
@@ -135,18 +139,14 @@ class Engine(L.LightningModule):
     def _regularisers(self) -> list[Regulariser]:
         return [cast(Regulariser, regulariser) for regulariser in self.regularisers.values()]
 
-    def acting(self, step: int) -> frozenset[str]:
-        """Return the regularisers that have weight at a step of the phase."""
-        progress = Progress(self.phase.name, *self.pace.at(step))
-        pairs = zip(self.regularisers, self._regularisers(), strict=True)
-        return frozenset(name for name, r in pairs if r.strength(progress) > 0)
-
     def _losses(self, batch: Batch, progress: Progress) -> Losses:
         losses = self.method.losses(self.networks, batch, progress)
         if progress.optimiser != self.phase.optimisers[0]:
             return losses  # additions belong to the network that segments
         terms, weights = dict(losses.terms), dict(losses.weights)
-        for name, regulariser in zip(self.regularisers, self._regularisers(), strict=True):
+        named = list(zip(self.regularisers, self._regularisers(), strict=True))
+        self.acted = frozenset(name for name, r in named if r.strength(progress) > 0)
+        for name, regulariser in named:
             added = regulariser(losses.views, progress)
             terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
             weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
