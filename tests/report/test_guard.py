@@ -9,8 +9,8 @@ import pytest
 from factories import spec_of
 from scans import plan_for
 
-from hinterland.report.protocol import Protocol
-from hinterland.report.protocol_checks import CODES, check_protocol, enforce
+from hinterland.report.protocol.checks import CODES, check_protocol, enforce
+from hinterland.report.protocol.protocol import Protocol
 from hinterland.training.config import make_config
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hinterland.labels import LabelSpec
 from hinterland.supports.grown import compact, grow
 from hinterland.supports.merge import Integers, absent, present
-from hinterland.supports.source import UNKNOWN
+from hinterland.supports.sources.source import UNKNOWN
 from hinterland.supports.structures import choose, lesion_leaves, not_supports
 from hinterland.types import HinterlandError
 

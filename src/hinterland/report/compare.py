@@ -21,10 +21,10 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
-from hinterland.report.gallery import REFERENCE, choose, exhibit
-from hinterland.report.gallery_source import GallerySource
+from hinterland.report.gallery.gallery import REFERENCE, choose, exhibit
+from hinterland.report.gallery.source import GallerySource
 from hinterland.report.page import Content, render
-from hinterland.report.protocol_checks import Finding, check_protocol, enforce
+from hinterland.report.protocol.checks import Finding, check_protocol, enforce
 from hinterland.report.results import (
     Result,
     differences_of,

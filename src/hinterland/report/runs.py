@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hinterland.evaluation.table import read_table
-from hinterland.report.protocol import Protocol, coarsenings_text, label_counts
+from hinterland.report.protocol.protocol import Protocol, coarsenings_text, label_counts
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import isfinite, nan
 
 from hinterland.evaluation.statistics.take_off import not_taken_off, validation_curve
-from hinterland.report.protocol_checks import Finding
+from hinterland.report.protocol.checks import Finding
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm, Run
 

@@ -34,7 +34,7 @@ from hinterland.supports.naming import (
 )
 from hinterland.supports.output import PROVENANCE, SHEETS, Output, provenance_of
 from hinterland.supports.quality import Row, flagged, measure, summary, to_csv
-from hinterland.supports.source import UNKNOWN, Source
+from hinterland.supports.sources.source import UNKNOWN, Source
 from hinterland.supports.structures import (
     Structure,
     check_nodes,

@@ -10,7 +10,7 @@ from hinterland.data.integrity.geometry import check_affine, compare
 from hinterland.data.io import grid
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Header, read_header
-from hinterland.supports.source import UNKNOWN, Support
+from hinterland.supports.sources.source import UNKNOWN, Support
 from hinterland.types import Case, HinterlandError
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hinterland.labels import UNLABELLED, LabelSpec, LabelTree, Scheme
-from hinterland.supports.source import UNKNOWN
+from hinterland.supports.sources.source import UNKNOWN
 from hinterland.types import HinterlandError
 
 Leaves = frozenset[int]

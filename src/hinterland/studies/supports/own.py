@@ -12,8 +12,8 @@ from hinterland.data.io.files import file_stamp
 from hinterland.data.io.volume import read_volume
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.inference.volumes import Predictor
-from hinterland.supports.nnunet_model import NnUNetModel, is_nnunet_model
-from hinterland.supports.source import Licence, Source, Support, of_integers
+from hinterland.supports.sources.nnunet_model import NnUNetModel, is_nnunet_model
+from hinterland.supports.sources.source import Licence, Source, Support, of_integers
 from hinterland.supports.structures import Structure
 from hinterland.training.runs.run import Run
 from hinterland.types import Case, Dataset, HinterlandError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hinterland.report.protocol import Protocol
+from hinterland.report.protocol.protocol import Protocol
 from hinterland.types import HinterlandError
 
 UNDERPOWERED = 20

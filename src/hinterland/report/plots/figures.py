@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.report.svg import INK, MUTED, colour, marker, panel
+from hinterland.report.plots.svg import INK, MUTED, colour, marker, panel
 
 
 def plot_paired(

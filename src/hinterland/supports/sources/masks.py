@@ -12,7 +12,7 @@ import numpy as np
 from hinterland.data.dataset.files import files_in, read_json
 from hinterland.data.io.files import file_stamp
 from hinterland.data.io.volume import VolumeError, file_ending, read_header, read_label, stem
-from hinterland.supports.source import Licence, Support, of_integers, of_masks
+from hinterland.supports.sources.source import Licence, Support, of_integers, of_masks
 from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
 

@@ -57,7 +57,7 @@ class Worker:
     def __init__(self, python: str, script: str) -> None:
         self.name = script
         self._words = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        path = Path(__file__).parent / "scripts" / f"ask_{script}.py"
+        path = Path(__file__).parents[1] / "scripts" / f"ask_{script}.py"
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         try:
             self._process = subprocess.Popen(

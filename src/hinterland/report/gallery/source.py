@@ -22,7 +22,7 @@ from hinterland.report.confusion import (
     superclasses,
 )
 from hinterland.report.false_positives import false_positives_by_structure
-from hinterland.report.gallery import REFERENCE
+from hinterland.report.gallery.gallery import REFERENCE
 from hinterland.report.lesion_sizes import lesion_table
 from hinterland.report.runs import Arm, Run
 from hinterland.training.runs.record import RunRecord

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hinterland.evaluation.metrics.registry import METRICS
-from hinterland.report.figures import (
+from hinterland.report.plots.figures import (
     plot_curves,
     plot_differences,
     plot_distribution,

@@ -13,13 +13,13 @@ from typing import Any
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.nifti import write
 from hinterland.data.io.volume import file_ending, read_header, read_label, read_volume
-from hinterland.supports.foreign import Worker, interpreter
-from hinterland.supports.licences import (
+from hinterland.supports.sources.foreign import Worker, interpreter
+from hinterland.supports.sources.licences import (
     TOTALSEGMENTATOR,
     TOTALSEGMENTATOR_LICENSED,
     VIBESEGMENTATOR,
 )
-from hinterland.supports.source import Licence, Support, of_integers
+from hinterland.supports.sources.source import Licence, Support, of_integers
 from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
 
