@@ -220,7 +220,7 @@ def time_to(curve: Sequence[Sequence[float]], share: float) -> float | None:
 
 def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
     """Curves, seconds and steps to shares of the best Dice, of every run that is there."""
-    from hinterland.training.validation.take_off import take_off
+    from hinterland.evaluation.statistics.take_off import take_off
 
     del size
     lines = [

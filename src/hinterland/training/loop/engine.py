@@ -157,7 +157,11 @@ class Engine(L.LightningModule):
         return Losses(terms, weights, losses.views)
 
     def flush_log(self) -> None:
-        """Write the mean of the steps since the last call. HinterlandError if the loss is lost."""
+        """Write the mean of the steps since the last call.
+
+        Raises:
+            HinterlandError: the loss is no longer finite.
+        """
         if not self._window:
             return
         keys = self._window[-1].keys()
@@ -182,5 +186,14 @@ class Engine(L.LightningModule):
 
 
 def step_seed(seed: int, phase: int, step: int) -> int:
-    """Return a 63-bit seed for what is random in one step."""
+    """Return a 63-bit seed for what is random in one step.
+
+    Args:
+        seed: of the run.
+        phase: index of the phase.
+        step: of the phase, from 0.
+
+    Returns:
+        The seed.
+    """
     return int(np.random.SeedSequence([seed, phase, step]).generate_state(1, np.uint64)[0] >> 1)

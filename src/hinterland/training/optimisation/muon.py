@@ -155,6 +155,9 @@ def groups_by_role(
         networks: the modules that tell which parameters are hidden weights; parameters of other
             modules are the rest.
         adam_share: the share of the learning rate that AdamW steps with.
+
+    Returns:
+        Parameter groups with "axis" (None for AdamW) and "lr_share".
     """
     axes = {id(weight): axis for weight, axis in hidden_weights(networks)}
     parts: dict[int | None, list[nn.Parameter]] = {0: [], 1: [], None: []}
