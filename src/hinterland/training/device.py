@@ -115,12 +115,23 @@ def arrange(networks: nn.Module, dims: int, accelerator: str) -> nn.Module:
     return networks.to(memory_format=order)  # type: ignore[call-overload]
 
 
-def process_rank() -> int:
-    """Return this process's rank under torchrun, SLURM or Lightning's launcher; 0 when alone."""
-    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+def process_rank(devices: int = 1) -> int:
+    """Return this process's rank among all processes of a run; 0 when alone.
+
+    torchrun and SLURM say it. Lightning's own launcher says the rank inside a node (LOCAL_RANK),
+    and whoever starts the nodes says which one this is (NODE_RANK).
+
+    Args:
+        devices: Processes a node.
+
+    Returns:
+        The rank, from 0.
+    """
+    for variable in ("RANK", "SLURM_PROCID"):
         if variable in os.environ:
             return int(os.environ[variable])
-    return 0
+    node, local = (int(os.environ.get(name, 0)) for name in ("NODE_RANK", "LOCAL_RANK"))
+    return node * devices + local
 
 
 def versions() -> dict[str, str]:

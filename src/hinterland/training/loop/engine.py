@@ -31,8 +31,8 @@ class Engine(L.LightningModule):
     """Trains `networks` by `method` through one phase.
 
     All randomness of a step (dropout, stochastic methods) is drawn after seeding from
-    (seed, phase, step), and the learning rate is a function of the step: so a phase can be entered
-    at any step with nothing but weights and optimiser state.
+    (seed, phase, step, rank of the process), and the learning rate is a function of the step: so a
+    phase can be entered at any step with nothing but weights and optimiser state.
 
     Args:
         offset: global step at which the phase begins.
@@ -78,6 +78,10 @@ class Engine(L.LightningModule):
         self.image_label_term = image_label_term
         self._window: list[dict[str, Tensor]] = []
         self.acted: frozenset[str] = frozenset()
+        self.rank = 0
+
+    def on_fit_start(self) -> None:
+        self.rank = self.global_rank
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         optimisers = []
@@ -110,7 +114,7 @@ class Engine(L.LightningModule):
         return batch.to(device)
 
     def training_step(self, batch: Batch, _: int) -> None:
-        torch.manual_seed(step_seed(self.config.seed, self.index, self.step))
+        torch.manual_seed(step_seed(self.config.seed, self.index, self.step, self.rank))
         record: dict[str, Tensor] = {}
         at, steps = self.pace.at(self.step)
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
@@ -185,15 +189,19 @@ class Engine(L.LightningModule):
             self.trainer.should_stop = True
 
 
-def step_seed(seed: int, phase: int, step: int) -> int:
-    """Return a 63-bit seed for what is random in one step.
+def step_seed(seed: int, phase: int, step: int, rank: int = 0) -> int:
+    """Return a 63-bit seed for what is random in one step of one process.
+
+    Processes that train together see different items, and drop and disturb them differently.
 
     Args:
         seed: of the run.
         phase: index of the phase.
         step: of the phase, from 0.
+        rank: of the process.
 
     Returns:
         The seed.
     """
-    return int(np.random.SeedSequence([seed, phase, step]).generate_state(1, np.uint64)[0] >> 1)
+    key = [seed, phase, step, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)

@@ -38,5 +38,7 @@ def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> 
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        # Batch norms see the whole batch, as one GPU with all of it would. (CPUs cannot.)
+        sync_batchnorm=many and accelerator == "cuda",
         num_sanity_val_steps=0,
     )

@@ -282,7 +282,8 @@ class Trainer(ABC):
         best, phase = self.position.best, self.position.phase
         self._states, self._pace_state = content["optimisers"], content.get("pace", {})
         at = self.position.offset + self.position.step
-        if best and best[1] == at and process_rank() == 0:  # perhaps killed before it was written
+        if best and best[1] == at and process_rank(self.config.devices) == 0:
+            # perhaps killed before it was written
             save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         log.info("resuming phase %d at step %d", phase, self.position.step)
 

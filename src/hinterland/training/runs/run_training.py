@@ -72,7 +72,7 @@ def run_or_resume(
                 "--out, or remove it."
             )
         return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
-    if process_rank() == 0:
+    if process_rank(request.config.devices) == 0:
         refuse_taken(path, existing == "replace")
         dataset = start_run(request, path, progress, say)
     else:
@@ -186,7 +186,7 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
     started = time.monotonic()
     with _global_settings():
         SegmentationTrainer(run.path, record, dataset, prepared, report).fit()
-    if process_rank() == 0 and finish:
+    if process_rank(run.record.train.devices) == 0 and finish:
         say("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run
