@@ -14,7 +14,7 @@ from hinterland.data.on_device.gather import gather, gather_table
 from hinterland.data.on_device.packing import to_device
 from hinterland.data.on_device.recipe import BatchAugmentation, Recipe
 from hinterland.data.on_device.volumes import Box, Volumes
-from hinterland.data.on_device.warp import warp, warp_table
+from hinterland.data.on_device.warp import warp, warp_grid, warp_table
 from hinterland.data.sampling.patches import PatchDataset, image_label_row
 from hinterland.types import Batch
 
@@ -116,8 +116,9 @@ class BatchMaker:
             self._store((image, annotation, empty), rows, pixels, maps)
         if len(rows := tables["warped"]):
             drawn, maps = self._read(volumes, tables, "warped", self.augmentation.draw_size)
-            pixels = warp(drawn, tables["theta"], patch, "bilinear")
-            maps = warp(maps.float(), tables["theta"], patch, "nearest")
+            grid = warp_grid(tables["theta"], patch[-tables["theta"].shape[-1] :])
+            pixels = warp(drawn, grid, "bilinear")
+            maps = warp(maps.float(), grid, "nearest")
             self._store((image, annotation, empty), rows, pixels, maps)
         return image, annotation, empty
 
@@ -141,7 +142,7 @@ class BatchMaker:
         shown, blank = (tables[n][rows].view(shape) for n in ("shown", "blank"))
         annotation = torch.where(shown, stored.to(torch.int16), blank).masked_fill_(~inside, 0)
         maps = [annotation]
-        if self.augmentation.masked:
-            zero = (image[:, list(self.augmentation.masked)] == 0).all(1)
-            maps.append(zero.to(torch.int16))
+        if self.augmentation.masked:  # channel by channel: a list as index would be a copy
+            zero = [image[:, channel] == 0 for channel in self.augmentation.masked]
+            maps.append(torch.stack(zero).all(0).to(torch.int16))
         return image, torch.stack(maps, 1)
