@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hinterland.data.on_device.draws import Draw
-from hinterland.data.on_device.gather import gather, gather_table
+from hinterland.data.on_device.gather import gather, gather_offsets
 from hinterland.data.on_device.packing import to_device
 from hinterland.data.on_device.recipe import BatchAugmentation, Recipe
 from hinterland.data.on_device.volumes import Box, Volumes
@@ -92,10 +92,11 @@ class BatchMaker:
             "case": np.array([self._position[p.case.name] for p in places]),
         }
         for name, items, size in (("plain", plain, patch), ("warped", recipe.warped, drawn)):
-            tables[f"gather {name}"] = gather_table(
+            offsets = gather_offsets(
                 [draws[i] for i in items], [boxes[i] for i in items],
                 recipe.axes[items], recipe.reverse[items], patch, size,
             )  # fmt: skip
+            tables |= {f"{name} {axis}": along for axis, along in enumerate(offsets)}
         for i, step in enumerate(recipe.steps):
             tables[f"rows {i}"], tables[f"parameters {i}"] = step.rows, step.parameters
         return tables
@@ -112,10 +113,10 @@ class BatchMaker:
         annotation = torch.empty((items, *patch), dtype=torch.int16, device=device)
         empty = torch.zeros((items, *patch), dtype=torch.bool, device=device)
         if len(rows := tables["plain"]):
-            pixels, maps = self._read(volumes, tables, "plain", patch)
+            pixels, maps = self._read(volumes, tables, "plain")
             self._store((image, annotation, empty), rows, pixels, maps)
         if len(rows := tables["warped"]):
-            drawn, maps = self._read(volumes, tables, "warped", self.augmentation.draw_size)
+            drawn, maps = self._read(volumes, tables, "warped")
             grid = warp_grid(tables["theta"], patch[-tables["theta"].shape[-1] :])
             pixels = warp(drawn, grid, "bilinear")
             maps = warp(maps.float(), grid, "nearest")
@@ -133,14 +134,14 @@ class BatchMaker:
             empty.index_copy_(0, rows, maps[:, 1] != 0)
 
     def _read(
-        self, volumes: Volumes, tables: dict[str, Tensor], name: str, size: Sequence[int]
+        self, volumes: Volumes, tables: dict[str, Tensor], name: str
     ) -> tuple[Tensor, Tensor]:
         """Return images, and maps (items, M, *size) int16 that move along with them."""
-        image, stored, inside = gather(volumes, tables[f"gather {name}"], size)
-        shape = (-1, *(1,) * len(size))
-        rows = tables[name]
+        dims = len(self.augmentation.patch_size)
+        image, stored, outside = gather(volumes, [tables[f"{name} {a}"] for a in range(dims)])
+        shape, rows = (-1, *(1,) * dims), tables[name]
         shown, blank = (tables[n][rows].view(shape) for n in ("shown", "blank"))
-        annotation = torch.where(shown, stored.to(torch.int16), blank).masked_fill_(~inside, 0)
+        annotation = torch.where(shown, stored.to(torch.int16), blank).masked_fill_(outside, 0)
         maps = [annotation]
         if self.augmentation.masked:  # channel by channel: a list as index would be a copy
             zero = [image[:, channel] == 0 for channel in self.augmentation.masked]

@@ -13,18 +13,17 @@ from hinterland.data.on_device.draws import Draw
 from hinterland.data.on_device.volumes import Box, Volumes
 from hinterland.data.sampling.places import drawn_corner
 
-AXIS = 4
-"""Columns that a table has for each axis of the patch: first voxel, direction, extent, stride."""
+_OUTSIDE = -(2**60)  # a sum with it is negative, whatever is added
 
 
-def gather_table(
+def gather_offsets(
     draws: Sequence[Draw],
     boxes: Sequence[Box],
     axes: NDArray[np.int64],
     reverse: NDArray[np.bool_],
     patch_size: Sequence[int],
     size: Sequence[int],
-) -> NDArray[np.int64]:
+) -> list[NDArray[np.int64]]:
     """Write down where in `Volumes` the voxels of each item lie.
 
     Args:
@@ -37,8 +36,8 @@ def gather_table(
         size: Voxels to cut, with that patch in the middle.
 
     Returns:
-        (items, 1 + 4 d): the first voxel of the item's box, then for each axis of the patch the
-        voxel in the box to begin with, the direction, the box's extent and its stride.
+        For each axis of the patch (items, voxels along it): what the places along the axes sum to
+        is the voxel in `Volumes`, or negative where a patch reaches out of the volume.
     """
     dims = len(size)
     start, corner, extent, stride = [], [], [], []
@@ -52,43 +51,39 @@ def gather_table(
         corner.append([c - o for c, o in zip(at, box.origin[-dims:], strict=True)])
         extent.append((depth, height, width)[-dims:])
         stride.append(steps[-dims:])
-    shape = (len(draws), dims)
     lower, extents, strides = (
-        np.take_along_axis(np.array(values, np.int64).reshape(shape), axes, 1)
+        np.take_along_axis(np.array(values, np.int64).reshape(len(draws), dims), axes, 1)
         for values in (corner, extent, stride)
     )
-    first = lower + np.where(reverse, np.array(size) - 1, 0)
-    columns = np.stack([first, np.where(reverse, -1, 1), extents, strides], 2)
-    starts = np.array(start, np.int64)[:, None]
-    return np.concatenate([starts, columns.reshape(len(draws), AXIS * dims)], 1)
+    offsets = []
+    for axis, n in enumerate(size):
+        one_axis = (slice(None), slice(axis, axis + 1))
+        steps_along = np.where(reverse[one_axis], np.arange(n - 1, -1, -1), np.arange(n))
+        voxel = lower[one_axis] + steps_along
+        inside = (voxel >= 0) & (voxel < extents[one_axis])
+        offsets.append(np.where(inside, voxel * strides[one_axis], _OUTSIDE))
+    offsets[0] += np.array(start, np.int64)[:, None]
+    return offsets
 
 
-def gather(volumes: Volumes, table: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+def gather(volumes: Volumes, offsets: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Read the patches of a batch.
 
     Args:
         volumes: Where from.
-        table: (items, 1 + 4 d) as `gather_table` gives it, on the same device.
-        size: Voxels of the patches.
+        offsets: As `gather_offsets` gives them, on the same device.
 
     Returns:
         The images (items, C, *size) float32, zero outside of the volume; the annotations
-        (items, *size) as they are stored; and (items, *size) bool, whether a voxel is inside.
+        (items, *size) as they are stored; and (items, *size) bool, whether a voxel is outside.
     """
-    dims = len(size)
-    index = table[:, 0].view(-1, *(1,) * dims)
-    inside = torch.ones_like(index, dtype=torch.bool)
-    for axis, n in enumerate(size):
-        columns = table[:, 1 + AXIS * axis : 1 + AXIS * (axis + 1), None]
-        first, direction, extent, stride = columns.unbind(1)
-        at = first + direction * torch.arange(n, device=table.device)
-        shape = (-1, *(n if a == axis else 1 for a in range(dims)))
-        inside = inside & ((at >= 0) & (at < extent)).view(shape)
-        index = index + (at.clamp(min=0).minimum(extent - 1) * stride).view(shape)
-    image = torch.empty(
-        (len(table), len(volumes.image), *size), dtype=torch.float32, device=table.device
-    )
+    dims, index = len(offsets), offsets[0].view(-1, offsets[0].shape[1], *(1,) * (len(offsets) - 1))
+    for axis, along in enumerate(offsets[1:], start=1):
+        index = index + along.view(-1, *(along.shape[1] if a == axis else 1 for a in range(dims)))
+    outside = index < 0
+    index = index.clamp_(min=0)
+    shape = (len(index), len(volumes.image), *index.shape[1:])
+    image = torch.empty(shape, dtype=torch.float32, device=index.device)
     for channel, voxels in enumerate(volumes.image):
         image[:, channel] = voxels[index]
-    image.masked_fill_(~inside[:, None], 0)
-    return image, volumes.annotation[index], inside
+    return image.masked_fill_(outside[:, None], 0), volumes.annotation[index], outside

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+_REACH = 3  # voxels: of the widest kernel
 _EPS = 1e-7  # batchgeneratorsv2's, against division by the spread of a constant image
 
 
@@ -55,54 +57,34 @@ def blur(images: Tensor, parameters: Tensor) -> Tensor:
 
     The kernel ends after three standard deviations, rounded to whole voxels.
     """
-    for axis, n in enumerate(images.shape[1:]):
-        images = _along(images, _gaussian(parameters[:, axis], n), axis + 1)
+    reach = torch.arange(-_REACH, _REACH + 1, device=images.device)
+    sigma = parameters[..., None]
+    inside = reach.abs() <= (3 * sigma + 0.25).floor()
+    weights = torch.exp(-0.5 * (reach / sigma) ** 2) * inside
+    weights = weights / weights.sum(2, keepdim=True)
+    dims = images.ndim - 1
+    for axis in range(dims):
+        border = [_REACH * (a == axis) for a in reversed(range(dims)) for _ in range(2)]
+        padded = F.pad(images[:, None], border, mode="reflect")[:, 0]
+        images = torch.zeros_like(images)
+        for i, weight in enumerate(weights[:, axis].unbind(1)):
+            part = padded.narrow(axis + 1, i, images.shape[axis + 1])
+            images.addcmul_(part, _like(weight, images))
     return images
 
 
 def lower_resolution(images: Tensor, parameters: Tensor) -> Tensor:
     """Keep (n, axes) voxels along the axes, the nearest ones, and interpolate linearly between."""
     for axis, n in enumerate(images.shape[1:]):
-        images = _along(images, _down_and_up(parameters[:, axis], n), axis + 1)
+        kept = parameters[:, axis, None]
+        place = (torch.arange(0.5, n, device=images.device) * kept / n - 0.5).clamp(min=0)
+        first = place.floor()  # of the kept ones, the one before each voxel
+        ends = torch.stack([first, first + 1]).minimum(kept - 1)
+        voxels = ((ends + 0.5) * n / kept).long().clamp(max=n - 1)
+        shape = [len(images), *(n if a == axis else 1 for a in range(images.ndim - 1))]
+        before, after = (images.gather(axis + 1, v.view(shape).expand_as(images)) for v in voxels)
+        images = torch.lerp(before, after, (place - first).view(shape))
     return images
-
-
-def _gaussian(sigma: Tensor, n: int) -> Tensor:
-    """Return (images, n, n): what blurs a line of n voxels when multiplied with it."""
-    at = torch.arange(n, device=sigma.device)
-    sigma = sigma[:, None, None]
-    reach = (3 * sigma + 0.25).floor()
-
-    def weight(distance: Tensor) -> Tensor:
-        return torch.exp(-0.5 * (distance / sigma) ** 2) * (distance.abs() <= reach)
-
-    here, there = at[:, None], at[None, :]
-    before = weight(here + there) * (there > 0)  # mirrored at the first voxel, and at the last
-    after = weight(2 * (n - 1) - here - there) * (there < n - 1)
-    matrix = weight(here - there) + before + after
-    return matrix / matrix.sum(2, keepdim=True)
-
-
-def _down_and_up(kept: Tensor, n: int) -> Tensor:
-    """Return (images, n, n): what keeps some of n voxels and interpolates between them."""
-    at = torch.arange(n, device=kept.device)
-    kept = kept[:, None]
-    place = ((at + 0.5) * kept / n - 0.5).clamp(min=0)
-    first = place.floor().minimum(kept - 1)
-    share = (place - first)[..., None]
-
-    def voxel(index: Tensor) -> Tensor:
-        nearest = ((index + 0.5) * n / kept).floor().clamp(max=n - 1)
-        return (nearest[..., None] == at).to(share)
-
-    return torch.lerp(voxel(first), voxel((first + 1).minimum(kept - 1)), share)
-
-
-def _along(images: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    """Multiply every line of image i along an axis by matrix i, (images, n, n)."""
-    lines = images.movedim(axis, -1)
-    changed = lines.reshape(len(images), -1, lines.shape[-1]) @ matrix.mT
-    return changed.view(lines.shape).movedim(-1, axis)
 
 
 def _like(parameters: Tensor, images: Tensor) -> Tensor:
