@@ -67,8 +67,14 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        names = ("image", "annotation", "labelled", "image_labels", "covers")
-        return replace(self, **{name: change(getattr(self, name)) for name in names})
+        return replace(
+            self,
+            image=change(self.image),
+            annotation=change(self.annotation),
+            labelled=change(self.labelled),
+            image_labels=change(self.image_labels),
+            covers=change(self.covers),
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,3 +273,50 @@ def test_batches_come_in_order_and_are_counted():
     assert len(batches) == 4
     for found, step in zip(batches, keys, strict=True):
         assert_equal_batches(found, device(step))
+
+
+class Streams:
+    """Stands in for CUDA's streams, and writes down what is asked of them."""
+
+    def __init__(self, monkeypatch):
+        self.told = told = []
+
+        class Stream:
+            def __init__(self, name="side"):
+                self.name = name
+
+            def wait_stream(self, other):
+                told.append(f"{self.name} waits for {other.name}")
+
+            def record_event(self):
+                return "made"
+
+            def wait_event(self, event):
+                told.append(f"{self.name} waits until {event}")
+
+        used = Stream("main")
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: used)
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        monkeypatch.setattr(
+            torch.Tensor, "record_stream", lambda tensor, stream: told.append(stream.name)
+        )
+
+
+def test_on_cuda_the_next_batch_is_made_before_the_last_is_handed_out(monkeypatch):
+    streams, data = Streams(monkeypatch), dataset(level="nnunet")
+    told, device = streams.told, Device(data, "nnunet")
+
+    def make(keys):
+        told.append(f"make {keys[0].step}")
+        return device(keys)
+
+    keys = list(StepSampler(data.streams, 3))
+    for step, batch in enumerate(Ahead(keys, make, torch.device("cuda", 0))):
+        told.append(f"step {step}")
+        assert_equal_batches(batch, device(keys[step]))
+    handed = ["main waits until made", *["main"] * 5]  # the batch has five tensors
+    assert told == [
+        "side waits for main", "make 0", "make 1", *handed, "step 0", "make 2", *handed, "step 1",
+        *handed, "step 2",
+    ]  # fmt: skip
