@@ -11,6 +11,7 @@ BENCHMARKS = {
     "nnunet_figures": "peers.nnunet_figures",
     "conventions": "peers.conventions",
     "speed": "peers.speed",
+    "augmentation": "peers.augmentation",
     "race": "peers.race",
     "race_parts": "peers.race_parts",
     "export": "peers.export",

@@ -67,13 +67,24 @@ def _cpu_has_bf16() -> bool:
 
 
 def data_workers(config: TrainConfig, accelerator: str) -> int:
-    """Return the number of loader processes.
+    """Return the number of loader processes of each process that trains.
 
-    By default there is none on a CPU, where they would take the cores that the network needs.
+    By default there is none on a CPU, where they would take the cores that the network needs; else
+    the cores that this process may use (under SLURM or in a container those it was given) are
+    shared by the processes that train on this machine, and each keeps one for itself.
     """
     if config.data.workers is not None:
         return config.data.workers
-    return 0 if accelerator == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+    if accelerator == "cpu":
+        return 0
+    return min(8, max(1, usable_cores() // config.devices - 1))
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 2
 
 
 def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:

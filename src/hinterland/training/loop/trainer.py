@@ -16,9 +16,9 @@ import lightning as L
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
-from hinterland.data.sampling.patches import PatchDataset, collate
+from hinterland.data.on_device.ahead import Ahead
+from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import StepSampler, Stream
 from hinterland.methods import BuildContext
 from hinterland.methods.base import TrainableMethod
@@ -27,7 +27,6 @@ from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
     arrange,
-    data_workers,
     process_rank,
     resolve_accelerator,
     resolve_precision,
@@ -36,6 +35,7 @@ from hinterland.training.logbook import Logbook
 from hinterland.training.loop.engine import Engine
 from hinterland.training.loop.image_label_term import ImageLabelTerm
 from hinterland.training.loop.lightning import lightning_trainer
+from hinterland.training.loop.loader import Loader
 from hinterland.training.optimisation.averaging import Weights
 from hinterland.training.optimisation.optimisers import resolve_recipe
 from hinterland.training.optimisation.pace import ENDLESS, DeadlinePace, Pace, StepPace
@@ -115,6 +115,7 @@ class Trainer(ABC):
         self._pace_state: dict[str, Any] = {}
         self._spent = 0.0
         self._message = ""
+        self.loader = Loader(config, context.plan, self.accelerator)
 
     @abstractmethod
     def patches(self, phase: int) -> PatchDataset:
@@ -300,23 +301,22 @@ class _Loaders(L.LightningDataModule):
         self._owner, self._index, self._steps = trainer, index, steps
         self._first = trainer.position.step
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Ahead[Any]:
         assert self.trainer is not None
-        owner, config = self._owner, self._owner.config
-        streams = owner.streams[self._index]
+        owner, streams = self._owner, self._owner.streams
         sampler = StepSampler(
-            streams,
+            streams[self._index],
             self._steps,
             start=self._first,
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
             foreground_share=owner.foreground_share,
         )
-        return DataLoader(
+        return owner.loader.batches(
             owner.patches(self._index),
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=data_workers(config, owner.accelerator),
+            sampler,
+            names={name for phase in streams for s in phase for name in s.cases},
+            device=self.trainer.strategy.root_device,
         )
 
 
