@@ -73,7 +73,7 @@ class Engine(L.LightningModule):
         self._states, self._write = optimiser_states, write
         self._at_interval, self._tick = at_interval, tick
         self.image_label_term = image_label_term
-        self._window: list[dict[str, Tensor]] = []
+        self._window: list[dict[str, Tensor | float]] = []
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         optimisers = []
@@ -107,7 +107,7 @@ class Engine(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> None:
         torch.manual_seed(step_seed(self.config.seed, self.index, self.step))
-        record: dict[str, Tensor] = {}
+        record: dict[str, Tensor | float] = {}
         at, steps = self.pace.at(self.step)
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
             progress = Progress(self.phase.name, at, steps, name)
@@ -123,7 +123,7 @@ class Engine(L.LightningModule):
             nn.utils.clip_grad_norm_(parameters, options.clip)
             optimiser.step()
             tag = "" if name == self.phase.optimisers[0] else f"{name}/"
-            record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": torch.tensor(rate)}
+            record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": rate}
             record |= {f"train/{tag}{k}": v.detach() for k, v in losses.terms.items()}
         self.method.after_step(self.networks, progress)
         self._window.append(record)
@@ -160,10 +160,7 @@ class Engine(L.LightningModule):
         """Write the mean of the steps since the last call. HinterlandError if the loss is lost."""
         if not self._window:
             return
-        keys = self._window[-1].keys()
-        means = {
-            k: float(torch.stack([w[k].float().cpu() for w in self._window]).mean()) for k in keys
-        }
+        means = _means(self._window)
         self._window = []
         if not np.isfinite(means["train/loss"]):
             raise HinterlandError(
@@ -179,6 +176,17 @@ class Engine(L.LightningModule):
             self._at_interval(self)
         if self.pace.ended(self.step):
             self.trainer.should_stop = True
+
+
+def _means(window: list[dict[str, Tensor | float]]) -> dict[str, float]:
+    """Return the mean of each value over the steps; all are read from the device at once."""
+    keys = window[-1].keys()
+    values = [w[k] for k in keys for w in window]
+    told = torch.stack([v.float() for v in values if isinstance(v, Tensor)]).cpu()
+    read = iter(told.unbind())
+    known = [next(read) if isinstance(v, Tensor) else torch.tensor(v) for v in values]
+    rows = torch.stack(known).view(len(keys), len(window))
+    return {k: float(row.mean()) for k, row in zip(keys, rows, strict=True)}
 
 
 def step_seed(seed: int, phase: int, step: int) -> int:
