@@ -46,7 +46,7 @@ from hinterland.data.io.files import write_text
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import Prepared, prepare
 from hinterland.training.config import make_config
-from hinterland.training.device import hardware, versions
+from hinterland.training.device import hardware, refuse_missing_devices, versions
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_folder import empty_folder, refuse_taken
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
@@ -121,6 +121,7 @@ def train_classifier(
     dataset = with_image_labels(dataset, request.image_labels)
     prepared = prepare(dataset, plan)
     record = _record(run, dataset, plan, prepared, request)
+    refuse_missing_devices(record.train)
     _claim(out, record, overwrite)
     if record.by != RULE:
         _train(out, record, run, dataset, prepared, report or (lambda *_: None), say)

@@ -112,7 +112,7 @@ class TrainConfig(_Strict):
     )
     batch_dice: bool | None = Field(None, description="None: the plan's")
     deep_supervision: bool | None = Field(None, description="None: the network's recipe")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     accelerator: str = "auto"
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)

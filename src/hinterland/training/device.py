@@ -29,35 +29,43 @@ def resolve_accelerator(name: str) -> str:
 
 
 def refuse_missing_devices(config: TrainConfig) -> None:
+    """Refuse settings that ask for devices that are not here; see `refuse_missing_accelerator`."""
+    refuse_missing_accelerator(config.accelerator, config.devices)
+
+
+def refuse_missing_accelerator(accelerator: str, devices: int = 1) -> None:
     """Refuse an accelerator that is unknown or not here, or more devices than there are.
 
     Raises:
-        HinterlandError: Training could not begin.
+        HinterlandError: Nothing could be computed there.
     """
-    name = resolve_accelerator(config.accelerator)
+    name = resolve_accelerator(accelerator)
     counts = {
-        "cpu": config.devices,
+        "cpu": devices,
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
     if name not in counts:
         raise HinterlandError(
-            f"accelerator {config.accelerator!r}: expected auto, {', '.join(counts)} (or gpu)."
+            f"accelerator {accelerator!r}: expected auto, {', '.join(counts)} (or gpu)."
         )
-    if counts[name] < config.devices:
+    if counts[name] < devices:
         have = f"{counts[name]} such device(s)" if counts[name] else "none"
         raise HinterlandError(
-            f"accelerator {config.accelerator!r} with devices={config.devices}: this machine has "
+            f"accelerator {accelerator!r} with devices={devices}: this machine has "
             f"{have}. Leave it away (auto), or set accelerator=cpu."
         )
 
 
 def resolve_precision(name: str, accelerator: str) -> str:
-    """Return "bf16" or "fp32"; for "auto", bf16 where the device computes in it."""
+    """Return "bf16", "fp16" or "fp32"; for "auto", the fastest that the device computes in.
+
+    Cards before sm_80 (V100, T4) only emulate bf16, slower than float32: there it is fp16.
+    """
     if name != "auto":
         return name
     if accelerator == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if accelerator == "cpu" and _cpu_has_bf16() else "fp32"
 
 

@@ -42,6 +42,7 @@ class Engine(L.LightningModule):
         pace: how far the phase has come after a step, when to validate, when to end.
         at_interval: called with the engine whenever `pace` says that it is due.
         image_label_term: what positive image labels add, where a training case has one.
+        scaler: scales losses so that gradients in fp16 do not vanish; default, it does nothing.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Engine(L.LightningModule):
         at_interval: Callable[[Engine], None],
         tick: Callable[[], None],
         image_label_term: ImageLabelTerm | None = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -73,6 +75,7 @@ class Engine(L.LightningModule):
         self._states, self._write = optimiser_states, write
         self._at_interval, self._tick = at_interval, tick
         self.image_label_term = image_label_term
+        self.scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
         self._window: list[dict[str, Tensor | float]] = []
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -118,10 +121,12 @@ class Engine(L.LightningModule):
             losses = self._losses(batch, progress)
             total = losses.total
             optimiser.zero_grad(set_to_none=True)
-            self.manual_backward(total)
+            self.manual_backward(self.scaler.scale(total))
+            self.scaler.unscale_(optimiser)
             parameters = [p for g in optimiser.param_groups for p in g["params"]]
             nn.utils.clip_grad_norm_(parameters, options.clip)
-            optimiser.step()
+            self.scaler.step(optimiser)
+            self.scaler.update()
             tag = "" if name == self.phase.optimisers[0] else f"{name}/"
             record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": rate}
             record |= {f"train/{tag}{k}": v.detach() for k, v in losses.terms.items()}

@@ -108,6 +108,7 @@ class Trainer(ABC):
         self.method, self.context = method, context
         self.networks = arrange(method.build(context), context.plan.dims, self.accelerator)
         self.weights = Weights(self.networks, config.averaging)
+        self.scaler = torch.amp.GradScaler(self.accelerator, enabled=self.precision == "fp16")
         self.regularisers = nn.ModuleDict()
         self.image_label_term: ImageLabelTerm | None = None
         self.position = Position()
@@ -176,6 +177,7 @@ class Trainer(ABC):
             at_interval=lambda e: self._interval(e, logbook),
             tick=lambda: self._tick(engine),
             image_label_term=self.image_label_term,
+            scaler=self.scaler,
         )
         data = _Loaders(self, index, lengths[index] if self.config.time is None else ENDLESS)
         if not pace.ended(self.position.step):
@@ -278,6 +280,7 @@ class Trainer(ABC):
             **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
             "optimisers": engine.optimiser_state(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def _restore(self, content: dict[str, Any], lengths: list[int]) -> None:
@@ -289,6 +292,8 @@ class Trainer(ABC):
         at = self.position.offset + self.position.step
         if best and best[1] == at and process_rank() == 0:  # perhaps killed before it was written
             save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
+        if content.get("scaler"):
+            self.scaler.load_state_dict(content["scaler"])
         log.info("resuming phase %d at step %d", phase, self.position.step)
 
     def _load_weights(self, content: dict[str, Any]) -> None:
