@@ -121,7 +121,7 @@ def train_classifier(
     dataset = with_image_labels(dataset, request.image_labels)
     prepared = prepare(dataset, plan)
     record = _record(run, dataset, plan, prepared, request)
-    refuse_missing_devices(record.train)
+    refuse_missing_devices(make_config(record.settings))
     _claim(out, record, overwrite)
     if record.by != RULE:
         _train(out, record, run, dataset, prepared, report or (lambda *_: None), say)

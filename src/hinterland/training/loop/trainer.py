@@ -27,6 +27,8 @@ from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
     arrange,
+    choose_algorithms,
+    compile_parts,
     data_workers,
     process_rank,
     resolve_accelerator,
@@ -106,7 +108,11 @@ class Trainer(ABC):
         self.precision = resolve_precision(config.precision, self.accelerator)
         self.recipe = resolve_recipe(config, recipe)
         self.method, self.context = method, context
-        self.networks = arrange(method.build(context), context.plan.dims, self.accelerator)
+        self.networks = arrange(
+            method.build(context), context.plan.dims, self.accelerator, config.channels_last
+        )
+        if config.compile:
+            compile_parts(self.networks)
         self.weights = Weights(self.networks, config.averaging)
         self.scaler = torch.amp.GradScaler(self.accelerator, enabled=self.precision == "fp16")
         self.regularisers = nn.ModuleDict()
@@ -137,8 +143,7 @@ class Trainer(ABC):
 
     def fit(self) -> None:
         """Train from the last checkpoint (if there is one) to the end of the last phase."""
-        if self.config.deterministic:
-            torch.use_deterministic_algorithms(True, warn_only=True)
+        choose_algorithms(self.config, self.accelerator)
         phases = self.method.phases()
         lengths = phase_steps([p.share for p in phases], self.config.steps)
         if (self.run / "checkpoints" / "last.ckpt").is_file():
