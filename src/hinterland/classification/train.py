@@ -47,7 +47,7 @@ from hinterland.data.planning.plan_dataset import PlanOptions, resolve_plan
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import Prepared, prepare
 from hinterland.training.config import make_config
-from hinterland.training.device import hardware, versions
+from hinterland.training.device import hardware, refuse_missing_devices, versions
 from hinterland.training.runs.request import Fold
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_folder import empty_folder, refuse_taken
@@ -158,6 +158,7 @@ def train_classifier(
     plan = request.make_plan(dataset)
     prepared = prepare(dataset, plan)
     record = _record(request, dataset, plan, prepared)
+    refuse_missing_devices(make_config(record.settings))
     _claim(out, record, overwrite)
     if record.by != RULE:
         _train(out, record, request.run, dataset, prepared, report or (lambda *_: None), say)
