@@ -41,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
               "validation": {"interval": 4, "mirror": False}},
     "cpu": {"steps": 3000, "batch_size": 8, "patch_size": [64, 64],
             "network_options": {"features": [8, 64]}, "validation": {"interval": 250}},
-    "gpu": {"steps": 3000, "batch_size": 16, "patch_size": [112, 112],
+    "gpu": {"steps": 2000, "batch_size": 16, "patch_size": [112, 112],
             "network_options": {"features": [16, 256]},
             "validation": {"interval": 500, "mirror": False}},
     "paper": {"steps": 10000, "batch_size": 24, "patch_size": [256, 256],

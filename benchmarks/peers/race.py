@@ -63,7 +63,7 @@ TRACKS = {
     ),
 }  # fmt: skip
 RECIPES = ("fast", "nnunet")
-BUDGETS = {"smoke": (4,), "cpu": (250, 1000), "gpu": (1000, 6000), "paper": (1000, 250_000)}
+BUDGETS = {"smoke": (4,), "cpu": (250, 1000), "gpu": (1000, 4000), "paper": (1000, 250_000)}
 PEER_SECONDS: dict[str, tuple[float, ...]] = {
     "smoke": (), "cpu": (1800.0,), "gpu": (60.0,), "paper": (36_000.0,),
 }  # fmt: skip
