@@ -174,8 +174,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_else(tmp_path, mon
     file = tmp_path / "checkpoints" / "last.ckpt"
     save_checkpoint(file, {"step": 1})
 
-    def full(_, path):
-        path.write_bytes(b"half")
+    def full(_, file):
+        file.write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(torch, "save", full)
@@ -183,6 +183,14 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_else(tmp_path, mon
         save_checkpoint(file, {"step": 2})
     assert [p.name for p in file.parent.iterdir()] == ["last.ckpt"]
     assert load_checkpoint(file)["step"] == 1
+
+
+def test_a_checkpoint_has_the_same_bytes_whoever_writes_it(tmp_path, monkeypatch):
+    content = {"step": 1, "networks": {"a": torch.arange(5.0)}}
+    save_checkpoint(tmp_path / "one.ckpt", content)
+    monkeypatch.setattr(os, "getpid", lambda: 12345)
+    save_checkpoint(tmp_path / "two.ckpt", content)
+    assert (tmp_path / "one.ckpt").read_bytes() == (tmp_path / "two.ckpt").read_bytes()
 
 
 def test_a_log_that_cannot_be_written_names_itself_and_the_way_on(tmp_path):
