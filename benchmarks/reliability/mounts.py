@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+PAGE = 4096
+"""Bytes that a file takes up at least."""
+
 
 @cache
 def refused_here() -> str:
@@ -18,18 +21,25 @@ def refused_here() -> str:
         return "no `mount` on this system"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with full_disk(Path(folder), 8192):
+            with full_disk(Path(folder), 1):
                 return ""
         except subprocess.CalledProcessError as error:
             return f"may not mount here: {error.stderr.decode().strip()}"
 
 
 @contextmanager
-def full_disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
-    """Put a file system of `size` bytes at `folder`; yields what gives it plenty of room."""
-    _call("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+def full_disk(folder: Path, pages: int) -> Iterator[Callable[[], None]]:
+    """Put a file system with room for `pages` at `folder`; yields what gives it plenty."""
+    _call("mount", "-t", "tmpfs", "-o", f"size={PAGE * (pages + 1)}", "tmpfs", str(folder))
+    filler = folder / "filler"  # size=0 would mean any size
+
+    def make_room() -> None:
+        filler.unlink()
+        _call("mount", "-o", "remount,size=1g", str(folder))
+
     try:
-        yield lambda: _call("mount", "-o", "remount,size=1g", str(folder))
+        filler.write_bytes(bytes(PAGE))
+        yield make_room
     finally:
         _call("umount", "-l", str(folder))
 

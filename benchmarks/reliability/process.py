@@ -103,12 +103,20 @@ class Command:
                 return None
             time.sleep(0.002)
         taken = time.monotonic() - self._started
-        self.kill()  # what it may have left behind
+        self._kill_rest()
         out, error = (log.read_text(errors="replace") for log in self._logs)
         for log in self._logs:
             log.unlink()
         code = os.waitstatus_to_exitcode(status)
         return Ended(code, out, error, taken, usage.ru_maxrss / 1024)
+
+    def _kill_rest(self) -> None:
+        """Kill what it may have left behind, and give it a moment to die."""
+        end = time.monotonic() + 0.5
+        with suppress(ProcessLookupError):
+            while time.monotonic() < end:
+                os.killpg(self.pid, signal.SIGKILL)
+                time.sleep(0.005)
 
     def end(self) -> Ended:
         """Wait for the end; a command that hangs is killed."""

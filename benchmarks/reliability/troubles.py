@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.moments import Moment, refused, succeeded
-from benchmarks.reliability.mounts import full_disk, read_only, refused_here
+from benchmarks.reliability.mounts import PAGE, full_disk, read_only, refused_here
 from benchmarks.reliability.snapshot import Snapshot, differences, half_files, snapshot
 from benchmarks.reliability.subjects import Bench, Subject
 
@@ -23,11 +23,11 @@ _WRITING = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a command makes when nothing happens, how long it takes, how many bytes it writes."""
+    """What a command makes when nothing happens, how long it takes, how much disk it fills."""
 
     snapshot: Snapshot
     seconds: float
-    size: int
+    pages: int
 
 
 def undisturbed(subject: Subject, bench: Bench) -> Undisturbed:
@@ -46,8 +46,9 @@ def undisturbed(subject: Subject, bench: Bench) -> Undisturbed:
         seconds.append(ended.seconds)
     if wrong := differences(found[1], found[0]):
         raise RuntimeError(f"{subject.name} twice without any trouble: {'; '.join(wrong)}")
-    size = sum(p.stat().st_size for p in bench.place.rglob("*") if p.is_file())
-    return Undisturbed(found[0], min(seconds), size)
+    sizes = [p.stat().st_size for p in bench.place.rglob("*") if p.is_file()]
+    pages = sum(-(-size // PAGE) for size in sizes)
+    return Undisturbed(found[0], min(seconds), pages)
 
 
 def kill(
@@ -133,18 +134,14 @@ def disk_full(
     if why := refused_here():
         yield Moment("", skipped=why)
         return
-    needed = whole.size
     before = snapshot(bench.base)
     for number in range(count):
-        size = round(needed * (number + 0.5) / count / 4096) * 4096
-        moment = Moment(f"{size} of {needed} bytes")
+        pages = int(whole.pages * (number + 0.5) / count)
+        moment = Moment(f"room for {pages} of {whole.pages} pages")
         bench.empty()
-        with full_disk(bench.place, max(size, 8192)) as make_room:
+        with full_disk(bench.place, pages) as make_room:
             ended = moment.cost(bench.run(subject.arguments(bench)))
-            if ended.code:
-                moment.wrong += refused(ended, (str(bench.place),))
-            else:
-                moment.wrong += differences(snapshot(bench.place), whole.snapshot)
+            moment.wrong += refused(ended, (str(bench.place),)) if ended.code else []
             make_room()
             _gone_on(moment, subject, bench, whole)
         moment.wrong += differences(snapshot(bench.base), before)

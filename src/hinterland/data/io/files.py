@@ -130,13 +130,18 @@ def _machine() -> str:
 
 
 def _lives(process: int) -> bool:
+    """Tell whether a process of this machine lives; one that nobody has buried yet does not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except OSError:
         return True  # somebody else's
-    return True
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state not in "ZX"
 
 
 def remove(path: Path) -> None:
