@@ -57,7 +57,8 @@ def _without_stacks(content: bytes) -> bytes:
     """TorchScript records who called it: here the campaign, which calls from several places."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
-            kept = [name for name in file.namelist() if not name.endswith(".debug_pkl")]
+            stacks = (".debug_pkl", "serialization_id")  # and the hash of all, them included
+            kept = [name for name in file.namelist() if not name.endswith(stacks)]
             return b"".join(name.encode() + file.read(name) for name in kept)
     except zipfile.BadZipFile:
         return content
