@@ -30,10 +30,10 @@ process, a warm Python with torch among it (about 500 MiB); times are of one com
 """
 KINDS = {
     "kill": (22, 14, 10, 12, 14, 14, 14),
-    "kill-at-operation": (16, 16, 8, 12, 12, 20, 16),
+    "kill-at-operation": (8, 16, 8, 4, 6, 20, 6),
     "disk-full": (6, 3, 2, 2, 2, 2, 3),
-    "two-at-once": (3, 3, 2, 2, 2, 3, 2),
-    "clock-jumps": (2, 2, 2, 2, 2, 2, 2),
+    "two-at-once": (2, 3, 2, 1, 2, 3, 1),
+    "clock-jumps": (1, 2, 2, 1, 2, 2, 1),
     "read-only": (2, 2, 2, 2, 2, 2, 2),
 }
 """Trouble -> moments for each subject."""
