@@ -15,6 +15,7 @@ from hinterland.data.io import files
 from hinterland.data.io.files import atomic_path, remove, sweep, temporary_name, write_text
 from hinterland.data.io.journal import Journal, journal
 from hinterland.data.io.lock import alone
+from hinterland.export.folder import fresh_output
 from hinterland.types import HinterlandError
 
 FORK = multiprocessing.get_context("fork")
@@ -102,6 +103,16 @@ def test_a_folder_is_removed_at_once_or_not_at_all(tmp_path, monkeypatch):
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(files.TEMPORARY)
     assert [p.name for p in left.iterdir()] == ["config.yaml"]
+
+
+def test_what_is_to_take_a_folders_place_is_not_removed_with_it(tmp_path):
+    model = tmp_path / "model"
+    for text in ("old", "new"):
+        with fresh_output(model, overwrite=True) as temporary:
+            temporary.mkdir()
+            (temporary / "plans.json").write_text(text)
+    assert (model / "plans.json").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [model]
 
 
 def test_a_file_that_is_too_large_here_is_said_to_be(tmp_path):

@@ -150,7 +150,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     if not path.name.startswith(TEMPORARY):
-        doomed = temporary_name(path)
+        doomed = temporary_name(path.with_name(f"removed.{path.name}"))  # not that of its heir
         shutil.rmtree(doomed, ignore_errors=True)
         path = path.rename(doomed)
     shutil.rmtree(path)
