@@ -24,6 +24,7 @@ BENCHMARKS = {
     "classify": "papers.classification",
     "synthetic": "papers.synthetic",
     "supports": "papers.supports",
+    "reliability": "reliability.campaign",
 }
 """Name -> module below `benchmarks`, in the order of RESULTS.md."""
 

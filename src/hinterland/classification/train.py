@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +44,7 @@ from hinterland.classification.source import (
 )
 from hinterland.classification.trainer import ClassifierData, ClassifierTrainer
 from hinterland.data.io.files import write_text
+from hinterland.data.io.lock import alone
 from hinterland.data.planning.plan_dataset import PlanOptions, resolve_plan
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import Prepared, prepare
@@ -50,7 +52,7 @@ from hinterland.training.config import make_config
 from hinterland.training.device import hardware, refuse_missing_devices, versions
 from hinterland.training.runs.request import Fold
 from hinterland.training.runs.run import Run
-from hinterland.training.runs.run_folder import empty_folder, refuse_taken
+from hinterland.training.runs.run_folder import new_folder, refuse_taken
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
 from hinterland.types.case import unmasked
 
@@ -159,11 +161,11 @@ def train_classifier(
     prepared = prepare(dataset, plan)
     record = _record(request, dataset, plan, prepared)
     refuse_missing_devices(make_config(record.settings))
-    _claim(out, record, overwrite)
-    if record.by != RULE:
-        _train(out, record, request.run, dataset, prepared, report or (lambda *_: None), say)
-    say("fitting on validation cases")
-    operate(out, record, dataset, prepared, report)
+    with _claimed(out, record, overwrite):
+        if record.by != RULE:
+            _train(out, record, request.run, dataset, prepared, report or (lambda *_: None), say)
+        say("fitting on validation cases")
+        operate(out, record, dataset, prepared, report)
     return ClassifierRun(out)
 
 
@@ -256,11 +258,14 @@ def _source(run: Run | None, request: ClassifierRequest) -> tuple[str, str]:
     return MASKS, ""
 
 
-def _claim(out: Path, record: ClassifierRecord, overwrite: bool) -> None:
-    """Make `out` the directory of this classifier, or find that it is."""
+@contextmanager
+def _claimed(out: Path, record: ClassifierRecord, overwrite: bool) -> Iterator[None]:
+    """Make `out` the directory of this classifier, or find that it is; have it alone."""
     if is_classifier(out) and not overwrite:
         different = record.differences(ClassifierRecord.read(out))
         if not different and not (out / FILE).is_file():
+            with alone(out, str(out)):
+                yield
             return
         held = (
             f"another classifier ({', '.join(different)})"
@@ -269,8 +274,9 @@ def _claim(out: Path, record: ClassifierRecord, overwrite: bool) -> None:
         )
         raise HinterlandError(f"{out} holds {held}. Choose another --out, or give --overwrite.")
     refuse_taken(out, overwrite, ours=is_classifier, kind="classifier")
-    empty_folder(out)
-    record.write(out)
+    with new_folder(out, overwrite, ours=is_classifier, kind="classifier"):
+        record.write(out)
+        yield
 
 
 def _train(

@@ -100,8 +100,6 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
         raise HinterlandError(
             "Parquet needs pyarrow: pip install 'hinterland[parquet]', or write .csv."
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

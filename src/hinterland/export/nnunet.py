@@ -272,4 +272,5 @@ def _write_checkpoint(
         "init_args": {"configuration": configuration(plan), "fold": 0},
         "inference_allowed_mirroring_axes": tuple(mirror) or None,
     }
-    torch.save(checkpoint, fold / "checkpoint_final.pth")
+    with (fold / "checkpoint_final.pth").open("wb") as file:
+        torch.save(checkpoint, file)

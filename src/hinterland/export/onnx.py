@@ -124,6 +124,8 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
                 output_names=["probabilities"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
+    except OSError:
+        raise  # of the disk, not of the network
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise HinterlandError(f"this network cannot be exported to ONNX: {first}") from error

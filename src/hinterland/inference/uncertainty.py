@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hinterland.data.io.journal import Journal
 from hinterland.data.io.volume import (
     Volume,
     file_ending,
@@ -144,6 +145,7 @@ def write_maps(
     options: WindowOptions | None = None,
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
+    journal: Journal | None = None,
 ) -> None:
     """Write OUT/KIND/CASE of each kind, floats from 0 to 1 in the geometry of the images.
 
@@ -157,15 +159,24 @@ def write_maps(
         options: of the sliding window; None is the run's own.
         overwrite: replace maps that are there.
         tick: called with (done, of how many).
+        journal: see `predict_files`.
 
     Raises:
         HinterlandError: a map exists and may not be overwritten, before anything is computed.
     """
+    journal = journal or Journal()
     if not overwrite:
-        refuse_existing(out, cases, kinds)
-    found = ensemble_predictions(run, cases, which, options)
-    for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
-        _write(out, case, volume, geometry, _maps(estimates, kinds), overwrite)
+        refuse_existing(out, cases, kinds, journal)
+    files = {c.name: [map_path(out, c, kind) for kind in kinds] for c in cases}
+    todo = [c for c in cases if not journal.finished(*files[c.name])]
+    found = ensemble_predictions(run, todo, which, options)
+    start = len(cases) - len(todo) + 1
+    for done, (case, volume, geometry, estimates) in enumerate(found, start=start):
+        paths = files[case.name]
+        replaced = overwrite or any(map(journal.ours, paths))
+        journal.begin(*paths)
+        _write(out, case, volume, geometry, _maps(estimates, kinds), replaced)
+        journal.finish(*paths)
         if tick:
             tick(done, len(cases))
 
@@ -265,18 +276,23 @@ def map_path(folder: Path, case: Case, kind: str) -> Path:
     return folder / kind / f"{case.name}{probability_ending(file_ending(case.images[0]))}"
 
 
-def refuse_existing(folder: Path, cases: Sequence[Case], kinds: Sequence[str] = MAPS) -> None:
+def refuse_existing(
+    folder: Path, cases: Sequence[Case], kinds: Sequence[str] = MAPS, journal: Journal | None = None
+) -> None:
     """Refuse to write over a map.
 
     Args:
         folder: OUT.
         cases: whose maps would be written.
         kinds: of maps.
+        journal: whose maps may be there.
 
     Raises:
-        HinterlandError: one is there already.
+        HinterlandError: one is there already that is not the journal's.
     """
-    existing = [p for c in cases for k in kinds if (p := map_path(folder, c, k)).exists()]
+    ours = (journal or Journal()).ours
+    paths = (map_path(folder, c, k) for c in cases for k in kinds)
+    existing = [path for path in paths if path.exists() and not ours(path)]
     if existing:
         raise HinterlandError(
             f"{existing[0]} exists already. Give --overwrite to replace it, or another folder."

@@ -23,8 +23,9 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     Raises:
         HinterlandError: It could not be written.
     """
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, **content}, temporary)
+    # Given a path, torch writes its name, the temporary one, into the file: other bytes each time.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -11,9 +11,7 @@ import errno
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hinterland.data.io.files import TEMPORARY, atomic_path, file_stamp, write_text
+from hinterland.data.io.files import atomic_path, file_stamp, sweep, write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import label_locations, preprocess
@@ -116,7 +114,7 @@ def prepare(
             f"the cache folder {folder} cannot be made: {error.strerror}. Set HINTERLAND_CACHE to "
             "a folder that can be written to."
         ) from error
-    _sweep(folder)
+    sweep(folder)
     write_text(folder / "plan.json", plan.to_json())
     todo = [case for case in chosen if not _Paths(folder, case.name).fits(case)]
     work = partial(prepare_case, plan=plan, folder=folder)
@@ -255,14 +253,6 @@ def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
         raise HinterlandError(
             f"{error} Set HINTERLAND_CACHE to a folder with enough space."
         ) from error
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written; younger files may belong to a living one."""
-    for path in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - 24 * 3600:
-                path.unlink()
 
 
 @lru_cache(maxsize=128)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from hinterland.data.dataset.read import read_dataset
+from hinterland.data.io.journal import Journal
 from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
@@ -155,6 +156,7 @@ class Run:
         overwrite: bool = False,
         predictor: Predictor | None = None,
         tick: Callable[[int, int], None] | None = None,
+        journal: Journal | None = None,
     ) -> Path:
         """Write a segmentation of every case into a folder.
 
@@ -170,6 +172,7 @@ class Run:
             overwrite: replace results that are there.
             predictor: the predictor to use; default, the run's own.
             tick: called with (done, of how many).
+            journal: see `predict_files`.
 
         Returns:
             The folder.
@@ -180,7 +183,7 @@ class Run:
         jobs = [(c.name, c.images) for c in cases]
         written = predict_files(
             predictor or self.predictor(which), jobs, out, at, values,
-            probabilities=probabilities, overwrite=overwrite,
+            probabilities=probabilities, overwrite=overwrite, journal=journal,
         )  # fmt: skip
         for done, _ in enumerate(written, start=1):
             if tick:

@@ -6,12 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from hinterland.data.io.lock import alone
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.methods import Method
@@ -72,13 +73,15 @@ def run_or_resume(
                 "--out, or remove it."
             )
         return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
-    if process_rank(request.config.devices) == 0:
-        refuse_taken(path, existing == "replace")
-        dataset = start_run(request, path, progress, say)
-    else:
-        _wait_for(path / "config.yaml")
-        dataset = Run(path).record.present(request.with_virtual_classes().dataset)
-    return _go(Run(path), dataset, report or (lambda *_: None), say, finish)
+    with ExitStack() as held:
+        if process_rank(request.config.devices) == 0:
+            replace = existing == "replace"
+            refuse_taken(path, replace)
+            dataset = start_run(request, path, replace, progress, say, held)
+        else:
+            _wait_for(path / "config.yaml")
+            dataset = Run(path).record.present(request.with_virtual_classes().dataset)
+        return _go(Run(path), dataset, report or (lambda *_: None), say, finish)
 
 
 def train(
@@ -174,7 +177,8 @@ def resume(
             f"the data set {dataset.root} is not the one that {out} was trained on (fingerprint "
             f"{now}, expected {run.record.plan.fingerprint}). Restore it, or train a new run."
         )
-    return _go(run, dataset, report or (lambda *_: None), stage or log.info, finish)
+    with alone(run.path, str(run.path)) if process_rank() == 0 else nullcontext():
+        return _go(run, dataset, report or (lambda *_: None), stage or log.info, finish)
 
 
 def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) -> Run:
