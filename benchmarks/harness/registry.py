@@ -15,6 +15,7 @@ BENCHMARKS = {
     "race": "peers.race",
     "race_parts": "peers.race_parts",
     "export": "peers.export",
+    "gpu": "gpu.page",
     "metrics_speed": "peers.metrics_page",
     "discrepancy": "papers.discrepancy",
     "cvbm": "papers.cvbm",

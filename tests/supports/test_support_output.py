@@ -11,7 +11,7 @@ import pytest
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.volume import read_label, write_label
 from hinterland.supports.add import Options, add_supports, choose_cases
-from hinterland.supports.masks import MasksOnDisk
+from hinterland.supports.sources.masks import MasksOnDisk
 from hinterland.types import HinterlandError
 
 

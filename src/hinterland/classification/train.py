@@ -105,6 +105,9 @@ def train_classifier(
         report: called with (done, of how many, message) within a stage.
         stage: called with what begins.
 
+    Returns:
+        The finished classifier.
+
     Raises:
         HinterlandError: the validation cases do not hold both answers, or the run cannot show the
             class that the rule is asked for.

@@ -30,7 +30,17 @@ _RASTER = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 def export(
     run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
 ) -> dict[str, int]:
-    """Export a run as a MONAI bundle; see `export_monai`."""
+    """Export a run as a MONAI bundle; see `export_monai`.
+
+    Args:
+        run: a finished run.
+        out: the folder to write.
+        checkpoint: "best" or "last"; None is the one that the run reports.
+        overwrite: replace what is there.
+
+    Returns:
+        Class -> integer in the bundle's predictions.
+    """
     model = ExportedModel.of(run, checkpoint)
     export_monai(
         model.network,

@@ -147,8 +147,16 @@ def write_maps(
 ) -> None:
     """Write OUT/KIND/CASE of each kind, floats from 0 to 1 in the geometry of the images.
 
-    kinds: "uncertainty", the entropy of the mean of the run's opinions, and "disagreement" between
-    them, which is 0 where a method has one opinion only. which, options: as for `rank_cases`.
+    Args:
+        run: a trained run.
+        cases: whose images are predicted.
+        out: the folder to write into.
+        kinds: "uncertainty", the entropy of the mean of the ensemble's predictions, and
+            "disagreement" between them, which is 0 where a method has one only.
+        which: "best" or "last"; None is the checkpoint that the run reports.
+        options: of the sliding window; None is the run's own.
+        overwrite: replace maps that are there.
+        tick: called with (done, of how many).
 
     Raises:
         HinterlandError: a map exists and may not be overwritten, before anything is computed.
@@ -178,8 +186,18 @@ def ensemble_predictions(
 ) -> Iterator[tuple[Case, Volume, Geometry, list[np.ndarray]]]:
     """Predict each case by every member of the ensemble: (cells, z, y, x), preprocessed geometry.
 
-    All opinions come from one pass over the tiles: their channels lie one after the other, and the
-    constant a voxel that a logarithm is known up to falls out when each is normalised by itself.
+    All predictions come from one pass over the tiles: their channels lie one after the other, and
+    the constant a voxel that a logarithm is known up to falls out when each is normalised by
+    itself.
+
+    Args:
+        run: a trained run.
+        cases: whose images are predicted.
+        which: "best" or "last"; None is the checkpoint that the run reports.
+        options: of the sliding window; None is the run's own.
+
+    Yields:
+        The case, its image as read, the geometry, and the probabilities of each member.
     """
     import torch
     from scipy.special import softmax
@@ -234,12 +252,30 @@ def count_predictions(run: Run, which: Which | None = None) -> int:
 
 
 def map_path(folder: Path, case: Case, kind: str) -> Path:
-    """Return where a map of a case goes: FOLDER/KIND/CASE.nii.gz, or another floating format."""
+    """Return where a map of a case goes: FOLDER/KIND/CASE.nii.gz, or another floating format.
+
+    Args:
+        folder: OUT.
+        case: its name, and its format where that holds floats.
+        kind: "uncertainty" or "disagreement".
+
+    Returns:
+        The path.
+    """
     return folder / kind / f"{case.name}{probability_ending(file_ending(case.images[0]))}"
 
 
 def refuse_existing(folder: Path, cases: Sequence[Case], kinds: Sequence[str] = MAPS) -> None:
-    """Raise HinterlandError if a map is there already."""
+    """Refuse to write over a map.
+
+    Args:
+        folder: OUT.
+        cases: whose maps would be written.
+        kinds: of maps.
+
+    Raises:
+        HinterlandError: one is there already.
+    """
     existing = [p for c in cases for k in kinds if (p := map_path(folder, c, k)).exists()]
     if existing:
         raise HinterlandError(

@@ -66,7 +66,16 @@ class Predictor:
         return group_logs(logs, at.over(self.cells))
 
     def labels(self, image: np.ndarray, geometry: Geometry, at: Coarsening) -> np.ndarray:
-        """Return the most probable group of `at` for each voxel of the file: uint8 (z, y, x)."""
+        """Predict the most probable group for each voxel of the file.
+
+        Args:
+            image: preprocessed, (C, z, y, x).
+            geometry: how it came from the file.
+            at: the question.
+
+        Returns:
+            Indices of groups, uint8 (z, y, x).
+        """
         logs = self.log_probabilities(image, at)
         return geometry.undo_argmax(logs, background=at.background).astype(np.uint8)
 
@@ -96,7 +105,7 @@ def predict_files(
     overwrite: bool = False,
     workers: int = 1,
 ) -> Iterator[Path]:
-    """Predict image files into `out`, one label file a case; yields each path as it is written.
+    """Predict image files into `out`, one label file a case.
 
     A dataset.json beside the files says what their integers mean. While one volume is predicted the
     next `workers` are read and preprocessed, no more: memory is bounded by the largest cases.
@@ -110,6 +119,9 @@ def predict_files(
         probabilities: write the probabilities of the groups, too.
         overwrite: replace results that are there.
         workers: volumes that are read ahead while one is predicted.
+
+    Yields:
+        Each path as it is written.
 
     Raises:
         HinterlandError: a result exists and may not be overwritten, or two jobs have one name,

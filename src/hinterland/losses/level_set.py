@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.membership import Membership
 from hinterland.losses.reduce import all_sum
+from hinterland.types.box import bounding_box
 
 
 def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
@@ -27,10 +28,11 @@ def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*s
     >>> signed_distance(np.array([[False, True, True, True, False]])).astype(int).tolist()
     [[1, 0, -1, 0, 1]]
     """
-    if inside.all() or not inside.any():
+    box = bounding_box(inside)
+    if box is None or inside.all():
         return np.where(inside, -1.0, 1.0)
     outer = np.maximum(_maurer(inside), 0)
-    near = tuple(slice(max(i.min() - 1, 0), i.max() + 2) for i in np.nonzero(inside))
+    near = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
     inner = np.zeros(inside.shape)
     inner[near] = ndimage.distance_transform_edt(inside[near])
     border = inner == 1  # a face neighbour is outside
@@ -80,7 +82,20 @@ def level_set_loss(
     target: Float[Tensor, "batch objects *space"],
     known: Bool[Tensor, "batch objects *space"],
 ) -> Float[Tensor, ""]:
-    """Return the mean over objects of the squared error over their known voxels; 0 without any."""
+    """Return the mean over objects of the squared error over their known voxels; 0 without any.
+
+    Args:
+        z: predicted level set functions.
+        target: level set functions of the annotation.
+        known: where these are known.
+
+    Returns:
+        The loss.
+
+    >>> z, target = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[1.0, -1.0]]])
+    >>> round(level_set_loss(z, target, torch.tensor([[[True, False]]])).item(), 4)
+    0.25
+    """
     voxels = known.flatten(2).sum(dim=2)
     error = ((z - target).square() * known).flatten(2).sum(dim=2) / voxels.clamp(min=1)
     return all_sum(error.sum()) / all_sum((voxels > 0).sum()).clamp(min=1)

@@ -21,10 +21,10 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
-from hinterland.report.gallery import REFERENCE, choose, exhibit
-from hinterland.report.gallery_source import GallerySource
+from hinterland.report.gallery.gallery import REFERENCE, choose, exhibit
+from hinterland.report.gallery.source import GallerySource
 from hinterland.report.page import Content, render
-from hinterland.report.protocol_checks import Finding, check_protocol, enforce
+from hinterland.report.protocol.checks import Finding, check_protocol, enforce
 from hinterland.report.results import (
     Result,
     differences_of,
@@ -53,7 +53,11 @@ class Comparison:
 
     @property
     def report(self) -> Path:
-        """The page. HinterlandError where nothing was written."""
+        """The page.
+
+        Raises:
+            HinterlandError: nothing was written.
+        """
         if self.out is None:
             raise HinterlandError("this comparison was not written; give it a folder `out`.")
         return self.out / "report.html"
@@ -110,6 +114,9 @@ def compare(
         images: whether to build the gallery and the false positives from predictions and images.
         subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off
             and best-off cases of the baseline.
+
+    Returns:
+        Tables, statistics and findings; `print` it for the table.
 
     Raises:
         HinterlandError: nothing to compare, a refused protocol (see `protocol_checks`), several

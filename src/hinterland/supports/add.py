@@ -34,7 +34,7 @@ from hinterland.supports.naming import (
 )
 from hinterland.supports.output import PROVENANCE, SHEETS, Output, provenance_of
 from hinterland.supports.quality import Row, flagged, measure, summary, to_csv
-from hinterland.supports.source import UNKNOWN, Source
+from hinterland.supports.sources.source import UNKNOWN, Source
 from hinterland.supports.structures import (
     Structure,
     check_nodes,
@@ -69,6 +69,14 @@ def choose_cases(
     """Return the cases to work on: by default all but the test cases; or splits, names and globs.
 
     Cases without a label file are left out unless `unlabelled`.
+
+    Args:
+        dataset: the cases.
+        wanted: splits, names and globs; default, all but the test cases.
+        unlabelled: whether cases without a label file are taken, too.
+
+    Returns:
+        The cases, in the data set's order.
 
     Raises:
         HinterlandError: a word that finds no case, or no case is left.

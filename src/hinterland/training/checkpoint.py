@@ -28,7 +28,11 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, onto the CPU. HinterlandError if it cannot be read."""
+    """Read what `save_checkpoint` wrote, onto the CPU.
+
+    Raises:
+        HinterlandError: there is no such file, it cannot be read, or it has another format.
+    """
     if not path.is_file():
         raise HinterlandError(
             f"there is no checkpoint {path}: the run was stopped before its first. Go on with it: "

@@ -29,6 +29,9 @@ def file_stamp(path: Path) -> str:
     Hash the size and the first and last 4 KiB. Compressed formats end in a checksum of all their
     content, so that is enough; for others the time of the last change is hashed too (and a copy
     is then a new file).
+
+    Raises:
+        HinterlandError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:

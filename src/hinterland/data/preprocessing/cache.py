@@ -89,11 +89,23 @@ def prepare(
 ) -> Prepared:
     """Preprocess every case that is not there yet or whose files changed.
 
-    `cases` default to all of the data set. `cache_dir` defaults to `cache_root()`; nothing is
-    written elsewhere. Stopped at any point, the next call goes on where it was. A case that is
-    given without a label has none in the result, even if one was prepared before.
+    Nothing is written outside the cache. Stopped at any point, the next call goes on where it was.
+    A case that is given without a label has none in the result, even if one was prepared before.
 
-    Raises HinterlandError with the case's name if a case cannot be read or its process dies.
+    Args:
+        dataset: the data set.
+        plan: what is preprocessed for.
+        cache_dir: folder of the cache; default, `cache_root()`.
+        workers: processes.
+        cases: those that are prepared; default, all.
+        progress: called with (done, of how many).
+
+    Returns:
+        Where the arrays lie.
+
+    Raises:
+        HinterlandError: a case cannot be read or its process dies, or the folder cannot be written
+            to.
     """
     chosen = tuple(dataset.cases if cases is None else cases)
     folder = (cache_dir or cache_root()) / f"{plan.fingerprint}-{preprocessing_hash(plan)}"
@@ -113,7 +125,16 @@ def prepare(
 
 
 def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
-    """Write one case's files into `folder`, the image only if it is not there yet."""
+    """Write one case's files into `folder`, the image only if it is not there yet.
+
+    Args:
+        case: the files to read.
+        plan: what is preprocessed for.
+        folder: where the arrays go.
+
+    Raises:
+        HinterlandError: a file cannot be read, or label values do not fit 16 bits.
+    """
     paths = _Paths(folder, case.name)
     record = paths.read(case)
     label, stamp, values = None, None, [0]

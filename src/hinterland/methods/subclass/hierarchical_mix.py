@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.methods.options import OneOf
+from hinterland.types.box import bounding_box
 
 Schedule = Annotated[str, OneOf("linear", "released")]
 ITERATIONS = 40_000  # the paper's training length; released schedules are stated in its steps
@@ -26,6 +27,14 @@ def threshold(fraction: float, floor: float = 0.4, schedule: Schedule = "linear"
     """Return tau at a share of training: from 1 down to `floor`.
 
     "linear": 1 - (1 - floor) t. "released": max(0.999^(it // 10), floor) with it = 40,000 t.
+
+    Args:
+        fraction: the share of training that is done.
+        floor: the lowest tau.
+        schedule: as printed in the paper, or as in its released code.
+
+    Returns:
+        tau, a probability.
     """
     if schedule == "linear":
         return 1 - (1 - floor) * fraction
@@ -84,24 +93,21 @@ def agreed(
 
     A voxel is given class c if c is the most probable class of both predictions, with more than
     `tau` in both, and allowed by its annotation.
+
+    Args:
+        p: one prediction.
+        other: the other prediction.
+        allowed: whether the annotation leaves a cell open.
+        tau: the confidence that both must exceed.
+
+    Returns:
+        The one-hot maps.
     """
     confidence, cell = p.max(dim=1, keepdim=True)
     other_confidence, other_cell = other.max(dim=1, keepdim=True)
     keep = (cell == other_cell) & (confidence > tau) & (other_confidence > tau)
     keep &= allowed.gather(1, cell)
     return torch.zeros_like(p).scatter_(1, cell, keep.to(p.dtype))
-
-
-def bounding_box(mask: Bool[Tensor, "*space"]) -> tuple[slice, ...] | None:
-    """Return the smallest box around the true voxels; None if there are none."""
-    if not bool(mask.any()):
-        return None
-    box = []
-    for axis in range(mask.ndim):
-        rest = [a for a in range(mask.ndim) if a != axis]
-        (where,) = (mask.any(dim=rest) if rest else mask).nonzero(as_tuple=True)
-        box.append(slice(int(where[0]), int(where[-1]) + 1))
-    return tuple(box)
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,17 @@ class HierarchicalMix(nn.Module):
         annotation: Int[Tensor, "batch *space"],
         tau: float,
     ) -> Float[Tensor, "batch cells *space"]:
-        """Return z_pse: `agreed` predictions on open voxels, else the annotated cell."""
+        """Return z_pse: `agreed` predictions on open voxels, else the annotated cell.
+
+        Args:
+            p: one prediction.
+            other: the other prediction.
+            annotation: indices into the table of label sets.
+            tau: the confidence that both predictions must exceed.
+
+        Returns:
+            One-hot maps; all zero where nothing is known.
+        """
         allowed = self.allowed[annotation.long()].movedim(-1, 1)
         known = self.known(annotation, p)
         return torch.where(
@@ -189,6 +205,16 @@ class HierarchicalMix(nn.Module):
 
         x' is cut along the bounding box of the same superclass, resized (linear; its labels by
         nearest neighbour) to the box of the region, and kept inside the region only.
+
+        Args:
+            image: x, coarsely labelled.
+            annotation: of x, indices into the table of label sets.
+            fine_image: x', finely labelled.
+            fine_annotation: of x'.
+            alpha: share of x' in each item, from 0 to 1.
+
+        Returns:
+            The mixed images, and the pasted cell of each voxel (-1 elsewhere).
         """
         annotation, fine_annotation = annotation.long(), fine_annotation.long()
         result = image.clone()
@@ -198,8 +224,9 @@ class HierarchicalMix(nn.Module):
         for i in range(len(image)):
             for index in range(self.regions):
                 here = region[i] == index
-                to = bounding_box(here)
-                source = to and bounding_box(self.inside[index][fine_annotation[i]])
+                to = bounding_box(here.cpu().numpy())
+                inside = self.inside[index][fine_annotation[i]]
+                source = to and bounding_box(inside.cpu().numpy())
                 if to is None or source is None:
                     continue
                 size = [s.stop - s.start for s in to]

@@ -11,7 +11,16 @@ from hinterland.training.optimisation.cpu_precision import CpuMixedPrecision
 
 
 def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> L.Trainer:
-    """Make a trainer for one phase, which is one epoch."""
+    """Make a trainer for one phase, which is one epoch.
+
+    Args:
+        config: devices and nodes.
+        accelerator: "cpu", "cuda" or "mps".
+        precision: "fp32" or "bf16".
+
+    Returns:
+        A trainer that logs, saves and validates nothing by itself.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     many = config.devices * config.nodes > 1
@@ -29,5 +38,7 @@ def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> 
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        # Batch norms see the whole batch, as one GPU with all of it would. (CPUs cannot.)
+        sync_batchnorm=many and accelerator == "cuda",
         num_sanity_val_steps=0,
     )

@@ -49,9 +49,8 @@ Report = Callable[[int, int, str], None]
 class Position:
     """Where training stands.
 
-    `best` is (score, global step) of the phase's best validation, and `offset` the steps of the
-    phases
-    before it.
+    `best` is (score, global step) of the phase's best validation, `acting` the regularisers that
+    acted in the step before it, and `offset` the steps of the phases before.
 
     Each phase has a best of its own: what is reported is the method's last phase, and weights of
     pre-training are not.
@@ -61,6 +60,7 @@ class Position:
     step: int = 0
     best: tuple[float, int] | None = None
     offset: int = 0
+    acting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,9 @@ class Trainer(ABC):
         started = time.monotonic()
         found = self.assess(engine)
         engine.pace.validated(time.monotonic() - started)
-        best = self._comparable(engine, self.position.best)
+        # Once a regulariser has begun to act, a best from before it has the weights of another
+        # loss, which the run would report as what the regulariser does.
+        best = self.position.best if self.position.acting == engine.acted else None
         if engine.trainer.global_rank == 0:
             at = engine.offset + engine.step
             if found:
@@ -243,7 +245,7 @@ class Trainer(ABC):
             improved = unknown or best is None or not score <= best[0]
             if improved:
                 best = (score, at)
-            self.position = Position(engine.index, engine.step, best, engine.offset)
+            self.position = self._here(engine, best)
             if logbook:
                 logbook.flush()
             content = self._content(engine)
@@ -253,20 +255,12 @@ class Trainer(ABC):
             if improved:
                 save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         else:
-            self.position = Position(engine.index, engine.step, best, engine.offset)
+            self.position = self._here(engine, best)
         engine.trainer.strategy.barrier()
 
     @staticmethod
-    def _comparable(engine: Engine, best: tuple[float, int] | None) -> tuple[float, int] | None:
-        """Return the best so far, unless a regulariser has begun to act since.
-
-        Its weights are then those of another loss, and the run would report them as what the
-        regulariser does.
-        """
-        if best is None or best[1] < 0:
-            return best
-        before, now = (engine.acting(step - 1) for step in (best[1] - engine.offset, engine.step))
-        return best if before == now else None
+    def _here(engine: Engine, best: tuple[float, int] | None) -> Position:
+        return Position(engine.index, engine.step, best, engine.offset, engine.acted)
 
     def _content(self, engine: Engine) -> dict[str, Any]:
         position = self.position
@@ -276,6 +270,7 @@ class Trainer(ABC):
             "offset": position.offset,
             "pace": engine.pace.state(),
             "best": list(position.best) if position.best else None,
+            "acting": sorted(position.acting),
             **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
             "optimisers": engine.optimiser_state(),
@@ -288,7 +283,8 @@ class Trainer(ABC):
         best, phase = self.position.best, self.position.phase
         self._states, self._pace_state = content["optimisers"], content.get("pace", {})
         at = self.position.offset + self.position.step
-        if best and best[1] == at and process_rank() == 0:  # perhaps killed before it was written
+        if best and best[1] == at and process_rank(self.config.devices) == 0:
+            # perhaps killed before it was written
             save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         log.info("resuming phase %d at step %d", phase, self.position.step)
 
@@ -335,7 +331,8 @@ def position_of(content: Mapping[str, Any], lengths: Sequence[int]) -> Position:
         best = (best, -1) if np.isfinite(best) else None
     phase = content.get("phase", 0)
     offset = content.get("offset", sum(lengths[:phase]))
-    return Position(phase, content["step"], tuple(best) if best else None, offset)
+    acting = frozenset(content.get("acting", ()))
+    return Position(phase, content["step"], tuple(best) if best else None, offset, acting)
 
 
 def phase_steps(shares: list[float], steps: int) -> list[int]:

@@ -103,6 +103,9 @@ def record_of(
         plan: The plan; overrides of batch and patch enter it here.
         config: The settings.
         splits: The cases of train, val and test.
+
+    Returns:
+        The record, with versions, hardware and git state of now.
     """
     plan = replace(
         with_patch(plan, config.patch_size) if config.patch_size else plan,
@@ -149,8 +152,11 @@ def record_of(
 def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
     """Return the plan with another patch and the network that nnU-Net's rules give for it.
 
-    Edges are rounded up to what the network's pooling needs. HinterlandError for another number of
-    edges than the plan has axes.
+    Edges are rounded up to what the network's pooling needs.
+
+    Raises:
+        HinterlandError: another number of edges than the plan has axes, or edges that are too
+            short.
     """
     if len(patch) != plan.dims:
         raise HinterlandError(

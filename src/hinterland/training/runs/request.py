@@ -64,7 +64,16 @@ class RunRequest:
 
     @classmethod
     def of(cls, dataset: Dataset, method: Method[Any], **asked: Any) -> RunRequest:
-        """Ask for a method that exists already; `asked` are the other fields."""
+        """Ask for a method that exists already.
+
+        Args:
+            dataset: the cases.
+            method: its name, coarsenings and options are taken.
+            asked: the other fields.
+
+        Returns:
+            The request.
+        """
         return cls(dataset, method.name, tuple(method.on), method.options, **asked)
 
     @property

@@ -37,7 +37,11 @@ class Run:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data set it was trained on, read again from where it was, with the run's labels."""
+        """The data set it was trained on, read again from where it was, with the run's labels.
+
+        Raises:
+            HinterlandError: the folder is gone, or can no longer be read.
+        """
         root = Path(self.record.dataset["path"])
         if not root.is_dir():
             raise HinterlandError(
@@ -58,7 +62,11 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of summary.json; HinterlandError while the run is not finished."""
+        """The content of summary.json.
+
+        Raises:
+            HinterlandError: the run is not finished.
+        """
         if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
         content: dict[str, Any] = json.loads((self.path / "summary.json").read_text("utf-8"))
@@ -83,7 +91,16 @@ class Run:
         precision: str | None = None,
         mirror: bool | None = None,
     ) -> WindowOptions:
-        """Return how volumes are predicted; what is unset is the run's own."""
+        """Return how volumes are predicted.
+
+        Args:
+            accelerator: "cpu", "cuda" or "mps"; None is the run's own.
+            precision: "fp32" or "bf16"; None is the run's own.
+            mirror: whether predictions of mirrored images are averaged; None is the run's own.
+
+        Returns:
+            The options.
+        """
         config, plan = self.record.train, self.record.plan
         device = resolve_accelerator(accelerator or config.accelerator)
         flips = config.validation.mirror if mirror is None else mirror
@@ -103,7 +120,17 @@ class Run:
         precision: str | None = None,
         mirror: bool | None = None,
     ) -> Predictor:
-        """Make a predictor of volumes; unset options are the run's own."""
+        """Make a predictor of volumes.
+
+        Args:
+            which: the checkpoint; None is the one that the run reports.
+            accelerator: "cpu", "cuda" or "mps"; None is the run's own.
+            precision: "fp32" or "bf16"; None is the run's own.
+            mirror: whether predictions of mirrored images are averaged; None is the run's own.
+
+        Returns:
+            The predictor, with the weights on the device.
+        """
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
         networks = arrange(networks, plan.dims, options.device).to(options.device)
@@ -121,20 +148,23 @@ class Run:
         predictor: Predictor | None = None,
         tick: Callable[[int, int], None] | None = None,
     ) -> Path:
-        """Write a segmentation of every case into `out` (default: RUN/predictions); returns `out`.
+        """Write a segmentation of every case into a folder.
 
         Integers are the data set's own where its scheme has them, as dataset.json beside the files
         says.
 
         Args:
             cases: the cases to predict.
-            out: the folder to write into.
+            out: the folder to write into; default RUN/predictions.
             at: what is asked; default, all that the model tells apart.
             which: the checkpoint; default, the one that the run reports.
             probabilities: write the probabilities of the groups, too.
             overwrite: replace results that are there.
             predictor: the predictor to use; default, the run's own.
             tick: called with (done, of how many).
+
+        Returns:
+            The folder.
         """
         out = out or self.path / "predictions"
         at = at or self.method.cells

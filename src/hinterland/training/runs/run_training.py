@@ -72,7 +72,7 @@ def run_or_resume(
                 "--out, or remove it."
             )
         return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
-    if process_rank() == 0:
+    if process_rank(request.config.devices) == 0:
         refuse_taken(path, existing == "replace")
         dataset = start_run(request, path, progress, say)
     else:
@@ -113,6 +113,18 @@ def train(
 
     Raises:
         HinterlandError: The request cannot be carried out, or `out` is there already.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hinterland as hl
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = Path(place.name)
+    >>> cases = hl.read_dataset(hl.make_phantoms(folder / "phantoms", (3, 1, 2), dims=2, size=32))
+    >>> method = hl.methods.Supervised(on=cases.labels.tree.leaves)
+    >>> asked = {"fold": "fixed", "config": hl.make_config({"steps": 2})}
+    >>> run = train(cases, hl.plan(cases), method, out=folder / "run", **asked)
+    >>> run.finished, run.summary["steps"], len(list((run.path / "predictions").glob("*.png")))
+    (True, 2, 2)
     """
     if asked.get("init_from") is not None:
         asked["init_from"] = Path(asked["init_from"])
@@ -142,6 +154,17 @@ def resume(
 
     Raises:
         HinterlandError: There is no such run, or its data set has changed.
+
+    >>> import tempfile
+    >>> import hinterland as hl
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = Path(place.name)
+    >>> cases = hl.read_dataset(hl.make_phantoms(folder / "phantoms", (3, 1, 2), dims=2, size=32))
+    >>> method = hl.methods.Supervised(on=cases.labels.target)
+    >>> asked = {"fold": "fixed", "config": hl.make_config({"steps": 2}), "finish": False}
+    >>> run = train(cases, hl.plan(cases), method, out=folder / "run", **asked)
+    >>> run.finished, resume(folder / "run").finished
+    (False, True)
     """
     run = Run(Path(out))
     dataset = run.dataset
@@ -163,7 +186,7 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
     started = time.monotonic()
     with _global_settings():
         SegmentationTrainer(run.path, record, dataset, prepared, report).fit()
-    if process_rank() == 0 and finish:
+    if process_rank(run.record.train.devices) == 0 and finish:
         say("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run

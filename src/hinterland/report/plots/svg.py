@@ -80,7 +80,15 @@ class Panel:
         self._titles: dict[str, Sequence[str]] = {}
 
     def points(self, x: Any, y: Any, titles: Sequence[str], series: int = 0, **style: Any) -> None:
-        """Scatter the points of the index-th method. x, y and titles have one entry a point."""
+        """Scatter the points of one method.
+
+        Args:
+            x: one number a point.
+            y: one number a point.
+            titles: what the page says of each point.
+            series: number of the method, for colour and marker.
+            style: options of matplotlib's `scatter`.
+        """
         gid = f"points-{len(self._titles)}"
         options = {"s": 13, "alpha": 0.75, "linewidths": 0, "zorder": 3} | style
         drawn = self.axes.scatter(x, y, color=colour(series), marker=marker(series), **options)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hinterland.report.protocol import Protocol
+from hinterland.report.protocol.protocol import Protocol
 from hinterland.types import HinterlandError
 
 UNDERPOWERED = 20
@@ -52,9 +52,12 @@ def check_protocol(arms: Sequence[Sequence[Protocol]]) -> list[Finding]:
 
 
 def enforce(findings: Iterable[Finding], allow: Collection[str] = ()) -> list[Finding]:
-    """Raise HinterlandError with every refusal in one message; return the findings otherwise.
+    """Refuse with every refusal in one message; return the findings otherwise.
 
     A refusal whose code is in `allow` becomes a flag that says so.
+
+    Raises:
+        HinterlandError: something is refused, or `allow` names a check that there is not.
     """
     findings = list(findings)
     unknown = set(allow) - {f.code for f in findings} - set(CODES)

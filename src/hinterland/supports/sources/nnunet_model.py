@@ -12,9 +12,9 @@ from hinterland.data.dataset.files import read_json
 from hinterland.data.io.files import file_stamp
 from hinterland.data.io.volume import read_label
 from hinterland.data.planning.nnunet import nnunet_interpreter
-from hinterland.supports.foreign import Worker
-from hinterland.supports.masks import named_values
-from hinterland.supports.source import Licence, Support, of_integers
+from hinterland.supports.sources.foreign import Worker
+from hinterland.supports.sources.masks import named_values
+from hinterland.supports.sources.source import Licence, Support, of_integers
 from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
 

@@ -67,10 +67,23 @@ class Source(Protocol):
     def check(
         self, dataset: Dataset, cases: Sequence[Case], structures: Sequence[Structure]
     ) -> None:
-        """Refuse, before anything is computed, what cannot succeed, by a HinterlandError."""
+        """Refuse what cannot succeed, before anything is computed.
+
+        Args:
+            dataset: the cases' data set.
+            cases: that are to be segmented.
+            structures: that are asked for.
+
+        Raises:
+            HinterlandError: the source cannot give them, or not for these cases.
+        """
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
-        """Return the structures that are seen in one case; HinterlandError where that fails."""
+        """Return the structures that are seen in one case.
+
+        Raises:
+            HinterlandError: the case cannot be read or segmented.
+        """
 
     def stamp(self, case: Case) -> str:
         """Return a text that changes when the source's answer to this case may change.
@@ -91,9 +104,18 @@ def of_integers(
     values: Mapping[str, Sequence[int]],
     structures: Sequence[Structure],
 ) -> Support:
-    """Return a label array (z, y, x) whose integers mean the source's names by `values`.
+    """Turn a label array into a support volume.
 
     A region may share integers with others: the structure that stands first takes the voxel.
+
+    Args:
+        array: integers (z, y, x).
+        affine: voxel (x, y, z) -> mm.
+        values: the source's name -> integers.
+        structures: that are asked for.
+
+    Returns:
+        The support.
     """
     masks = (np.isin(array, [v for name in s.sources for v in values[name]]) for s in structures)
     return of_masks(array.shape, affine, zip(structures, masks, strict=True))
@@ -112,6 +134,9 @@ def of_masks(
         masks: (structure, mask (z, y, x) bool) in the order of the structures; None instead of a
             mask
             says that the source does not give that structure.
+
+    Returns:
+        The support.
     """
     index = np.zeros(shape, np.uint16)
     provided, overlaps = [], {}

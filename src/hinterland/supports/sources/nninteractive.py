@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from hinterland.data.io.volume import read_header, read_volume
-from hinterland.supports.clicks import Click, check_clicks, random_clicks, read_clicks
-from hinterland.supports.foreign import Worker, interpreter
 from hinterland.supports.grid import on_grid
-from hinterland.supports.licences import NNINTERACTIVE
-from hinterland.supports.masks import MasksOnDisk
-from hinterland.supports.source import Licence, Support, of_masks
+from hinterland.supports.sources.clicks import Click, check_clicks, random_clicks, read_clicks
+from hinterland.supports.sources.foreign import Worker, interpreter
+from hinterland.supports.sources.licences import NNINTERACTIVE
+from hinterland.supports.sources.masks import MasksOnDisk
+from hinterland.supports.sources.source import Licence, Support, of_masks
 from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
 

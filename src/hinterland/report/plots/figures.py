@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.report.svg import INK, MUTED, colour, marker, panel
+from hinterland.report.plots.svg import INK, MUTED, colour, marker, panel
 
 
 def plot_paired(
@@ -17,7 +17,19 @@ def plot_paired(
 ) -> str:
     """Plot every case once: the baseline's value across, the other method's upwards.
 
-    wide: one row a case, one column a method. Points above the diagonal gained.
+    Points above the diagonal gained.
+
+    Args:
+        wide: one row a case, one column a method.
+        baseline: its column.
+        other: the other method's column.
+        series: number of the other method, for its colour.
+        title: of the figure.
+        unit: of the metric.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
     """
     both = wide[[baseline, other]].dropna()
     x, y = both[baseline].to_numpy(float), both[other].to_numpy(float)
@@ -41,7 +53,19 @@ def plot_paired(
 def plot_differences(
     difference: pd.Series, series: int, title: str, axis: str, key: str, lower: bool = False
 ) -> str:
-    """Plot paired differences, one bar a case, sorted. `lower`: smaller values are better."""
+    """Plot paired differences, one bar a case, sorted.
+
+    Args:
+        difference: other - baseline, by case.
+        series: number of the other method, for its colour.
+        title: of the figure.
+        axis: title of the axis.
+        key: name of the figure in the page.
+        lower: whether smaller values are better.
+
+    Returns:
+        SVG.
+    """
     values = difference.dropna().sort_values(ascending=lower)[::-1]
     y = values.to_numpy(float)
     with panel() as p:
@@ -57,7 +81,17 @@ def plot_differences(
 
 
 def plot_distribution(values: Mapping[str, pd.Series], title: str, axis: str, key: str) -> str:
-    """Plot a box and every case as a point, a row a method. values: method -> series by case."""
+    """Plot a box and every case as a point, a row a method.
+
+    Args:
+        values: method -> series by case.
+        title: of the figure.
+        axis: title of the axis.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
+    """
     rng = np.random.default_rng(0)
     names = list(values)
     thin = {"color": MUTED, "linewidth": 0.8}
@@ -95,7 +129,15 @@ def plot_volume(
 ) -> str:
     """Plot a metric against the reference volume (logarithmic), with a running median a method.
 
-    values: method -> table with the columns `volume` and `value`, indexed by case.
+    Args:
+        values: method -> table with the columns `volume` and `value`, indexed by case.
+        title: of the figure.
+        axis: title of the axis.
+        unit: of the volume.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -122,8 +164,16 @@ def plot_volume(
 def plot_forest(rows: Sequence[Mapping[str, Any]], title: str, axis: str, key: str) -> str:
     """Plot mean paired differences with their intervals against zero, a line per label.
 
-    rows: mappings with `label`, `difference`, `low`, `high`, `series`. Methods of one label lie
-    close together.
+    Methods of one label lie close together.
+
+    Args:
+        rows: mappings with `label`, `difference`, `low`, `high`, `series`.
+        title: of the figure.
+        axis: title of the axis.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
     """
     labels = list(dict.fromkeys(r["label"] for r in rows))
     series = sorted({r["series"] for r in rows})
@@ -150,9 +200,17 @@ def plot_forest(rows: Sequence[Mapping[str, Any]], title: str, axis: str, key: s
 
 
 def plot_curves(curves: Mapping[str, Sequence[pd.Series]], title: str, key: str) -> str:
-    """Plot one quantity against the training step. curves: method -> one series a run, by step.
+    """Plot one quantity against the training step.
 
     Dense curves are shown faint, with their running mean on top.
+
+    Args:
+        curves: method -> one series a run, by step.
+        title: of the figure.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
     """
     with panel() as p:
         for i, runs in enumerate(curves.values()):
@@ -171,7 +229,17 @@ def plot_curves(curves: Mapping[str, Sequence[pd.Series]], title: str, key: str)
 
 
 def plot_bars(table: pd.DataFrame, title: str, axis: str, key: str) -> str:
-    """Plot grouped horizontal bars. table: one row a structure, one column a method."""
+    """Plot grouped horizontal bars.
+
+    Args:
+        table: one row a structure, one column a method.
+        title: of the figure.
+        axis: title of the axis.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
+    """
     rows, methods = list(table.index), list(table.columns)
     thick = 0.8 / max(len(methods), 1)
     with panel(height=0.9 + 0.2 * len(rows) * max(len(methods), 1.5)) as p:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hinterland.training.validation.take_off import take_off
+from hinterland.evaluation.statistics.take_off import take_off
 
 
 @pytest.mark.parametrize(

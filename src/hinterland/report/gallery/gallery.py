@@ -59,6 +59,9 @@ def choose(differences: pd.DataFrame, each: int = 3, most: int = 8) -> list[Choi
         differences: columns `case`, `class`, `method`, `difference` (positive = better).
         each: wins and losses per method.
         most: choices in all.
+
+    Returns:
+        The choices, methods in turn.
     """
     methods = list(dict.fromkeys(differences["method"]))
     each = max(1, min(each, most // (2 * max(len(methods), 1))))
@@ -86,10 +89,18 @@ def exhibit(
 ) -> Exhibit:
     """Make pictures of the slices around all masks.
 
-    image: (z, y, x) or (z, y, x, 3) in display orientation (row 0 on top). masks: layer name ->
-    boolean (z, y, x); `reference` first. spacing (z, y, x), any unit. At most `most` slices, spread
-    evenly over those that any mask touches (and one beyond); starts where the masks disagree most
-    on a slice that the reference touches.
+    It starts where the masks disagree most on a slice that the reference touches.
+
+    Args:
+        choice: what is shown, and why.
+        scores: method -> value of the metric.
+        image: (z, y, x) or (z, y, x, 3) in display orientation (row 0 on top).
+        masks: layer name -> boolean (z, y, x); `reference` first.
+        spacing: (z, y, x), in any unit.
+        most: slices at most, spread evenly over those that any mask touches (and one beyond).
+
+    Returns:
+        The pictures, as the page shows them.
     """
     union = np.any(np.stack(list(masks.values())), axis=0)
     numbers = _slices(union, masks[REFERENCE], most)

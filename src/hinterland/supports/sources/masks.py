@@ -12,7 +12,7 @@ import numpy as np
 from hinterland.data.dataset.files import files_in, read_json
 from hinterland.data.io.files import file_stamp
 from hinterland.data.io.volume import VolumeError, file_ending, read_header, read_label, stem
-from hinterland.supports.source import Licence, Support, of_integers, of_masks
+from hinterland.supports.sources.source import Licence, Support, of_integers, of_masks
 from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -129,7 +129,11 @@ class MasksOnDisk:
         return files.get("" if self.kind == "multi-label" else name)
 
     def segment(self, case: Case, structures: Sequence[Structure]) -> Support:
-        """Read the masks of one case. A structure made of several files needs all of them."""
+        """Read the masks of one case. A structure made of several files needs all of them.
+
+        Raises:
+            HinterlandError: a file cannot be read.
+        """
         try:
             return self._read(case, structures)
         except VolumeError as error:
@@ -183,6 +187,9 @@ def named_values(content: Mapping[str, Any], path: Path) -> dict[str, tuple[int,
     """Return nnU-Net's `labels` without background and ignore.
 
     The result is name -> integers, of which regions have several.
+
+    Raises:
+        HinterlandError: there is no such key, or it holds something else.
     """
     labels = content.get("labels") if isinstance(content, Mapping) else None
     if not isinstance(labels, Mapping):

@@ -5,7 +5,7 @@ What we could read of them in 2026; the pages named are what counts.
 
 from __future__ import annotations
 
-from hinterland.supports.source import Licence
+from hinterland.supports.sources.source import Licence
 
 TOTALSEGMENTATOR = Licence(
     "TotalSegmentator, openly available task",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hinterland.report.format import MISSING
-from hinterland.report.protocol import Protocol
+from hinterland.report.protocol.protocol import Protocol
 
 _SELECTION = {"none": "nothing (last checkpoint)", "val": "validation cases"}
 _VERSIONS = ("hinterland", "python", "torch", "lightning", "monai", "numpy")

@@ -26,7 +26,16 @@ _PATIENCE = 20.0  # seconds to end by itself
 def interpreter(variable: str, package: str, install: str) -> str:
     """Return the Python that has `package`: that of the environment variable, else this one.
 
-    Raises HinterlandError, with how to get one (`install` is what pip is given).
+    Args:
+        variable: of the environment, which may name a Python.
+        package: that it must import.
+        install: what pip is given to get it, for the message.
+
+    Returns:
+        The path of the Python.
+
+    Raises:
+        HinterlandError: there is none; the message says how to get one.
     """
     chosen = os.environ.get(variable)
     if chosen:
@@ -48,7 +57,7 @@ class Worker:
     def __init__(self, python: str, script: str) -> None:
         self.name = script
         self._words = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        path = Path(__file__).parent / "scripts" / f"ask_{script}.py"
+        path = Path(__file__).parents[1] / "scripts" / f"ask_{script}.py"
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         try:
             self._process = subprocess.Popen(

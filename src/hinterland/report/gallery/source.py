@@ -22,7 +22,7 @@ from hinterland.report.confusion import (
     superclasses,
 )
 from hinterland.report.false_positives import false_positives_by_structure
-from hinterland.report.gallery import REFERENCE
+from hinterland.report.gallery.gallery import REFERENCE
 from hinterland.report.lesion_sizes import lesion_table
 from hinterland.report.runs import Arm, Run
 from hinterland.training.runs.record import RunRecord
@@ -83,6 +83,9 @@ class GallerySource:
 
         Volumes are turned as radiologists look at them (see `_Display`), their first channel is
         shown; 2D images stay as they are.
+
+        Raises:
+            HinterlandError: the case has no reference, or a method has no prediction of it.
         """
         known = self._case(case)
         volume = read_volume(known.images)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hinterland.evaluation.metrics.registry import METRICS
-from hinterland.report.figures import (
+from hinterland.report.plots.figures import (
     plot_curves,
     plot_differences,
     plot_distribution,
@@ -24,7 +24,17 @@ _MOST = 12  # panels of one kind before they are no longer looked at
 def paired_plots(
     table: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], unit: str
 ) -> list[str]:
-    """Plot, by metric, class and method, the scatter against the baseline and the differences."""
+    """Plot, by metric, class and method, the scatter against the baseline and the differences.
+
+    Args:
+        table: metric tables of all methods.
+        methods: the baseline first.
+        metrics: their names.
+        unit: of distances.
+
+    Returns:
+        SVGs.
+    """
     figures: list[str] = []
     for metric in metrics:
         s = METRICS.get(metric)
@@ -49,7 +59,17 @@ def paired_plots(
 def distribution_plots(
     table: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], unit: str
 ) -> list[str]:
-    """Plot one panel a class and metric, with a row a method."""
+    """Plot one panel a class and metric, with a row a method.
+
+    Args:
+        table: metric tables of all methods.
+        methods: their names.
+        metrics: their names.
+        unit: of distances.
+
+    Returns:
+        SVGs.
+    """
     figures: list[str] = []
     for group in _groups(table):
         for metric in metrics:
@@ -65,7 +85,16 @@ def distribution_plots(
 
 
 def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dice") -> list[str]:
-    """Plot, by class, the metric against the reference's volume; [] without volumes."""
+    """Plot, by class, the metric against the reference's volume; [] without volumes.
+
+    Args:
+        table: metric tables of all methods.
+        methods: their names.
+        metric: its name.
+
+    Returns:
+        SVGs.
+    """
     column, unit = "reference_ml", "mL"
     if column not in table or table[column].isna().all():
         column, unit = "reference_voxels", "voxels"
@@ -87,7 +116,16 @@ def volume_plots(table: pd.DataFrame, methods: Sequence[str], metric: str = "dic
 
 
 def forest_plot(results: Sequence[Result], methods: Sequence[str], metric: str) -> list[str]:
-    """Plot differences in one metric, class by class; [] for a single one."""
+    """Plot differences in one metric, class by class; [] for a single one.
+
+    Args:
+        results: those of all classes and metrics.
+        methods: the baseline first.
+        metric: its name.
+
+    Returns:
+        One SVG, or none.
+    """
     rows = [
         {
             "label": r.group,

@@ -13,13 +13,13 @@ from typing import Any
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.nifti import write
 from hinterland.data.io.volume import file_ending, read_header, read_label, read_volume
-from hinterland.supports.foreign import Worker, interpreter
-from hinterland.supports.licences import (
+from hinterland.supports.sources.foreign import Worker, interpreter
+from hinterland.supports.sources.licences import (
     TOTALSEGMENTATOR,
     TOTALSEGMENTATOR_LICENSED,
     VIBESEGMENTATOR,
 )
-from hinterland.supports.source import Licence, Support, of_integers
+from hinterland.supports.sources.source import Licence, Support, of_integers
 from hinterland.supports.structures import Structure
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -205,6 +205,14 @@ def as_nifti(case: Case, channel: int, folder: Path) -> Path:
     """Return one channel of a case as a NIfTI file.
 
     That is the case's own file if it fits, else one written into `folder`.
+
+    Args:
+        case: whose image it is.
+        channel: its number.
+        folder: where a file may be written.
+
+    Returns:
+        The file.
     """
     single = all(read_header(p).shape[0] == 1 for p in case.images)
     if single and file_ending(case.images[channel]) in (".nii", ".nii.gz"):

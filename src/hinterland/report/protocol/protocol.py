@@ -75,6 +75,9 @@ class Protocol:
                 summary.json `steps` (done), `took_off`, `take_off`.
             evaluated: the cases of the table.
             groups: case -> patient, as the table has it.
+
+        Returns:
+            The protocol.
         """
         cases = tuple(dict.fromkeys(str(c) for c in evaluated))
         bare = cls(

@@ -23,6 +23,16 @@ def random_clicks(
     """Draw `count` positive clicks on voxels of a mask (z, y, x), uniform, without replacement.
 
     Fewer where the mask has fewer voxels. The draw depends on seed, case and structure alone.
+
+    Args:
+        mask: bool (z, y, x).
+        count: how many.
+        seed: of the draw.
+        case: its name.
+        structure: its name.
+
+    Returns:
+        (z, y, x, positive) each.
     """
     inside = np.flatnonzero(mask)
     key = (seed, zlib.crc32(case.encode()), zlib.crc32(structure.encode()))
@@ -81,7 +91,16 @@ def _click(path: Path, number: int, row: Mapping[str, str | None]) -> Click:
 
 
 def check_clicks(clicks: Mapping[str, list[Click]], shape: tuple[int, ...], case: str) -> None:
-    """Refuse clicks outside of the image (z, y, x), and structures without a positive one."""
+    """Refuse clicks outside of the image (z, y, x), and structures without a positive one.
+
+    Args:
+        clicks: structure -> clicks.
+        shape: of the image.
+        case: its name.
+
+    Raises:
+        HinterlandError: there is one of either kind.
+    """
     for structure, points in clicks.items():
         for z, y, x, _ in points:
             if not all(0 <= v < n for v, n in zip((z, y, x), shape, strict=True)):
