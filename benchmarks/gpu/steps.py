@@ -30,7 +30,10 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 TINY: Mapping[str, Mapping[str, Any]] = {
     "2D tiny": {"batch_size": 2, "patch_size": [32, 32], "network_options": {"features": [4, 8]}}
 }
-WAYS: Mapping[str, Mapping[str, Any]] = {"loader": {}}
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "loader": {"data": {"device": "cpu"}},
+    "device": {"data": {"device": "accelerator"}},
+}
 STEPS, WARM = 60, 20
 
 
