@@ -70,6 +70,12 @@ class ClassifierRecord:
         """Case -> train, val or test."""
         return {name: part for part, names in self.split.items() for name in names}
 
+    def differences(self, other: ClassifierRecord) -> list[str]:
+        """Name the settings in which two classifiers differ; empty if in none."""
+        later = ("command", "versions", "hardware", "spec", "plan")
+        mine, theirs = vars(self), vars(other)
+        return [k for k in mine if k not in later and mine[k] != theirs[k]]
+
     def write(self, path: Path) -> None:
         """Write plan.json and labels.yaml, config.yaml last: it stands for the whole."""
         path.mkdir(parents=True, exist_ok=True)

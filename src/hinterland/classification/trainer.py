@@ -134,7 +134,7 @@ def predict_canvases(
         part = names[start : start + batch]
         images = torch.stack([_canvas(canvases[name].image) for name in part]).to(device)
         with torch.inference_mode(), autocast(images.device, precision):
-            p = classifier.probabilities(networks, images).double().cpu().numpy()
+            p = classifier.probabilities(networks, images).cpu().double().numpy()
         found |= dict(zip(part, p, strict=True))
     return found
 

@@ -55,7 +55,7 @@ MirrorOption = Annotated[
     typer.Option("--mirror/--no-mirror", help="Average over mirrored copies, or be faster."),
 ]
 PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's.")
+    str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16. Default: the run's.")
 ]
 AcceleratorOption = Annotated[
     str | None, typer.Option("--accelerator", help="auto, cpu, cuda, mps. Default: the run's.")
@@ -102,8 +102,8 @@ def refuse_unknown_words(checkpoint: str | None, precision: str | None) -> None:
 
     if checkpoint not in (None, "best", "last"):
         raise HinterlandError(f"--checkpoint {checkpoint}: expected best or last.")
-    if precision not in (None, "auto", "fp32", "bf16"):
-        raise HinterlandError(f"--precision {precision}: expected auto, fp32 or bf16.")
+    if precision not in (None, "auto", "fp32", "bf16", "fp16"):
+        raise HinterlandError(f"--precision {precision}: expected auto, fp32, bf16 or fp16.")
 
 
 def plan_options(dims: int | None, memory: float, planner: str = "hinterland") -> PlanOptions:

@@ -10,6 +10,7 @@ from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.base import VoxelLoss
 from hinterland.losses.marginal import soft_dice_loss
 from hinterland.losses.membership import Membership
+from hinterland.losses.positions import positions
 from hinterland.losses.reduce import all_sum
 from hinterland.types import HinterlandError
 
@@ -77,7 +78,8 @@ class Complement(VoxelLoss):
             ce = bce / all_sum(decided.sum()).clamp(min=1)
             return ce + soft_dice_loss(logits.sigmoid(), y, decided, batch=self.batch_dice)
         ce = bce / all_sum(decided.amax(dim=1).sum()).clamp(min=1)
-        p, member, known = (t[:, self.foreground] for t in ((-logits).sigmoid(), 1 - y, decided))
+        chosen = positions(self.foreground, logits)
+        p, member, known = (t[:, chosen] for t in ((-logits).sigmoid(), 1 - y, decided))
         return ce + soft_dice_loss(p, member, known, batch=self.batch_dice)
 
     def estimate(

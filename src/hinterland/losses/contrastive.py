@@ -89,6 +89,7 @@ def class_contrast(
     Chaitanya et al. 2023: for each place a with others of its class P(a), the mean over p in P(a)
     of
     -log [exp(sim(a, p) / tau) / sum_{s != a} exp(sim(a, s) / tau)]. Zero if no place has a partner.
+    Places of a negative class are not there.
 
     Args:
         vectors: z, one a place.
@@ -105,10 +106,13 @@ def class_contrast(
     1.0032
     """
     z = F.normalize(vectors, dim=-1)
-    self = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    logits = (z @ z.T / temperature).masked_fill(self, float("-inf"))
-    log_p = (logits - logits.logsumexp(dim=1, keepdim=True)).masked_fill(self, 0.0)
-    partner = (classes[:, None] == classes[None]) & ~self
+    self, there = torch.eye(len(z), dtype=torch.bool, device=z.device), classes >= 0
+    left_out = self | ~there
+    logits = z @ z.T / temperature
+    lowest = torch.finfo(logits.dtype).min  # finite: a row may have nothing to be compared with
+    logits = logits.masked_fill(left_out, lowest)
+    log_p = (logits - logits.logsumexp(dim=1, keepdim=True)).masked_fill(left_out, 0.0)
+    partner = (classes[:, None] == classes[None]) & ~left_out & there[:, None]
     count = partner.sum(dim=1)
     each = -(log_p * partner).sum(dim=1) / count.clamp(min=1)
     has = count > 0

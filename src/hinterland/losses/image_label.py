@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
+from hinterland.losses.positions import positions
 
 TAU = 100
 
@@ -62,14 +63,13 @@ class ImageLabelLoss(nn.Module):
         Returns:
             Pairs whose node is present and not yet annotated in the patch.
         """
-        found = []
-        for item, node in ((image_labels == 1) & covers[:, None]).nonzero().tolist():
-            if (
-                node in self.members
-                and not self.certain[annotation[item].long().unique(), node].any()
-            ):
-                found.append((item, node))
-        return found
+        sets = annotation.flatten(1).long()
+        there = torch.zeros(len(sets), len(self.certain), device=sets.device)
+        there.scatter_(1, sets, 1.0)
+        said = there @ self.certain.to(there.dtype) > 0
+        asked = (image_labels == 1) & covers[:, None] & ~said
+        pairs = enumerate(asked.tolist())  # the one place where the host reads
+        return [(i, n) for i, row in pairs for n in self.members if row[n]]
 
     def forward(
         self, probabilities: Float[Tensor, "items cells *space"], pairs: list[tuple[int, int]]
@@ -82,7 +82,8 @@ class ImageLabelLoss(nn.Module):
         """
         terms = []
         for item, node in pairs:
-            q = probabilities[item, self.members[node]].sum(dim=0).flatten().float()
+            p = probabilities[item]
+            q = p[positions(self.members[node], p)].sum(dim=0).flatten().float()
             largest = q.topk(min(self.tau, len(q))).values
             terms.append(-largest.mean().clamp(min=1e-6).log())
         return torch.stack(terms).mean()

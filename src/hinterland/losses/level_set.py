@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import numpy as np
-import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from scipy import ndimage
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.membership import Membership
+from hinterland.losses.morphology.distances import distances
 from hinterland.losses.reduce import all_sum
-from hinterland.types.box import bounding_box
 
 
-def signed_distance(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
-    """Return the distance in voxels to an object, over its maximum; negative inside.
+def signed_distance(inside: Bool[Tensor, "objects *space"]) -> Float[Tensor, "objects *space"]:
+    """Return the distance in voxels to each object, over its maximum; negative inside.
 
     In [-1, 1], and 0 on the object's inner border. Where there is no object it is 1 everywhere, and
-    -1 where there is nothing else. It is needed at every step: the outer distance is Maurer's
-    (linear time, five times faster than scipy's), and the inner one looks no further than a voxel
-    around the object.
+    -1 where there is nothing else.
 
-    >>> import numpy as np
-    >>> signed_distance(np.array([[False, True, True, True, False]])).astype(int).tolist()
+    >>> import torch
+    >>> signed_distance(torch.tensor([[False, True, True, True, False]])).int().tolist()
     [[1, 0, -1, 0, 1]]
     """
-    box = bounding_box(inside)
-    if box is None or inside.all():
-        return np.where(inside, -1.0, 1.0)
-    outer = np.maximum(_maurer(inside), 0)
-    near = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
-    inner = np.zeros(inside.shape)
-    inner[near] = ndimage.distance_transform_edt(inside[near])
-    border = inner == 1  # a face neighbour is outside
-    return np.where(border, 0.0, outer / outer.max() - inner / inner.max())
+    outer, inner = distances(~inside), distances(inside)
+    distance = outer / _highest(outer) - inner / _highest(inner)
+    distance = torch.where(inner == 1, 0.0, distance)  # a face neighbour is outside
+    axes = tuple(range(1, inside.ndim))
+    one_sided = inside.all(dim=axes, keepdim=True) | ~inside.any(dim=axes, keepdim=True)
+    return torch.where(one_sided, torch.where(inside, -1.0, 1.0), distance)
 
 
-def _maurer(inside: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:
-    """Return the distance in voxels to the object, not positive inside."""
-    image = sitk.GetImageFromArray(inside.astype(np.uint8))
-    found = sitk.SignedMaurerDistanceMap(image, False, False, False)
-    return sitk.GetArrayFromImage(found)
+def _highest(distance: Tensor) -> Tensor:
+    """Return the maximum of each object, to divide by."""
+    return distance.amax(dim=tuple(range(1, distance.ndim)), keepdim=True).clamp(min=1)
 
 
 class LevelSets(nn.Module):
@@ -66,9 +56,8 @@ class LevelSets(nn.Module):
         silent = (annotation == 0)[:, None]
         known = (decided | silent) & ~(inside & _grown(silent))
         known = known.flatten(2).all(dim=2)[(...,) + (None,) * (annotation.ndim - 1)]
-        masks = inside.cpu().numpy()
-        found = np.stack([[signed_distance(one) for one in item] for item in masks])
-        return torch.from_numpy(found).to(annotation.device, torch.float32), known & ~silent
+        found = signed_distance(inside.flatten(0, 1)).view(inside.shape)
+        return found, known & ~silent
 
 
 def _grown(mask: Bool[Tensor, "batch 1 *space"]) -> Bool[Tensor, "batch 1 *space"]:

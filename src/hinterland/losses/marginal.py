@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hinterland.losses.positions import positions
 from hinterland.losses.reduce import all_sum
 
 IGNORE = -1
@@ -46,7 +47,7 @@ def _columns(x: Tensor, index: list[int]) -> Tensor:
     """Return x[:, index]; without a copy where the indices are consecutive."""
     if index == list(range(index[0], index[0] + len(index))):
         return x.narrow(1, index[0], len(index))
-    return x.index_select(1, torch.tensor(index, device=x.device))
+    return x.index_select(1, positions(index, x))
 
 
 def marginal_cross_entropy(

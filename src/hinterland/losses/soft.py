@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from hinterland.losses.positions import positions
 from hinterland.losses.reduce import all_sum
 
 
@@ -57,7 +58,8 @@ def soft_target_dice_loss(
     0.3333
     """
     mass = target.sum(dim=1, keepdim=True)
-    p, target = p[:, cells], target[:, cells]
+    chosen = positions(cells, p)
+    p, target = p[:, chosen], target[:, chosen]
     space = (0, *range(2, p.ndim))
     overlap = all_sum((p * target).sum(space))
     size = all_sum((mass * p).sum(space) + target.sum(space))

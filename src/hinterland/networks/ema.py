@@ -35,11 +35,12 @@ def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
     means, values = average.state_dict(), model.state_dict()
     if means.keys() != values.keys():
         raise ValueError(f"models differ in {sorted(means.keys() ^ values.keys())[:3]}")
-    for name, mean in means.items():
-        if mean.is_floating_point():
-            mean.mul_(decay).add_(values[name], alpha=1.0 - decay)
-        else:
-            mean.copy_(values[name])
+    floats = [name for name, mean in means.items() if mean.is_floating_point()]
+    moved = [means[name] for name in floats]
+    torch._foreach_mul_(moved, decay)
+    torch._foreach_add_(moved, [values[name] for name in floats], alpha=1.0 - decay)
+    for name in means.keys() - set(floats):
+        means[name].copy_(values[name])
 
 
 def ema_decay(step: int, decay: float) -> float:

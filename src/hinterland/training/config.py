@@ -141,7 +141,12 @@ class TrainConfig(_Strict):
     )
     batch_dice: bool | None = Field(None, description="None: the plan's")
     deep_supervision: bool | None = Field(None, description="None: the network's recipe")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 where it is native, fp16 on older cards, else fp32"
+    )
+    tf32: bool = Field(
+        True, description="on CUDA, round factors to 10 bits of mantissa in what is left of fp32"
+    )
     accelerator: str = "auto"
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
@@ -149,7 +154,19 @@ class TrainConfig(_Strict):
         0.0, ge=0, lt=1,
         description="decay of the moving average of weights that is deployed; 0: none",
     )  # fmt: skip
-    deterministic: bool = True
+    deterministic: Literal["auto"] | bool = Field(
+        "auto",
+        description="auto: on on a CPU, where a resumed run is equal to the bit. Off on CUDA, "
+        "where the fastest algorithms are taken: a resumed run then draws the same numbers and "
+        "sees the same patches, and is equal but for rounding, as two runs are",
+    )
+    compile: bool = Field(
+        False,
+        description="compile encoders, decoders and heads with torch.compile: pays on long runs",
+    )
+    channels_last: bool | None = Field(
+        None, description="store weights with channels last. None: on a CPU, where it is faster"
+    )
     image_label_weight: float = Field(
         1.0,
         ge=0,

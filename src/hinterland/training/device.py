@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from hinterland._version import __version__
+from hinterland.networks.base import Network, SplitNetwork
 from hinterland.training.config import TrainConfig
 from hinterland.types import HinterlandError
 
@@ -29,35 +30,43 @@ def resolve_accelerator(name: str) -> str:
 
 
 def refuse_missing_devices(config: TrainConfig) -> None:
+    """Refuse settings that ask for devices that are not here; see `refuse_missing_accelerator`."""
+    refuse_missing_accelerator(config.accelerator, config.devices)
+
+
+def refuse_missing_accelerator(accelerator: str, devices: int = 1) -> None:
     """Refuse an accelerator that is unknown or not here, or more devices than there are.
 
     Raises:
-        HinterlandError: Training could not begin.
+        HinterlandError: Nothing could be computed there.
     """
-    name = resolve_accelerator(config.accelerator)
+    name = resolve_accelerator(accelerator)
     counts = {
-        "cpu": config.devices,
+        "cpu": devices,
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
     if name not in counts:
         raise HinterlandError(
-            f"accelerator {config.accelerator!r}: expected auto, {', '.join(counts)} (or gpu)."
+            f"accelerator {accelerator!r}: expected auto, {', '.join(counts)} (or gpu)."
         )
-    if counts[name] < config.devices:
+    if counts[name] < devices:
         have = f"{counts[name]} such device(s)" if counts[name] else "none"
         raise HinterlandError(
-            f"accelerator {config.accelerator!r} with devices={config.devices}: this machine has "
+            f"accelerator {accelerator!r} with devices={devices}: this machine has "
             f"{have}. Leave it away (auto), or set accelerator=cpu."
         )
 
 
 def resolve_precision(name: str, accelerator: str) -> str:
-    """Return "bf16" or "fp32"; for "auto", bf16 where the device computes in it."""
+    """Return "bf16", "fp16" or "fp32"; for "auto", the fastest that the device computes in.
+
+    Cards before sm_80 (V100, T4) only emulate bf16, slower than float32: there it is fp16.
+    """
     if name != "auto":
         return name
     if accelerator == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if accelerator == "cpu" and _cpu_has_bf16() else "fp32"
 
 
@@ -106,24 +115,49 @@ def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
     return max(1, 2**17 // math.prod(tile)) if device == "cpu" else 4
 
 
-def arrange(networks: nn.Module, dims: int, accelerator: str) -> nn.Module:
+def arrange(
+    networks: nn.Module, dims: int, accelerator: str, channels_last: bool | None = None
+) -> nn.Module:
     """Store the networks' weights in the order of axes that the device computes fastest in.
 
     On a CPU convolutions with channels last, with their norm and activation, took 0.85 (2D) and 0.7
-    (3D) of the time.
+    (3D) of the time. On CUDA instance norm puts the axes back, so that it is asked for.
 
     Args:
         networks: whose memory format is set in place.
         dims: spatial axes.
         accelerator: "cpu", "cuda" or "mps".
+        channels_last: whether channels come last; None, on a CPU only.
 
     Returns:
         The same networks.
     """
-    if accelerator != "cpu":
+    if not (accelerator == "cpu" if channels_last is None else channels_last):
         return networks
     order = torch.channels_last if dims == 2 else torch.channels_last_3d
     return networks.to(memory_format=order)  # type: ignore[call-overload]
+
+
+def choose_algorithms(config: TrainConfig, accelerator: str) -> None:
+    """Set torch's switches for this process: which algorithms may be taken for an operator."""
+    on_cpu = accelerator == "cpu"
+    deterministic = on_cpu if config.deterministic == "auto" else config.deterministic
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not on_cpu and not deterministic
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.tf32
+
+
+def compile_parts(networks: nn.Module) -> None:
+    """Compile encoders, decoders and heads in place; other networks as a whole.
+
+    What lies around them, such as a method's choices, stays as it is.
+    """
+    for module in list(networks.modules()):
+        if isinstance(module, SplitNetwork):
+            for part in (module.encoder, module.decoder, module.head):
+                part.compile()
+        elif isinstance(module, Network):
+            module.compile()
 
 
 def process_rank(devices: int = 1) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,18 +41,21 @@ class Batch:
         """Take the items drawn for one quota, as a batch of their own (possibly empty)."""
         return self.take([i for i, s in enumerate(self.streams) if s == name])
 
-    def take(self, index: list[int]) -> Batch:
-        """Take the items at these positions."""
+    def take(self, index: Sequence[int]) -> Batch:
+        """Take the items at these positions.
+
+        Where they follow on each other at equal steps, the tensors are views of the batch's.
+        """
 
         def pick(names: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(names[i] for i in index)
 
         return Batch(
-            image=self.image[index],
-            annotation=self.annotation[index],
-            labelled=self.labelled[index],
-            image_labels=self.image_labels[index],
-            covers=self.covers[index],
+            image=take(self.image, index),
+            annotation=take(self.annotation, index),
+            labelled=take(self.labelled, index),
+            image_labels=take(self.image_labels, index),
+            covers=take(self.covers, index),
             case=pick(self.case),
             group=pick(self.group),
             domain=pick(self.domain),
@@ -75,6 +79,34 @@ class Batch:
             image_labels=change(self.image_labels),
             covers=change(self.covers),
         )
+
+
+def take(values: Tensor, index: Sequence[int]) -> Tensor:
+    """Return values[index] of a list of positions.
+
+    It is made of slices: an index would be copied to the device, and the host would wait for it.
+    """
+    runs = _runs(index)
+    if len(runs) == 1:
+        return values[runs[0]]
+    taken = values.new_empty((len(index), *values.shape[1:]))
+    start = 0
+    for run in runs:
+        part = values[run]
+        taken[start : start + len(part)] = part
+        start += len(part)
+    return taken
+
+
+def _runs(index: Sequence[int]) -> list[slice]:
+    """Cut positions into slices: one where all steps are the same, else runs of neighbours."""
+    steps = {b - a for a, b in pairwise(index)}
+    if len(index) < 2 or (len(steps) == 1 and min(steps) > 0):
+        step = steps.pop() if steps else 1
+        return [slice(index[0], index[-1] + 1, step) if index else slice(0)]
+    breaks = [i for i, (a, b) in enumerate(pairwise(index), 1) if b != a + 1]
+    ends = [*breaks, len(index)]
+    return [slice(index[a], index[b - 1] + 1) for a, b in zip([0, *breaks], ends, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 # ruff: noqa: NPY002 (global generators are what some tests disturb)
 """Patches: the same items whatever the number of workers or processes, cut and padded right."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,17 @@ from hinterland.data.sampling.sampler import (
 )
 from hinterland.labels import Scheme
 from hinterland.types import Case, HinterlandError
+
+
+@pytest.mark.parametrize("level", ["nnunet", "flips", "none"])
+def test_what_processes_load_patches_from_can_be_sent_to_them(level):
+    """Windows, macOS and Python 3.14 start processes afresh, and send them what they need."""
+    data = dataset(level=level)
+    sent = pickle.loads(pickle.dumps(data))
+    key = SampleKey(1, 0, 0, True)
+    assert torch.equal(sent[key].image, data[key].image)
+    assert pickle.loads(pickle.dumps(collate)) is collate
+
 
 # --- who draws what -------------------------------------------------------------------------------
 

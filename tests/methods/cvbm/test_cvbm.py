@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from hinterland.export.nnunet_weights import shape_of
 from hinterland.losses import SegmentationLoss
 from hinterland.losses.complement import Complement, SoftmaxComplement
+from hinterland.losses.morphology.components import keep_largest
 from hinterland.methods import Supervised, make_method
 from hinterland.methods.cvbm.method import CVBM
 from hinterland.methods.parts.cutmix import box_mask, halves
-from hinterland.methods.parts.pseudo_labels import keep_largest
 from hinterland.methods.parts.teacher import DROPOUT
 from hinterland.networks import create, require_split
 from hinterland.types import HinterlandError, Progress

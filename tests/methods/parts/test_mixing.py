@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hinterland.data.sampling.sampler import Stream, step_keys
 from hinterland.labels import Coarsening
 from hinterland.losses import PartitionLoss
+from hinterland.losses.morphology.components import keep_largest
 from hinterland.methods.parts.cutmix import (
     box_mask,
     cut_mix,
@@ -23,7 +24,7 @@ from hinterland.methods.parts.cutmix import (
     pair,
     side_by_side,
 )
-from hinterland.methods.parts.pseudo_labels import PseudoLabels, keep_largest
+from hinterland.methods.parts.pseudo_labels import PseudoLabels
 from hinterland.methods.parts.streams import split_streams, two_streams
 from hinterland.methods.parts.teacher import noisy, teacher_mode
 from hinterland.methods.ramps import linear_ramp, sigmoid_ramp

@@ -16,11 +16,11 @@ from hinterland.types import Progress
 
 
 def test_a_signed_distance_by_hand():
-    inside = np.array([[0, 0, 1, 1, 1, 1, 1, 0, 0, 0]], dtype=bool)
-    expected = [[2 / 3, 1 / 3, 0, -2 / 3, -1, -2 / 3, 0, 1 / 3, 2 / 3, 1]]
-    assert signed_distance(inside) == pytest.approx(np.array(expected))
-    assert (signed_distance(np.zeros((2, 2), dtype=bool)) == 1).all()
-    assert (signed_distance(np.ones((2, 2), dtype=bool)) == -1).all()
+    inside = torch.tensor([[[0, 0, 1, 1, 1, 1, 1, 0, 0, 0]]]).bool()
+    expected = [[[2 / 3, 1 / 3, 0, -2 / 3, -1, -2 / 3, 0, 1 / 3, 2 / 3, 1]]]
+    assert signed_distance(inside).numpy() == pytest.approx(np.array(expected))
+    assert (signed_distance(torch.zeros((1, 2, 2), dtype=torch.bool)) == 1).all()
+    assert (signed_distance(torch.ones((1, 2, 2), dtype=torch.bool)) == -1).all()
 
 
 @pytest.mark.parametrize("shape", [(9, 13), (7, 10, 12)])
@@ -40,7 +40,8 @@ def test_a_signed_distance_is_the_definition(shape, touches):
 
     outer, within = to(inside), to(~inside)
     expected = np.where(within == 1, 0, outer / outer.max() - within / within.max())
-    assert np.abs(signed_distance(inside) - expected).max() < 1e-5
+    found = signed_distance(torch.from_numpy(inside)[None])[0].numpy()
+    assert np.abs(found - expected).max() < 1e-5
 
 
 def test_a_level_set_is_known_where_the_labels_decide_the_whole_patch():

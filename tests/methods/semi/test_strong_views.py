@@ -36,7 +36,9 @@ def test_shape_seed_and_range(space):
 @pytest.mark.parametrize("space", [(24, 20), (14, 12, 11)])
 def test_without_blur_it_is_an_increasing_function_of_the_intensity(space, monkeypatch):
     """Voxel by voxel, so nothing moves: the order of the intensities stays."""
-    monkeypatch.setattr(torch, "rand", lambda *shape: torch.full(shape, 0.9))  # no item is blurred
+    monkeypatch.setattr(
+        torch, "rand", lambda *shape, **_: torch.full(shape, 0.9)
+    )  # no item is blurred
     image = torch.randn(3, 1, *space)
     for item, view in zip(image, strong(image, noise=0.0), strict=True):
         assert torch.equal(item.flatten().argsort(), view.flatten().argsort())
@@ -50,7 +52,9 @@ def test_without_blur_it_is_an_increasing_function_of_the_intensity(space, monke
 
 @pytest.mark.parametrize("space", [(21, 23), (13, 11, 15)])
 def test_a_blur_spreads_a_voxel_evenly_around_its_place(space, monkeypatch):
-    monkeypatch.setattr(torch, "rand", lambda *shape: torch.full(shape, 0.4))  # all are blurred
+    monkeypatch.setattr(
+        torch, "rand", lambda *shape, **_: torch.full(shape, 0.4)
+    )  # all are blurred
     image = torch.zeros(1, 1, *space)
     middle = tuple(n // 2 for n in space)
     image[(0, 0, *middle)] = 1

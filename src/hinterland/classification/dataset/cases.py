@@ -77,7 +77,7 @@ def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, d
 
 
 def split_by_class(
-    dataset: Dataset, targets: Mapping[str, int], fold: str, seed: int, labelled: str | None
+    dataset: Dataset, targets: Mapping[str, int], fold: int | str, seed: int, labelled: str | None
 ) -> dict[str, list[str]]:
     """Return train, val and test of the cases whose class is known, split as segmentation runs are.
 

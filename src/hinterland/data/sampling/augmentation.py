@@ -58,6 +58,11 @@ class Unchanged:
 
     patch_size: tuple[int, ...]
 
+    @classmethod
+    def of(cls, plan: Plan) -> Unchanged:
+        """Make it for the patches of a plan."""
+        return cls(plan.patch_size)
+
     @property
     def draw_size(self) -> tuple[int, ...]:
         """As large as the patch."""
@@ -76,6 +81,11 @@ class FlipsAndTurns:
 
     patch_size: tuple[int, ...]
 
+    @classmethod
+    def of(cls, plan: Plan) -> FlipsAndTurns:
+        """Make it for the patches of a plan."""
+        return cls(plan.patch_size)
+
     @property
     def draw_size(self) -> tuple[int, ...]:
         """As large as the patch."""
@@ -93,8 +103,8 @@ AUGMENTATIONS: Registry[Callable[[Plan], Augmentation]] = Registry(
     "hinterland.augmentations",
     {
         "nnunet": nnunet_augmentation,
-        "flips": lambda plan: FlipsAndTurns(plan.patch_size),
-        "none": lambda plan: Unchanged(plan.patch_size),
+        "flips": FlipsAndTurns.of,
+        "none": Unchanged.of,
     },
 )
 """All augmentations by name, also those of other packages."""

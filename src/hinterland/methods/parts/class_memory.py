@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.membership import Membership
+from hinterland.methods.parts.choice import highest, some
 from hinterland.networks.initialise import seeded
 
 
@@ -55,12 +56,16 @@ class ClassMemory(nn.Module):
         confidence, predicted = (t.flatten() for t in p.max(dim=1))
         truth = self._inside(annotation).flatten(0, -2)
         size = self.bank.shape[1]
+        place = torch.arange(size, device=vectors.device)
         for cell in self.foreground:
-            right = ((predicted == cell) & truth[:, cell]).nonzero()[:, 0]
-            best = right[confidence[right].topk(min(size, len(right))).indices]
-            new = self.projection(vectors[best])
-            self.bank[cell] = torch.cat([new, self.bank[cell]])[:size]
-            self.filled[cell] = min(size, int(self.filled[cell]) + len(new))
+            right = (predicted == cell) & truth[:, cell]
+            best, found = highest(confidence, right, size)
+            new, count = self.projection(vectors[best]), found.sum()
+            after = torch.cat([new, self.bank[cell].new_zeros(size - len(new), new.shape[1])])
+            # The first `count` are new, the rest move up behind them.
+            row = torch.where(place < count, place, size + place - count)
+            self.bank[cell] = torch.cat([after, self.bank[cell]])[row]
+            self.filled[cell] = (self.filled[cell] + count).clamp(max=size)
 
     @torch.no_grad()
     def classes(self, p: Tensor, annotation: Tensor) -> Tensor:
@@ -90,20 +95,23 @@ class ClassMemory(nn.Module):
             The distance, a scalar; 0 without a cell.
         """
         vectors, classes = _listed(features), classes.flatten()
-        total, count = vectors.sum() * 0, 0
+        total, count = vectors.sum() * 0, vectors.new_zeros(())
         for cell in self.foreground:
-            found = (classes == cell).nonzero()[:, 0]
-            kept = self.bank[cell, : int(self.filled[cell])].clone()
-            if len(found) and len(kept):
-                chosen = found[torch.randperm(len(found))[:samples].to(found.device)]
-                embedded = self.predictor(self.projection(vectors[chosen]))
-                far = 1 - F.normalize(embedded, dim=1) @ F.normalize(kept, dim=1).T
-                here, there = (
-                    _weights(selector(x.detach())[:, cell])
-                    for selector, x in zip(self.selectors, (embedded, kept), strict=True)
+            chosen, found = some(classes == cell, samples)
+            kept = self.bank[cell].clone()
+            filled = torch.arange(len(kept), device=kept.device) < self.filled[cell]
+            embedded = self.predictor(self.projection(vectors[chosen]))
+            far = 1 - F.normalize(embedded, dim=1) @ F.normalize(kept, dim=1).T
+            here, there = (
+                _weights(selector(x.detach())[:, cell], known)
+                for selector, x, known in zip(
+                    self.selectors, (embedded, kept), (found, filled), strict=True
                 )
-                total, count = total + (here[:, None] * there * far).mean(), count + 1
-        return total / max(count, 1)
+            )
+            pairs = found.sum() * filled.sum()
+            total = total + (here[:, None] * there * far).sum() / pairs.clamp(min=1)
+            count = count + (pairs > 0)
+        return total / count.clamp(min=1)
 
 
 def _listed(features: Tensor) -> Tensor:
@@ -111,7 +119,7 @@ def _listed(features: Tensor) -> Tensor:
     return features.float().movedim(1, -1).flatten(0, -2)
 
 
-def _weights(scores: Tensor) -> Tensor:
-    """Return sigmoid(scores), scaled to a mean of 1."""
-    w = scores.sigmoid()
-    return w / w.mean().clamp(min=1e-8)
+def _weights(scores: Tensor, known: Tensor) -> Tensor:
+    """Return sigmoid(scores) where known, scaled to a mean of 1 there, and 0 elsewhere."""
+    w = scores.sigmoid() * known
+    return w / (w.sum() / known.sum().clamp(min=1)).clamp(min=1e-8)

@@ -33,11 +33,11 @@ def box_mask(
     Returns:
         The mask.
     """
-    keep = torch.ones(tuple(space), dtype=torch.bool)
+    keep = torch.ones(tuple(space), dtype=torch.bool, device=device)
     edges = [int(side * n) for n in space]
     starts = [int(torch.randint(n - e + 1, ())) for n, e in zip(space, edges, strict=True)]
     keep[tuple(slice(s, s + e) for s, e in zip(starts, edges, strict=True))] = False
-    return keep.to(device) if device else keep
+    return keep
 
 
 def mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "..."]) -> Tensor:

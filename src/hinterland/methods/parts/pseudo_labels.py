@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy import ndimage
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
+from hinterland.losses.morphology.components import keep_largest
 from hinterland.methods.options import OneOf
 
 Component = Annotated[str, OneOf("largest", "all")]
@@ -51,31 +50,10 @@ class PseudoLabels(nn.Module):
         """Return the pseudo-labels, as numbers of label sets."""
         confidence, cells = probabilities.max(dim=1)
         if self.component == "largest":
-            cells = keep_largest(cells, self.background)
+            cells = keep_largest(cells, self.background, probabilities.shape[1])
         said = self.first + cells
         return said if self.threshold <= 0 else torch.where(confidence >= self.threshold, said, 0)
 
     def hidden(self, annotation: Int[Tensor, "batch *space"]) -> Int[Tensor, "batch *space"]:
         """Return an annotation with 0 on pseudo-labels: what regularisers may read."""
         return torch.where(annotation < self.first, annotation, 0)
-
-
-def keep_largest(
-    classes: Int[Tensor, "batch *space"], background: int = 0
-) -> Int[Tensor, "batch *space"]:
-    """Cut each class of each item down to its largest connected component.
-
-    The rest becomes background.
-
-    Voxels touch along faces, edges and corners. Of equally large components the first one stays.
-    """
-    items = classes.cpu().numpy()
-    structure = np.ones((3,) * (items.ndim - 1), dtype=bool)
-    result = np.full_like(items, background)
-    for item, kept in zip(items, result, strict=True):
-        for value in np.unique(item):
-            if value != background:
-                labels, count = ndimage.label(item == value, structure)
-                largest = 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count > 1 else 1
-                kept[labels == largest] = value
-    return torch.from_numpy(result).to(classes.device)

@@ -18,6 +18,7 @@ from hinterland.losses.contrastive import (
 from hinterland.losses.discrepancy import pool_membership
 from hinterland.losses.membership import Membership
 from hinterland.methods.base import BuildContext, Losses, Method, Regulariser
+from hinterland.methods.parts.choice import some
 from hinterland.methods.ramps import WarmStart
 from hinterland.methods.regularisers.features import (
     check_option,
@@ -104,18 +105,13 @@ class LocalContrast(Regulariser):
         features = feature_map(view, self.layer, self.name)
         front, back = pool_membership(member, decided, tuple(features.shape[2:]))
         classes = torch.full_like(front[:, 0], -1, dtype=torch.long)
-        classes[back.amin(dim=1) > 0] = 0
+        classes = torch.where(back.amin(dim=1) > 0, 0, classes)
         classes = torch.where(front.amax(dim=1) > 0, 1 + front.argmax(dim=1), classes).flatten()
         vectors = self.project(features).float().movedim(1, -1).flatten(0, -2)
-        chosen = [self._some(classes == c) for c in range(front.shape[1] + 1)]
-        index = torch.cat(chosen)
-        if not len(index):
-            return vectors.sum() * 0
-        return class_contrast(vectors[index], classes[index], self.temperature)
-
-    def _some(self, wanted: Tensor) -> Tensor:
-        index = wanted.nonzero()[:, 0]
-        return index[torch.randperm(len(index), device=index.device)[: self.samples]]
+        chosen = [some(classes == c, self.samples) for c in range(front.shape[1] + 1)]
+        index, known = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+        said = torch.where(known, classes[index], -1)
+        return class_contrast(vectors[index], said, self.temperature)
 
 
 def other_version(image: Tensor) -> Tensor:

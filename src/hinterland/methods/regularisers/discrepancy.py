@@ -152,11 +152,17 @@ class FeatureDiscrepancy(Regulariser):
                 "discrepancy: exchange=domains: this method mixes images, so they belong to no "
                 "domain. Use exchange=batch, or another method."
             )
-        base, novel = (
-            torch.tensor([d == name for d in view.domain], device=layer.foreground.device)
-            for name in self.domains
-        )
+        base, novel = (_of_domain(view.domain, name, layer.foreground) for name in self.domains)
         return domain_discrepancy(layer, base, novel)
+
+
+def _of_domain(domains: Sequence[str], name: str, like: Tensor) -> Tensor:
+    """Return which items are of a domain; filled in place, for a copy would be waited for."""
+    found = torch.zeros(len(domains), dtype=torch.bool, device=like.device)
+    for item, domain in enumerate(domains):
+        if domain == name:
+            found[item] = True
+    return found
 
 
 def make_discrepancy(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinterland.losses.level_set import LevelSets, level_set_loss
+from hinterland.losses.positions import positions
 from hinterland.methods.base import BuildContext, Losses
 from hinterland.methods.options import Positive, Weight
 from hinterland.methods.ramps import sigmoid_ramp
@@ -101,7 +102,8 @@ class DualTaskConsistency(LevelSetMethod[LevelSetNetworks]):
         both = self.join(batch)
         levels, z, features = networks.predict(both.image)
         terms, weights = self.supervised(networks, both, levels, z)
-        p = networks.supervision.estimate(levels[0])[:, list(self.cells.foreground)]
+        p = networks.supervision.estimate(levels[0])
+        p = p[:, positions(self.cells.foreground, p)]
         terms["dual"] = F.mse_loss(p, torch.sigmoid(-self.steepness * z))
         weights["dual"] = self.consistency * sigmoid_ramp(progress.fraction)
         return Losses(terms, weights, (both.view(levels[0], features),))

@@ -11,13 +11,11 @@ from typing import Annotated
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.methods.options import OneOf
-from hinterland.types.box import bounding_box
 
 Schedule = Annotated[str, OneOf("linear", "released")]
 ITERATIONS = 40_000  # the paper's training length; released schedules are stated in its steps
@@ -108,6 +106,47 @@ def agreed(
     keep = (cell == other_cell) & (confidence > tau) & (other_confidence > tau)
     keep &= allowed.gather(1, cell)
     return torch.zeros_like(p).scatter_(1, cell, keep.to(p.dtype))
+
+
+def bounding_box(mask: Bool[Tensor, "*space"]) -> list[tuple[Tensor, Tensor]]:
+    """Return first and end of the smallest box around the true voxels, along each axis.
+
+    They stay on the device. Where nothing is true, the end is not behind the first.
+    """
+    box = []
+    for axis in range(mask.ndim):
+        rest = [a for a in range(mask.ndim) if a != axis]
+        seen = mask.any(dim=rest) if rest else mask
+        at = torch.arange(len(seen), device=mask.device)
+        first = torch.where(seen, at, len(seen)).amin()
+        box.append((first, torch.where(seen, at + 1, 0).amax()))
+    return box
+
+
+def _resized(
+    image: Float[Tensor, "channels *space"],
+    labels: Int[Tensor, "*space"],
+    source: list[tuple[Tensor, Tensor]],
+    target: list[tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """Return image and labels of one box stretched over another one, in the image's full space.
+
+    Linear, labels by nearest neighbour, as `interpolate` of the box alone would do it; what lies
+    outside of the target box means nothing. The boxes are known to the device alone.
+    """
+    for axis, ((a, b), (c, d)) in enumerate(zip(source, target, strict=True)):
+        n = labels.shape[axis]
+        at = (torch.arange(n, device=image.device) - c + 0.5) * ((b - a) / (d - c).clamp(min=1))
+        nearest = (at.floor().long().clamp(min=0).minimum(b - a - 1) + a).clamp(0, n - 1)
+        place = (at - 0.5).clamp(min=0)
+        low = place.floor().long().minimum(b - a - 1).clamp(min=0)
+        high = (low + 1).minimum(b - a - 1).clamp(min=0)
+        share = (place - low).clamp(0, 1).view(-1, *(1,) * (labels.ndim - 1 - axis))
+        low, high = ((index + a).clamp(0, n - 1) for index in (low, high))
+        one, other = (image.index_select(axis + 1, index) for index in (low, high))
+        image = one * (1 - share) + other * share
+        labels = labels.index_select(axis, nearest)
+    return image, labels
 
 
 @dataclass(frozen=True)
@@ -219,26 +258,15 @@ class HierarchicalMix(nn.Module):
         annotation, fine_annotation = annotation.long(), fine_annotation.long()
         result = image.clone()
         pasted = torch.full_like(annotation, -1)
-        mode = "bilinear" if image.ndim == 4 else "trilinear"
         region, cell = self.region[annotation], self.cell[fine_annotation]
         for i in range(len(image)):
             for index in range(self.regions):
-                here = region[i] == index
-                to = bounding_box(here.cpu().numpy())
-                inside = self.inside[index][fine_annotation[i]]
-                source = to and bounding_box(inside.cpu().numpy())
-                if to is None or source is None:
-                    continue
-                size = [s.stop - s.start for s in to]
-                patch = F.interpolate(
-                    fine_image[i][(slice(None), *source)][None].float(), size, mode=mode,
-                    align_corners=False,
-                )[0].to(image.dtype)  # fmt: skip
-                label = F.interpolate(
-                    cell[i][source][None, None].float(), size, mode="nearest-exact"
-                )[0, 0].long()
-                label = torch.where(here[to], label, -1)
-                a = alpha[i] * (label >= 0)
-                result[i][(slice(None), *to)] = (1 - a) * image[i][(slice(None), *to)] + a * patch
-                pasted[i][to] = torch.where(label >= 0, label, pasted[i][to])
+                here, there = region[i] == index, self.inside[index][fine_annotation[i]]
+                patch, label = _resized(
+                    fine_image[i].float(), cell[i], bounding_box(there), bounding_box(here)
+                )
+                paste = here & there.any() & (label >= 0)
+                mixed = (1 - alpha[i]) * image[i] + alpha[i] * patch.to(image.dtype)
+                result[i] = torch.where(paste, mixed, result[i])
+                pasted[i] = torch.where(paste, label, pasted[i])
         return Mixed(result, pasted)

@@ -29,6 +29,7 @@ from hinterland.networks.batch_statistics import frozen_batch_statistics
 from hinterland.networks.container import Networks
 from hinterland.networks.registry import require_split
 from hinterland.types import Batch, HinterlandError, Progress, View
+from hinterland.types.batch import take
 
 Parts = Annotated[str, OneOf("both", "mixup", "pseudo")]
 
@@ -157,7 +158,8 @@ class Subclass(Method[SubclassNetworks]):
         if not coarse or not fine:
             return {}
         network, mix = networks.network, networks.mix
-        own, p = batch.take(coarse), logits[coarse].detach().float().softmax(dim=1)
+        own, logits = batch.take(coarse), take(logits, coarse)
+        p = logits.detach().float().softmax(dim=1)
         if self.parts == "mixup":
             pseudo = mix.known(own.annotation, p)
         else:
@@ -167,9 +169,10 @@ class Subclass(Method[SubclassNetworks]):
             tau = threshold(fraction, self.tau_floor, self.tau)
             pseudo = mix.pseudo(p, other, own.annotation, tau)
         if self.parts == "pseudo":
-            return self._soft(logits[coarse], pseudo)
+            return self._soft(logits, pseudo)
         partners = batch.take([fine[int(torch.randint(len(fine), ()))] for _ in coarse])
-        alpha = self.alpha + (1 - self.alpha) * torch.rand(len(coarse)).to(own.image)
+        drawn = torch.rand(len(coarse), device=own.image.device).to(own.image.dtype)
+        alpha = self.alpha + (1 - self.alpha) * drawn
         mixed = mix.mix(own.image, own.annotation, partners.image, partners.annotation, alpha)
         target = mixed.target(alpha.float(), pseudo)
         gradient = torch.set_grad_enabled(self.hm_gradient and torch.is_grad_enabled())

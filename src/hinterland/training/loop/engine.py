@@ -42,6 +42,7 @@ class Engine(L.LightningModule):
         pace: how far the phase has come after a step, when to validate, when to end.
         at_interval: called with the engine whenever `pace` says that it is due.
         image_label_term: what positive image labels add, where a training case has one.
+        scaler: scales losses so that gradients in fp16 do not vanish; default, it does nothing.
 
     Attributes:
         acted: names of the regularisers that had weight in the last step.
@@ -65,6 +66,7 @@ class Engine(L.LightningModule):
         at_interval: Callable[[Engine], None],
         tick: Callable[[], None],
         image_label_term: ImageLabelTerm | None = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -76,7 +78,8 @@ class Engine(L.LightningModule):
         self._states, self._write = optimiser_states, write
         self._at_interval, self._tick = at_interval, tick
         self.image_label_term = image_label_term
-        self._window: list[dict[str, Tensor]] = []
+        self.scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
+        self._window: list[dict[str, Tensor | float]] = []
         self.acted: frozenset[str] = frozenset()
         self.rank = 0
 
@@ -115,7 +118,7 @@ class Engine(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> None:
         torch.manual_seed(step_seed(self.config.seed, self.index, self.step, self.rank))
-        record: dict[str, Tensor] = {}
+        record: dict[str, Tensor | float] = {}
         at, steps = self.pace.at(self.step)
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
             progress = Progress(self.phase.name, at, steps, name)
@@ -126,12 +129,14 @@ class Engine(L.LightningModule):
             losses = self._losses(batch, progress)
             total = losses.total
             optimiser.zero_grad(set_to_none=True)
-            self.manual_backward(total)
+            self.manual_backward(self.scaler.scale(total))
+            self.scaler.unscale_(optimiser)
             parameters = [p for g in optimiser.param_groups for p in g["params"]]
             nn.utils.clip_grad_norm_(parameters, options.clip)
-            optimiser.step()
+            self.scaler.step(optimiser)
+            self.scaler.update()
             tag = "" if name == self.phase.optimisers[0] else f"{name}/"
-            record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": torch.tensor(rate)}
+            record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": rate}
             record |= {f"train/{tag}{k}": v.detach() for k, v in losses.terms.items()}
         self.method.after_step(self.networks, progress)
         self._window.append(record)
@@ -168,10 +173,7 @@ class Engine(L.LightningModule):
         """
         if not self._window:
             return
-        keys = self._window[-1].keys()
-        means = {
-            k: float(torch.stack([w[k].float().cpu() for w in self._window]).mean()) for k in keys
-        }
+        means = _means(self._window)
         self._window = []
         if not np.isfinite(means["train/loss"]):
             raise HinterlandError(
@@ -187,6 +189,17 @@ class Engine(L.LightningModule):
             self._at_interval(self)
         if self.pace.ended(self.step):
             self.trainer.should_stop = True
+
+
+def _means(window: list[dict[str, Tensor | float]]) -> dict[str, float]:
+    """Return the mean of each value over the steps; all are read from the device at once."""
+    keys = window[-1].keys()
+    values = [w[k] for k in keys for w in window]
+    told = torch.stack([v.float() for v in values if isinstance(v, Tensor)]).cpu()
+    read = iter(told.unbind())
+    known = [next(read) if isinstance(v, Tensor) else torch.tensor(v) for v in values]
+    rows = torch.stack(known).view(len(keys), len(window))
+    return {k: float(row.mean()) for k, row in zip(keys, rows, strict=True)}
 
 
 def step_seed(seed: int, phase: int, step: int, rank: int = 0) -> int:

@@ -7,6 +7,7 @@ from torch import nn
 from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import Losses, Method
 from hinterland.types import Batch
+from hinterland.types.batch import take
 
 
 class ImageLabelTerm(nn.Module):
@@ -22,6 +23,6 @@ class ImageLabelTerm(nn.Module):
         if not pairs:
             return Losses({})
         items = sorted({item for item, _ in pairs})
-        p = self.method.probabilities(networks, batch.image[items])
+        p = self.method.probabilities(networks, take(batch.image, items))
         term = self.loss(p, [(items.index(item), node) for item, node in pairs])
         return Losses({"image-labels": term}, {"image-labels": self.weight})

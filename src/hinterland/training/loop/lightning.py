@@ -5,9 +5,28 @@ from __future__ import annotations
 import logging
 
 import lightning as L
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 
 from hinterland.training.config import TrainConfig
 from hinterland.training.optimisation.cpu_precision import CpuMixedPrecision
+
+
+def precision_plugin(precision: str, accelerator: str) -> Precision:
+    """Return what runs a step in a precision: "fp32", "bf16" or "fp16".
+
+    The scaler of fp16 is the engine's own, which divides gradients by it before it clips them.
+    """
+    if precision == "fp32":
+        return Precision()
+    if precision == "bf16":
+        return (
+            CpuMixedPrecision()
+            if accelerator == "cpu"
+            else MixedPrecision("bf16-mixed", accelerator)
+        )
+    plugin = MixedPrecision("16-mixed", accelerator)
+    plugin.scaler = None
+    return plugin
 
 
 def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> L.Trainer:
@@ -24,15 +43,13 @@ def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     many = config.devices * config.nodes > 1
-    own = precision == "bf16" and accelerator == "cpu"
     return L.Trainer(
         max_epochs=1,
         accelerator="gpu" if accelerator == "cuda" else accelerator,
         devices=config.devices,
         num_nodes=config.nodes,
         strategy="ddp_find_unused_parameters_true" if many else "auto",
-        precision=None if own else "bf16-mixed" if precision == "bf16" else "32-true",
-        plugins=[CpuMixedPrecision()] if own else None,
+        plugins=[precision_plugin(precision, accelerator)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -27,6 +27,8 @@ from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
     arrange,
+    choose_algorithms,
+    compile_parts,
     process_rank,
     resolve_accelerator,
     resolve_precision,
@@ -106,8 +108,13 @@ class Trainer(ABC):
         self.precision = resolve_precision(config.precision, self.accelerator)
         self.recipe = resolve_recipe(config, recipe)
         self.method, self.context = method, context
-        self.networks = arrange(method.build(context), context.plan.dims, self.accelerator)
+        self.networks = arrange(
+            method.build(context), context.plan.dims, self.accelerator, config.channels_last
+        )
+        if config.compile:
+            compile_parts(self.networks)
         self.weights = Weights(self.networks, config.averaging)
+        self.scaler = torch.amp.GradScaler(self.accelerator, enabled=self.precision == "fp16")
         self.regularisers = nn.ModuleDict()
         self.image_label_term: ImageLabelTerm | None = None
         self.position = Position()
@@ -137,8 +144,7 @@ class Trainer(ABC):
 
     def fit(self) -> None:
         """Train from the last checkpoint (if there is one) to the end of the last phase."""
-        if self.config.deterministic:
-            torch.use_deterministic_algorithms(True, warn_only=True)
+        choose_algorithms(self.config, self.accelerator)
         phases = self.method.phases()
         lengths = phase_steps([p.share for p in phases], self.config.steps)
         if (self.run / "checkpoints" / "last.ckpt").is_file():
@@ -177,6 +183,7 @@ class Trainer(ABC):
             at_interval=lambda e: self._interval(e, logbook),
             tick=lambda: self._tick(engine),
             image_label_term=self.image_label_term,
+            scaler=self.scaler,
         )
         data = _Loaders(self, index, lengths[index] if self.config.time is None else ENDLESS)
         if not pace.ended(self.position.step):
@@ -274,6 +281,7 @@ class Trainer(ABC):
             **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
             "optimisers": engine.optimiser_state(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def _restore(self, content: dict[str, Any], lengths: list[int]) -> None:
@@ -286,6 +294,8 @@ class Trainer(ABC):
         if best and best[1] == at and process_rank(self.config.devices) == 0:
             # perhaps killed before it was written
             save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
+        if content.get("scaler"):
+            self.scaler.load_state_dict(content["scaler"])
         log.info("resuming phase %d at step %d", phase, self.position.step)
 
     def _load_weights(self, content: dict[str, Any]) -> None:

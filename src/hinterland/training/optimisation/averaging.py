@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+import torch
+from torch import Tensor, nn
+
+from hinterland.networks.ema import ema_copy
 
 
 class Weights:
@@ -23,30 +26,34 @@ class Weights:
 
     def restart(self) -> None:
         """Forget the average, as at the begin of a phase."""
-        self._average: AveragedModel | None = None
-        if self._decay:
-            update = get_ema_multi_avg_fn(self._decay)
-            self._average = AveragedModel(self.trained, multi_avg_fn=update, use_buffers=True)
+        self._average = ema_copy(self.trained) if self._decay else None
+        self._steps = 0
 
     @property
     def deployed(self) -> nn.Module:
         """The networks to validate, predict and export with."""
-        if self._average is None:
-            return self.trained
-        return self._average.module
+        return self.trained if self._average is None else self._average
 
+    @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step."""
-        if self._average is not None:
-            self._average.to(next(self.trained.parameters()).device)
-            self._average.update_parameters(self.trained)
+        if self._average is None:
+            return
+        self._average.to(next(self.trained.parameters()).device)
+        means, values = (list(_tensors(m)) for m in (self._average, self.trained))
+        floats = [i for i, mean in enumerate(means) if mean.is_floating_point()]
+        share = 1 - self._decay if self._steps else 1.0  # it begins as the first weights
+        torch._foreach_lerp_([means[i] for i in floats], [values[i] for i in floats], share)
+        for i in set(range(len(means))) - set(floats):
+            means[i].copy_(values[i])
+        self._steps += 1
 
     def state(self) -> dict[str, Any]:
         """Return the deployed weights as `networks`, and what a checkpoint needs to go on."""
         content: dict[str, Any] = {"networks": self.deployed.state_dict()}
         if self._average is not None:
             content["trained"] = self.trained.state_dict()
-            content["averaged"] = int(self._average.n_averaged)
+            content["averaged"] = self._steps
         return content
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -54,4 +61,9 @@ class Weights:
         self.trained.load_state_dict(content.get("trained", content["networks"]))
         if self._average is not None:
             self.deployed.load_state_dict(content["networks"])
-            self._average.n_averaged.fill_(content.get("averaged", 0))
+            self._steps = content.get("averaged", 0)
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Yield all that training changes: parameters and buffers, without their gradients."""
+    yield from (t.detach() for t in chain(module.parameters(), module.buffers()))

@@ -16,7 +16,13 @@ from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.device import arrange, resolve_accelerator, resolve_precision, window_batch
+from hinterland.training.device import (
+    arrange,
+    refuse_missing_accelerator,
+    resolve_accelerator,
+    resolve_precision,
+    window_batch,
+)
 from hinterland.training.loop.segmentation import build_context
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
@@ -102,7 +108,9 @@ class Run:
             The options.
         """
         config, plan = self.record.train, self.record.plan
-        device = resolve_accelerator(accelerator or config.accelerator)
+        asked = accelerator or config.accelerator
+        refuse_missing_accelerator(asked)
+        device = resolve_accelerator(asked)
         flips = config.validation.mirror if mirror is None else mirror
         return WindowOptions(
             mirror=tuple(range(plan.dims)) if flips else (),

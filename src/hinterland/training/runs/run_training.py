@@ -210,9 +210,12 @@ def _wait_for(file: Path, seconds: float = 3600) -> None:
 def _global_settings() -> Iterator[None]:
     """Leave torch's global switches as they were."""
     deterministic = torch.are_deterministic_algorithms_enabled()
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    switches = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
     state = torch.get_rng_state()
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
+        cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = switches
         torch.set_rng_state(state)
