@@ -30,7 +30,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
     parser.add_argument("--pieces", nargs="+", choices=PIECES, default=list(PIECES))
     parser.add_argument("--names", nargs="+", default=["semi_plateau", "race"], help="benchmarks")
-    parser.add_argument("--only", nargs="*", default=[], help="cells whose name has all of these")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        default=[],
+        help="cells that one of these patterns finds in BENCHMARK/CELL",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=0, help="cells at a time; 0: one a core")
     parser.add_argument("--tiny", action="store_true", help="smallest sizes, on any machine")

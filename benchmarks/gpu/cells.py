@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -21,7 +22,7 @@ from benchmarks.harness.registry import load_benchmark
 
 @dataclass(frozen=True)
 class Choice:
-    """Which cells: of which benchmarks, with all of these texts in their names, seeds and size."""
+    """Which cells: of which benchmarks, "benchmark/cell" as one of `only` says, seeds and size."""
 
     names: Sequence[str]
     only: Sequence[str]
@@ -36,7 +37,7 @@ class Choice:
             for name in self.names
             for cell in load_benchmark(name).cells(self.size, self.seeds)
             if cell.seed == seed
-            and all(part in cell.name for part in self.only)
+            and (not self.only or any(re.search(p, f"{name}/{cell.name}") for p in self.only))
             and not cell.blocked()
             and not up_to_date(name, self.size, cell)
         ]

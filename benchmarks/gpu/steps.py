@@ -31,8 +31,8 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "2D tiny": {"batch_size": 2, "patch_size": [32, 32], "network_options": {"features": [4, 8]}}
 }
 WAYS: Mapping[str, Mapping[str, Any]] = {
-    "loader": {"data": {"device": "cpu"}},
-    "device": {"data": {"device": "accelerator"}},
+    "made on the CPU": {"data": {"device": "cpu"}},
+    "made on the device": {"data": {"device": "accelerator"}},
 }
 STEPS, WARM = 60, 20
 
