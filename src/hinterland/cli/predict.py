@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import (
     AcceleratorOption,
     CheckpointOption,
@@ -32,7 +33,7 @@ def predict(
         typer.Argument(
             metavar="IMAGES...",
             help="A folder of images (NAME_0000.nii.gz, ... as nnU-Net names channels, or one file "
-            "a case), or image files.",
+            "a case), or image files." + from_outside("formats"),
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the segmentations.")],

@@ -38,6 +38,9 @@ def draw(data: PatchDataset, key: SampleKey, outline: Callable[[str], Outline], 
         key: The item.
         outline: Gives the outline of a case by name.
         count: How many random numbers augmentation needs.
+
+    Returns:
+        What was drawn: the place, the numbers of augmentation, and a seed for noise.
     """
     rng = sample_generator(data.seed, data.phase, key.step, key.slot)
     case = data.draw_case(rng, data.streams[key.stream])

@@ -16,7 +16,16 @@ _EPS = 1e-7  # batchgeneratorsv2's, against division by the spread of a constant
 
 
 def add_noise(images: Tensor, parameters: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Add Gaussian noise of the standard deviation (n, 1), each image from a seed of its own."""
+    """Add Gaussian noise of the standard deviation (n, 1), each image from a seed of its own.
+
+    Args:
+        images: (n, *space).
+        parameters: standard deviations (n, 1).
+        seeds: one an image.
+
+    Returns:
+        The noisy images.
+    """
     noise = torch.empty_like(images)
     for row, seed in zip(noise, seeds, strict=True):
         row.normal_(generator=torch.Generator(images.device).manual_seed(seed))
@@ -39,7 +48,13 @@ def change_contrast(images: Tensor, parameters: Tensor) -> Tensor:
 def change_gamma(images: Tensor, parameters: Tensor, *, inverted: bool = False) -> Tensor:
     """Raise to the power (n, 1) between minimum and maximum; keep mean and standard deviation.
 
-    inverted: from the maximum down instead of from the minimum up.
+    Args:
+        images: (n, *space).
+        parameters: powers (n, 1).
+        inverted: from the maximum down instead of from the minimum up.
+
+    Returns:
+        The changed images.
     """
     flat = -images.flatten(1) if inverted else images.flatten(1)
     std, mean = torch.std_mean(flat, 1, keepdim=True)

@@ -95,10 +95,28 @@ class Numbers:
         return self.take(count) < probability
 
     def between(self, low: float, high: float, count: int = 1) -> NDArray[np.float64]:
-        """Return (B, count), uniform between two values."""
+        """Return (B, count), uniform between two values.
+
+        Args:
+            low: the lower value.
+            high: the upper value.
+            count: numbers of each item.
+
+        Returns:
+            (B, count).
+        """
         return low + (high - low) * self.take(count)
 
     def around_one(self, low: float, high: float, count: int = 1) -> NDArray[np.float64]:
-        """Return (B, count), below 1 half the time, and uniform on either side."""
+        """Return (B, count), below 1 half the time, and uniform on either side.
+
+        Args:
+            low: the lower value, below 1.
+            high: the upper value, above 1.
+            count: numbers of each item.
+
+        Returns:
+            (B, count).
+        """
         below, share = self.chance(0.5, count), self.take(count)
         return np.where(below, low + (1 - low) * share, 1 + (high - 1) * share)

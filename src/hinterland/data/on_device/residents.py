@@ -29,7 +29,16 @@ class Residents:
 
 
 def bytes_needed(data: PatchDataset, names: Iterable[str], dtype: torch.dtype) -> int:
-    """Return the memory that cases would take on a device."""
+    """Return the memory that cases would take on a device.
+
+    Args:
+        data: the patches that would be drawn from them.
+        names: the cases.
+        dtype: of the image.
+
+    Returns:
+        Bytes of images and annotations.
+    """
     shapes = [data.prepared[name].image.shape for name in names]
     voxel = annotation_type(len(data.says)).itemsize
     return sum(prod(s) * dtype.itemsize + prod(s[1:]) * voxel for s in shapes)
@@ -63,6 +72,9 @@ def load_residents(
         names: The cases.
         dtype: Of the image; see `image_type`.
         device: Where they go.
+
+    Returns:
+        The cases, one behind the other in the device's memory.
 
     Raises:
         HinterlandError: A label file holds a value that its scheme does not name, or an intensity
@@ -99,7 +111,16 @@ def load_residents(
 
 
 def rows_of(data: PatchDataset, case: Case, stored: PreparedArrays) -> NDArray[np.int16]:
-    """Return the label sets (z, y, x) of a whole case, as far as they are ever seen."""
+    """Return the label sets (z, y, x) of a whole case, as far as they are ever seen.
+
+    Args:
+        data: knows the label sets.
+        case: the case, with its scheme.
+        stored: its preprocessed arrays.
+
+    Returns:
+        Indices into the table of label sets, int16 (z, y, x).
+    """
     lookup, label = data.lookups.get(case.scheme), stored.label
     if lookup is None or label is None or not case.labelled or case.label is None:
         return np.full(stored.image.shape[1:], data.blank(case), np.int16)

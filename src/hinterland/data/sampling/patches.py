@@ -133,7 +133,17 @@ class PatchDataset(TorchDataset[Item]):
     def place(
         self, rng: np.random.Generator, case: Case, key: SampleKey, outline: Outline
     ) -> Place:
-        """Choose where in a case the item of a key lies."""
+        """Choose where in a case the item of a key lies.
+
+        Args:
+            rng: draws the place.
+            case: where it lies.
+            key: the item.
+            outline: shape and foreground of the case.
+
+        Returns:
+            The place.
+        """
         values = self.foreground.get(case.scheme, frozenset())
         return choose_place(
             rng,

@@ -82,5 +82,14 @@ def choose_place(
 
 
 def drawn_corner(corner: Corner, size: Sequence[int], drawn: Sequence[int]) -> Corner:
-    """Return the corner of a box of `drawn` voxels with the patch of `size` in its middle."""
+    """Return the corner of a box of `drawn` voxels with the patch of `size` in its middle.
+
+    Args:
+        corner: of the patch.
+        size: voxels of the patch.
+        drawn: voxels of the box.
+
+    Returns:
+        The box's corner.
+    """
     return tuple(c - (d // 2 - s // 2) for c, s, d in zip(corner, size, drawn, strict=True))

@@ -59,6 +59,9 @@ class Loader:
             sampler: Which of them each step takes.
             names: The cases that any phase draws from.
             device: Where training runs.
+
+        Returns:
+            The batches, made ahead of the steps.
         """
         if not self.config.data.on_accelerator(self.accelerator):
             loader = self._loader(patches, sampler, collate)
