@@ -6,13 +6,14 @@ phase, calls `begin` once it is built, and gives the name of the part when it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from device_batches import STEPS, Begin, DeviceBatches
 from factories import batch_of, plan_of, spec_of
 
 from hinterland.classification.embeddings import stitched_features
@@ -38,8 +39,6 @@ SPEC = spec_of(
     {"background": {}, "heart": {"ventricle": {}, "muscle": {}}}, ["ventricle", "muscle"]
 )
 SPEC = SPEC.with_schemes(SPEC.coarse_scheme("full"))
-STEPS = 2  # of each part; the last one reads the log back
-Begin = Callable[[], None]
 
 OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("supervised", {"warm_start": 0.2}),
@@ -320,7 +319,7 @@ def small_batch(
     return replace(batch, covers=torch.ones(n, dtype=torch.bool))
 
 
-AnyJob = Job | Classification | Resume | Prediction | Canvases
+AnyJob = Job | Classification | Resume | Prediction | Canvases | DeviceBatches
 
 
 def jobs() -> list[AnyJob]:
@@ -329,6 +328,7 @@ def jobs() -> list[AnyJob]:
 
 
 def _jobs(dims: int) -> Iterator[AnyJob]:
+    yield DeviceBatches("batches made on the device", dims)
     for name, options in (*((name, {}) for name in method_names()), *(OPTIONS * (dims == 2))):
         said = " ".join(f"{k}={v}" for k, v in options.items())
         yield Job(f"{name} {said}".strip(), dims, name, options)

@@ -7,25 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from factories import plan_of
+from factories import plan_of, spec_of
 from torch.utils.data import DataLoader
 
 from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.label_sets import foreground_values
 from hinterland.data.sampling.patches import PatchDataset, collate
 from hinterland.data.sampling.sampler import StepSampler, Stream
-from hinterland.labels import LabelSpec
 from hinterland.types import Case
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {"organ": {}, "rest": {}}, "lesion": {}},
-        "target": ["lesion"],
-        "schemes": {
-            "full": {0: "rest", 1: "organ", 2: "lesion"},
-            "coarse": {0: "background", 7: "lesion"},
-        },
-    }
+SPEC = spec_of(
+    {"background": {"organ": {}, "rest": {}}, "lesion": {}},
+    target=["lesion"],
+    schemes={
+        "full": {0: "rest", 1: "organ", 2: "lesion"},
+        "coarse": {0: "background", 7: "lesion"},
+    },
 )
 TABLE = SPEC.label_sets
 SHAPE = (20, 22, 24)

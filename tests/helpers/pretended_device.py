@@ -85,6 +85,13 @@ class Elsewhere(Tensor):
         raise RuntimeError(f"{func} on {DEVICE} outside of a Pretence")
 
 
+class _HostGenerator(torch.Generator):
+    """Random numbers of the CPU, also for the pretended device."""
+
+    def __new__(cls, device: Any = None) -> _HostGenerator:
+        return super().__new__(cls, "cpu")
+
+
 class Pretence(TorchDispatchMode):
     """While it is on, tensors may be on `DEVICE`.
 
@@ -103,6 +110,7 @@ class Pretence(TorchDispatchMode):
         self._behind = torch.device(behind)
 
     def __enter__(self) -> Pretence:
+        self._generator, torch.Generator = torch.Generator, _HostGenerator  # type: ignore[misc]
         self._lifting = torch._C._only_lift_cpu_tensors()
         torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=DEVICE) is a copy
         super().__enter__()
@@ -110,6 +118,7 @@ class Pretence(TorchDispatchMode):
 
     def __exit__(self, *error: Any) -> None:
         torch._C._set_only_lift_cpu_tensors(self._lifting)
+        torch.Generator = self._generator  # type: ignore[misc]
         super().__exit__(*error)
 
     def clear(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import spec_of
 from patch_sets import (
     SHAPE,
     SPEC,
@@ -34,7 +35,7 @@ from hinterland.data.sampling.sampler import (
     sample_generator,
     step_keys,
 )
-from hinterland.labels import LabelSpec, Scheme
+from hinterland.labels import Scheme
 from hinterland.types import Case, HinterlandError
 
 
@@ -312,15 +313,13 @@ def test_foreground_values_follow_the_question():
     assert foreground_values(full, SPEC.tree.leaves) == {1, 2}
     assert foreground_values(coarse, SPEC.tree.leaves) == {7}
     assert foreground_values(Scheme("none", SPEC.tree), SPEC.target) == frozenset()
-    heart = LabelSpec.from_dict(
-        {
-            "tree": {"background": {}, "heart": {"RV": {}, "MYO": {}, "LV": {}}},
-            "schemes": {
-                "full": {0: "background", 1: "RV", 2: "MYO", 3: "LV"},
-                "coarse": {0: "background", 1: "heart"},
-                "ring": {0: "not MYO", 1: "MYO"},
-            },
-        }
+    heart = spec_of(
+        {"background": {}, "heart": {"RV": {}, "MYO": {}, "LV": {}}},
+        schemes={
+            "full": {0: "background", 1: "RV", 2: "MYO", 3: "LV"},
+            "coarse": {0: "background", 1: "heart"},
+            "ring": {0: "not MYO", 1: "MYO"},
+        },
     )
     for question in (heart.target, heart.tree.coarsen("LV"), heart.tree.leaves):
         assert foreground_values(heart.scheme("coarse"), question) == {1}
