@@ -41,7 +41,8 @@ def make_plan(
     `dims` None takes 3D where the spacing is known and volumes have at least `SLICES_FOR_3D`
     slices, else 2D (slices across the coarsest axis, never resampled along it). `memory_gb` is what
     a training step may take by nnU-Net's estimate (a GPU in mixed precision; a CPU in float32 takes
-    about twice). `classes` counts output channels and hardly matters.
+    about twice). `classes` counts output channels: a hundred of them take a third of the memory of
+    a step in 3D.
 
     Raises:
         HinterlandError: 3D is asked for single slices, or nothing fits the memory.
