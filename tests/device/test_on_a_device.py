@@ -60,7 +60,7 @@ def test_the_host_waits_no_more_than_it_did(rows):
 
 
 def test_a_step_of_many_classes_fits_into_eight_gigabytes():
-    """118 classes, two patches of 128^3, nnU-Net's widths: 21.7 GB when losses held whole tables."""
+    """118 classes, two patches of 128^3, nnU-Net's widths: 21.7 GB when losses held tables."""
     command = [sys.executable, str(HERE / "measure_memory.py"), "--classes", "118"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -15,8 +15,8 @@ from hinterland.losses.comparison import Comparison
 from hinterland.losses.marginal import IGNORE, GroupSums, focal_of, mean_over_decided
 from hinterland.losses.membership import Membership
 
-LARGE = 2**25
-"""Numbers of a table of classes from which on a comparison is `ManyClasses`: 128 MB in float32."""
+LARGE = 2**26
+"""Numbers of a table of classes from which on a comparison is `ManyClasses`: 256 MB in float32."""
 
 
 class ManyClasses(Comparison):
@@ -32,6 +32,12 @@ class ManyClasses(Comparison):
         open_cells: (patterns, cells) the cells that each possible annotation leaves open.
         target, groups, sets, batch: see `Comparison`.
     """
+
+    logits: Tensor
+    annotation: Tensor
+    membership: Membership
+    group_of: Tensor
+    open_cells: Tensor
 
     def __init__(
         self,
