@@ -53,6 +53,9 @@ def run_all(args: argparse.Namespace, end: float) -> int:
 
     def work(item: tuple[str, Cell]) -> bool:
         name, cell = item
+        if reason := cell.blocked():
+            print(f"not run: {name} {cell.name}: {reason}", flush=True)
+            return True
         if time.monotonic() > end:
             print(f"not started (time): {name} {cell.name}", flush=True)
             return True

@@ -33,8 +33,9 @@ def by_hand(source: str, printed: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch):
-    """What a session sets or registers is gone after it."""
+def as_before(monkeypatch, tmp_path):
+    """What a session sets, registers or keeps in the cache is gone after it."""
+    monkeypatch.setenv("HINTERLAND_CACHE", str(tmp_path))
     for registry in (FORMATS, AUGMENTATIONS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     before = torch.get_default_dtype()

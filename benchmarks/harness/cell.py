@@ -62,6 +62,10 @@ class Cell:
         )
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
+    def blocked(self) -> str:
+        """Why the cell cannot run on this machine; "" where it can."""
+        return ""
+
     def run(self, folder: Path) -> dict[str, Any]:
         """Do the work; what is returned goes into the result file. `folder` is the cell's own."""
         raise TypeError(f"{type(self).__name__} does not say how it runs")

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.cell import ROOT
+from benchmarks.harness.cell import RESULTS, ROOT
 from benchmarks.harness.registry import BENCHMARKS, load_benchmark
 from benchmarks.harness.tables import load, render
 
@@ -43,7 +43,9 @@ def section(name: str) -> str:
     if hasattr(module, "section"):
         return module.section()
     lines = [f"## {module.TITLE}", "", module.TEXT.strip(), ""]
-    for size in ("cpu", "paper"):
+    for size in ("cpu", "gpu", "paper"):
+        if size == "gpu" and not (RESULTS / name / size).is_dir():
+            continue
         cells = module.cells(size, 3)
         results = load(name, size, cells)
         lines += [f"### `python -m benchmarks {name} --size {size}`", ""]

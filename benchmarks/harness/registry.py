@@ -11,9 +11,11 @@ BENCHMARKS = {
     "nnunet_figures": "peers.nnunet_figures",
     "conventions": "peers.conventions",
     "speed": "peers.speed",
+    "augmentation": "peers.augmentation",
     "race": "peers.race",
     "race_parts": "peers.race_parts",
     "export": "peers.export",
+    "gpu": "gpu.page",
     "metrics_speed": "peers.metrics_page",
     "discrepancy": "papers.discrepancy",
     "cvbm": "papers.cvbm",
@@ -22,6 +24,7 @@ BENCHMARKS = {
     "classify": "papers.classification",
     "synthetic": "papers.synthetic",
     "supports": "papers.supports",
+    "reliability": "reliability.campaign",
 }
 """Name -> module below `benchmarks`, in the order of RESULTS.md."""
 

@@ -86,8 +86,7 @@ class ClassifyCell(Cell):
         from hinterland.classification.train import train_classifier
 
         if not (out / "operating.json").is_file():
-            source, request = self._asked(task)
-            train_classifier(source, request, out)
+            train_classifier(self._asked(task), out)
         marked = {"spurious": "mark"} if self.group == MARKED else {}
         run = ClassifierRun(out)
         summary = evaluate_classifier(run, out / "evaluation", overwrite=True, **marked)
@@ -98,9 +97,9 @@ class ClassifyCell(Cell):
             result["aligned"] = [m for m in aligned["metrics"] if m["subgroup"] == "robust"]
         return result
 
-    def _asked(self, task: str) -> tuple[Any, Any]:
-        """The source and the request of an arm."""
-        from hinterland.classification.train import Request
+    def _asked(self, task: str) -> Any:
+        """The request of an arm."""
+        from hinterland.classification.train import ClassifierRequest
 
         volume = self.group == ACDC
         settings = {**CLASSIFIER[self.size], "seed": self.seed, "precision": "fp32"}
@@ -116,16 +115,18 @@ class ClassifyCell(Cell):
             if by == "small":
                 own["steps"] = settings["steps"]
             own["validation"] = {"interval": max(1, own["steps"] // 5)}
-            return run, Request(
-                task, by, embedding, canvas=small, image_labels=labels, settings=own
+            return ClassifierRequest(
+                run, task, by, embedding, canvas=small, image_labels=labels, settings=own
             )
         if self.arm == "y-net":
             settings |= {"network_options": SEGMENTATION[self.size].get("network_options", {}),
                          "optimiser": {"lr": 1e-3}}  # fmt: skip
         few = None if self.share == "100" else str(few_file(self.share, self.seed))
-        return dataset_and_plan(self.group, self.size, self.seed), Request(
-            task, self.arm, canvas=size, labelled=few, image_labels=labels, settings=settings
-        )
+        dataset, plan = dataset_and_plan(self.group, self.size, self.seed)
+        return ClassifierRequest(
+            dataset, task, self.arm, canvas=size, plan=plan, labelled=few, image_labels=labels,
+            settings=settings,
+        )  # fmt: skip
 
 
 def tasks_of(group: str) -> Sequence[str]:

@@ -53,7 +53,7 @@ def perturb(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def real_pairs(root: Path, cases: int, rng: np.random.Generator) -> Iterator[Pair]:
     """Prediction, reference and spacing of each class, cropped (the others are slow)."""
     from hinterland.data.io.volume import read_label
-    from hinterland.evaluation.metrics.surface import bounding_box
+    from hinterland.types.box import bounding_box
 
     for path in sorted((root / "labelsTs").glob("*.nii.gz"))[:cases]:
         volume = read_label(path)

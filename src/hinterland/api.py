@@ -34,6 +34,15 @@ def plan(dataset: Dataset, *, dims: Literal[2, 3] | None = None, memory_gb: floa
 
     Raises:
         HinterlandError: An image cannot be read, or nothing fits into the memory.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hinterland as hl
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = Path(place.name) / "phantoms"
+    >>> found = plan(hl.read_dataset(hl.make_phantoms(folder, (2, 1, 1), dims=2, size=32)))
+    >>> found.dims, found.patch_size, found.batch_size
+    (2, (32, 32), 2)
     """
     from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 
@@ -63,6 +72,16 @@ def evaluate(
 
     Raises:
         HinterlandError: A prediction or a reference is missing or cannot be read as labels.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hinterland as hl
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = Path(place.name) / "phantoms"
+    >>> cases = hl.read_dataset(hl.make_phantoms(folder, (1, 1, 2), dims=2, size=32))
+    >>> table = evaluate(folder / "labelsTs", cases.test)  # the references themselves
+    >>> [round(100 * dice) for dice in table["dice"]]
+    [100, 100]
     """
     from hinterland.evaluation.folders import evaluate_folders
 
@@ -88,6 +107,21 @@ def compare(
 
     Raises:
         HinterlandError: A run is not finished, the runs share no case, or no run knows `at`.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hinterland as hl
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = Path(place.name)
+    >>> cases = hl.read_dataset(hl.make_phantoms(folder / "phantoms", (3, 1, 2), dims=2, size=32))
+    >>> binary = hl.methods.Supervised(on=cases.labels.target)
+    >>> backsplit = hl.methods.Supervised(on=cases.labels.tree.leaves)
+    >>> asked = {"plan": plan(cases), "fold": "fixed", "config": hl.make_config({"steps": 1})}
+    >>> base = hl.train(cases, method=binary, out=folder / "binary", **asked)
+    >>> run = hl.train(cases, method=backsplit, out=folder / "backsplit", **asked)
+    >>> found = compare(base, run, names=["binary", "BackSplit"])
+    >>> [(r.method, r.group, r.n) for r in found.results if r.metric == "dice"]
+    [('binary', 'lesion', 2), ('BackSplit', 'lesion', 2)]
     """
     from hinterland.report.compare import compare as compare_runs
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import spec_of
 
 from hinterland.classification.canvas import canvas_size, embedding_size, labels_on, on_canvas
 from hinterland.classification.dataset.task import answers, parse_task, presence_in
@@ -16,7 +17,6 @@ from hinterland.classification.fitting.calibration import (
     logit,
 )
 from hinterland.classification.scores.metrics import auroc
-from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 
 
@@ -91,15 +91,13 @@ def test_canvas_sizes():
     assert np.prod(embedding_size((128, 128, 128), (1, 1, 1))) <= 2**14
 
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "lesion": {"benign": {}, "malignant": {}}},
-        "schemes": {
-            "full": {0: "background", 1: "benign", 2: "malignant"},
-            "coarse": {0: "background", 1: "lesion"},
-        },
-        "target": ["lesion"],
-    }
+SPEC = spec_of(
+    {"background": {}, "lesion": {"benign": {}, "malignant": {}}},
+    target=["lesion"],
+    schemes={
+        "full": {0: "background", 1: "benign", 2: "malignant"},
+        "coarse": {0: "background", 1: "lesion"},
+    },
 )
 
 

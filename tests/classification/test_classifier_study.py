@@ -19,7 +19,7 @@ from hinterland.classification.fitting.operating_point import OperatingPoint
 from hinterland.classification.predict import predict_images
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
 from hinterland.classification.scores.subgroups import place_of
-from hinterland.classification.train import Request, train_classifier
+from hinterland.classification.train import ClassifierRequest, train_classifier
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.fingerprint import fingerprint
 from hinterland.data.planning.plan import make_plan
@@ -102,12 +102,15 @@ def run(data: tuple[Dataset, Plan], tmp_path_factory: pytest.TempPathFactory) ->
     )
 
 
-def quick(task: str, by: str, **changes: object) -> Request:
-    return Request(task, by, canvas=(EDGE, EDGE), settings=SETTINGS, **changes)
+def quick(source: Run | tuple[Dataset, Plan], task: str, by: str, **changes) -> ClassifierRequest:
+    changes = {"canvas": (EDGE, EDGE), "settings": SETTINGS, **changes}
+    if not isinstance(source, Run):
+        source, changes["plan"] = source
+    return ClassifierRequest(source, task, by, **changes)
 
 
 def test_the_rule_from_a_run_to_an_explained_evaluation(run, tmp_path):
-    made = train_classifier(run, quick("lesion", "rule"), tmp_path / "rule")
+    made = train_classifier(quick(run, "lesion", "rule"), tmp_path / "rule")
     point = OperatingPoint.read(made.path)
     assert point.cases == frozenset(made.record.split["val"])  # and nobody else
     assert set(point.rules) == {1}
@@ -150,7 +153,7 @@ def test_the_rule_from_a_run_to_an_explained_evaluation(run, tmp_path):
 
 
 def test_thresholds_that_are_given_are_kept(run, tmp_path):
-    made = train_classifier(run, quick("class", "rule", t=0.5, tau=100), tmp_path / "paper")
+    made = train_classifier(quick(run, "class", "rule", t=0.5, tau=100), tmp_path / "paper")
     point = OperatingPoint.read(made.path)
     assert made.record.task.classes == ("benign", "malignant", "normal")
     assert point.rules == {0: (0.5, 100), 1: (0.5, 100)}  # "normal" has no mask
@@ -163,26 +166,26 @@ def test_thresholds_that_are_given_are_kept(run, tmp_path):
     ("by", "embedding"), [("fully-connected", ""), ("simple", "deep"), ("complex", "encoder.0")]
 )
 def test_summarising_functions_read_masks_and_embeddings(run, tmp_path, by, embedding):
-    request = quick("class=malignant", by, embedding=embedding)
-    made = train_classifier(run, request, tmp_path / by)
+    request = quick(run, "class=malignant", by, embedding=embedding)
+    made = train_classifier(request, tmp_path / by)
     summary = evaluate_classifier(made, tmp_path / "evaluation")
     assert summary["source"] == ("embeddings" if embedding else "masks")
     assert {m["class"] for m in summary["metrics"]} == {"malignant"}
     with pytest.raises(HinterlandError, match="finished"):
-        train_classifier(run, request, tmp_path / by)
+        train_classifier(request, tmp_path / by)
 
 
 @pytest.mark.parametrize("by", ["small", "y-net"])
 def test_networks_on_images_resume_and_classify_new_images(data, tmp_path, by):
     dataset, _ = data
     settings = {**SETTINGS, "network_options": {"features": [4, 8]}} if by == "y-net" else SETTINGS
-    request = Request("class", by, canvas=(EDGE, EDGE), settings=settings, labelled=_few(tmp_path))
+    request = quick(data, "class", by, settings=settings, labelled=_few(tmp_path))
     out = tmp_path / by
-    made = train_classifier(data, request, out)
+    made = train_classifier(request, out)
     assert len(made.record.split["train"]) == FEW
     before = (out / "operating.json").read_text()
     (out / "operating.json").unlink()  # killed before it was written
-    train_classifier(data, request, out)
+    train_classifier(request, out)
     assert (out / "operating.json").read_text() == before
     cases = [dataset[n] for n in made.record.split["test"]]
     table = predict_images(made, cases, tmp_path / "masks")
@@ -193,7 +196,7 @@ def test_networks_on_images_resume_and_classify_new_images(data, tmp_path, by):
 
 
 def test_a_record_of_an_earlier_version_reads(run, tmp_path):
-    made = train_classifier(run, quick("lesion", "rule"), tmp_path / "old")
+    made = train_classifier(quick(run, "lesion", "rule"), tmp_path / "old")
     file = made.path / "config.yaml"
     text = file.read_text()
     assert "\nlayer: ''\n" in text
@@ -202,7 +205,7 @@ def test_a_record_of_an_earlier_version_reads(run, tmp_path):
 
 
 def test_several_classes_and_another_data_set(run, data, tmp_path):
-    made = train_classifier(run, quick("class", "rule"), tmp_path / "kinds")
+    made = train_classifier(quick(run, "class", "rule"), tmp_path / "kinds")
     summary = evaluate_classifier(made, tmp_path / "own")
     table = pd.read_csv(tmp_path / "own" / "predictions.csv")
     right = table["class"] == table["label"]
@@ -233,11 +236,11 @@ def _few(folder: Path) -> str:
 
 def test_what_cannot_be_fitted_or_shown_is_refused_before_training(data, run, tmp_path):
     with pytest.raises(HinterlandError, match="need a segmentation run"):
-        train_classifier(data, quick("lesion", "pool"), tmp_path / "a")
+        train_classifier(quick(data, "lesion", "pool"), tmp_path / "a")
     with pytest.raises(HinterlandError, match="needs a mask for '1'"):
-        train_classifier(run, quick("mark=1", "rule"), tmp_path / "b")
+        train_classifier(quick(run, "mark=1", "rule"), tmp_path / "b")
     with pytest.raises(HinterlandError, match="expected shallow"):
-        train_classifier(run, quick("lesion", "simple", embedding="decoder.9"), tmp_path / "c")
+        train_classifier(quick(run, "lesion", "simple", embedding="decoder.9"), tmp_path / "c")
     assert not list(tmp_path.iterdir())
 
 

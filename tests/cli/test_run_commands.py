@@ -12,6 +12,8 @@ import yaml
 from cli_helpers import FAST, as_json
 from PIL import Image
 
+from hinterland.data.io.journal import Journal
+
 
 def config(run):
     return yaml.safe_load((run / "config.yaml").read_text())
@@ -169,6 +171,46 @@ def test_predict_refuses(hinterland, runs, phantoms, tmp_path):
     wrong = hinterland("predict", runs / "binary", images, tmp_path / "x", "--checkpoint", "first",
                        code=1)  # fmt: skip
     assert "expected best or last" in wrong.stderr
+
+
+def test_a_prediction_that_was_stopped_goes_on(hinterland, runs, phantoms, tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    ask = ("predict", runs / "backsplit", phantoms / "imagesTs")
+    kinds = ("--probabilities", "--uncertainty")
+    hinterland(*ask, whole, *kinds)
+    files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
+    assert len(files) == 10
+    left, finish = [0], Journal.finish
+
+    def stop(self, *paths):
+        if not left[0]:
+            raise KeyboardInterrupt
+        finish(self, *paths)
+        left[0] -= 1
+
+    monkeypatch.setattr(Journal, "finish", stop)
+    for count in (0, 1, 0, 2):  # stop at the first label, the second, again, the first map
+        left[0] = count
+        hinterland(*ask, out, *kinds, code=130)
+    other = hinterland(*ask, out, "--probabilities", code=1).stderr
+    assert "3 of 3 predictions exist already" in other
+    monkeypatch.setattr(Journal, "finish", finish)
+    hinterland(*ask, out, *kinds)
+    assert sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file()) == files
+    assert all((out / f).read_bytes() == (whole / f).read_bytes() for f in files)
+    assert "--overwrite" in hinterland(*ask, out, *kinds, code=1).stderr
+
+
+def test_integers_of_another_meaning_do_not_enter_a_folder(hinterland, runs, phantoms, tmp_path):
+    images = sorted((phantoms / "imagesTs").iterdir())
+    hinterland("predict", runs / "backsplit", images[0], tmp_path)
+    text = (tmp_path / "dataset.json").read_text()
+    hinterland("predict", runs / "backsplit", images[1], tmp_path)
+    ask = ("predict", runs / "backsplit", images[2], tmp_path, "--at", "target")
+    assert "mean" in hinterland(*ask, code=1).stderr
+    assert (tmp_path / "dataset.json").read_text() == text
+    hinterland(*ask, "--overwrite")
+    assert (tmp_path / "dataset.json").read_text() != text
 
 
 def test_predictions_and_probabilities_agree(hinterland, runs, phantoms, tmp_path):

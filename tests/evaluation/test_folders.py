@@ -63,7 +63,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def spec() -> LabelSpec:
-    return LabelSpec.from_dict(LABELS)
+    return spec_of(**LABELS)
 
 
 def test_rows_are_what_the_arrays_say(folders: tuple[Path, Path]) -> None:
@@ -97,7 +97,7 @@ def test_undecided_voxels_are_taken_out(tmp_path: Path) -> None:
     told = dict(
         LABELS, schemes={"full": {0: "rest", 1: "lung", 2: "infection", 3: "any"}}, cases={}
     )
-    known = LabelSpec.from_dict(told)
+    known = spec_of(**told)
     truth = labels(0)
     guess = truth.copy()
     guess[:, :, :10][guess[:, :, :10] == 0] = 1  # wrong, but only where nothing is said
@@ -191,7 +191,7 @@ def test_pngs_without_any_description_are_measured_in_voxels(tmp_path: Path) -> 
 
 def test_unknown_spacing_means_voxels(folders: tuple[Path, Path]) -> None:
     pred, ref = folders
-    told = LabelSpec.from_dict(dict(LABELS, spacing="unknown"))
+    told = spec_of(**LABELS, spacing="unknown")
     row = evaluate_folders(pred, ref, spec=told, at="lesion").iloc[0]
     truth, guess = labels(0) == 2, np.roll(labels(0), 1, axis=2) == 2
     assert row["unit"] == "voxel"

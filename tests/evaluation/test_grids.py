@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_helpers import as_json
+from factories import spec_of
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -21,13 +22,10 @@ from hinterland.data.io.volume import Volume, write_label, write_probabilities
 from hinterland.evaluation.folders import evaluate_folders
 from hinterland.evaluation.metrics.metrics import MetricSettings, hd95, measure, nsd
 from hinterland.evaluation.table import read_table, write_table
-from hinterland.labels import LabelSpec
 from hinterland.types import Case, HinterlandError
 
 AFFINE = np.array([[1.5, 0, 0, -20], [0, 2, 0, 5], [0, 0, 3, 7], [0, 0, 0, 1.0]])  # x, y, z
-SPEC = LabelSpec.from_dict(
-    {"tree": {"rest": {}, "lesion": {}}, "schemes": {"full": {0: "rest", 1: "lesion"}}}
-)
+SPEC = spec_of({"rest": {}, "lesion": {}})
 
 
 def mask(shift: int = 0) -> np.ndarray:

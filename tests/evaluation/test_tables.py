@@ -100,3 +100,9 @@ def test_subgroups_by_a_column() -> None:
         with_subgroup(table(), cases.head(2), "sex")
     with pytest.raises(HinterlandError, match="'age'"):
         with_subgroup(table(), cases, "age")
+
+
+def test_a_place_that_cannot_be_written_to_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HinterlandError, match=r"table\.csv cannot be written"):
+        write_table(table(), tmp_path / "file" / "table.csv")

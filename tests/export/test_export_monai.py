@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from hinterland.data.io.volume import read_volume
-from hinterland.export.monai import export_monai
+from hinterland.export.monai import _save_network, export_monai
 from hinterland.export.monai_axes import MonaiAxes
 from hinterland.inference.volumes import Predictor, predict_files
 from hinterland.labels import LabelTree
@@ -132,3 +133,12 @@ def test_refusals(tmp_path):
     (tmp_path / "b").mkdir()
     with pytest.raises(HinterlandError, match="exists already"):
         export_monai(net, plan, LABELS, tmp_path / "b")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_does_not_end_the_process():
+    """Nor is the network blamed."""
+    plan = plan_for(2)
+    axes = MonaiAxes.of(plan, flat_files=False)
+    with pytest.raises(OSError, match="No space left"):
+        _save_network(Threshold(), axes, [0, 1, 2], plan, Path("/dev/full"))

@@ -12,15 +12,13 @@ from hinterland.methods import BuildContext
 from hinterland.types import Batch, Progress
 
 TWO = spec_of({"rest": {}, "organ": {}})
-FOUR = LabelSpec.from_dict(
-    {
-        "tree": {"background": {"lung": {}, "rest": {}}, "infection": {}, "organ": {}},
-        "schemes": {
-            "full": {0: "rest", 1: "lung", 2: "infection", 3: "organ"},
-            "partial": {0: "background", 2: "infection", 3: "organ"},
-        },
-        "target": ["infection", "organ"],
-    }
+FOUR = spec_of(
+    {"background": {"lung": {}, "rest": {}}, "infection": {}, "organ": {}},
+    target=["infection", "organ"],
+    schemes={
+        "full": {0: "rest", 1: "lung", 2: "infection", 3: "organ"},
+        "partial": {0: "background", 2: "infection", 3: "organ"},
+    },
 )
 
 

@@ -75,7 +75,7 @@ def batch_of(image: Tensor, annotation: Tensor, *, nodes: int = 1, **changes: An
     n = len(image)
     batch = Batch(
         image=image,
-        annotation=annotation,
+        annotation=annotation.to(torch.int16),  # as the loader gives it
         labelled=torch.ones(n, dtype=torch.bool),
         image_labels=torch.full((n, nodes), -1, dtype=torch.int8),
         covers=torch.zeros(n, dtype=torch.bool),

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from factories import spec_of
 from scans import plan_for
 
 from hinterland.data.io.volume import Header, write_label, write_probabilities
 from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import write_table
-from hinterland.labels import LabelSpec
 from hinterland.training.config import make_config
 from hinterland.training.runs.record import RunRecord
 
@@ -118,7 +118,7 @@ def _run(
         dataset={"path": str(data), "name": "data", "fingerprint": "7f3a90cc41d2e001"},
         versions={"hinterland": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
         train=make_config({"network": "unet", "steps": 300, "seed": 0}),
-        plan=plan_for((4.0, 1.5, 1.5)), spec=LabelSpec.from_dict(SPEC),
+        plan=plan_for((4.0, 1.5, 1.5)), spec=spec_of(**SPEC),
     ).write(run)  # fmt: skip
     (run / "summary.json").write_text(json.dumps({"empty": "penalty"}))
     _log(method, rng).to_csv(run / "log.csv", index=False)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import torch
-from factories import batch_of, plan_of
+from factories import batch_of, plan_of, spec_of
 
-from hinterland.labels import LabelSpec
 from hinterland.methods import BuildContext
 from hinterland.types import Batch
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "heart": {"ventricle": {}, "muscle": {}}},
-        "schemes": {
-            "full": {0: "background", 1: "ventricle", 2: "muscle"},
-            "coarse": {0: "background", 1: "heart"},
-        },
-    }
+SPEC = spec_of(
+    {"background": {}, "heart": {"ventricle": {}, "muscle": {}}},
+    schemes={
+        "full": {0: "background", 1: "ventricle", 2: "muscle"},
+        "coarse": {0: "background", 1: "heart"},
+    },
 )
 LEAVES = SPEC.tree.leaves
 EDGE = 8

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from factories import spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.losses import DiceLoss
 
-from hinterland.labels import LabelSetTable, LabelSpec, LabelTree, Scheme, common_refinement
+from hinterland.labels import LabelSetTable, LabelTree, Scheme, common_refinement
 from hinterland.losses import PartitionLoss, deep_supervision_weights, downsample_annotation
 from hinterland.losses.marginal import marginalise
 
@@ -126,11 +127,8 @@ def test_marginal_loss_never_exceeds_the_leaf_loss(seed, leaves):
     """A set holds its leaf: knowing less can only cost less."""
     names = [f"c{i}" for i in range(leaves)]
     tree = LabelTree({"a": {n: {} for n in names}, "b": {}})
-    spec = LabelSpec.from_dict({
-        "tree": tree.to_dict(),
-        "schemes": {"full": dict(enumerate([*names, "b"])),
-                    "coarse": {0: "a", 1: "b"}},
-    })  # fmt: skip
+    schemes = {"full": dict(enumerate([*names, "b"])), "coarse": {0: "a", 1: "b"}}
+    spec = spec_of(tree.to_dict(), schemes=schemes)
     rng = np.random.default_rng(seed)
     fine = rng.integers(0, leaves + 1, size=(1, 6, 6))
     logits = torch.tensor(rng.normal(size=(1, leaves + 1, 6, 6)) * 3)
@@ -168,10 +166,7 @@ def test_marginalise_against_each_group_alone(groups):
 
 
 def test_leaf_annotations_are_read_off_without_a_copy():
-    spec = LabelSpec.from_dict(
-        {"tree": {"a": {}, "b": {}, "c": {}}, "target": ["b"],
-         "schemes": {"full": {0: "a", 1: "b", 2: "c"}}}
-    )  # fmt: skip
+    spec = spec_of({"a": {}, "b": {}, "c": {}}, target=["b"])
     leaves = spec.tree.leaves
     loss = PartitionLoss(leaves, leaves, spec.label_sets)
     assert loss.patterns == [[0], [1], [2]]

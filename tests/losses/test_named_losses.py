@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from factories import spec_of
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.losses import FocalLoss, TverskyLoss
 
 from hinterland.errors import HinterlandError
-from hinterland.labels import LabelSpec
 from hinterland.losses import (
     LOSSES,
     PartitionLoss,
@@ -20,14 +20,12 @@ from hinterland.losses import (
     soft_tversky_loss,
 )
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "heart": {"ventricle": {}, "muscle": {}}},
-        "schemes": {
-            "full": {0: "background", 1: "ventricle", 2: "muscle"},
-            "coarse": {0: "background", 1: "heart"},
-        },
-    }
+SPEC = spec_of(
+    {"background": {}, "heart": {"ventricle": {}, "muscle": {}}},
+    schemes={
+        "full": {0: "background", 1: "ventricle", 2: "muscle"},
+        "coarse": {0: "background", 1: "heart"},
+    },
 )
 LEAVES, TABLE = SPEC.tree.leaves, SPEC.label_sets
 FULL = SPEC.label_sets.label_set_ids(SPEC.scheme("full"))

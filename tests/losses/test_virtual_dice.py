@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from factories import spec_of
 from monai.losses import DiceLoss
 
-from hinterland.labels import LabelSpec
 from hinterland.losses import PartitionLoss, SegmentationLoss
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"rest": {}, "organ": {}, "nothing": {"virtual": True}},
-        "schemes": {"full": {0: "rest", 1: "organ"}},
-    }
+SPEC = spec_of(
+    {"rest": {}, "organ": {}, "nothing": {"virtual": True}},
+    schemes={"full": {0: "rest", 1: "organ"}},
 )
 LEAVES, TABLE = SPEC.tree.leaves, SPEC.label_sets
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from report_study import make_study
 
+from hinterland.data.io.files import write_text
 from hinterland.evaluation.statistics.statistics import compare_tables
 from hinterland.evaluation.table import MACRO
 from hinterland.report.compare import compare
@@ -277,3 +278,39 @@ def test_leak_in_a_run_directory_is_refused_unless_allowed(
         [study[0], leaky], tmp_path / "out", allow=("leak", "tested-on-training"), images=False
     )
     assert "Allowed on request" in made.report.read_text()
+
+
+@pytest.mark.parametrize("written", range(5))
+def test_a_comparison_that_was_stopped_between_two_files_is_made_by_the_same_call(
+    save: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    runs = [save("a", metrics("supervised")), save("b", metrics("backsplit", shift=0.1))]
+    out, count = tmp_path / "out", 0
+
+    def stopping(path: Path, text: str) -> None:
+        nonlocal count
+        if count == written:
+            raise KeyboardInterrupt
+        count += 1
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hinterland.report.compare.write_text", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            compare(runs, out)
+    assert len([p for p in out.rglob("*") if p.is_file()] if out.exists() else []) == written
+    compare(runs, out)
+    whole = compare(runs, tmp_path / "whole").out
+    for file in (p for p in whole.rglob("*") if p.is_file()):
+        assert (out / file.relative_to(whole)).read_bytes() == file.read_bytes()
+
+
+def test_a_file_of_somebody_else_is_not_replaced(save: Callable[..., Path], tmp_path: Path) -> None:
+    runs = [save("a", metrics("supervised")), save("b", metrics("backsplit", shift=0.1))]
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "summary.json").write_text("{}")  # such as a run's
+    with pytest.raises(HinterlandError, match=r"summary.json is there already.*--overwrite"):
+        compare(runs, out)
+    assert [p.name for p in out.iterdir()] == ["summary.json"]
+    assert (out / "summary.json").read_text() == "{}"

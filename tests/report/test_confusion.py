@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from factories import spec_of
 
-from hinterland.labels import LabelSpec
 from hinterland.report.confusion import (
     OUTSIDE,
     confusion_matrices,
@@ -17,15 +16,13 @@ from hinterland.report.confusion import (
     superclasses,
 )
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"rest": {}, "heart": {"LV": {}, "muscle": {"normal": {}, "scar": {}}}},
-        "schemes": {
-            "full": {0: "rest", 1: "LV", 2: "normal", 3: "scar"},
-            "parts": {0: "rest", 1: "LV", 2: "muscle"},
-        },
-        "cases": {"b": {"scheme": "parts"}},
-    }
+SPEC = spec_of(
+    {"rest": {}, "heart": {"LV": {}, "muscle": {"normal": {}, "scar": {}}}},
+    schemes={
+        "full": {0: "rest", 1: "LV", 2: "normal", 3: "scar"},
+        "parts": {0: "rest", 1: "LV", 2: "muscle"},
+    },
+    cases={"b": {"scheme": "parts"}},
 )
 
 
@@ -65,12 +62,7 @@ def test_counts_and_shares_by_hand(tmp_path):
 
 
 def test_a_class_called_outside_is_not_what_lies_outside(tmp_path):
-    spec = LabelSpec.from_dict(
-        {
-            "tree": {"rest": {}, "wall": {"inside": {}, "outside": {}}},
-            "schemes": {"full": {0: "rest", 1: "inside", 2: "outside"}},
-        }
-    )
+    spec = spec_of({"rest": {}, "wall": {"inside": {}, "outside": {}}})
     write(tmp_path / "r", "a", [0, 1, 1, 1, 2])
     write(tmp_path / "p", "a", [0, 1, 2, 0, 2])
     table = subclass_confusion(tmp_path / "p", tmp_path / "r", spec=spec)

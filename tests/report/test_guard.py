@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from factories import spec_of
 from scans import plan_for
 
-from hinterland.labels import LabelSpec
-from hinterland.report.protocol import Protocol
-from hinterland.report.protocol_checks import CODES, check_protocol, enforce
+from hinterland.report.protocol.checks import CODES, check_protocol, enforce
+from hinterland.report.protocol.protocol import Protocol
 from hinterland.training.config import make_config
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError
@@ -133,9 +133,7 @@ def test_unknown_code_to_allow() -> None:
 
 
 def test_protocol_reads_what_training_writes(tmp_path: Path) -> None:
-    spec = LabelSpec.from_dict(
-        {"tree": {"lung": {}, "rest": {}}, "schemes": {"full": {0: "rest", 1: "lung"}}}
-    )
+    spec = spec_of({"lung": {}, "rest": {}}, schemes={"full": {0: "rest", 1: "lung"}})
     RunRecord(
         method="backsplit", on=({"rest": ["rest"], "lung": ["lung"]}, {"all": ["rest", "lung"]}),
         method_options={}, fold="0", selection="none", dims=2,

@@ -26,9 +26,9 @@ from hinterland.report.breakdown import (
     subgroup_breakdowns,
 )
 from hinterland.report.compare import Comparison, compare
-from hinterland.report.figures import plot_paired
-from hinterland.report.gallery import Choice, choose, exhibit
-from hinterland.report.gallery_source import GallerySource, _Display
+from hinterland.report.gallery.gallery import Choice, choose, exhibit
+from hinterland.report.gallery.source import GallerySource, _Display
+from hinterland.report.plots.figures import plot_paired
 from hinterland.report.results import Result
 from hinterland.report.runs import arms_of, read_runs
 from hinterland.report.tables import escape_latex, latex_table, markdown_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hinterland.supports.clicks import check_clicks, random_clicks, read_clicks
+from hinterland.supports.sources.clicks import check_clicks, random_clicks, read_clicks
 from hinterland.types import HinterlandError
 
 

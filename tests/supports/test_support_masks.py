@@ -18,7 +18,7 @@ from hinterland.data.io.files import file_stamp
 from hinterland.data.io.volume import read_label, write_label
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.supports.add import Options, add_supports, choose_cases
-from hinterland.supports.masks import MasksOnDisk
+from hinterland.supports.sources.masks import MasksOnDisk
 from hinterland.types import HinterlandError
 
 NODES = {"host": 1, "decoy": 2, "bowel": 3, "spine": 4}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hinterland.labels import LabelSpec
 from hinterland.supports.grown import compact, grow
 from hinterland.supports.merge import Integers, absent, present
-from hinterland.supports.source import UNKNOWN
+from hinterland.supports.sources.source import UNKNOWN
 from hinterland.supports.structures import choose, lesion_leaves, not_supports
 from hinterland.types import HinterlandError
 
@@ -21,19 +21,17 @@ schemes = st.lists(sets, min_size=1, max_size=4)
 
 
 def spec(values: list[list[str]]) -> LabelSpec:
-    return LabelSpec.from_dict(
+    return spec_of(
         {
-            "tree": {
-                "background": {"organs": {"lung": {}, "heart": {}}, "rest": {}},
-                "infection": {},
-                "scar": {},
-            },
-            "target": ["infection", "scar"],
-            "schemes": {
-                "full": dict(enumerate(LEAVES)),
-                "some": {10 + i: v for i, v in enumerate(values)},
-            },
-        }
+            "background": {"organs": {"lung": {}, "heart": {}}, "rest": {}},
+            "infection": {},
+            "scar": {},
+        },
+        target=["infection", "scar"],
+        schemes={
+            "full": dict(enumerate(LEAVES)),
+            "some": {10 + i: v for i, v in enumerate(values)},
+        },
     )
 
 

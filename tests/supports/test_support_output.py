@@ -11,7 +11,7 @@ import pytest
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.volume import read_label, write_label
 from hinterland.supports.add import Options, add_supports, choose_cases
-from hinterland.supports.masks import MasksOnDisk
+from hinterland.supports.sources.masks import MasksOnDisk
 from hinterland.types import HinterlandError
 
 
@@ -71,6 +71,40 @@ def test_unfinished_work_of_another_kind_is_not_mixed_in(lesions, organs, tmp_pa
         call(lesions, organs, out, patterns=("spine",))
     assert call(lesions, organs, out, patterns=("spine",), overwrite=True)
     assert json.loads((out / "supports" / "quality.json").read_text())["integers"]["spine"]
+
+
+class Stopped(BaseException):
+    """As little to be caught as signal 9."""
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("when", ["rename", "tidy", "remove"])
+def test_a_stop_while_the_folder_gets_its_name_is_gone_on_from(
+    lesions, organs, tmp_path, monkeypatch, when, overwrite
+):
+    whole, out, work = (tmp_path / name for name in ("whole", "out", "out.partial"))
+    call(lesions, organs, whole)
+    if overwrite:
+        call(lesions, organs, out, patterns=("spine",))
+
+    def stop(*_):
+        raise Stopped
+
+    real = Path.rename
+    place, stopping = {
+        "rename": ("pathlib.Path.rename", lambda a, b: stop() if a == work else real(a, b)),
+        "tidy": ("hinterland.supports.output.Output.tidy", stop),
+        "remove": ("hinterland.supports.output.remove", stop),
+    }[when]
+    with monkeypatch.context() as patch:
+        patch.setattr(place, stopping)
+        with pytest.raises(Stopped):
+            call(lesions, organs, out, overwrite=overwrite)
+    call(lesions, organs, out, overwrite=overwrite)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "whole"]
+    ours, other = contents(out), contents(whole)
+    assert ours.keys() == other.keys()
+    assert {k for k in ours if ours[k] != other[k]} <= {"supports/quality.json"}  # names the folder
 
 
 def test_an_early_stop_leaves_nothing(lesions, organs, tmp_path):

@@ -14,11 +14,11 @@ from hinterland.data.integrity.check import check_dataset
 from hinterland.data.io.volume import read_label, read_volume, write_label
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.supports.add import Options, add_supports, choose_cases
-from hinterland.supports.foreign import Worker, interpreter
-from hinterland.supports.masks import MasksOnDisk
-from hinterland.supports.nninteractive import ClicksFromFile, ClicksFromMasks, NnInteractive
-from hinterland.supports.nnunet_model import NnUNetModel
-from hinterland.supports.tools import TotalSegmentator, VIBESegmentator
+from hinterland.supports.sources.foreign import Worker, interpreter
+from hinterland.supports.sources.masks import MasksOnDisk
+from hinterland.supports.sources.nninteractive import ClicksFromFile, ClicksFromMasks, NnInteractive
+from hinterland.supports.sources.nnunet_model import NnUNetModel
+from hinterland.supports.sources.tools import TotalSegmentator, VIBESegmentator
 from hinterland.types import HinterlandError
 
 ACCEPTED = Options(accept_licence=True)
@@ -209,7 +209,7 @@ def test_an_nnunet_folder_must_be_one(truth, tmp_path):
 
 def test_one_channel_of_several_is_handed_on(tmp_path):
     from hinterland.data.io.volume import Volume, write_probabilities
-    from hinterland.supports.tools import as_nifti
+    from hinterland.supports.sources.tools import as_nifti
     from hinterland.types import Case
 
     array = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)

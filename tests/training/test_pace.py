@@ -9,6 +9,8 @@ from training_helpers import quick
 from hinterland.methods import make_method
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import OptimiserConfig, make_config
+from hinterland.training.loop.segmentation import SegmentationTrainer
+from hinterland.training.loop.trainer import Validation
 from hinterland.training.optimisation.optimisers import learning_rate, resolve_recipe
 from hinterland.training.optimisation.pace import DeadlinePace, StepPace, seconds_of
 from hinterland.training.runs.run_training import resume, train
@@ -136,3 +138,27 @@ def test_a_run_to_a_deadline_ends_and_is_resumed(phantoms, plan, tmp_path):
     groups = last["optimisers"]["main"]["param_groups"]
     assert all(g["lr"] < 0.25 * resolve_recipe(config).lr * g["lr_share"] for g in groups)
     assert all(torch.isfinite(v).all() for v in last["networks"].values())
+
+
+@pytest.mark.parametrize("length", [{"steps": 8}, {"time": "6s"}])
+def test_best_is_chosen_among_weights_of_one_loss(phantoms, plan, tmp_path, monkeypatch, length):
+    """A best from before the regulariser acts is no best of the run that has it."""
+    falling = iter(range(1000, 0, -1))
+    acted: list[frozenset[str]] = []
+
+    def assess(self, engine) -> Validation:
+        acted.append(engine.acted)
+        return Validation(next(falling) / 1000, {"val/dice": 0.5}, "validated")
+
+    monkeypatch.setattr(SegmentationTrainer, "assess", assess)
+    monkeypatch.setattr(DeadlinePace, "MOST_VALIDATIONS", 1000)
+    options = {"discrepancy": {"warm_start": 0.5}}
+    config = quick(**length, regularisers=options, validation={"interval": 1})
+    method = make_method("supervised", phantoms.labels)
+    train(phantoms, plan, method, out=tmp_path / "run", fold="fixed", config=config)
+    assert acted[0] == frozenset()
+    assert acted[-1] == {"discrepancy"}
+    best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert best["acting"] == ["discrepancy"]
+    first = acted.index(frozenset({"discrepancy"}))
+    assert best["best"][0] == pytest.approx((1000 - first) / 1000)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from factories import spec_of
 
-from hinterland.labels import LabelSpec
 from hinterland.training.runs.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"rest": {}, "heart": {"LV": {}, "muscle": {"normal": {}, "scar": {}}}},
-        "schemes": {
-            "full": {0: "rest", 1: "LV", 2: "normal", 3: "scar"},
-            "heart": {0: "rest", 1: "heart"},
-        },
-    }
+SPEC = spec_of(
+    {"rest": {}, "heart": {"LV": {}, "muscle": {"normal": {}, "scar": {}}}},
+    schemes={
+        "full": {0: "rest", 1: "LV", 2: "normal", 3: "scar"},
+        "heart": {0: "rest", 1: "heart"},
+    },
 )
 
 

@@ -15,6 +15,8 @@ import torch
 import yaml
 
 import hinterland as hl
+from hinterland.data.io.files import sweep
+from hinterland.data.io.lock import alone
 from hinterland.data.io.volume import read_label, write_label
 from hinterland.data.planning.plan_dataset import PlanOptions
 from hinterland.data.preprocessing.cache import prepare
@@ -22,6 +24,7 @@ from hinterland.data.sampling.patches import PatchDataset
 from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
 from hinterland.training.logbook import Logbook
 from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run_folder import new_folder
 from hinterland.training.runs.run_training import run_or_resume
 
 CONFIG = {
@@ -174,8 +177,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_else(tmp_path, mon
     file = tmp_path / "checkpoints" / "last.ckpt"
     save_checkpoint(file, {"step": 1})
 
-    def full(_, path):
-        path.write_bytes(b"half")
+    def full(_, file):
+        file.write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(torch, "save", full)
@@ -183,6 +186,14 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_else(tmp_path, mon
         save_checkpoint(file, {"step": 2})
     assert [p.name for p in file.parent.iterdir()] == ["last.ckpt"]
     assert load_checkpoint(file)["step"] == 1
+
+
+def test_a_checkpoint_has_the_same_bytes_whoever_writes_it(tmp_path, monkeypatch):
+    content = {"step": 1, "networks": {"a": torch.arange(5.0)}}
+    save_checkpoint(tmp_path / "one.ckpt", content)
+    monkeypatch.setattr(os, "getpid", lambda: 12345)
+    save_checkpoint(tmp_path / "two.ckpt", content)
+    assert (tmp_path / "one.ckpt").read_bytes() == (tmp_path / "two.ckpt").read_bytes()
 
 
 def test_a_log_that_cannot_be_written_names_itself_and_the_way_on(tmp_path):
@@ -232,3 +243,47 @@ def test_what_is_advised_to_few_patients_works(tmp_path, cases):
     with pytest.raises(hl.HinterlandError, match=rf"there are {cases}\. Take --fold {fold}"):
         run_or_resume(asked(folder, fold=0), tmp_path / "run")
     assert run_or_resume(asked(folder, fold=fold), tmp_path / "run").finished
+
+
+def test_a_run_is_worked_on_by_one_process_at_a_time(folder, tmp_path):
+    run, busy = tmp_path / "run", r"another process is working on .*run"
+    run_or_resume(asked(folder), run, finish=False)
+    with alone(run, "it"):
+        with pytest.raises(hl.HinterlandError, match=busy):
+            hl.resume(run)
+        with pytest.raises(hl.HinterlandError, match=busy):
+            run_or_resume(asked(folder), run)
+        with pytest.raises(hl.HinterlandError, match=busy):
+            run_or_resume(asked(folder), run, existing="replace")
+    assert (run / "config.yaml").is_file()
+    assert hl.resume(run).finished
+
+
+def test_of_two_starts_at_once_one_trains_and_the_other_says_so(folder, tmp_path):
+    run = tmp_path / "run"
+
+    def meanwhile(stage):
+        if stage == "preprocessing":
+            (run / "checkpoints").mkdir(parents=True)
+            (run / "config.yaml").write_text("of another process")
+
+    with pytest.raises(hl.HinterlandError, match=r"exists already.*hinterland resume"):
+        run_or_resume(asked(folder), run, stage=meanwhile)
+    assert (run / "config.yaml").read_text() == "of another process"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["phantoms", "run"]
+
+
+def test_a_run_that_was_being_replaced_when_it_was_stopped_can_be_started_again(
+    folder, tmp_path, monkeypatch
+):
+    run_or_resume(asked(folder), tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: os._exit(9))
+        child = os.fork()
+        if child == 0:
+            with new_folder(tmp_path / "run", overwrite=True):
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    sweep.cache_clear()  # as in a new process
+    assert run_or_resume(asked(folder), tmp_path / "run", existing="replace").finished
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["phantoms", "run"]

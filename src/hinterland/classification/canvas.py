@@ -46,8 +46,11 @@ def canvas_size(shapes: Iterable[Sequence[int]], wanted: Sequence[int] | None) -
     """Choose the canvas for preprocessed images of these shapes (z, y, x).
 
     Default: 224 x 224 (the paper's) where every image is one slice; else 64 cubed, with fewer
-    slices where the median image has fewer. HinterlandError for `wanted` of another number of axes
-    than two (one slice each) or three, or with an edge below 4.
+    slices where the median image has fewer.
+
+    Raises:
+        HinterlandError: `wanted` has another number of axes than two (one slice each) or three, or
+            an edge below 4.
     """
     found = np.array(list(shapes))
     flat = bool((found[:, 0] == 1).all())
@@ -98,6 +101,14 @@ def embedding_size(
     """Choose the canvas of a feature map that is `stride` times coarser than the image.
 
     Halved further, axis by axis from the longest, until it has at most `most` voxels.
+
+    Args:
+        size: canvas of the image.
+        stride: of the feature map, one number an axis.
+        most: voxels at most.
+
+    Returns:
+        The canvas.
     """
     edges = [max(1, -(-n // s)) for n, s in zip(size, stride, strict=True)]
     while prod(edges) > most:

@@ -24,10 +24,21 @@ def stitched_features(
 ) -> np.ndarray:
     """Compute the feature map of one preprocessed image.
 
-    encode: (1, C, *tile) -> (1, F, *tile / stride). image: float32 (C, z, y, x); with a 2D tile
-    each slice is encoded by itself. Tiles start at multiples of `stride` and are averaged with the
+    Tiles start at multiples of `stride` and are averaged with the
     Gaussian weights of segmentation. Zeros pad the image behind to a multiple of `stride`, and to
-    the size of a tile. Returns float32 (F, z, y, x) on the coarser grid, the padding cut off.
+    the size of a tile.
+
+    Args:
+        encode: (1, C, *tile) -> (1, F, *tile / stride).
+        image: float32 (C, z, y, x); with a 2D tile each slice is encoded by itself.
+        tile: voxels, one number an axis.
+        stride: of the feature map, one number an axis.
+        overlap: share of a tile that lies in the next.
+        device: of the network.
+        precision: "fp32" or "bf16".
+
+    Returns:
+        float32 (F, z, y, x) on the coarser grid, the padding cut off.
     """
     tile, stride = tuple(tile), tuple(stride)
     flat = len(tile) == 2

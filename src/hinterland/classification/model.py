@@ -46,7 +46,16 @@ def recipe_of(record: ClassifierRecord) -> OptimiserRecipe:
 
 
 def build_context(record: ClassifierRecord, plan: Plan, channels: int) -> ClassifierContext:
-    """Describe what the classifier is built for; `plan` is that of the canvas."""
+    """Describe what the classifier is built for.
+
+    Args:
+        record: of the classifier.
+        plan: that of the canvas.
+        channels: of the network's input.
+
+    Returns:
+        The context.
+    """
     config = make_config(record.settings)
     return ClassifierContext(
         plan=plan,
@@ -84,7 +93,11 @@ class ClassifierModel:
 
     @cached_property
     def frozen(self) -> Frozen | None:
-        """The segmentation run behind it, if there is one."""
+        """The segmentation run behind it, if there is one.
+
+        Raises:
+            HinterlandError: the run is no longer there.
+        """
         if not self.record.run:
             return None
 

@@ -79,6 +79,9 @@ def create_classifier(
         size: of the canvas, two or three axes.
         seed: of the initial weights.
 
+    Returns:
+        The network.
+
     Raises:
         HinterlandError: an unknown name, or a canvas that is too small for the network.
     """

@@ -28,6 +28,13 @@ def operate(
     """Score the validation cases, fit what is fitted there, write operating.json into `out`.
 
     Images have an operating point of their own, and so have patients where they are judged.
+
+    Args:
+        out: the classifier's directory.
+        record: of the classifier.
+        dataset: its data set.
+        prepared: the preprocessed validation cases.
+        report: called with (done, of how many, message).
     """
     names, split = record.split["val"], record.split_of
     groups = {c.name: c.group for c in dataset.cases}

@@ -43,6 +43,9 @@ def with_patients(
         record: The classifier; default of the pattern is its labels' `group_pattern`.
         pattern: A regular expression whose first group (or whole match) is the patient.
 
+    Returns:
+        The cases, each with its patient.
+
     Raises:
         HinterlandError: The pattern is no regular expression, or finds no patient in a name.
     """
@@ -180,6 +183,12 @@ def explanation(
     evidence (the threshold of scores is fitted apart from t): then the tau most probable voxels
     are shown, so that no image is called positive with an empty mask.
 
+    Args:
+        output: what the classifier says of an image.
+        index: of the class.
+        model: the classifier.
+        geometry: how the image came from its file.
+
     Returns:
         Bool (z, y, x) of the file, and the probability from which voxels belong to it.
     """
@@ -209,6 +218,14 @@ def decide(scores: np.ndarray, probabilities: np.ndarray, point: OperatingPoint)
     """Decide for a class.
 
     Of two, the second where its score reaches the Youden threshold; of several, the most probable.
+
+    Args:
+        scores: (classes,).
+        probabilities: (classes,), calibrated.
+        point: thresholds.
+
+    Returns:
+        The index of the class.
     """
     if len(scores) == 2:
         return int(scores[1] >= point.thresholds[1].value)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import yaml
+from pydantic import ConfigDict, InstanceOf, TypeAdapter
 
 from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
 from hinterland.labels import LabelSpec
+from hinterland.training.runs.record import to_yaml, whole_record
 from hinterland.types import HinterlandError, Plan
 
 KIND = "classifier"
@@ -38,6 +40,8 @@ class ClassifierRecord:
         aggregate: how the scores of a patient's cases become one, mean or max.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     task: Task
     by: str
     source: str
@@ -50,10 +54,10 @@ class ClassifierRecord:
     targets: dict[str, int]
     schemes: dict[str, str]
     settings: dict[str, Any]
-    plan: Plan
-    spec: LabelSpec
+    plan: InstanceOf[Plan]
+    spec: InstanceOf[LabelSpec]
     balanced: bool = False
-    rule: dict[str, float] = field(default_factory=dict)
+    rule: dict[str, int | float] = field(default_factory=dict)
     labelled: str = ""
     unit: str = "auto"
     aggregate: str = "mean"
@@ -66,43 +70,42 @@ class ClassifierRecord:
         """Case -> train, val or test."""
         return {name: part for part, names in self.split.items() for name in names}
 
+    def differences(self, other: ClassifierRecord) -> list[str]:
+        """Name the settings in which two classifiers differ; empty if in none."""
+        later = ("command", "versions", "hardware", "spec", "plan")
+        mine, theirs = vars(self), vars(other)
+        return [k for k in mine if k not in later and mine[k] != theirs[k]]
+
     def write(self, path: Path) -> None:
         """Write plan.json and labels.yaml, config.yaml last: it stands for the whole."""
         path.mkdir(parents=True, exist_ok=True)
         write_text(path / "plan.json", self.plan.to_json())
-        write_text(path / "labels.yaml", _yaml(self.spec.to_dict()))
-        flat = {k: v for k, v in vars(self).items() if k not in ("plan", "spec", "task")}
-        flat["canvas"] = list(self.canvas)
-        task = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.task).items()}
-        write_text(path / "config.yaml", _yaml({"kind": KIND, "task": task, **flat}))
+        write_text(path / "labels.yaml", to_yaml(self.spec.to_dict()))
+        content = _RECORD.dump_python(self, mode="json", exclude={"plan", "spec"})
+        write_text(path / "config.yaml", to_yaml({"kind": KIND, **content}))
 
     @classmethod
     def read(cls, path: Path) -> ClassifierRecord:
-        """Read what `write` wrote. HinterlandError if `path` is no classifier's directory."""
+        """Read what `write` wrote.
+
+        Raises:
+            HinterlandError: `path` is no classifier's directory, or its record is damaged.
+        """
         if not is_classifier(path):
             raise HinterlandError(
                 f"{path} is no classifier: expected a folder that `hinterland classify train "
                 "--out` has made."
             )
-        try:
+        with whole_record(path):
             data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
             data.pop("kind")
             data |= {new: data.pop(old) for old, new in RENAMED.items() if old in data}
-            asked = {k: tuple(v) if isinstance(v, list) else v for k, v in data["task"].items()}
-            return cls(
-                **{
-                    **data,
-                    "task": Task(**cast(dict[str, Any], asked)),
-                    "canvas": tuple(data["canvas"]),
-                    "plan": Plan.from_json((path / "plan.json").read_text(encoding="utf-8")),
-                    "spec": LabelSpec.load(path / "labels.yaml"),
-                }
-            )
-        except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
-            raise HinterlandError(
-                f"{path}: config.yaml, plan.json or labels.yaml is damaged or of another version "
-                f"({type(error).__name__}: {error}). Train again into a new folder."
-            ) from None
+            plan = Plan.from_json((path / "plan.json").read_text(encoding="utf-8"))
+            spec = LabelSpec.load(path / "labels.yaml")
+            return _RECORD.validate_python({**data, "plan": plan, "spec": spec})
+
+
+_RECORD = TypeAdapter(ClassifierRecord)
 
 
 def is_classifier(path: Path) -> bool:
@@ -121,7 +124,3 @@ class ClassifierRun:
     def record(self) -> ClassifierRecord:
         """The settings of the classifier, resolved."""
         return ClassifierRecord.read(self.path)
-
-
-def _yaml(content: Any) -> str:
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

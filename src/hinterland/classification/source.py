@@ -59,6 +59,9 @@ class Frozen:
 
         Shallow is the fifth decoder map from the bottleneck, deep the third (Table A1's
         `conv_blocks_localization[4]` and `[2]`), or the last one there is.
+
+        Raises:
+            HinterlandError: the network has no such feature map.
         """
         network = self._network()
         names = list(network.feature_widths())
@@ -114,7 +117,8 @@ class Frozen:
 def members_of(cells: Coarsening, node: str) -> np.ndarray:
     """Find the indices of the cells below a node.
 
-    LabelError where the model does not tell it apart.
+    Raises:
+        LabelError: the model does not tell it apart.
     """
     leaves = cells.tree.leaves_under(node)
     inside = [i for i, group in enumerate(cells.groups) if group <= leaves]
@@ -136,8 +140,17 @@ def mask_canvases(
 ) -> tuple[Path, int, tuple[int, ...]]:
     """Bring the masks (or, with a layer, embeddings) of these cases onto the canvas, in the cache.
 
-    Returns the folder of NAME.npy (float16), the number of channels and the canvas they are on:
-    that of embeddings is as much coarser as the feature map.
+    Args:
+        frozen: the segmentation run.
+        names: of the cases.
+        prepared: their preprocessed images.
+        canvas: voxels, one number an axis.
+        layer: a feature map's name; empty takes the masks.
+        tick: called with (done, of how many).
+
+    Returns:
+        The folder of NAME.npy (float16), the number of channels and the canvas they are on: that of
+        embeddings is as much coarser as the feature map.
     """
     size, channels = canvas, len(frozen.cells)
     if layer:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,12 +44,15 @@ from hinterland.classification.source import (
 )
 from hinterland.classification.trainer import ClassifierData, ClassifierTrainer
 from hinterland.data.io.files import write_text
+from hinterland.data.io.lock import alone
+from hinterland.data.planning.plan_dataset import PlanOptions, resolve_plan
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import Prepared, prepare
 from hinterland.training.config import make_config
 from hinterland.training.device import hardware, refuse_missing_devices, versions
+from hinterland.training.runs.request import Fold
 from hinterland.training.runs.run import Run
-from hinterland.training.runs.run_folder import empty_folder, refuse_taken
+from hinterland.training.runs.run_folder import new_folder, refuse_taken
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
 from hinterland.types.case import unmasked
 
@@ -59,14 +63,37 @@ STEPS, STEPS_FROZEN = 10_000, 2_000
 
 
 @dataclass(frozen=True)
-class Request:
-    """The description of a classifier to train; see `train_classifier`."""
+class ClassifierRequest:
+    """The description of one classifier, which `train_classifier` carries out.
 
+    Attributes:
+        source: A data set, for a network on its images; or a segmentation run, for what its masks
+            or feature maps say.
+        task: What is asked; see `parse_task`.
+        by: On images one of `IMAGE_CLASSIFIERS`, or `y-net`; of a run `rule`, or a network that
+            summarises (`fully-connected`, `pool`, or one of `IMAGE_CLASSIFIERS`).
+        embedding: Read a feature map of the run, not its masks: shallow, deep, or a layer's name.
+        canvas: The size everything is brought to; see `canvas_size`.
+        plan: Of a data set, or how to make one. A run has its own, and its own split.
+        fold: As in `RunRequest`; there must be validation cases.
+        labelled: Which training cases are learnt from. Of a run, by default those whose masks it
+            saw.
+        image_labels: A CSV file in place of the data set's own image labels.
+        balanced: Whether the classes are drawn equally often.
+        t: Of the rule; default, fitted.
+        tau: Of the rule; default, fitted.
+        settings: Those of `TrainConfig`.
+        unit: What is judged: case, patient or auto.
+        aggregate: How the scores of a patient's cases become one: mean or max.
+    """
+
+    source: Dataset | Run
     task: str
     by: str
     embedding: str = ""
     canvas: tuple[int, ...] | None = None
-    fold: str = "fixed"
+    plan: Plan | PlanOptions = field(default_factory=PlanOptions)
+    fold: Fold = "fixed"
     labelled: str | None = None
     image_labels: Path | None = None
     balanced: bool = False
@@ -76,10 +103,29 @@ class Request:
     unit: str = "auto"
     aggregate: str = "mean"
 
+    @property
+    def run(self) -> Run | None:
+        """The segmentation run that is read, if it is one."""
+        return self.source if isinstance(self.source, Run) else None
+
+    def read(self) -> Dataset:
+        """Return the cases with their image labels."""
+        source = self.source
+        dataset = source.dataset if isinstance(source, Run) else source
+        return with_image_labels(dataset, self.image_labels)
+
+    def make_plan(self, dataset: Dataset) -> Plan:
+        """Return the plan of the preprocessing, measured and made if there is none."""
+        return self.run.record.plan if self.run else resolve_plan(dataset, self.plan)
+
+    def check_task(self) -> None:
+        """Refuse a task that the data set cannot be asked; reads no image."""
+        known = self.read()
+        parse_task(self.task, known.cases, known.labels.tree)
+
 
 def train_classifier(
-    source: Run | tuple[Dataset, Plan],
-    request: Request,
+    request: ClassifierRequest,
     out: Path | str,
     *,
     overwrite: bool = False,
@@ -88,22 +134,16 @@ def train_classifier(
 ) -> ClassifierRun:
     """Train a classifier, then fit rule, calibration and threshold on validation cases.
 
-    A run as source brings its own split, and only the training cases whose masks it saw are learnt
-    from, unless `labelled` says otherwise.
-
     Args:
-        source: a data set and its plan, for a network on images (`Request.by`: one of
-            `IMAGE_CLASSIFIERS`, or `y-net`); or a segmentation run, for the `rule`, for a
-            summarising
-            network on its masks (`fully-connected`, `pool`, or one of `IMAGE_CLASSIFIERS`), or with
-            `embedding` (shallow, deep, or a layer of the network) on its feature maps.
         request: the classifier to train.
         out: the directory to make. Of the same request, unfinished, it is gone on with; anything
-            else
-            is refused, unless `overwrite`.
+            else is refused, unless `overwrite`.
         overwrite: replace what is in `out`.
         report: called with (done, of how many, message) within a stage.
         stage: called with what begins.
+
+    Returns:
+        The finished classifier.
 
     Raises:
         HinterlandError: the validation cases do not hold both answers, or the run cannot show the
@@ -116,29 +156,23 @@ def train_classifier(
             f"{', '.join(UNITS)}, and one of {', '.join(AGGREGATES)}."
         )
     say("reading labels")
-    run = source if isinstance(source, Run) else None
-    dataset, plan = (run.dataset, run.record.plan) if run else source  # type: ignore[misc]
-    dataset = with_image_labels(dataset, request.image_labels)
+    dataset = request.read()
+    plan = request.make_plan(dataset)
     prepared = prepare(dataset, plan)
-    record = _record(run, dataset, plan, prepared, request)
+    record = _record(request, dataset, plan, prepared)
     refuse_missing_devices(make_config(record.settings))
-    _claim(out, record, overwrite)
-    if record.by != RULE:
-        _train(out, record, run, dataset, prepared, report or (lambda *_: None), say)
-    say("fitting on validation cases")
-    operate(out, record, dataset, prepared, report)
+    with _claimed(out, record, overwrite):
+        if record.by != RULE:
+            _train(out, record, request.run, dataset, prepared, report or (lambda *_: None), say)
+        say("fitting on validation cases")
+        operate(out, record, dataset, prepared, report)
     return ClassifierRun(out)
 
 
-def check_task(dataset: Dataset, request: Request) -> None:
-    """Raise HinterlandError if the data set cannot be asked the task; reads no image."""
-    known = with_image_labels(dataset, request.image_labels)
-    parse_task(request.task, known.cases, known.labels.tree)
-
-
 def _record(
-    run: Run | None, dataset: Dataset, plan: Plan, prepared: Prepared, request: Request
+    request: ClassifierRequest, dataset: Dataset, plan: Plan, prepared: Prepared
 ) -> ClassifierRecord:
+    run = request.run
     source, layer = _source(run, request)
     task, targets = targets_of(dataset, request.task, prepared)
     settings = dict(request.settings or {})
@@ -174,7 +208,7 @@ def _record(
         layer=layer, canvas=canvas,
         dataset={"path": str(dataset.root.resolve()), "name": dataset.name,
                  "image_labels": str(request.image_labels or "")},
-        fold=run.record.fold if run else request.fold, split=split, targets=targets,
+        fold=run.record.fold if run else str(request.fold), split=split, targets=targets,
         schemes={n: schemes[n] for n in targets}, settings=settings, plan=plan,
         spec=dataset.labels, balanced=request.balanced,
         rule={k: v for k, v in (("t", request.t), ("tau", request.tau)) if v is not None},
@@ -195,7 +229,7 @@ def _record(
     return record
 
 
-def _source(run: Run | None, request: Request) -> tuple[str, str]:
+def _source(run: Run | None, request: ClassifierRequest) -> tuple[str, str]:
     """Tell where the classifier looks, and the feature map it reads."""
     by = request.by
     if run is None:
@@ -224,24 +258,25 @@ def _source(run: Run | None, request: Request) -> tuple[str, str]:
     return MASKS, ""
 
 
-def _claim(out: Path, record: ClassifierRecord, overwrite: bool) -> None:
-    """Make `out` the directory of this classifier, or find that it is."""
+@contextmanager
+def _claimed(out: Path, record: ClassifierRecord, overwrite: bool) -> Iterator[None]:
+    """Make `out` the directory of this classifier, or find that it is; have it alone."""
     if is_classifier(out) and not overwrite:
-        same = _asked(ClassifierRecord.read(out)) == _asked(record)
-        if same and not (out / FILE).is_file():
+        different = record.differences(ClassifierRecord.read(out))
+        if not different and not (out / FILE).is_file():
+            with alone(out, str(out)):
+                yield
             return
-        raise HinterlandError(
-            f"{out} holds {'this classifier, finished' if same else 'another classifier'}. "
-            "Choose another --out, or give --overwrite."
+        held = (
+            f"another classifier ({', '.join(different)})"
+            if different
+            else "this classifier, finished"
         )
+        raise HinterlandError(f"{out} holds {held}. Choose another --out, or give --overwrite.")
     refuse_taken(out, overwrite, ours=is_classifier, kind="classifier")
-    empty_folder(out)
-    record.write(out)
-
-
-def _asked(record: ClassifierRecord) -> dict[str, Any]:
-    later = ("command", "versions", "hardware", "spec", "plan")
-    return {k: v for k, v in vars(record).items() if k not in later}
+    with new_folder(out, overwrite, ours=is_classifier, kind="classifier"):
+        record.write(out)
+        yield
 
 
 def _train(

@@ -115,7 +115,20 @@ def predict_canvases(
     precision: str = "fp32",
     batch: int = 16,
 ) -> dict[str, np.ndarray]:
-    """Return case -> probabilities (classes,) float64, by networks in evaluation mode."""
+    """Predict images on their canvas, by networks in evaluation mode.
+
+    Args:
+        classifier: how networks are asked.
+        networks: its networks.
+        canvases: the images by name.
+        names: which of them.
+        device: of the networks.
+        precision: "fp32" or "bf16".
+        batch: images at a time.
+
+    Returns:
+        Case -> probabilities (classes,), float64.
+    """
     found: dict[str, np.ndarray] = {}
     for start in range(0, len(names), batch):
         part = names[start : start + batch]
@@ -141,6 +154,15 @@ def selected(
     """Compute what the best checkpoint is best at; NaN for "last".
 
     AUROC, or the balanced accuracy of the most probable class (macro recall).
+
+    Args:
+        select: "auroc", "balanced-accuracy" or "last"; None is "auroc".
+        area: the AUROC.
+        probabilities: case -> (classes,).
+        targets: case -> class.
+
+    Returns:
+        The score.
     """
     if select in (None, "auroc"):
         return area

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import JsonOption, LabelsOption, OverwriteOption, names
 from hinterland.cli.screen import Meter, Screen, guarded
 from hinterland.cli.tables import plain_table, summary_table
@@ -63,7 +64,7 @@ def evaluate(
             "--metric",
             metavar="NAME,...",
             help="Further metrics, by name or family (lesions), those of other packages among "
-            "them; an unknown name lists what there is.",
+            "them; an unknown name lists what there is." + from_outside("metrics"),
         ),
     ] = None,
     cases: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import (
     CheckpointOption,
     JsonOption,
@@ -28,7 +29,8 @@ def export(
         typer.Option(
             "--to",
             metavar="NAME",
-            help="For which software: nnunet, onnx, monai, or what another package registers.",
+            help="For which software: nnunet, onnx, monai, or what another package registers."
+            + from_outside("exporters"),
         ),
     ],
     checkpoint: CheckpointOption = None,

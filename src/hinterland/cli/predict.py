@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import (
     AcceleratorOption,
     CheckpointOption,
@@ -20,6 +22,8 @@ from hinterland.cli.options import (
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
+    from hinterland.inference.volumes import Predictor
+    from hinterland.labels import Coarsening
     from hinterland.training.runs.run import Run
     from hinterland.types import Case
 
@@ -32,7 +36,7 @@ def predict(
         typer.Argument(
             metavar="IMAGES...",
             help="A folder of images (NAME_0000.nii.gz, ... as nnU-Net names channels, or one file "
-            "a case), or image files.",
+            "a case), or image files." + from_outside("formats"),
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the segmentations.")],
@@ -74,9 +78,10 @@ def predict(
     """Segment images with a trained run; the output has the geometry of the input.
 
     A dataset.json beside the segmentations says what their integers mean. Probabilities and maps
-    are in folders of their own inside OUT.
+    are in folders of their own inside OUT. Stopped, the same command goes on where it was.
     """
     from hinterland.data.integrity.images import Expected, check_images
+    from hinterland.data.io.journal import Journal, journal
     from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
     from hinterland.training.runs.run import Run
@@ -89,14 +94,12 @@ def predict(
     question = record.spec.question(at) if at else model.method.cells
     question.over(model.method.cells)  # refuse before anything is read
     cases = find_cases(images, len(record.plan.channels))
-    asked = (("uncertainty", uncertainty), ("disagreement", disagreement))
-    maps = tuple(kind for kind, wanted in asked if wanted)
+    kinds = (("uncertainty", uncertainty), ("disagreement", disagreement))
+    maps = tuple(kind for kind, wanted in kinds if wanted)
     for problem in check_images(cases, Expected(record.plan), voxels=False, workers=0).problems:
         if problem.severity == "error":
             raise HinterlandError(f"case {problem.case}: {problem.message}")
         screen.note(f"{problem.case}: {problem.message}")
-    if not overwrite:
-        refuse_existing(out, cases, maps)
     if disagreement:
         _refuse_single_opinion(model, checkpoint)
     predictor = model.predictor(
@@ -110,7 +113,11 @@ def predict(
             f"{run} is not finished; this is its {checkpoint or model.reported} checkpoint so far. "
             f"Finish it: hinterland resume {run}"
         )
-    with screen.progress("predicting") as tick:
+    asked = _asked(model, predictor, checkpoint, cases, question, probabilities, maps)
+    own = nullcontext(Journal()) if overwrite else journal(out, asked)
+    with screen.progress("predicting") as tick, own as written:
+        if not overwrite:
+            refuse_existing(out, cases, maps, written)
         model.predict(
             cases,
             out,
@@ -119,12 +126,13 @@ def predict(
             overwrite=overwrite,
             predictor=predictor,
             tick=tick,
+            journal=written,
         )
         if maps:
             tick.stage("maps")
             write_maps(
                 model, cases, out, maps, which=checkpoint,  # type: ignore[arg-type]
-                options=predictor.options, overwrite=overwrite, tick=tick,
+                options=predictor.options, overwrite=overwrite, tick=tick, journal=written,
             )  # fmt: skip
     values = group_values(question, record.spec.default_scheme)
     screen.say(
@@ -135,6 +143,29 @@ def predict(
         screen.say(f"maps in {', '.join(str(out / kind) for kind in maps)}")
     content = {"out": str(out), "cases": [c.name for c in cases], "labels": values}
     screen.result({**content, "maps": [str(out / kind) for kind in maps]})
+
+
+def _asked(
+    model: Run,
+    predictor: Predictor,
+    checkpoint: str | None,
+    cases: tuple[Case, ...],
+    question: Coarsening,
+    probabilities: bool,
+    maps: tuple[str, ...],
+) -> dict[str, Any]:
+    """Tell what makes two calls the same work, in JSON's types."""
+    from hinterland.data.io.files import file_stamp
+
+    weights = model.path / "checkpoints" / f"{checkpoint or model.reported}.ckpt"
+    return {
+        "weights": file_stamp(weights),
+        "options": repr(predictor.options),
+        "cases": {c.name: [file_stamp(path) for path in c.images] for c in cases},
+        "at": question.to_dict(),
+        "probabilities": probabilities,
+        "maps": maps,
+    }
 
 
 def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:

@@ -25,6 +25,7 @@ _QUIET = 10.0  # seconds between two lines where there is no terminal
 _USERS = (
     errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG,
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EIO,
+    errno.EFBIG, errno.ENOTEMPTY,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import (
     DatasetArgument,
     DimsOption,
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 @guarded
 def train(
     dataset: DatasetArgument,
-    method: Annotated[str, typer.Option("--method", help="supervised, backsplit, ...")],
+    method: Annotated[
+        str, typer.Option("--method", help="supervised, backsplit, ..." + from_outside("methods"))
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run directory to make.")],
     labels: LabelsOption = None,
     on: Annotated[
@@ -89,7 +92,12 @@ def train(
         ),
     ] = None,
     with_: Annotated[
-        str | None, typer.Option("--with", metavar="REGULARISER,...", help="Added to the method.")
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="REGULARISER,...",
+            help="Added to the method." + from_outside("regularisers"),
+        ),
     ] = None,
     fold: Annotated[
         str, typer.Option("--fold", metavar="K|all|fixed", help="Which cases are held out.")
@@ -119,7 +127,8 @@ def train(
             "--set",
             metavar="a.b=c",
             help="Any setting: optimiser.lr=0.001, network=resenc-m, precision=fp32, "
-            "method.ce_weight=2, regularisers.discrepancy.weight=0.1. Repeatable.",
+            "method.ce_weight=2, regularisers.discrepancy.weight=0.1. Repeatable."
+            + from_outside("networks", "losses", "augmentations"),
         ),
     ] = None,
     overwrite: OverwriteOption = False,

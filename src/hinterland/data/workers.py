@@ -40,10 +40,22 @@ def map_cases(
 ) -> list[Result]:
     """Return `[function(item) for item in items]`, worked on by `workers` processes at a time.
 
-    With one item everything runs in this process. `progress(done, total)` is called after each
-    item. Raises HinterlandError with the case's name when the function does so or when the process
-    that works on the case dies (as it does when memory runs out), and RuntimeError with the
-    worker's traceback for anything else. Never more than `workers` cases are in memory.
+    With one item everything runs in this process. Never more than `workers` cases are in memory.
+
+    Args:
+        function: what is done, importable by a new process.
+        items: its arguments.
+        names: of the cases, for messages.
+        workers: processes.
+        progress: called with (done, of how many) after each item.
+
+    Returns:
+        The results, in the order of the items.
+
+    Raises:
+        HinterlandError: the function raises it, or the process that works on a case dies, as it
+            does when memory runs out.
+        RuntimeError: anything else happens; with the worker's traceback.
     """
     found: dict[int, Any] = {}
     for index, outcome in outcomes(function, items, workers if len(items) > 1 else 0):
@@ -71,6 +83,14 @@ def outcomes(
 
     When a process dies, every item that was being worked on is tried again after all others, alone:
     two big scans may fit one after the other that did not fit side by side.
+
+    Args:
+        function: what is done, importable by a new process.
+        items: its arguments.
+        workers: processes; 0 is this one.
+
+    Yields:
+        The index of an item, and what became of it.
     """
     if workers <= 0:
         yield from ((i, _attempt(function, item)) for i, item in enumerate(items))

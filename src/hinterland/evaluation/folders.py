@@ -194,8 +194,22 @@ def iterate_masks(
 ) -> list[Row]:
     """Return the rows that `function` makes of every case, question and class, keys in front.
 
-    Arguments and errors are those of `evaluate_folders`; classes that a reference's scheme never
-    names are left out.
+    Classes that a reference's scheme never names are left out.
+
+    Args:
+        function: makes the rows of one case, question and class.
+        predictions: folder of label files.
+        references: folder of label files, or cases.
+        spec: the labels, or their file; default, the nearest on disk.
+        at: the question or questions; default, those of the labels.
+        cases: only these; default, all.
+        threads: cases at a time; default, as `evaluate_folders`.
+
+    Returns:
+        The rows, in the order of the cases.
+
+    Raises:
+        HinterlandError: as `evaluate_folders`.
     """
     folder = Path(predictions)
     if isinstance(references, str | Path):

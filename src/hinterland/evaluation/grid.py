@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,29 +44,21 @@ def read_label_on(
 
 def _difference(found: Grid, expected: Grid, to: str) -> str:
     """Say what separates two grids, the most telling property first, and what to do."""
-    wrong = next(d.name for d in differences(expected, found) if d.matters)
-    if wrong == "shape":
+    wrong = next(d for d in differences(expected, found) if d.matters)
+    if wrong.name == "shape":
         return (
             f"the shape {found.shape} (z, y, x), {to} {expected.shape}. Both must lie on one grid: "
             "export the prediction in the geometry of the original image."
         )
-    here, there = found.affine[:3, 3], expected.affine[:3, 3]
+    apart = np.linalg.norm(found.affine[:3, 3] - expected.affine[:3, 3])
     text = {
-        "spacing": f"the spacing {_spacing(found)} (z, y, x), {to} {_spacing(expected)}",
+        "spacing": f"the spacing {wrong.found} (z, y, x), {to} {wrong.expected}",
         "direction": f"another orientation, {to} is oriented otherwise",
-        "origin": f"the origin {_rounded(here)} mm (x, y, z), "
-        f"{np.linalg.norm(here - there):.4g} mm away from that of {to}, {_rounded(there)}",
+        "origin": f"the origin {wrong.found} mm (x, y, z), {apart:.4g} mm away from that of {to}, "
+        f"{wrong.expected}",
         "affine": "no usable affine",
-    }[wrong]
+    }[wrong.name]
     return (
         f"{text}. Export it in the geometry of the original image; if only its header is wrong, "
         "let the reference's geometry count (trust_reference)."
     )
-
-
-def _spacing(grid: Grid) -> str:
-    return _rounded(np.linalg.norm(grid.affine[:3, :3], axis=0)[::-1])
-
-
-def _rounded(values: Sequence[float] | np.ndarray) -> str:
-    return "(" + ", ".join(f"{v:.4g}" for v in values) + ")"

@@ -50,8 +50,17 @@ class GroupMap:
 def encode(array: np.ndarray, meaning: ValueMap, at: Coarsening, what: str) -> GroupMap:
     """Translate the integers of a label array by their meaning.
 
+    Args:
+        array: labels (z, y, x).
+        meaning: integer -> leaves.
+        at: the question.
+        what: the file's name, for messages.
+
+    Returns:
+        The group of each voxel, or the set of leaves where that lies in several.
+
     Raises:
-        HinterlandError: integers that `meaning` does not name; `what` names the file.
+        HinterlandError: there are integers that `meaning` does not name.
     """
     if array.dtype.kind not in "iub":
         raise HinterlandError(f"{what} holds {array.dtype} values; expected integer class numbers.")
@@ -94,7 +103,19 @@ def _refuse(array: np.ndarray, meaning: ValueMap, what: str) -> None:
 
 
 def decidable(coded: GroupMap, meaning: ValueMap, what: str) -> GroupMap:
-    """Return `coded` if every voxel of a prediction lies in one group; else HinterlandError."""
+    """Return the groups of a prediction if every voxel lies in one.
+
+    Args:
+        coded: groups of a prediction.
+        meaning: integer -> leaves, for the message.
+        what: the file's name, for the message.
+
+    Returns:
+        `coded`.
+
+    Raises:
+        HinterlandError: a voxel's label leaves several groups open.
+    """
     for i, leaves in enumerate(coded.open_sets):
         if (coded.codes == len(coded.at) + i).any():
             value = next(v for v, s in meaning.items() if s == leaves)
@@ -110,7 +131,16 @@ def decidable(coded: GroupMap, meaning: ValueMap, what: str) -> GroupMap:
 def named_values(tree: LabelTree, labels: Mapping[str, int], where: str) -> ValueMap:
     """Read what a prediction's integers mean from names: nodes, expressions, `everything else`.
 
-    Raises LabelError, naming the file, for names that are not in the tree.
+    Args:
+        tree: the label tree.
+        labels: name -> integer.
+        where: the file's name, for messages.
+
+    Returns:
+        Integer -> leaves.
+
+    Raises:
+        LabelError: a name is not in the tree.
     """
     result: dict[int, frozenset[int]] = {}
     rest: int | None = None

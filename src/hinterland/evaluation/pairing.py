@@ -52,7 +52,21 @@ class Pair:
 def file_pairs(
     predictions: Path, references: Path, cases: Iterable[str] | None = None, *, extra: bool = False
 ) -> list[Pair]:
-    """Pair two folders by file name without ending; see `evaluate_folders` for the errors."""
+    """Pair two folders by file name without ending.
+
+    Args:
+        predictions: folder of label files.
+        references: folder of label files.
+        cases: only these; default, all references.
+        extra: whether predictions of other cases are left alone.
+
+    Returns:
+        A pair for each reference.
+
+    Raises:
+        HinterlandError: a prediction or a reference is missing, or predictions of other cases are
+            there.
+    """
     files = label_files(references, "references")
     if cases is not None:
         wanted = list(cases)
@@ -72,7 +86,21 @@ def case_pairs(
     *,
     extra: bool = False,
 ) -> list[Pair]:
-    """Pair a folder with the cases of a data set."""
+    """Pair a folder with the cases of a data set.
+
+    Args:
+        predictions: folder of label files.
+        references: cases of a data set.
+        cases: only these; default, all.
+        extra: whether predictions of other cases are left alone.
+
+    Returns:
+        A pair for each case that has a reference.
+
+    Raises:
+        HinterlandError: a prediction is missing, predictions of other cases are there, or no case
+            has a reference.
+    """
     wanted = None if cases is None else set(cases)
     unknown = sorted((wanted or set()) - {c.name for c in references})
     if unknown:
@@ -94,7 +122,8 @@ def case_pairs(
 def label_files(folder: Path, what: str) -> dict[str, Path]:
     """Find the label files of a folder: case name -> file, sorted by name.
 
-    HinterlandError: no such folder, no label file in it, one case in two formats.
+    Raises:
+        HinterlandError: there is no such folder, no label file in it, or one case in two formats.
     """
     if not folder.is_dir():
         raise HinterlandError(f"there is no folder {folder} with the {what}.")
@@ -148,7 +177,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def annotated(pairs: list[Pair]) -> list[Pair]:
-    """Keep the pairs whose reference says anything; the others are named in a warning."""
+    """Keep the pairs whose reference says anything; the others are named in a warning.
+
+    Raises:
+        HinterlandError: no reference says anything.
+    """
     left = [p.name for p in pairs if p.scheme == "none"]
     if left:
         log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))

@@ -22,6 +22,14 @@ def find_spec(
     Looked for, in this order: labels.yaml, then dataset.json, in the folder of the references, its
     parent, the folder of the predictions.
 
+    Args:
+        spec: the labels, or their file; None looks for it.
+        pairs: what is evaluated.
+        predictions: their folder.
+
+    Returns:
+        The labels.
+
     Raises:
         HinterlandError: unreadable files.
     """
@@ -41,7 +49,11 @@ def find_spec(
 
 
 def spec_from_integers(values: Sequence[int]) -> LabelSpec:
-    """Make every integer a leaf of its own: 0 `background`, n `label n`."""
+    """Make every integer a leaf of its own: 0 `background`, n `label n`.
+
+    Raises:
+        HinterlandError: there is no integer but 0.
+    """
     names = {int(v): f"label {v}" for v in sorted({0, *values}) if v != 0}
     if not names:
         raise HinterlandError(

@@ -27,10 +27,23 @@ def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.D
     """Average each metric over cases, then over classes (macro).
 
     A case that appears with several seeds or folds first enters with its mean, so that no case
-    counts twice. Returns one row per method, coarsening, class and metric: `mean`, `std` (over
-    cases, n - 1), `median`, `cases` (how many values the mean rests on) and `left_out` (cases with
-    NaN); for each method and coarsening with several classes there follows the row
-    `mean over classes`, whose `cases` is the smallest of the classes' counts.
+    counts twice.
+
+    Args:
+        table: one row per case, question and class, as `hl.evaluate` gives it.
+        metrics: columns to average; default, all metrics of the table.
+
+    Returns:
+        One row per method, coarsening, class and metric: `mean`, `std` (over cases, n - 1),
+        `median`, `cases` (how many values the mean rests on) and `left_out` (cases with NaN); for
+        each method and coarsening with several classes there follows the row `mean over classes`,
+        whose `cases` is the smallest of the classes' counts.
+
+    Example:
+        >>> table = pd.DataFrame({"case": ["a", "b"], "class": ["organ"] * 2, "dice": [0.7, 0.9]})
+        >>> found = summarise(table, ["dice"])
+        >>> round(found["mean"].item(), 4), round(found["std"].item(), 4), found["cases"].item()
+        (0.8, 0.1414, 2)
     """
     metrics = list(metrics or metric_columns(table))
     keys = [k for k in GROUPING if k in table.columns]
@@ -58,6 +71,14 @@ def _macro(result: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = False) -> Path:
     """Write CSV or Parquet (by the ending), complete or not at all.
 
+    Args:
+        table: what is written; cells that a spreadsheet would run are marked.
+        path: the file to write.
+        overwrite: replace the file if it is there.
+
+    Returns:
+        The path.
+
     Raises:
         HinterlandError: another ending, an existing file without `overwrite`, Parquet without
             pyarrow.
@@ -79,8 +100,6 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
         raise HinterlandError(
             "Parquet needs pyarrow: pip install 'hinterland[parquet]', or write .csv."
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

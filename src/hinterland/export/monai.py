@@ -6,6 +6,7 @@ not of the volume, and never separates a thick axis. Predictions agree closely, 
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,17 @@ _RASTER = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 def export(
     run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
 ) -> dict[str, int]:
-    """Export a run as a MONAI bundle; see `export_monai`."""
+    """Export a run as a MONAI bundle; see `export_monai`.
+
+    Args:
+        run: a finished run.
+        out: the folder to write.
+        checkpoint: "best" or "last"; None is the one that the run reports.
+        overwrite: replace what is there.
+
+    Returns:
+        Class -> integer in the bundle's predictions.
+    """
     model = ExportedModel.of(run, checkpoint)
     export_monai(
         model.network,
@@ -103,8 +114,9 @@ def _save_network(
         warnings.simplefilter("ignore")
         try:
             traced = torch.jit.trace(wrapped, patches(1), check_trace=False)
-            torch.jit.save(traced, path)
-            loaded = torch.jit.load(path)
+            # Given a path on a full disk, torch ends the process.
+            torch.jit.save(traced, content := io.BytesIO())
+            loaded = torch.jit.load(io.BytesIO(content.getvalue()))
             worst = max(
                 (loaded(x) - wrapped(x)).abs().max().item() for x in (patches(1), patches(3))
             )
@@ -113,6 +125,7 @@ def _save_network(
                 f"TorchScript cannot hold this network ({str(error).splitlines()[-1:]}). "
                 "Use --to onnx."
             ) from error
+    path.write_bytes(content.getvalue())
     if worst > 1e-3:
         raise HinterlandError(
             f"the TorchScript network differs from the original by {worst:.1e}. Use --to onnx."

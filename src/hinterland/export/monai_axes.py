@@ -57,7 +57,15 @@ class MonaiAxes:
 def monai_network(network: nn.Module, axes: MonaiAxes, order: Sequence[int]) -> nn.Module:
     """Copy the network into one that takes and gives patches in MONAI's order of axes.
 
-    Output channel k is the network's channel `order[k]`.
+    The two share no weights.
+
+    Args:
+        network: takes patches in the plan's order of axes.
+        axes: how the two orders differ.
+        order: output channel k is the network's channel `order[k]`.
+
+    Returns:
+        The copy.
     """
     from copy import deepcopy
 

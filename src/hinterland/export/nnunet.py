@@ -31,7 +31,17 @@ _ELSE = "Use --to onnx: that file holds the network alone."
 def export(
     run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
 ) -> dict[str, int]:
-    """Export a run for a plain nnU-Net; see `export_nnunet`."""
+    """Export a run for a plain nnU-Net; see `export_nnunet`.
+
+    Args:
+        run: a finished run.
+        out: the folder to write.
+        checkpoint: "best" or "last"; None is the one that the run reports.
+        overwrite: replace what is there.
+
+    Returns:
+        Class -> integer in nnU-Net's predictions.
+    """
     model = ExportedModel.of(run, checkpoint)
     return export_nnunet(
         model.network.state_dict(),
@@ -262,4 +272,5 @@ def _write_checkpoint(
         "init_args": {"configuration": configuration(plan), "fold": 0},
         "inference_allowed_mirroring_axes": tuple(mirror) or None,
     }
-    torch.save(checkpoint, fold / "checkpoint_final.pth")
+    with (fold / "checkpoint_final.pth").open("wb") as file:
+        torch.save(checkpoint, file)

@@ -27,7 +27,17 @@ TOLERANCE = 1e-4
 def export(
     run: Run, out: Path, *, checkpoint: Which | None = None, overwrite: bool = False
 ) -> dict[str, int]:
-    """Export a run as one ONNX file; see `export_onnx`."""
+    """Export a run as one ONNX file; see `export_onnx`.
+
+    Args:
+        run: a finished run.
+        out: the file to write.
+        checkpoint: "best" or "last"; None is the one that the run reports.
+        overwrite: replace what is there.
+
+    Returns:
+        Class -> integer in the model's predictions.
+    """
     model = ExportedModel.of(run, checkpoint)
     export_onnx(model.network, model.plan, model.labels, out, overwrite=overwrite)
     return model.labels
@@ -114,6 +124,8 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
                 output_names=["probabilities"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
+    except OSError:
+        raise  # of the disk, not of the network
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise HinterlandError(f"this network cannot be exported to ONNX: {first}") from error

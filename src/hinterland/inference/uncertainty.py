@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hinterland.data.io.journal import Journal
 from hinterland.data.io.volume import (
     Volume,
     file_ending,
@@ -144,20 +145,38 @@ def write_maps(
     options: WindowOptions | None = None,
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
+    journal: Journal | None = None,
 ) -> None:
     """Write OUT/KIND/CASE of each kind, floats from 0 to 1 in the geometry of the images.
 
-    kinds: "uncertainty", the entropy of the mean of the run's opinions, and "disagreement" between
-    them, which is 0 where a method has one opinion only. which, options: as for `rank_cases`.
+    Args:
+        run: a trained run.
+        cases: whose images are predicted.
+        out: the folder to write into.
+        kinds: "uncertainty", the entropy of the mean of the ensemble's predictions, and
+            "disagreement" between them, which is 0 where a method has one only.
+        which: "best" or "last"; None is the checkpoint that the run reports.
+        options: of the sliding window; None is the run's own.
+        overwrite: replace maps that are there.
+        tick: called with (done, of how many).
+        journal: see `predict_files`.
 
     Raises:
         HinterlandError: a map exists and may not be overwritten, before anything is computed.
     """
+    journal = journal or Journal()
     if not overwrite:
-        refuse_existing(out, cases, kinds)
-    found = ensemble_predictions(run, cases, which, options)
-    for done, (case, volume, geometry, estimates) in enumerate(found, start=1):
-        _write(out, case, volume, geometry, _maps(estimates, kinds), overwrite)
+        refuse_existing(out, cases, kinds, journal)
+    files = {c.name: [map_path(out, c, kind) for kind in kinds] for c in cases}
+    todo = [c for c in cases if not journal.finished(*files[c.name])]
+    found = ensemble_predictions(run, todo, which, options)
+    start = len(cases) - len(todo) + 1
+    for done, (case, volume, geometry, estimates) in enumerate(found, start=start):
+        paths = files[case.name]
+        replaced = overwrite or any(map(journal.ours, paths))
+        journal.begin(*paths)
+        _write(out, case, volume, geometry, _maps(estimates, kinds), replaced)
+        journal.finish(*paths)
         if tick:
             tick(done, len(cases))
 
@@ -178,8 +197,18 @@ def ensemble_predictions(
 ) -> Iterator[tuple[Case, Volume, Geometry, list[np.ndarray]]]:
     """Predict each case by every member of the ensemble: (cells, z, y, x), preprocessed geometry.
 
-    All opinions come from one pass over the tiles: their channels lie one after the other, and the
-    constant a voxel that a logarithm is known up to falls out when each is normalised by itself.
+    All predictions come from one pass over the tiles: their channels lie one after the other, and
+    the constant a voxel that a logarithm is known up to falls out when each is normalised by
+    itself.
+
+    Args:
+        run: a trained run.
+        cases: whose images are predicted.
+        which: "best" or "last"; None is the checkpoint that the run reports.
+        options: of the sliding window; None is the run's own.
+
+    Yields:
+        The case, its image as read, the geometry, and the probabilities of each member.
     """
     import torch
     from scipy.special import softmax
@@ -234,13 +263,36 @@ def count_predictions(run: Run, which: Which | None = None) -> int:
 
 
 def map_path(folder: Path, case: Case, kind: str) -> Path:
-    """Return where a map of a case goes: FOLDER/KIND/CASE.nii.gz, or another floating format."""
+    """Return where a map of a case goes: FOLDER/KIND/CASE.nii.gz, or another floating format.
+
+    Args:
+        folder: OUT.
+        case: its name, and its format where that holds floats.
+        kind: "uncertainty" or "disagreement".
+
+    Returns:
+        The path.
+    """
     return folder / kind / f"{case.name}{probability_ending(file_ending(case.images[0]))}"
 
 
-def refuse_existing(folder: Path, cases: Sequence[Case], kinds: Sequence[str] = MAPS) -> None:
-    """Raise HinterlandError if a map is there already."""
-    existing = [p for c in cases for k in kinds if (p := map_path(folder, c, k)).exists()]
+def refuse_existing(
+    folder: Path, cases: Sequence[Case], kinds: Sequence[str] = MAPS, journal: Journal | None = None
+) -> None:
+    """Refuse to write over a map.
+
+    Args:
+        folder: OUT.
+        cases: whose maps would be written.
+        kinds: of maps.
+        journal: whose maps may be there.
+
+    Raises:
+        HinterlandError: one is there already that is not the journal's.
+    """
+    ours = (journal or Journal()).ours
+    paths = (map_path(folder, c, k) for c in cases for k in kinds)
+    existing = [path for path in paths if path.exists() and not ours(path)]
     if existing:
         raise HinterlandError(
             f"{existing[0]} exists already. Give --overwrite to replace it, or another folder."

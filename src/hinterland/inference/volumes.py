@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from hinterland.data.dataset.files import read_json
 from hinterland.data.io.files import write_text
+from hinterland.data.io.journal import Journal
 from hinterland.data.io.volume import (
     Volume,
     file_ending,
@@ -66,7 +68,16 @@ class Predictor:
         return group_logs(logs, at.over(self.cells))
 
     def labels(self, image: np.ndarray, geometry: Geometry, at: Coarsening) -> np.ndarray:
-        """Return the most probable group of `at` for each voxel of the file: uint8 (z, y, x)."""
+        """Predict the most probable group for each voxel of the file.
+
+        Args:
+            image: preprocessed, (C, z, y, x).
+            geometry: how it came from the file.
+            at: the question.
+
+        Returns:
+            Indices of groups, uint8 (z, y, x).
+        """
         logs = self.log_probabilities(image, at)
         return geometry.undo_argmax(logs, background=at.background).astype(np.uint8)
 
@@ -95,8 +106,9 @@ def predict_files(
     probabilities: bool = False,
     overwrite: bool = False,
     workers: int = 1,
+    journal: Journal | None = None,
 ) -> Iterator[Path]:
-    """Predict image files into `out`, one label file a case; yields each path as it is written.
+    """Predict image files into `out`, one label file a case.
 
     A dataset.json beside the files says what their integers mean. While one volume is predicted the
     next `workers` are read and preprocessed, no more: memory is bounded by the largest cases.
@@ -110,6 +122,10 @@ def predict_files(
         probabilities: write the probabilities of the groups, too.
         overwrite: replace results that are there.
         workers: volumes that are read ahead while one is predicted.
+        journal: of a command that was stopped: what it has finished is not predicted again.
+
+    Yields:
+        Each path as it is written.
 
     Raises:
         HinterlandError: a result exists and may not be overwritten, or two jobs have one name,
@@ -122,25 +138,33 @@ def predict_files(
             f"several inputs are the same case, whose result is {twice[0]}. Rename them, or "
             "predict them into different folders."
         )
-    existing = [t for t in targets if t.exists()]
+    journal = journal or Journal()
+    existing = [t for t in targets if t.exists() and not journal.ours(t)]
     if existing and not overwrite:
         raise HinterlandError(
             f"{len(existing)} of {len(targets)} predictions exist already, the first is "
             f"{existing[0]}. Give --overwrite to replace them, or another folder."
         )
     out.mkdir(parents=True, exist_ok=True)
-    _write_dataset_json(out, values, targets)
+    _write_dataset_json(out, values, targets, overwrite)
     lut = np.array([values[name] for name in at.names])  # `write_label` takes the smallest type
-    loaded = _prefetch(lambda job: _load(job, predictor.plan), jobs, workers)
-    for (volume, image, geometry), target in zip(loaded, targets, strict=True):
+    files = {t: (t, _beside(t)) if probabilities else (t,) for t in targets}
+    done = {t for t in targets if journal.finished(*files[t])}
+    yield from (t for t in targets if t in done)
+    todo = [(job, t) for job, t in zip(jobs, targets, strict=True) if t not in done]
+    loaded = _prefetch(lambda item: _load(item[0], predictor.plan), todo, workers)
+    for (volume, image, geometry), (_, target) in zip(loaded, todo, strict=True):
         logs = predictor.log_probabilities(image, at)
         index = geometry.undo_argmax(logs, background=at.background)
-        write_label(target, lut[index], like=volume, overwrite=overwrite)
+        replaced = overwrite or journal.ours(target)
+        journal.begin(*files[target])
+        write_label(target, lut[index], like=volume, overwrite=replaced)
         if probabilities:
             _beside(target).parent.mkdir(exist_ok=True)
             restored = geometry.undo(np.exp(logs), background=at.background)
             restored /= restored.sum(axis=0, keepdims=True)
-            write_probabilities(_beside(target), restored, like=volume, overwrite=overwrite)
+            write_probabilities(_beside(target), restored, like=volume, overwrite=replaced)
+        journal.finish(*files[target])
         yield target
 
 
@@ -153,13 +177,27 @@ def _beside(target: Path) -> Path:
     return target.parent / "probabilities" / f"{stem(target)}{ending}"
 
 
-def _write_dataset_json(out: Path, values: Mapping[str, int], targets: Sequence[Path]) -> None:
-    """Say what the integers in a folder of segmentations mean, in nnU-Net's way."""
+def _write_dataset_json(
+    out: Path, values: Mapping[str, int], targets: Sequence[Path], overwrite: bool
+) -> None:
+    """Say what the integers in a folder of segmentations mean, in nnU-Net's way.
+
+    Raises:
+        HinterlandError: The folder says something else already, and not `overwrite`.
+    """
+    file = out / "dataset.json"
+    if file.is_file() and not overwrite:
+        if (found := read_json(file).get("labels")) == dict(values):
+            return
+        raise HinterlandError(
+            f"{file} says that the integers in this folder mean {found}, and these predictions "
+            f"would be {dict(values)}. Choose another folder, or give --overwrite."
+        )
     content = {
         "labels": dict(values),
         "file_ending": file_ending(targets[0]) if targets else ".nii.gz",
     }
-    write_text(out / "dataset.json", json.dumps(content, indent=2))
+    write_text(file, json.dumps(content, indent=2))
 
 
 def _load(job: tuple[str, Sequence[Path]], plan: Plan) -> tuple[Volume, np.ndarray, Geometry]:

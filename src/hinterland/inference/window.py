@@ -22,7 +22,16 @@ TINY = 1e-30  # log of it is finite; no probability that matters is smaller
 
 
 def tile_starts(size: int, tile: int, overlap: float = 0.5) -> list[int]:
-    """Spread the first voxels of tiles evenly along an axis, at most tile (1 - overlap) apart."""
+    """Spread the first voxels of tiles evenly along an axis, at most tile (1 - overlap) apart.
+
+    Args:
+        size: voxels of the axis.
+        tile: voxels of a tile.
+        overlap: the least share of a tile that lies in the next.
+
+    Returns:
+        The first voxel of each tile, from 0.
+    """
     if size <= tile:
         return [0]
     steps = int(np.ceil((size - tile) / (tile * (1 - overlap)))) + 1

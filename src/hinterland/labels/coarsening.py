@@ -79,7 +79,11 @@ class Coarsening:
 
     @classmethod
     def complete(cls, tree: LabelTree, groups: Iterable[tuple[str, frozenset[int]]]) -> Coarsening:
-        """Return named groups of leaves, completed by the group of all other leaves."""
+        """Return named groups of leaves, completed by the group of all other leaves.
+
+        Raises:
+            HinterlandError: there is no group, or one that holds every leaf.
+        """
         named = list(groups)
         if not named:
             raise LabelError("a coarsening needs at least one group.")
@@ -135,8 +139,9 @@ class Coarsening:
     def over(self, cells: Coarsening) -> np.ndarray:
         """Say how the groups are made of another coarsening's groups, (groups, cells) bool.
 
-        Raises LabelError where a group splits a cell: that question cannot be answered. Likewise
-        where the two number other leaves.
+        Raises:
+            LabelError: a group splits a cell, so that the question cannot be answered, or the two
+                number other leaves.
         """
         self._check_leaves(cells)
         split = [
@@ -174,7 +179,11 @@ class Coarsening:
 
     @classmethod
     def from_dict(cls, tree: LabelTree, groups: Mapping[str, str | Sequence[str]]) -> Coarsening:
-        """Read what `to_dict` wrote: name -> expression; the groups must hold every leaf."""
+        """Read what `to_dict` wrote: name -> expression; the groups must hold every leaf.
+
+        Raises:
+            LabelError: a name is no text, groups overlap, or a leaf is in none.
+        """
         for name in groups:
             if not isinstance(name, str) or not name:
                 raise LabelError(
@@ -197,6 +206,9 @@ def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
     A cell that is a group of one of them keeps that group's name; another takes the name of its
     node, or the names of its leaves joined by `+`. (Where the coarsenings use one name for two
     cells, all cells are named in the second way.)
+
+    Raises:
+        LabelError: there is no coarsening, or they are of different trees.
     """
     if not coarsenings:
         raise LabelError("a method needs at least one coarsening to train on.")

@@ -30,7 +30,11 @@ class LabelSetTable:
 
     @classmethod
     def of(cls, tree: LabelTree, schemes: Iterable[Scheme]) -> LabelSetTable:
-        """Return label set 0, then one per value of each scheme, in order; names must differ."""
+        """Return label set 0, then one per value of each scheme, in order; names must differ.
+
+        Raises:
+            LabelError: two schemes have one name.
+        """
         schemes = tuple(schemes)
         names = [s.name for s in schemes]
         if len(set(names)) < len(names):
@@ -46,7 +50,11 @@ class LabelSetTable:
         return len(self.sets)
 
     def label_set_ids(self, scheme: Scheme) -> dict[int, int]:
-        """Return integer in the file -> label set, for a scheme of this table (else LabelError)."""
+        """Return integer in the file -> label set, for a scheme of this table.
+
+        Raises:
+            LabelError: the table has no such scheme.
+        """
         if not scheme.values:
             return {}
         if scheme.name not in self.schemes:
@@ -58,8 +66,10 @@ class LabelSetTable:
     def with_groups(self, coarsening: Coarsening, scheme: str) -> tuple[LabelSetTable, int]:
         """Return the table with a further label set per group, and the number of the first.
 
-        Pseudo-labels are written as `first + argmax(probabilities)`. `scheme` names their owner;
-        LabelError if the table has label sets of that name, whose meaning new ones would change.
+        Pseudo-labels are written as `first + argmax(probabilities)`. `scheme` names their owner.
+
+        Raises:
+            LabelError: the table has label sets of that name, whose meaning new ones would change.
         """
         if scheme in self.schemes:
             raise LabelError(

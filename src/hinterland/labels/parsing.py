@@ -28,7 +28,16 @@ class CaseSettings:
 
 
 def check_keys(what: str, data: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Raise LabelError for a key that `what` does not have."""
+    """Refuse a key that nothing reads.
+
+    Args:
+        what: the mapping's name, for the message.
+        data: the mapping.
+        keys: what it may have.
+
+    Raises:
+        LabelError: it has another key.
+    """
     unknown = [str(k) for k in data if k not in keys]
     if unknown:
         raise LabelError(f"{what} has the unknown key {unknown[0]!r}; it may have {list(keys)}.")
@@ -56,7 +65,11 @@ def parse_tree(data: Mapping[str, Any]) -> LabelTree:
 
 
 def parse_schemes(tree: LabelTree, data: Any) -> dict[str, Scheme]:
-    """Parse `schemes`: name -> {integer: expression}; at least one must have a value."""
+    """Parse `schemes`: name -> {integer: expression}; at least one must have a value.
+
+    Raises:
+        LabelError: there is none, or one is wrong.
+    """
     if not isinstance(data, Mapping) or not data:
         raise LabelError(
             "`schemes` is missing or empty; expected at least one scheme, such as "
@@ -86,7 +99,11 @@ def parse_schemes(tree: LabelTree, data: Any) -> dict[str, Scheme]:
 
 
 def parse_questions(tree: LabelTree, target: Any) -> dict[str, Coarsening]:
-    """Parse `target`: a node, a list of nodes (one question), or a mapping of named questions."""
+    """Parse `target`: a node, a list of nodes (one question), or a mapping of named questions.
+
+    Raises:
+        LabelError: the target is none of these.
+    """
     if target is None:
         return {"target": tree.leaves}
     if isinstance(target, str):
@@ -102,7 +119,19 @@ def parse_questions(tree: LabelTree, target: Any) -> dict[str, Coarsening]:
 
 
 def parse_question(tree: LabelTree, name: Any, groups: Any) -> Coarsening:
-    """Return one question: a node, a list of nodes, or a mapping of named groups that holds all."""
+    """Parse one question.
+
+    Args:
+        tree: the label tree.
+        name: what it is called.
+        groups: a node, a list of nodes, or a mapping of named groups that holds every leaf.
+
+    Returns:
+        The question.
+
+    Raises:
+        LabelError: it is none of these.
+    """
     if not isinstance(name, str) or not name:
         raise LabelError(f"{name!r} cannot name a question; expected non-empty text. {_QUOTE}")
     with within("`target`" if name == "target" else f"`target`, question {name!r}"):
@@ -116,7 +145,11 @@ def parse_question(tree: LabelTree, name: Any, groups: Any) -> Coarsening:
 
 
 def parse_cases(data: Any, schemes: Mapping[str, Scheme]) -> dict[str, CaseSettings]:
-    """Parse `cases`: name or glob -> {scheme, domain, group}."""
+    """Parse `cases`: name or glob -> {scheme, domain, group}.
+
+    Raises:
+        LabelError: a name, a key or a scheme is wrong.
+    """
     if data is None:
         return {}
     if not isinstance(data, Mapping):
@@ -145,7 +178,11 @@ def _text(pattern: str, key: str, value: Any) -> str:
 
 
 def parse_pattern(pattern: Any) -> str | None:
-    """Parse `group_pattern`: a regular expression that compiles, or None."""
+    """Parse `group_pattern`: a regular expression that compiles, or None.
+
+    Raises:
+        LabelError: it does not compile.
+    """
     if pattern is None:
         return None
     if not isinstance(pattern, str) or not pattern:
@@ -168,6 +205,9 @@ def check_supervision(tree: LabelTree, schemes: Mapping[str, Scheme]) -> None:
 
     A model may then answer with that other leaf everywhere and never be wrong. Virtual leaves are
     neither asked for nor counted as the other leaf.
+
+    Raises:
+        LabelError: there is such a leaf.
     """
     sets = [leaves for scheme in schemes.values() for _, leaves in scheme.values]
     real = [i for i, name in enumerate(tree.leaf_names) if name not in tree.virtual]
@@ -185,7 +225,11 @@ def check_supervision(tree: LabelTree, schemes: Mapping[str, Scheme]) -> None:
 
 @contextmanager
 def within(place: str) -> Iterator[None]:
-    """Say where a LabelError arose, in front of its message."""
+    """Say where a LabelError arose, in front of its message.
+
+    Raises:
+        LabelError: the one that arose, with the place.
+    """
     try:
         yield
     except LabelError as error:

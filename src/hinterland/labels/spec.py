@@ -69,7 +69,11 @@ class LabelSpec:
         return LabelSetTable.of(self.tree, self.schemes.values())
 
     def scheme(self, name: str) -> Scheme:
-        """Look up a scheme by name; `none` is always there. LabelError otherwise."""
+        """Look up a scheme by name; `none` is always there.
+
+        Raises:
+            LabelError: there is no such scheme.
+        """
         if name == UNLABELLED:
             return Scheme(UNLABELLED, self.tree)
         if name not in self.schemes:
@@ -80,7 +84,11 @@ class LabelSpec:
         return self.schemes[name]
 
     def case_settings(self, name: str) -> CaseSettings:
-        """Find one case's settings: every glob that matches, later ones win; then the pattern."""
+        """Find one case's settings: every glob that matches, later ones win; then the pattern.
+
+        Raises:
+            LabelError: `group_pattern` does not match the name.
+        """
         found: dict[str, str | None] = {}
         for pattern, settings in self.cases.items():
             if fnmatchcase(name, pattern):
@@ -172,6 +180,9 @@ class LabelSpec:
 
         The paper's virtual classes: channels without labels. In every question they belong to the
         background; a value that meant "any" still does.
+
+        Raises:
+            LabelError: the tree has a class of such a name.
         """
         names = [f"virtual{i}" for i in range(1, count + 1)]
         if taken := [n for n in names if n in self.tree]:
@@ -213,7 +224,11 @@ class LabelSpec:
 
     @classmethod
     def from_dict(cls, data: Any) -> LabelSpec:
-        """Read the parsed content of a labels.yaml; see `load`."""
+        """Read the parsed content of a labels.yaml; see `load`.
+
+        Raises:
+            LabelError: it breaks a rule of labels.yaml.
+        """
         try:
             return cls._from_dict(data)
         except RecursionError:

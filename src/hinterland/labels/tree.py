@@ -170,7 +170,11 @@ class LabelTree:
         return self._parent[self.check(name)]
 
     def check(self, name: str) -> str:
-        """Return `name` if it is a node; LabelError with the known names otherwise."""
+        """Return `name` if it is a node.
+
+        Raises:
+            LabelError: it is none; the message lists the nodes.
+        """
         if name not in self._parent:
             raise LabelError(f"{name!r} is not in the label tree. It has: {self._known()}")
         return name

@@ -40,6 +40,18 @@ class Complement(VoxelLoss):
     printed: the mean over cells of BCE and of the Dice of q_k with y_k, as the paper has it.
 
     The estimate is 1 - q_k, so that foreground and background can sum to 1 class by class.
+
+    >>> from hinterland.labels import LabelSpec
+    >>> spec = LabelSpec.from_dict(
+    ...     {"tree": {"rest": {}, "organ": {}}, "schemes": {"full": {0: "rest", 1: "organ"}}}
+    ... )
+    >>> table = spec.label_sets
+    >>> loss = Complement(spec.tree.leaves, table)
+    >>> organ = table.label_set_ids(spec.scheme("full"))[1]
+    >>> import torch
+    >>> undecided = torch.zeros(1, 2, 1)  # q = 1/2: 2 log 2, and a Dice of 2/3
+    >>> round(loss.at_resolution(undecided, torch.tensor([[organ]])).item(), 4)
+    1.7196
     """
 
     def __init__(

@@ -24,6 +24,15 @@ def certain_mse(
         target: p', those of the teacher.
         mean: m, the mean of several noisy predictions of the teacher.
         limit: H, in nats.
+
+    Returns:
+        The loss.
+
+    >>> p = torch.tensor([[[0.9, 0.5], [0.1, 0.5]]])
+    >>> target = torch.tensor([[[0.7, 0.9], [0.3, 0.1]]])
+    >>> mean = torch.tensor([[[0.95, 0.5], [0.05, 0.5]]])
+    >>> round(certain_mse(p, target, mean, limit=0.5).item(), 4)
+    0.04
     """
     certain = torch.special.entr(mean).sum(dim=1) < limit
     apart = all_sum(((p - target).square().mean(dim=1) * certain).sum())
@@ -58,6 +67,12 @@ def dice_distance(
     """Return SS-Net's 1 - mean_c 2 sum p q / sum (p^2 + q^2), q = softmax(logits).
 
     It is 0 where q is p, however soft both are.
+
+    >>> p = torch.tensor([[[0.75], [0.25]]])
+    >>> abs(dice_distance(p.log(), p).item()) < 1e-6
+    True
+    >>> round(dice_distance(torch.zeros(1, 2, 1), p).item(), 4)
+    0.1385
     """
     q = logits.float().softmax(dim=1)
     space = (0, *range(2, p.ndim))
@@ -69,5 +84,10 @@ def dice_distance(
 def sharpen(
     logits: Float[Tensor, "batch cells *space"], temperature: float
 ) -> Float[Tensor, "batch cells *space"]:
-    """Return MC-Net's target p^(1/T) / sum p^(1/T) = softmax(logits / T), without gradient."""
+    """Return MC-Net's target p^(1/T) / sum p^(1/T) = softmax(logits / T), without gradient.
+
+    >>> logits = torch.tensor([[[0.6], [0.4]]]).log()
+    >>> [round(value, 4) for value in sharpen(logits, 0.5).flatten().tolist()]
+    [0.6923, 0.3077]
+    """
     return (logits.detach() / temperature).softmax(dim=1)

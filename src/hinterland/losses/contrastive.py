@@ -19,6 +19,18 @@ def region_vectors(
     """Return regions of size x size (x size) positions as vectors, n = channels size^axes.
 
     Regions do not overlap and are counted row by row; `chosen` says which are taken.
+
+    Args:
+        features: a feature map.
+        size: side of a region, in positions.
+        chosen: indices of the regions that are taken.
+
+    Returns:
+        The regions' vectors, in the order of `chosen`.
+
+    >>> features = torch.arange(16.0).reshape(1, 1, 4, 4)
+    >>> region_vectors(features, 2, torch.tensor([0, 3])).int().tolist()
+    [[[0, 1, 4, 5], [10, 11, 14, 15]]]
     """
     axes = features.ndim - 2
     blocks = features
@@ -46,6 +58,20 @@ def local_contrast(
     Chaitanya et al. 2020:
     -log [exp(sim(a_r, b_r) / tau) / sum_s exp(sim(a_r, b_s) / tau)], s over the regions of the same
     image; mean over regions and images, and over both directions.
+
+    Args:
+        one: a_r, the regions of one version of the images.
+        two: b_r, the same regions of the other version.
+        temperature: tau.
+
+    Returns:
+        The loss.
+
+    >>> one = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> round(local_contrast(one, one, temperature=1.0).item(), 4)
+    0.3133
+    >>> round(local_contrast(one, one.flip(1), temperature=1.0).item(), 4)
+    1.3133
     """
     a, b = F.normalize(one, dim=-1), F.normalize(two, dim=-1)
     logits = a @ b.mT / temperature
@@ -64,6 +90,20 @@ def class_contrast(
     of
     -log [exp(sim(a, p) / tau) / sum_{s != a} exp(sim(a, s) / tau)]. Zero if no place has a partner.
     Places of a negative class are not there.
+
+    Args:
+        vectors: z, one a place.
+        classes: the class of each place.
+        temperature: tau.
+
+    Returns:
+        The loss.
+
+    >>> vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> round(class_contrast(vectors, torch.tensor([0, 0, 1]), temperature=1.0).item(), 4)
+    0.3133
+    >>> round(class_contrast(vectors, torch.tensor([0, 1, 0]), temperature=1.0).item(), 4)
+    1.0032
     """
     z = F.normalize(vectors, dim=-1)
     self, there = torch.eye(len(z), dtype=torch.bool, device=z.device), classes >= 0

@@ -55,6 +55,20 @@ def pool_membership(
 
     A position is foreground if any of its voxels is, and background if all of its voxels are: the
     maximum of what is known. With an undecided voxel and no foreground it is neither.
+
+    Args:
+        member: whether a voxel is inside a group.
+        decided: whether that is known.
+        size: positions of the layer, one number an axis.
+
+    Returns:
+        Foreground y and background b.
+
+    >>> member = torch.tensor([[[[True, False, False, False]]]])
+    >>> decided = torch.tensor([[[[True, True, True, False]]]])
+    >>> inside, outside = pool_membership(member, decided, (1, 2))
+    >>> inside.int().flatten().tolist(), outside.int().flatten().tolist()
+    ([1, 0], [0, 0])
     """
     inside, unknown = (member & decided).float(), (~decided).float()
     if tuple(member.shape[2:]) != tuple(size):
@@ -126,8 +140,16 @@ def sides(
     As y b = 0, ||F_g - B_g||^2 of the map form is sum_v (mean_c F_vc)^2 over decided positions: it
     does not depend on the mask.
 
-    normalise: as if `features` had passed `rms_normalise`; the forms are linear in the features (or
-    blind to their scale), so that the result is divided instead of a whole map.
+    Args:
+        features: F, a feature map.
+        foreground: y, 1 at the positions of a group.
+        background: b, 1 outside it.
+        form: which reading.
+        normalise: as if `features` had passed `rms_normalise`; the forms are linear in the features
+            (or blind to their scale), so that the result is divided instead of a whole map.
+
+    Returns:
+        Both sides, and which of them have a position.
     """
     flat = features.flatten(2)
     y, b = foreground.flatten(2), background.flatten(2)
@@ -152,6 +174,12 @@ def feature_discrepancy(layer: Sides, eps: float = EPS) -> Float[Tensor, ""]:
     """Return L_fd = mean of -log(||F_g - B_g||^2 + eps) over items and groups that have both sides.
 
     Zero if there is none. The minus sign is what Lemmas 1 and 2 of the paper need.
+
+    >>> features = torch.tensor([[[3.0, 1.0], [0.0, 0.0]]])
+    >>> foreground, background = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])
+    >>> layer = sides(features, foreground, background)
+    >>> round(feature_discrepancy(layer).item(), 4)  # -log(2^2)
+    -1.3863
     """
     distance = (layer.foreground - layer.background).square().sum(-1)
     return _mean(-(distance + eps).log(), layer.has_foreground & layer.has_background)
@@ -161,6 +189,14 @@ def exchanged_discrepancy(layer: Sides, shift: int, eps: float = EPS) -> Float[T
     """Return L_exch of Algorithm 1: item i's foreground and item (i + shift) mod n's background.
 
     Zero where shift is a multiple of n: an item is no partner of its own.
+
+    Args:
+        layer: F_g and B_g of the items.
+        shift: how far away the partner is in the batch.
+        eps: added inside the logarithm.
+
+    Returns:
+        The loss.
     """
     n = len(layer.foreground)
     partner = (torch.arange(n, device=layer.foreground.device) + shift) % n
@@ -176,6 +212,15 @@ def domain_discrepancy(
 
     -log(||F_g(base) - B_g(novel)||^2 + ||F_g(novel) - B_g(base)||^2 + eps), F_g(D) the mean over
     the items of D that have that side. Mean over the groups with all four; zero without any.
+
+    Args:
+        layer: F_g and B_g of the items.
+        base: the items of the base domain.
+        novel: the items of the novel domain.
+        eps: added inside the logarithm.
+
+    Returns:
+        The loss.
     """
     one, has_one = _across(layer, base, novel)
     other, has_other = _across(layer, novel, base)

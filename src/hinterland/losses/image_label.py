@@ -20,6 +20,16 @@ class ImageLabelLoss(nn.Module):
     With an image label "node is there" and no voxel that is annotated so. `tau` is that of the rule
     (an image is positive if that many voxels are); of smaller images it is their size. Nodes that
     the method's cells do not tell apart are passed over. Lookup tables only, no parameters.
+
+    >>> from hinterland.labels import LabelSpec
+    >>> spec = LabelSpec.from_dict(
+    ...     {"tree": {"rest": {}, "organ": {}}, "schemes": {"full": {0: "rest", 1: "organ"}}}
+    ... )
+    >>> loss = ImageLabelLoss(spec.tree.leaves, spec.label_sets, tau=2)
+    >>> p = torch.tensor([[[0.1, 0.2, 0.7], [0.9, 0.8, 0.3]]])  # rest, organ
+    >>> organ = spec.tree.nodes.index("organ")
+    >>> round(loss(p, [(0, organ)]).item(), 4)  # -log of the mean of .9 and .8
+    0.1625
     """
 
     certain: Tensor
@@ -43,7 +53,16 @@ class ImageLabelLoss(nn.Module):
         covers: Bool[Tensor, " batch"],
         annotation: Int[Tensor, "batch *space"],
     ) -> list[tuple[int, int]]:
-        """Return the (item, node) pairs that the loss runs over."""
+        """Return the (item, node) pairs that the loss runs over.
+
+        Args:
+            image_labels: 1 present, 0 absent, -1 unknown, for each node.
+            covers: whether a patch shows enough of its image for the image's label to hold.
+            annotation: indices into the table of label sets.
+
+        Returns:
+            Pairs whose node is present and not yet annotated in the patch.
+        """
         sets = annotation.flatten(1).long()
         there = torch.zeros(len(sets), len(self.certain), device=sets.device)
         there.scatter_(1, sets, 1.0)

@@ -71,7 +71,20 @@ def level_set_loss(
     target: Float[Tensor, "batch objects *space"],
     known: Bool[Tensor, "batch objects *space"],
 ) -> Float[Tensor, ""]:
-    """Return the mean over objects of the squared error over their known voxels; 0 without any."""
+    """Return the mean over objects of the squared error over their known voxels; 0 without any.
+
+    Args:
+        z: predicted level set functions.
+        target: level set functions of the annotation.
+        known: where these are known.
+
+    Returns:
+        The loss.
+
+    >>> z, target = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[1.0, -1.0]]])
+    >>> round(level_set_loss(z, target, torch.tensor([[[True, False]]])).item(), 4)
+    0.25
+    """
     voxels = known.flatten(2).sum(dim=2)
     error = ((z - target).square() * known).flatten(2).sum(dim=2) / voxels.clamp(min=1)
     return all_sum(error.sum()) / all_sum((voxels > 0).sum()).clamp(min=1)

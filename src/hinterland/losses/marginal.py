@@ -75,8 +75,23 @@ def marginal_focal_loss(
 ) -> Float[Tensor, ""]:
     """Return the mean over decided voxels of -(1 - m)^gamma log m, m = sum_{k in S} p_k.
 
-    The focal loss of Lin et al. 2017 for annotations by sets; the arguments are those of
-    `marginal_cross_entropy`, which it is for gamma = 0.
+    The focal loss of Lin et al. 2017 for annotations by sets; for gamma = 0 it is
+    `marginal_cross_entropy`.
+
+    Args:
+        log_mass: log m_S of each pattern S.
+        target: the pattern of each voxel, or `IGNORE`.
+        gamma: how much well predicted voxels are played down.
+
+    Returns:
+        The loss; 0 without a decided voxel.
+
+    >>> log_mass = torch.tensor([[[0.5, 0.9]]]).log()
+    >>> target = torch.zeros(1, 2, dtype=torch.long)
+    >>> round(marginal_focal_loss(log_mass, target).item(), 4)
+    0.0872
+    >>> round(marginal_focal_loss(log_mass, target, gamma=0.0).item(), 4)
+    0.3993
     """
     log_m = log_mass.gather(1, target.clamp(min=0)[:, None])[:, 0]
     return focal_of(log_m, target != IGNORE, gamma)
@@ -117,6 +132,9 @@ def soft_dice_loss(
             against the image; otherwise over each item, and the mean runs over items too.
         smooth: added to numerator and denominator.
 
+    Returns:
+        The loss, between 0 and 1.
+
     >>> q = torch.tensor([[[0.5, 0.5, 0.0, 0.0]]])
     >>> round(soft_dice_loss(q, torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])).item(), 3)
     0.5
@@ -137,7 +155,26 @@ def soft_tversky_loss(
     """Return 1 - mean_g (TP + smooth) / (TP + alpha FP + beta FN + smooth), Salehi et al. 2017.
 
     TP = sum q y, FP = sum q (1 - y), FN = sum (1 - q) y over decided voxels; with alpha = beta = .5
-    it is `soft_dice_loss` but for the smoothing. The other arguments are those of `soft_dice_loss`.
+    it is `soft_dice_loss` but for the smoothing.
+
+    Args:
+        q: probability of each group.
+        member: y, 1 where the voxel is inside the group.
+        decided: 1 where that is known; None means everywhere.
+        batch: sum over all items (of all processes), or over each item; see `soft_dice_loss`.
+        alpha: weight of false positives.
+        beta: weight of false negatives.
+        smooth: added to numerator and denominator.
+
+    Returns:
+        The loss, between 0 and 1.
+
+    >>> q = torch.tensor([[[1.0, 0.5, 0.0, 0.0]]])
+    >>> member = torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
+    >>> round(soft_tversky_loss(q, member, alpha=0.5, beta=0.5).item(), 3)
+    0.2
+    >>> round(soft_tversky_loss(q, member).item(), 3)
+    0.13
     """
     sums = group_sums(q, member, decided, batch=batch)
     return tversky_of(sums, batch=batch, alpha=alpha, beta=beta, smooth=smooth)

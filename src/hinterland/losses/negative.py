@@ -25,6 +25,20 @@ class NegativeLoss(nn.Module):
     its random choice of k).
 
     Lookup tables only, no parameters.
+
+    >>> from hinterland.labels import LabelSpec
+    >>> spec = LabelSpec.from_dict({
+    ...     "tree": {"rest": {}, "organ": {"lesion": {}, "healthy": {}}},
+    ...     "schemes": {
+    ...         "full": {0: "rest", 1: "lesion", 2: "healthy"},
+    ...         "coarse": {0: "rest", 1: "organ"},
+    ...     },
+    ... })
+    >>> loss = NegativeLoss(spec.tree.leaves, spec.label_sets)
+    >>> organ = spec.label_sets.label_set_ids(spec.scheme("coarse"))[1]
+    >>> logits = torch.tensor([[[0.5], [0.25], [0.25]]]).log()
+    >>> round(loss(logits, torch.tensor([[organ]])).item(), 4)  # -log(1 - .5)
+    0.6931
     """
 
     pattern: Tensor

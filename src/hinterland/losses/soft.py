@@ -16,6 +16,14 @@ def soft_cross_entropy(
 
     A voxel whose target has the mass w = sum_c t_c weighs w: what is not known of it is not
     learned. For one-hot targets this is the ordinary cross entropy.
+
+    >>> import torch
+    >>> log_p = torch.tensor([[[0.5], [0.25], [0.25]]]).log()
+    >>> sure = torch.tensor([[[1.0], [0.0], [0.0]]])
+    >>> round(soft_cross_entropy(log_p, sure).item(), 4)
+    0.6931
+    >>> round(soft_cross_entropy(log_p, sure / 2).item(), 4)
+    0.3466
     """
     count = (target.sum(dim=1) > 0).sum().to(log_p.dtype)
     return all_sum(-(target * log_p).sum()) / all_sum(count).clamp(min=1)
@@ -33,6 +41,21 @@ def soft_target_dice_loss(
     Sums run over the voxels of all items (of all processes); w is the mass of the target at a
     voxel, so that voxels without a target count nowhere. For one-hot targets this is
     `soft_dice_loss` over a batch.
+
+    Args:
+        p: probabilities.
+        target: t, a soft target; all zero where there is none.
+        cells: the channels that count.
+        smooth: added to numerator and denominator.
+
+    Returns:
+        The loss, between 0 and 1.
+
+    >>> import torch
+    >>> p = torch.tensor([[[0.5, 1.0], [0.5, 0.0]]])
+    >>> target = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+    >>> round(soft_target_dice_loss(p, target, [1]).item(), 4)
+    0.3333
     """
     mass = target.sum(dim=1, keepdim=True)
     chosen = positions(cells, p)

@@ -71,6 +71,9 @@ class BuildContext:
             on: the coarsenings that the loss sees.
             cells: what the network's channels stand for.
             table: default, the data set's label sets.
+
+        Returns:
+            A loss module without parameters.
         """
         return SegmentationLoss(
             on,
@@ -165,7 +168,16 @@ class TrainableMethod(ABC, Generic[N]):
 
     @abstractmethod
     def losses(self, networks: N, batch: Batch, progress: Progress) -> Losses:
-        """Return the terms of one step, for the optimiser that `progress` names."""
+        """Return the terms of one step, for the optimiser that `progress` names.
+
+        Args:
+            networks: what `build` made.
+            batch: composed by the phase's quotas.
+            progress: phase, step and number of steps.
+
+        Returns:
+            Named terms, their weights, and views for regularisers.
+        """
 
     def parameters(self, networks: N, optimiser: str) -> Iterator[nn.Parameter]:
         """Return what an optimiser of `phases` trains. Default: all that want gradients."""

@@ -94,7 +94,11 @@ register = METHODS.register
 
 
 def method_names() -> tuple[str, ...]:
-    """Return the names of all methods that `make_method` knows."""
+    """Return the names of all methods that `make_method` knows.
+
+    >>> {"supervised", "cvbm", "mean-teacher"} <= set(method_names())
+    True
+    """
     return METHODS.names()
 
 
@@ -112,6 +116,9 @@ def make_method(
         on: coarsenings, or questions by text (see `LabelSpec.question`); empty is the method's
             default.
         options: fields of the method, such as `ce_weight`.
+
+    Returns:
+        The method with these coarsenings and options.
 
     Raises:
         HinterlandError: an unknown name, question or option.

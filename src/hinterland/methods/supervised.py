@@ -69,7 +69,11 @@ class Supervised(Method[StudentNetworks]):
         self.__post_init__()
 
     def check(self) -> None:
-        """Refuse a warm start without an end."""
+        """Refuse a warm start without an end.
+
+        Raises:
+            HinterlandError: the warm start takes the whole training, or less than nothing.
+        """
         if not 0 <= self.warm_start < 1:
             raise HinterlandError(
                 f"warm_start={self.warm_start}: expected a share from 0, below 1."

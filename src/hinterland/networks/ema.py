@@ -22,6 +22,11 @@ def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
 
     Integer buffers (a batch norm's count of batches) are copied: their mean means nothing.
 
+    Args:
+        average: is changed in place.
+        model: of the same architecture.
+        decay: from 0 (a copy) to 1 (no change).
+
     Raises:
         ValueError: decay outside [0, 1], or the two models do not have the same state.
     """

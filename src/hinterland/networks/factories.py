@@ -78,7 +78,19 @@ def segresnet(
     plan: Plan, out_channels: int, *, features: Widths, norm: str | None, deep_supervision: bool,
     seed: int,
 ) -> Network:  # fmt: skip
-    """Return MONAI's SegResNet, beginning with `base` filters; see `NetworkFactory`."""
+    """Return MONAI's SegResNet, beginning with `base` filters.
+
+    Args:
+        plan: axes, channels and width.
+        out_channels: channels of the logits.
+        features: (base, maximum), of which the base counts; None takes the plan's.
+        norm: "instance" or "batch"; None is the network's own.
+        deep_supervision: must be false, which `create` sees to.
+        seed: of the initial weights.
+
+    Returns:
+        The network.
+    """
     del deep_supervision
     base = features[0] if features else plan.network.features[0]
     return SegResNet(
@@ -92,7 +104,18 @@ def swinunetr(
 ) -> Network:  # fmt: skip
     """Return MONAI's SwinUNETR, with the multiple of 12 nearest to 1.5 base filters.
 
-    A base of 32 gives its usual 48; see `NetworkFactory`.
+    A base of 32 gives its usual 48.
+
+    Args:
+        plan: axes, channels and width.
+        out_channels: channels of the logits.
+        features: (base, maximum), of which the base counts; None takes the plan's.
+        norm: "instance" or "batch"; None is the network's own.
+        deep_supervision: must be false, which `create` sees to.
+        seed: of the initial weights.
+
+    Returns:
+        The network.
     """
     del deep_supervision
     base = features[0] if features else plan.network.features[0]

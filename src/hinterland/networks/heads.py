@@ -17,6 +17,9 @@ def map_head(network: SplitNetwork, level: int, out_channels: int, *, seed: int)
         level: of the map, 0 being full resolution.
         out_channels: what it gives.
         seed: of its weights.
+
+    Returns:
+        The layer.
     """
     conv = nn.Conv2d if network.dims == 2 else nn.Conv3d
     with seeded(seed):

@@ -93,6 +93,9 @@ def create(
             (32, 512).
         seed: of the initial weights.
 
+    Returns:
+        The network, named `name`.
+
     Raises:
         HinterlandError: unknown name or norm, a patch that does not fit the network, a network plan
             that contradicts itself, deep supervision of a network that has none.

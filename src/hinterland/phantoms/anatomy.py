@@ -126,7 +126,16 @@ class Phantom:
 def draw_phantom(
     rng: np.random.Generator, shape: tuple[int, ...], parameters: PhantomParameters
 ) -> Phantom:
-    """Draw one patient on a grid of two or three axes."""
+    """Draw one patient on a grid of two or three axes.
+
+    Args:
+        rng: draws the anatomy and the noise.
+        shape: voxels.
+        parameters: of the anatomy.
+
+    Returns:
+        Image, label and mimics.
+    """
     p, points, side = parameters, grid(shape), min(shape)
     flip = bool(rng.integers(2))
     body = Superquadric(
@@ -160,6 +169,14 @@ def draw_null_supports(
 
     Solids of the same number, size and shape as the organs, at places uniform over the volume,
     drawn without looking at the image. The lesions stay where they are.
+
+    Args:
+        rng: draws the places.
+        label: the true label.
+        parameters: of the anatomy.
+
+    Returns:
+        The label of the same shape.
     """
     points, dims = grid(label.shape), label.ndim
     side = np.array(label.shape) / min(label.shape)

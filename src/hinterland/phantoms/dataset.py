@@ -45,11 +45,21 @@ def phantom_case(
     shape: tuple[int, ...] = (48, 48, 48),
     parameters: PhantomParameters | None = None,
 ) -> Phantom:
-    """Return patient `index` of the phantom population `seed`, as arrays (z, y, x) or (y, x).
+    """Draw one patient of a phantom population.
 
     The same arguments always give the same bytes. Both kinds have the same images, lesions and
     mimics; in the `null` kind the support labels are solids that were placed without looking at
     the image.
+
+    Args:
+        index: of the patient.
+        seed: of the population.
+        kind: "informative", or "null" for supports that know nothing of the image.
+        shape: voxels (z, y, x), or pixels (y, x).
+        parameters: of the anatomy; default, `PhantomParameters()`.
+
+    Returns:
+        Image, label and mimics, of that shape.
     """
     parameters = parameters or PhantomParameters()
     phantom = draw_phantom(np.random.default_rng([seed, index]), shape, parameters)
@@ -70,7 +80,7 @@ def make_phantoms(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write a phantom data set into the new folder `out` and return that folder.
+    """Write a phantom data set into a new folder.
 
     Layout: nnU-Net raw (imagesTr / labelsTr for train and val, imagesTs / labelsTs for test),
     `dataset.json`, `labels.yaml` (target `lesion`; supports host, decoy, bowel, spine) and
@@ -87,9 +97,19 @@ def make_phantoms(
         parameters: of the anatomy; default, `PhantomParameters()`.
         overwrite: replace `out` if it is there.
 
+    Returns:
+        The folder.
+
     Raises:
         HinterlandError: `out` is there already (and not `overwrite`), or an argument makes no
             sense.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder = make_phantoms(Path(place) / "phantoms", (2, 1, 1), dims=2, size=32)
+    ...     sorted(path.name for path in folder.iterdir())
+    ['dataset.json', 'imagesTr', 'imagesTs', 'labels.yaml', 'labelsTr', 'labelsTs', 'splits.json']
     """
     out = Path(out)
     _check(out, cases, kind, dims, size, overwrite)

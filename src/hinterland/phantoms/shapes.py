@@ -50,7 +50,16 @@ def grid(shape: tuple[int, ...]) -> Field:
 
 
 def rotation(rng: np.random.Generator, dims: int, tilt: float) -> NDArray[np.float64]:
-    """Return a random rotation whose angles have standard deviation `tilt` (radians)."""
+    """Draw a rotation.
+
+    Args:
+        rng: draws the angles.
+        dims: 2 or 3.
+        tilt: standard deviation of the angles, in radians.
+
+    Returns:
+        The matrix (dims, dims).
+    """
     skew = np.zeros((dims, dims))
     above = np.triu_indices(dims, 1)
     skew[above] = rng.normal(0.0, tilt, size=len(above[0]))
@@ -60,8 +69,14 @@ def rotation(rng: np.random.Generator, dims: int, tilt: float) -> NDArray[np.flo
 def texture(rng: np.random.Generator, shape: tuple[int, ...], length: float) -> Field:
     """Return a stationary Gaussian field of zero mean and unit variance over the volume.
 
-    length: standard deviation in voxels of the Gaussian that white noise is smoothed with; the
-    field's correlation falls to 1/e at twice that distance. 0 gives white noise.
+    Args:
+        rng: draws the noise.
+        shape: voxels.
+        length: standard deviation in voxels of the Gaussian that white noise is smoothed with; the
+            field's correlation falls to 1/e at twice that distance. 0 gives white noise.
+
+    Returns:
+        The field.
     """
     field = gaussian_filter(rng.standard_normal(shape), length, mode="wrap")
     return (field - field.mean()) / max(float(field.std()), 1e-12)

@@ -35,6 +35,9 @@ def subgroup_breakdowns(
         arms: the methods, with their tables of results.
         subgroups: case -> subgroup; other cases are left out.
         metric: its name.
+
+    Returns:
+        The tables; none where no case is in a subgroup.
     """
     table = pd.concat([arm.table for arm in arms], ignore_index=True)
     found = summarise_subgroups(table.assign(subgroup=table["case"].map(subgroups)), [metric])

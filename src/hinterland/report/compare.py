@@ -21,10 +21,10 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
-from hinterland.report.gallery import REFERENCE, choose, exhibit
-from hinterland.report.gallery_source import GallerySource
+from hinterland.report.gallery.gallery import REFERENCE, choose, exhibit
+from hinterland.report.gallery.source import GallerySource
 from hinterland.report.page import Content, render
-from hinterland.report.protocol_checks import Finding, check_protocol, enforce
+from hinterland.report.protocol.checks import Finding, check_protocol, enforce
 from hinterland.report.results import (
     Result,
     differences_of,
@@ -37,7 +37,8 @@ from hinterland.report.tables import csv_table, latex_table, markdown_table
 from hinterland.report.take_off import marked, take_off_findings
 from hinterland.types import HinterlandError
 
-_MARKS = ("report.html", "tables/results.md")
+_LAST = "report.html"
+"""The file that is written last: with it, a comparison is whole."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,11 @@ class Comparison:
 
     @property
     def report(self) -> Path:
-        """The page. HinterlandError where nothing was written."""
+        """The page.
+
+        Raises:
+            HinterlandError: nothing was written.
+        """
         if self.out is None:
             raise HinterlandError("this comparison was not written; give it a folder `out`.")
         return self.out / "report.html"
@@ -111,16 +116,16 @@ def compare(
         subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off
             and best-off cases of the baseline.
 
+    Returns:
+        Tables, statistics and findings; `print` it for the table.
+
     Raises:
         HinterlandError: nothing to compare, a refused protocol (see `protocol_checks`), several
             questions and no `at`, an existing report without `overwrite`.
     """
     out = None if out is None else Path(out)
-    present = [] if out is None else [p for n in _MARKS if (p := out / n).exists()]
-    if present and not overwrite:
-        raise HinterlandError(
-            f"{present[0]} is there already. Choose another --out, or say --overwrite."
-        )
+    if out is not None and not overwrite:
+        _refuse(out / _LAST)
     arms = arms_of(_named(runs, names))
     if len(arms) < 2:
         raise HinterlandError(
@@ -142,9 +147,20 @@ def compare(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings)
     )
     if out is not None:
-        for name, text in _files(comparison, content).items():  # all made before one is written
+        files = _files(comparison, content)  # all made before one is written
+        if not overwrite:
+            for name, text in files.items():
+                _refuse(out / name, unless=text)
+        for name, text in files.items():
             write_text(out / name, text)
     return comparison
+
+
+def _refuse(file: Path, unless: str | None = None) -> None:
+    """Refuse to replace a file, `unless` that is what it holds: a comparison that was stopped."""
+    if not file.exists() or (unless is not None and file.read_bytes() == unless.encode()):
+        return
+    raise HinterlandError(f"{file} is there already. Choose another --out, or say --overwrite.")
 
 
 def _named(runs: Sequence[Path | str], names: Sequence[str] | None) -> list[Run]:

@@ -73,10 +73,23 @@ def subclass_confusion(
 ) -> pd.DataFrame:
     """Count, within each superclass, the voxels of each child by what they were taken for.
 
-    One row per case, superclass, child in the reference and child in the prediction (`OUTSIDE`:
-    predicted as something outside the superclass): columns case, superclass, reference, predicted,
-    voxels. `at`: what the model tells apart; default, the leaves. A tree without superclasses gives
-    an empty table. Arguments and errors are otherwise those of `evaluate_folders`.
+    A tree without superclasses gives an empty table.
+
+    Args:
+        predictions: folder of label files.
+        references: folder of label files, or cases.
+        spec: the labels, or their file; default, the nearest on disk.
+        at: what the model tells apart; default, the leaves.
+        cases: only these; default, all.
+        threads: cases at a time; default, as `evaluate_folders`.
+
+    Returns:
+        One row per case, superclass, child in the reference and child in the prediction (`OUTSIDE`:
+        predicted as something outside the superclass): columns case, superclass, reference,
+        predicted, voxels.
+
+    Raises:
+        HinterlandError: as `evaluate_folders`.
     """
     folder = Path(predictions)
     if isinstance(references, str | Path):

@@ -70,11 +70,25 @@ def false_positives_by_structure(
     """Find which structure holds the false positives of each class, if the background is divided.
 
     A false positive is a voxel predicted inside the group that the reference decides to lie
-    outside. `support` is a folder of label files that names the structures, e.g. the full
-    prediction of a model with support structures; default: the references themselves.
-    One row per case, class and structure (leaves of the tree, or inner nodes where the support is
-    no finer): `voxels`, `ml` (NaN without a physical spacing), and `share` of the case's false
-    positives of that class (NaN without any). Raises HinterlandError as `evaluate_folders` does.
+    outside.
+
+    Args:
+        predictions: folder of label files.
+        references: folder of label files, or cases.
+        support: folder of label files that name the structures, e.g. the full prediction of a model
+            with support structures; default, the references themselves.
+        spec: the labels, or their file; default, the nearest on disk.
+        at: the question or questions; default, those of the labels.
+        cases: only these; default, all.
+        threads: cases at a time; default, as `evaluate_folders`.
+
+    Returns:
+        One row per case, class and structure (leaves of the tree, or inner nodes where the support
+        is no finer): `voxels`, `ml` (NaN without a physical spacing), and `share` of the case's
+        false positives of that class (NaN without any).
+
+    Raises:
+        HinterlandError: a case has no support labels, or as `evaluate_folders`.
     """
     files = None if support is None else label_files(Path(support), "support structures")
 

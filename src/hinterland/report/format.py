@@ -26,7 +26,17 @@ def signed(value: float | None, metric: str) -> str:
 
 
 def interval(low: float | None, high: float | None, metric: str, sign: bool = False) -> str:
-    """Format an interval, `[.401, .623]`, or nothing where there is no interval."""
+    """Format an interval, `[.401, .623]`, or nothing where there is no interval.
+
+    Args:
+        low: lower limit.
+        high: upper limit.
+        metric: its name, for the decimals.
+        sign: whether positive numbers have a plus.
+
+    Returns:
+        The text.
+    """
     if low is None or high is None or not (isfinite(low) and isfinite(high)):
         return ""
     show = signed if sign else number

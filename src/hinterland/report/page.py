@@ -13,7 +13,6 @@ from hinterland._version import __version__
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
 from hinterland.report.breakdown import Breakdown
-from hinterland.report.figures import plot_bars
 from hinterland.report.format import (
     effect,
     interval,
@@ -21,16 +20,17 @@ from hinterland.report.format import (
     p_value,
     signed,
 )
-from hinterland.report.gallery import REFERENCE, Exhibit
-from hinterland.report.plots import (
+from hinterland.report.gallery.gallery import REFERENCE, Exhibit
+from hinterland.report.plots.figures import plot_bars
+from hinterland.report.plots.plots import (
     curve_plots,
     distribution_plots,
     forest_plot,
     paired_plots,
     volume_plots,
 )
-from hinterland.report.protocol_box import protocol_box
-from hinterland.report.protocol_checks import Finding
+from hinterland.report.protocol.box import protocol_box
+from hinterland.report.protocol.checks import Finding
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm
 

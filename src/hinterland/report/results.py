@@ -52,7 +52,16 @@ class Result:
 
 
 def wide(table: pd.DataFrame, group: str, metric: str) -> pd.DataFrame:
-    """Pivot the metric of one class, averaged over seeds: a row a case, a column a method."""
+    """Pivot the metric of one class, averaged over seeds: a row a case, a column a method.
+
+    Args:
+        table: metric tables of all methods.
+        group: the class.
+        metric: its column.
+
+    Returns:
+        The pivot table.
+    """
     rows = table[table["class"].astype(str) == group]
     return rows.pivot_table(
         index="case", columns="method", values=metric, aggfunc="mean", dropna=False, sort=False

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hinterland.evaluation.table import read_table
-from hinterland.report.protocol import Protocol, coarsenings_text, label_counts
+from hinterland.report.protocol.protocol import Protocol, coarsenings_text, label_counts
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError
 
@@ -109,7 +109,10 @@ def read_runs(path: Path) -> list[Run]:
     """Read the runs at a path.
 
     A table gives one run per `method` it names. A directory gives one run if it holds a metric
-    table, or all of its subdirectories that do (folds). HinterlandError where there is none.
+    table, or all of its subdirectories that do (folds).
+
+    Raises:
+        HinterlandError: there is no finished run.
     """
     if path.is_file():
         table = _read_table(path)
@@ -139,6 +142,9 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
     Runs of one method pool over folds and seeds. Two runs with the same settings, seed and fold
     cannot be pooled and stay apart, under the names of their directories. Labels name methods,
     and runs with one label are one method.
+
+    Raises:
+        HinterlandError: a run is given twice, or two of one label have the same seed and fold.
     """
     grouped: dict[tuple[str, ...], list[Run]] = {}
     seen: set[tuple[Path, str]] = set()

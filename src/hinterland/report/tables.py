@@ -51,7 +51,16 @@ def markdown_table(results: Sequence[Result], unit: str) -> str:
 
 
 def latex_table(results: Sequence[Result], unit: str, caption: str) -> str:
-    r"""Write a booktabs table (needs \usepackage{booktabs}); classes are set apart by a rule."""
+    r"""Write a booktabs table (needs \usepackage{booktabs}); classes are set apart by a rule.
+
+    Args:
+        results: a row each.
+        unit: of distances.
+        caption: of the table.
+
+    Returns:
+        LaTeX.
+    """
     rows: list[list[str]] = []
     before: Result | None = None
     for r in results:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite, nan
 
-import pandas as pd
-
-from hinterland.evaluation.statistics.take_off import not_taken_off
-from hinterland.report.protocol_checks import Finding
+from hinterland.evaluation.statistics.take_off import not_taken_off, validation_curve
+from hinterland.report.protocol.checks import Finding
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm, Run
-
-KEY = "val/dice"
 
 
 def best_validation(run: Run) -> float:
     """Return the largest validation Dice in a run's log; NaN where there is none."""
-    if run.log is None or not {"key", "value"} <= set(run.log.columns):
-        return float("nan")
-    values = pd.to_numeric(run.log.loc[run.log["key"] == KEY, "value"], errors="coerce")
-    return float(values.max())
+    if run.log is None or not {"step", "key", "value"} <= set(run.log.columns):
+        return nan
+    return max((dice for _, dice in validation_curve(run.log) if isfinite(dice)), default=nan)
 
 
 def failed_runs(arms: Sequence[Arm]) -> dict[str, tuple[str, ...]]:

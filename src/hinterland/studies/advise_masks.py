@@ -128,6 +128,9 @@ def advise_masks(
         seed: of all draws.
         report: called with (done, of how many).
 
+    Returns:
+        Estimates, their intervals, and what follows.
+
     Raises:
         HinterlandError: there is no mask, one image label only, or a single patient.
     """
@@ -138,7 +141,16 @@ def advise_masks(
 
 
 def advise(samples: PixelSamples, *, resamples: int = 1000, seed: int = 0) -> MaskAdvice:
-    """Derive the advice that follows from samples."""
+    """Derive the advice that follows from samples.
+
+    Args:
+        samples: of pixels.
+        resamples: of the bootstrap over patients.
+        seed: of the bootstrap.
+
+    Returns:
+        Estimates, their intervals, and what follows.
+    """
     inside, negative = samples.of(INSIDE), samples.of(NEGATIVE)
     share = samples.share
     pairs = (

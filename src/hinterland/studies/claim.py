@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hinterland.data.io.files import write_text
+from hinterland.data.io.files import TEMPORARY, remove, write_text
 from hinterland.types import HinterlandError
 
 RECORD = "study.json"
@@ -53,16 +52,18 @@ def claim(
                 "Choose another --out, or give --overwrite."
             )
         for part in parts:
-            if (out / part).is_dir():
-                shutil.rmtree(out / part)
-            else:
-                (out / part).unlink(missing_ok=True)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+            remove(out / part)
+    elif out.exists() and (not out.is_dir() or any(map(_finished, out.iterdir()))):
         raise HinterlandError(
             f"{out} is there already and holds no {kind}; nothing in it is touched. Choose "
             "another --out."
         )
     write_text(file, json.dumps(content, indent=1))
+
+
+def _finished(path: Path) -> bool:
+    """Tell a file from what a process that was killed has left of it."""
+    return not path.name.startswith(TEMPORARY)
 
 
 def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> str:

@@ -40,8 +40,19 @@ def analyse_confidence(
 
     Writes curves.csv and curves.png (validation Dice, confidence and entropy by step), maps.png (of
     `maps` cases), embedding.csv and embedding.png (t-SNE of the features that the last layer
-    reads), and summary.json, which it returns: for each run the last logged values, and the
+    reads), and summary.json: for each run the last logged values, and the
     silhouette of its classes in feature space, -1 to 1.
+
+    Args:
+        runs: finished runs on one data set.
+        out: the folder to write into.
+        maps: cases that are drawn.
+        seed: of the voxels that are embedded.
+        overwrite: write into a folder that is not empty.
+        tick: called with (done, of how many).
+
+    Returns:
+        What summary.json holds.
 
     Raises:
         HinterlandError: `out` is not empty, no labelled cases that all runs were tested on.
@@ -86,7 +97,11 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 
 
 def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
-    """List the labelled cases that every run was evaluated on, as the first one reads them."""
+    """List the labelled cases that every run was evaluated on, as the first one reads them.
+
+    Raises:
+        HinterlandError: there is none.
+    """
     tested = [evaluated_cases(run, run.dataset)[0] for run in runs]
     shared = set.intersection(*({c.name for c in cases} for cases in tested))
     if not shared:
@@ -117,6 +132,14 @@ def embedding(run: Run, cases: Sequence[Case], seed: int = 0) -> pd.DataFrame | 
     Of each case, the tile with most foreground is taken; at most `PER_CLASS` voxels a class, drawn
     by
     `seed`, scaled to unit variance a channel. None for a network without maps, or a single class.
+
+    Args:
+        run: a finished run.
+        cases: whose voxels are drawn.
+        seed: of the draws.
+
+    Returns:
+        x, y, cell, case and silhouette of each voxel; or None.
     """
     from sklearn.manifold import TSNE
     from sklearn.metrics import silhouette_score

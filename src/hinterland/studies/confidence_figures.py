@@ -63,7 +63,14 @@ def draw_embedding(points: pd.DataFrame, file: Path) -> None:
 def draw_maps(
     runs: Mapping[str, Run], cases: Sequence[Case], file: Path, done: Callable[[int], None]
 ) -> None:
-    """Draw the slice with most foreground and how sure the run is, a row for each case and run."""
+    """Draw the slice with most foreground and how sure the run is, a row for each case and run.
+
+    Args:
+        runs: name -> run.
+        cases: that are drawn.
+        file: the picture to write.
+        done: called with the number of runs that are drawn.
+    """
     from matplotlib.figure import Figure
 
     rows: dict[tuple[int, int], dict[str, Any]] = {}

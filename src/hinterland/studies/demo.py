@@ -181,7 +181,16 @@ def _arm(run: Run) -> dict[str, Any]:
 
 
 def findings(made: Comparison, arms: Sequence[str], kind: Kind) -> list[str]:
-    """Write one sentence for each arm and metric: the difference, and whether it is shown."""
+    """Write one sentence for each arm and metric: the difference, and whether it is shown.
+
+    Args:
+        made: the comparison.
+        arms: names, the baseline first.
+        kind: of phantoms.
+
+    Returns:
+        Sentences.
+    """
     lines = []
     if kind == "null":
         lines.append("Null phantoms: the support labels say nothing of the image; expect no gain.")

@@ -44,7 +44,15 @@ def draw_scatter(table: pd.DataFrame, file: Path) -> None:
 def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
     """Compute for each layer the mean of |F| over channels, its largest value 1.
 
-    Maps have the size of the tile.     image: (C, *tile). In 3D the maps are (z, y, x).
+    Maps have the size of the tile.
+
+    Args:
+        run: a finished run.
+        image: (C, *tile).
+        layers: names of feature maps.
+
+    Returns:
+        Layer -> (*tile).
     """
     maps = FeatureProbe.at(run).feature_maps(image)
     result = {}
@@ -59,7 +67,15 @@ def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, 
 def draw_activations(
     run: Run, without: Run | None, cases: Sequence[Case], layers: Sequence[str], file: Path
 ) -> None:
-    """Draw a row for each case: the tile with most foreground, its target, each layer's map."""
+    """Draw a row for each case: the tile with most foreground, its target, each layer's map.
+
+    Args:
+        run: trained with the loss.
+        without: trained without it, or None.
+        cases: that are drawn.
+        layers: names of feature maps.
+        file: the picture to write.
+    """
     from matplotlib.figure import Figure
 
     runs = {"without": without, "with": run} if without is not None else {"": run}

@@ -36,7 +36,16 @@ SHOWN = ("bottleneck", "decoder.0")
 def case_discrepancies(
     run: Run, cases: Sequence[Case], tick: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
-    """Tabulate L_fd of each case and layer, the mean over its tiles: columns case, layer, fd."""
+    """Tabulate L_fd of each case and layer, the mean over its tiles: columns case, layer, fd.
+
+    Args:
+        run: a finished run.
+        cases: labelled cases.
+        tick: called with (done, of how many).
+
+    Returns:
+        The table.
+    """
     probe = FeatureProbe.at(run)
     rows = []
     for done, case in enumerate(cases, start=1):
@@ -103,7 +112,19 @@ def analyse_features(
 
     Groups are formed by the Dice of `without`, or of the run itself. Writes features.csv (case,
     layer, fd, dice, group, and fd and dice without the loss), layers.csv, features.png, activations
-    .png of `maps` worst-off cases, and summary.json, which it returns.
+    .png of `maps` worst-off cases, and summary.json.
+
+    Args:
+        run: a finished run.
+        out: the folder to write into.
+        without: a run that was trained without the loss.
+        threshold: Dice below which a case is worst-off.
+        maps: worst-off cases that are drawn.
+        overwrite: write into a folder that is not empty.
+        tick: called with (done, of how many).
+
+    Returns:
+        What summary.json holds.
 
     Raises:
         HinterlandError: no labelled test cases, a network without feature maps, `out` not empty.

@@ -69,6 +69,16 @@ def sample_pixels(
 
     The target is what lies in a foreground group of `at`.
 
+    Args:
+        dataset: the cases.
+        at: the question.
+        most: cases read.
+        seed: of the draws.
+        report: called with (done, of how many).
+
+    Returns:
+        Pixels of images with and without the target.
+
     Raises:
         HinterlandError: no case has a mask, or all images (slices) have one label.
     """

@@ -88,7 +88,20 @@ def noisy_dataset(
     size: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Copy the labelled cases of these splits, with noise on those in `noisy`."""
+    """Copy the labelled cases of these splits, with noise on those in `noisy`.
+
+    Args:
+        dataset: the cases.
+        folder: for the copy.
+        sigma: standard deviation of the noise, intensities from 0 to 1.
+        noisy: splits that get noise.
+        parts: splits that are copied.
+        size: (rows, columns) to resize pictures to.
+        seed: of a split that is drawn.
+
+    Returns:
+        The copy.
+    """
     split = fixed(dataset, seed)
     chosen = [
         Member(case, case.name, part)
@@ -120,8 +133,21 @@ def run_noise(
     """Train every loss at every sigma with every seed, and test on clean and on noisy images.
 
     Validation images are clean. Writes table.csv (one row a run and test noise), figure.png and
-    summary.json into `out`. Called again after an interruption it goes on where it was. Returns
-    what summary.json holds.
+    summary.json into `out`. Called again after an interruption it goes on where it was.
+
+    Args:
+        dataset: the cases.
+        asked: losses, sigmas and seeds.
+        out: the folder to write into.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
+        overwrite: replace another study that is there.
+
+    Returns:
+        What summary.json holds.
+
+    Raises:
+        HinterlandError: an unknown loss, a sigma outside [0, 1], or `out` holds another study.
     """
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)
@@ -185,7 +211,16 @@ def noise_requests(
 
 
 def evaluate_on(run: Run, dataset: Dataset, name: str) -> Path:
-    """Evaluate a run on the test cases of another copy of its data, unless that is done."""
+    """Evaluate a run on the test cases of another copy of its data, unless that is done.
+
+    Args:
+        run: a finished run.
+        dataset: the copy.
+        name: for the files in the run's directory.
+
+    Returns:
+        The metric table.
+    """
     file = run.path / f"metrics-{name}.csv"
     if not file.is_file():
         cases = tuple(dataset.test)
@@ -223,7 +258,13 @@ def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def draw(table: pd.DataFrame, title: str, file: Path) -> None:
-    """Draw Dice against the noise of the training images, and against that of the test images."""
+    """Draw Dice against the noise of the training images, and against that of the test images.
+
+    Args:
+        table: one row a run and test noise.
+        title: of the figure.
+        file: the picture to write.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")

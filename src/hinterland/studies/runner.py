@@ -29,7 +29,11 @@ LOSSES: dict[str, dict[str, Any]] = {
 
 
 def regularisers(losses: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the settings of losses by name; HinterlandError for an unknown one."""
+    """Return the settings of losses by name.
+
+    Raises:
+        HinterlandError: a loss is unknown or named twice, or there is none.
+    """
     unknown = [name for name in losses if name not in LOSSES]
     if unknown or not losses or len(set(losses)) < len(losses):
         raise HinterlandError(
@@ -58,7 +62,17 @@ def train_all(
     report: Report | None = None,
     stage: Stage | None = None,
 ) -> Iterator[Run]:
-    """Carry out requests in order, each as its run is asked for; NAME's run is out/NAME."""
+    """Carry out requests in order, each as its run is asked for; NAME's run is out/NAME.
+
+    Args:
+        out: the folder of the runs.
+        requests: name -> the run asked for.
+        report: called with (done, of how many, message), steps of all runs together.
+        stage: called with what begins.
+
+    Yields:
+        The finished runs.
+    """
     total = sum(request.config.steps for request in requests.values())
     done = 0
     for name, request in requests.items():

@@ -19,6 +19,7 @@ import yaml
 from hinterland._version import __version__
 from hinterland.data.dataset.files import read_json
 from hinterland.data.io.files import dataset_hash, file_stamp, write_text
+from hinterland.data.io.lock import alone
 from hinterland.data.io.volume import read_header, read_label, write_label
 from hinterland.labels import LabelSpec
 from hinterland.supports.grid import on_grid
@@ -34,7 +35,7 @@ from hinterland.supports.naming import (
 )
 from hinterland.supports.output import PROVENANCE, SHEETS, Output, provenance_of
 from hinterland.supports.quality import Row, flagged, measure, summary, to_csv
-from hinterland.supports.source import UNKNOWN, Source
+from hinterland.supports.sources.source import UNKNOWN, Source
 from hinterland.supports.structures import (
     Structure,
     check_nodes,
@@ -69,6 +70,14 @@ def choose_cases(
     """Return the cases to work on: by default all but the test cases; or splits, names and globs.
 
     Cases without a label file are left out unless `unlabelled`.
+
+    Args:
+        dataset: the cases.
+        wanted: splits, names and globs; default, all but the test cases.
+        unlabelled: whether cases without a label file are taken, too.
+
+    Returns:
+        The cases, in the data set's order.
 
     Raises:
         HinterlandError: a word that finds no case, or no case is left.
@@ -134,17 +143,20 @@ def add_supports(
     _check_licence(source, options.accept_licence)
     work = _Work(dataset, source, Output(Path(out), dataset), tuple(cases), options, labels)
     structures = work.choose(patterns)
-    work.output.claim(work.asked(structures), options.overwrite)
-    try:
-        facts: dict[str, Any] = {}
-        for done, case in enumerate(cases, start=1):
-            facts[case.name] = work.known(case) or work.segment(case)
-            if tick:
-                tick(done, len(cases), case.name)
-        return work.finish(facts)
-    except BaseException:
-        work.output.give_up()
-        raise
+    if work.output.claim(work.asked(structures), options.overwrite):
+        work.output.tidy()
+        return work.found()
+    with alone(work.output.work, str(out)):
+        try:
+            facts: dict[str, Any] = {}
+            for done, case in enumerate(cases, start=1):
+                facts[case.name] = work.known(case) or work.segment(case)
+                if tick:
+                    tick(done, len(cases), case.name)
+            return work.finish(facts)
+        except BaseException:
+            work.output.give_up()
+            raise
 
 
 def _check_licence(source: Source, accepted: bool) -> None:
@@ -307,6 +319,11 @@ class _Work:
         write_text(sheets / PROVENANCE, json.dumps(self._provenance(), indent=1, default=str))
         self.output.finish(self.cases, self.options.copy)
         return found
+
+    def found(self) -> dict[str, Any]:
+        """Return what `finish` returned when it gave the folder its name."""
+        quality = read_json(self.output.out / SHEETS / "quality.json")
+        return {key: value for key, value in quality.items() if key != "rows"}
 
     def _provenance(self) -> dict[str, Any]:
 

@@ -10,7 +10,7 @@ from hinterland.data.integrity.geometry import check_affine, compare
 from hinterland.data.io import grid
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Header, read_header
-from hinterland.supports.source import UNKNOWN, Support
+from hinterland.supports.sources.source import UNKNOWN, Support
 from hinterland.types import Case, HinterlandError
 
 
@@ -22,6 +22,9 @@ def on_grid(support: Support, case: Case, resample: bool = False) -> Support:
         case: whose image counts.
         resample: with nearest neighbour, where the grids differ; what lies outside of the source's
             field of view is `UNKNOWN`.
+
+    Returns:
+        The support.
 
     Raises:
         HinterlandError: the grids differ and may not be resampled.

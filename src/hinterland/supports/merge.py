@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hinterland.labels import UNLABELLED, LabelSpec, LabelTree, Scheme
-from hinterland.supports.source import UNKNOWN
+from hinterland.supports.sources.source import UNKNOWN
 from hinterland.types import HinterlandError
 
 Leaves = frozenset[int]
@@ -25,14 +25,32 @@ SUPPORTS = "supports"
 
 
 def present(annotation: Leaves, structure: Leaves, lesions: Leaves) -> Leaves:
-    """Return A ∩ (N ∪ T), or A where the annotation says that the structure is not there."""
+    """Return A ∩ (N ∪ T), or A where the annotation says that the structure is not there.
+
+    Args:
+        annotation: A, the leaves that a value leaves open.
+        structure: N, those of the structure that was seen.
+        lesions: T, those of the target.
+
+    Returns:
+        The leaves that stay open.
+    """
     if not annotation & structure:
         return annotation
     return annotation & (structure | lesions)
 
 
 def absent(annotation: Leaves, seen: Leaves, lesions: Leaves) -> Leaves:
-    r"""Return A \ (U \ T), or A where nothing would be left (the annotation knows better)."""
+    r"""Return A \ (U \ T), or A where nothing would be left (the annotation knows better).
+
+    Args:
+        annotation: A, the leaves that a value leaves open.
+        seen: U, those of all structures that would have been seen.
+        lesions: T, those of the target.
+
+    Returns:
+        The leaves that stay open.
+    """
     return annotation - (seen - lesions) or annotation
 
 
@@ -131,9 +149,16 @@ class Integers:
         return value
 
     def merge(self, scheme: str, provided: frozenset[str], partly: bool = False) -> Merge:
-        """Tell how a case of this scheme is written, for which the source can see `provided` nodes.
+        """Tell how a case of one scheme is written.
 
-        partly: the source did not look at some voxels; their annotation stays as it was.
+        Args:
+            scheme: the annotation scheme.
+            provided: nodes that the source can see.
+            partly: whether the source did not look at some voxels, whose annotation stays as it
+                was.
+
+        Returns:
+            What each pair of integer and structure becomes.
         """
         annotation = self.annotation(scheme)
         pairs = zip(self.nodes, self.leaves, strict=True)

@@ -32,9 +32,18 @@ def new_spec(
 ) -> LabelSpec:
     """Return the specification of the result: the schemes that its cases are read under.
 
-    variants: case name -> how it was written; other cases keep their label file. A scheme whose
+    A scheme whose
     cases got all structures keeps its name, and its integers what they meant, but for the
     background, which now is what no structure claims.
+
+    Args:
+        grown: labels with the new nodes.
+        integers: how labels are merged.
+        dataset: the cases.
+        variants: case name -> how it was written; other cases keep their label file.
+
+    Returns:
+        The labels.
     """
     names = _names(tuple(dict.fromkeys(variants.values())), integers.nodes, grown)
     schemes = {

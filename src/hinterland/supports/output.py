@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hinterland.data.io.files import write_text
+from hinterland.data.io.files import remove, write_text
 from hinterland.data.io.volume import file_ending, label_ending
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -49,8 +49,11 @@ class Output:
         """Where files are until all are there."""
         return self.out.with_name(self.out.name + ".partial")
 
-    def claim(self, asked: Mapping[str, Any], overwrite: bool) -> None:
+    def claim(self, asked: Mapping[str, Any], overwrite: bool) -> bool:
         """Make room, or find the unfinished work of the same command.
+
+        Returns:
+            Whether nothing is left to do but `tidy`.
 
         Raises:
             HinterlandError: OUT is there and may not be replaced, or is no folder of this kind, or
@@ -62,6 +65,9 @@ class Output:
                 f"--out {self.out} and the data set {self.dataset.root} lie inside of each other; "
                 "the data set is never changed. Choose another --out."
             )
+        content = json.dumps(asked, indent=1, sort_keys=True)
+        if _holds(self.out / SHEETS / _RECORD, content):
+            return True
         if self.out.exists() or self.out.is_symlink():
             ours = provenance_of(self.out) is not None
             if not overwrite or not ours:
@@ -73,19 +79,19 @@ class Output:
                 hint = "Give --overwrite, or choose" if ours else "Choose"
                 raise HinterlandError(f"{self.out} {why}. {hint} another --out.")
         record = self.work / SHEETS / _RECORD
-        content = json.dumps(asked, indent=1, sort_keys=True)
-        if self.work.exists():
-            if record.is_file() and record.read_text(encoding="utf-8") == content:
-                return
+        if self.work.exists() and any(p.is_file() for p in self.work.rglob("[!.]*")):
+            if _holds(record, content):
+                return False
             if not record.is_file() or not overwrite:
                 raise HinterlandError(_other_work(self.work, record, asked))
-            shutil.rmtree(self.work)
+            remove(self.work)
         try:
             write_text(record, content)
         except HinterlandError as error:
             raise HinterlandError(
                 f"--out {self.out}: the folder cannot be made; choose another. {error}"
             ) from None
+        return False
 
     def label_of(self, case: Case) -> Path:
         """Tell where the label file of a case goes, relative to the data set's folder."""
@@ -128,16 +134,26 @@ class Output:
         ]
         for path in files:
             _place(path, self.work / path.relative_to(self.dataset.root), copy)
-        shutil.rmtree(self.work / SHEETS / "cases", ignore_errors=True)
-        (self.work / SHEETS / _RECORD).unlink()
         if self.out.exists():
-            old = self.out.with_name(f".{self.out.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            self.out.rename(old)
-            self.work.rename(self.out)
-            shutil.rmtree(old)
-        else:
-            self.work.rename(self.out)
+            remove(self._old)
+            self.out.rename(self._old)
+        self.work.rename(self.out)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what is needed while cases are worked on only; the record last."""
+        remove(self._old)
+        remove(self.out / SHEETS / "cases")
+        remove(self.out / SHEETS / _RECORD)
+
+    @property
+    def _old(self) -> Path:
+        """Where OUT is while another takes its place."""
+        return self.out.with_name(f".{self.out.name}.old")
+
+
+def _holds(file: Path, content: str) -> bool:
+    return file.is_file() and file.read_text(encoding="utf-8") == content
 
 
 def _place(source: Path, target: Path, copy: bool) -> None:

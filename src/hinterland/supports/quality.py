@@ -72,6 +72,9 @@ def measure(
         kept: (z, y, x) bool, the annotation was kept.
         lesion: (z, y, x) bool, annotated as lesion.
         voxel_ml: volume of a voxel, None where unknown.
+
+    Returns:
+        One row a structure.
     """
     from scipy import ndimage
 

@@ -31,6 +31,14 @@ def choose(
     earlier pattern has taken, and the names in `skip`. Where masks overlap, the structure that
     stands first wins.
 
+    Args:
+        patterns: what is asked for.
+        available: the source's names.
+        skip: names that a glob passes over.
+
+    Returns:
+        The structures.
+
     Raises:
         HinterlandError: a pattern that picks nothing, or a name that is picked twice.
     """

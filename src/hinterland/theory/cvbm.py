@@ -32,6 +32,14 @@ def printed_bound(mu: Numbers, epsilon: Numbers, architecture: str) -> Floats:
 
     Neither holds. For s < 1 the term s log s is negative, so both exclude the point without any
     deviation, mu_2 = mu or q = 1 - mu, where the entropy is 2 H(mu) in either architecture.
+
+    Args:
+        mu: the foreground's probability.
+        epsilon: the squared deviation.
+        architecture: "A" or "B".
+
+    Returns:
+        The bound, in nats.
     """
     s = np.sqrt(np.asarray(epsilon, dtype=float))
     sign = -1.0 if architecture == "A" else 1.0
@@ -77,7 +85,16 @@ class Conditions:
 
 
 def conditions(mu: Numbers, q: Numbers, gradient: Numbers) -> Conditions:
-    """Tell which conditions hold. `gradient` is dL_task/dmu."""
+    """Tell which conditions hold.
+
+    Args:
+        mu: the foreground branch's probability.
+        q: the background branch's.
+        gradient: dL_task/dmu.
+
+    Returns:
+        A truth value for each condition and point.
+    """
     mu, q, gradient = (np.asarray(x, dtype=float) for x in (mu, q, gradient))
     return Conditions(
         agree=np.asarray(np.sign(gradient) == np.sign(mu + q - 1)),
@@ -87,6 +104,16 @@ def conditions(mu: Numbers, q: Numbers, gradient: Numbers) -> Conditions:
 
 
 def descend(mu: Numbers, q: Numbers, gradient: Numbers, rate: Numbers) -> Floats:
-    """Take one step of gradient descent on L_task + (mu + q - 1)^2 inside [0, 1] (eqs. 30, 32)."""
+    """Take one step of gradient descent on L_task + (mu + q - 1)^2 inside [0, 1] (eqs. 30, 32).
+
+    Args:
+        mu: the foreground branch's probability.
+        q: the background branch's.
+        gradient: dL_task/dmu.
+        rate: of the step.
+
+    Returns:
+        mu after the step.
+    """
     mu, q, gradient, rate = (np.asarray(x, dtype=float) for x in (mu, q, gradient, rate))
     return np.clip(mu - rate * (gradient + 2 * (mu + q - 1)), 0.0, 1.0)

@@ -69,6 +69,9 @@ def cross_fitted_ratio(
         folds: number of classifiers.
         seed: of their training.
 
+    Returns:
+        Sums from which divergences and their intervals follow.
+
     Raises:
         HinterlandError: there are fewer than two groups.
     """

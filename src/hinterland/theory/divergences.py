@@ -21,7 +21,16 @@ def smoothed(counts: NDArray, eps: float = EPS) -> NDArray[np.float64]:
 
 
 def histogram_kl(base: NDArray, added: NDArray, eps: float = EPS) -> float:
-    """Return KL(base || added) of two histograms of counts; NaN if one is empty."""
+    """Return KL(base || added) of two histograms of counts; NaN if one is empty.
+
+    Args:
+        base: counts of P.
+        added: counts of Q, in the same bins.
+        eps: added to each bin.
+
+    Returns:
+        The divergence, in nats.
+    """
     p, q = smoothed(base, eps), smoothed(added, eps)
     return float("nan") if np.isnan(p).any() or np.isnan(q).any() else kl_divergence(p, q)
 

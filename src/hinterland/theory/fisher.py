@@ -56,6 +56,14 @@ def factor(
 ) -> Float[Tensor, "*batch labels groups"]:
     """Return L with C(fine | coarse) = L L^T: column h is sqrt(q_h) (pi^h - pi^g(h)).
 
+    Args:
+        p: probabilities of the leaves.
+        fine: groups of leaves.
+        coarse: groups of those groups.
+
+    Returns:
+        L, one column a group of `fine`.
+
     Raises:
         ValueError: `fine` does not refine `coarse`.
     """
@@ -69,7 +77,16 @@ def factor(
 
 
 def added(p: Probabilities, fine: Partition, coarse: Partition) -> Curvature:
-    """Return C(fine | coarse): the curvature that `fine` labels add to `coarse` ones."""
+    """Return C(fine | coarse): the curvature that `fine` labels add to `coarse` ones.
+
+    Args:
+        p: probabilities of the leaves.
+        fine: groups of leaves.
+        coarse: groups of those groups.
+
+    Returns:
+        The matrix (leaves, leaves).
+    """
     root = factor(p, fine, coarse)
     return root @ root.transpose(-1, -2)
 
@@ -101,6 +118,14 @@ def set_score(
     """Return s_Z = J^T (pi^g - p) for each group: the gradient of log q_g.
 
     With `leaves` it is s_Y. `fisher_network.scores` differentiates log q_g instead.
+
+    Args:
+        jacobian: J of the logits.
+        p: probabilities of the leaves.
+        groups: the partition g is a group of.
+
+    Returns:
+        A score for each group.
     """
     return (within(p, groups) - p[..., None, :]) @ jacobian
 
@@ -108,7 +133,16 @@ def set_score(
 def expected_score(
     leaf_scores: Float[Tensor, "*batch labels parameters"], p: Probabilities, groups: Partition
 ) -> Float[Tensor, "*batch groups parameters"]:
-    """Return E[s_Y | Z = g, X] = sum_k pi^g_k s_k. Lemma 1: it is s_Z."""
+    """Return E[s_Y | Z = g, X] = sum_k pi^g_k s_k. Lemma 1: it is s_Z.
+
+    Args:
+        leaf_scores: s_k of each leaf.
+        p: probabilities of the leaves.
+        groups: the partition g is a group of.
+
+    Returns:
+        A score for each group.
+    """
     return within(p, groups) @ leaf_scores
 
 

@@ -50,7 +50,16 @@ def logits_and_jacobian(
 def scores(
     network: nn.Module, x: Tensor, groups: Partition
 ) -> Float[Tensor, "voxels groups parameters"]:
-    """Return s_Z = d log q_g / dtheta for every voxel and group, differentiated as it stands."""
+    """Return s_Z = d log q_g / dtheta for every voxel and group, differentiated as it stands.
+
+    Args:
+        network: maps (B, C, ...) to logits (B, K, ...).
+        x: (B, C, ...), images.
+        groups: the partition.
+
+    Returns:
+        A score for each voxel and group.
+    """
     weights = _parameters(network)
     shape = tuple(_log_masses(network, weights, x, groups).shape)
     found = jacrev(lambda w: _log_masses(network, w, x, groups))(weights)
@@ -91,8 +100,16 @@ def estimate_information(
 ) -> Information:
     """Estimate diagonal and trace of E_v[J^T C(fine | coarse) J] by Hutchinson.
 
-    v: the voxels of a batch. coarse: None is one group, that is the information of `fine` itself.
-    See `estimate`.
+    Args:
+        network: maps (B, C, ...) to logits (B, K, ...).
+        x: (B, C, ...), whose voxels are v.
+        fine: the finer partition.
+        coarse: the coarser one; None is one group, that is the information of `fine` itself.
+        probes: random signs to average over; see `estimate`.
+        seed: of the signs.
+
+    Returns:
+        Diagonal and trace.
     """
 
     def root(p: Tensor) -> Tensor:
@@ -107,7 +124,17 @@ def estimate_sensitivity(
 ) -> Information:
     """Estimate the diagonal of E_v[G^T G].
 
-    G = dq/dtheta for the mass q of the labels in `group` (0/1, K).
+    G = dq/dtheta for the mass q of the labels in `group`.
+
+    Args:
+        network: maps (B, C, ...) to logits (B, K, ...).
+        x: (B, C, ...), images.
+        group: (K,), 1 for the labels whose mass is q.
+        probes: random signs to average over; see `estimate`.
+        seed: of the signs.
+
+    Returns:
+        Diagonal and trace.
     """
 
     def root(p: Tensor) -> Tensor:
@@ -132,8 +159,16 @@ def estimate(
     between voxels make the cross terms vanish, so one backward pass of the whole batch is one
     probe: d = sum_v J_v^T L_v u_v, and d * d estimates the diagonal, |d|^2 the trace.
 
-    network: maps (B, C, ...) to logits (B, K, ...); its mode and gradients are left as they are.
-    root: maps p (voxels, K) in float64 to (voxels, K, m).
+    Args:
+        network: maps (B, C, ...) to logits (B, K, ...); its mode and gradients are left as they
+            are.
+        x: (B, C, ...), whose voxels are v.
+        root: maps p (voxels, K) in float64 to L (voxels, K, m).
+        probes: random signs to average over.
+        seed: of the signs.
+
+    Returns:
+        Diagonal and trace.
     """
     named = dict(network.named_parameters())
     weights = list(named.values())

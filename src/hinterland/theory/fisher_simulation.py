@@ -32,7 +32,16 @@ def multinomial_design(
 def mean_information(
     theta: Float[Tensor, "parameters"], design: Design, groups: Partition
 ) -> Float[Tensor, "parameters parameters"]:
-    """Compute the expected information of one sample's group label, averaged over the design."""
+    """Compute the expected information of one sample's group label, averaged over the design.
+
+    Args:
+        theta: parameters.
+        design: the rows of each sample and label.
+        groups: the partition.
+
+    Returns:
+        The matrix.
+    """
     p = (design @ theta).softmax(-1)
     return information(design, added(p, groups, whole(p.shape[-1]))).mean(0)
 
@@ -46,8 +55,20 @@ def maximise(
 ) -> Float[Tensor, "fits parameters"]:
     """Maximise the likelihood of group labels (one-hot), one fit a row, by damped Fisher scoring.
 
-    Starting at the true parameters finds the maximum near them, which is the consistent one. Raises
-    ValueError if a fit has not converged.
+    Starting at the true parameters finds the maximum near them, which is the consistent one.
+
+    Args:
+        start: parameters at which all fits begin.
+        design: the rows of each sample and label.
+        groups: the partition.
+        observed: the group of each sample, one-hot.
+        steps: at most.
+
+    Returns:
+        The maxima.
+
+    Raises:
+        ValueError: a fit has not converged.
     """
     fits = len(observed)
     theta = start.expand(fits, -1).clone()
@@ -106,6 +127,18 @@ def simulate(
     """Draw labels from the model, fit with all of them and with their groups, and compare tau.
 
     tau(theta) = p_target(x_0), for the points whose design rows are `at`.
+
+    Args:
+        theta: true parameters.
+        design: the rows of each sample and label.
+        at: the rows of the points x_0.
+        groups: the partition.
+        target: the label whose probability is tau.
+        fits: data sets that are drawn.
+        seed: of the draws.
+
+    Returns:
+        Errors of both estimators, and what the theory says of them.
     """
     generator = torch.Generator().manual_seed(seed)
     p = (design @ theta).softmax(-1)

@@ -101,6 +101,9 @@ def joint_of_pixel(prior: Floats, emission: Floats, pixel: int) -> Floats:
         prior: P(S_1, ..., S_L), shape (2,) * L.
         emission: P(X | S), shape (2, values).
         pixel: the index k.
+
+    Returns:
+        The joint distribution.
     """
     joint = np.zeros((2, 2, emission.shape[1]))
     for mask, probability in np.ndenumerate(np.asarray(prior, dtype=float)):

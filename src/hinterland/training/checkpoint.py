@@ -23,12 +23,17 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     Raises:
         HinterlandError: It could not be written.
     """
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, **content}, temporary)
+    # Given a path, torch writes its name, the temporary one, into the file: other bytes each time.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, onto the CPU. HinterlandError if it cannot be read."""
+    """Read what `save_checkpoint` wrote, onto the CPU.
+
+    Raises:
+        HinterlandError: there is no such file, it cannot be read, or it has another format.
+    """
     if not path.is_file():
         raise HinterlandError(
             f"there is no checkpoint {path}: the run was stopped before its first. Go on with it: "

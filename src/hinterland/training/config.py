@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from hinterland.data.on_device.augmentation import BATCH_AUGMENTATIONS
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
 from hinterland.training.optimisation.pace import seconds_of
 from hinterland.types import HinterlandError
@@ -55,6 +64,11 @@ class DataConfig(_Strict):
         "however many cases a domain has",
     )
     workers: int | None = Field(None, ge=0, description="None: 0 on a CPU, else up to 8")
+    device: Literal["auto", "cpu", "accelerator"] = Field(
+        "auto",
+        description="where patches are cut and changed: one by one on the CPU, or a batch at a "
+        "time on the device that trains; auto: on CUDA there, else on the CPU",
+    )
 
     @field_validator("augmentation")
     @classmethod
@@ -62,6 +76,21 @@ class DataConfig(_Strict):
         if name not in AUGMENTATIONS.names():
             raise ValueError(f"expected one of {', '.join(AUGMENTATIONS.names())}")
         return name
+
+    @model_validator(mode="after")
+    def _has_batches(self) -> DataConfig:
+        if self.device == "accelerator" and not self.on_accelerator("cuda"):
+            raise ValueError(
+                f"device accelerator: the augmentation {self.augmentation!r} knows patches one by "
+                f"one only; expected one of {', '.join(BATCH_AUGMENTATIONS.names())}, or device cpu"
+            )
+        return self
+
+    def on_accelerator(self, accelerator: str) -> bool:
+        """Tell whether batches are made on the device that trains, if it is of this kind."""
+        if self.augmentation not in BATCH_AUGMENTATIONS.names():
+            return False
+        return self.device == "accelerator" or (self.device == "auto" and accelerator == "cuda")
 
 
 class ValidationConfig(_Strict):

@@ -76,13 +76,24 @@ def _cpu_has_bf16() -> bool:
 
 
 def data_workers(config: TrainConfig, accelerator: str) -> int:
-    """Return the number of loader processes.
+    """Return the number of loader processes of each process that trains.
 
-    By default there is none on a CPU, where they would take the cores that the network needs.
+    By default there is none on a CPU, where they would take the cores that the network needs; else
+    the cores that this process may use (under SLURM or in a container those it was given) are
+    shared by the processes that train on this machine, and each keeps one for itself.
     """
     if config.data.workers is not None:
         return config.data.workers
-    return 0 if accelerator == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+    if accelerator == "cpu":
+        return 0
+    return min(8, max(1, usable_cores() // config.devices - 1))
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 2
 
 
 def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
@@ -90,6 +101,14 @@ def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
 
     On a CPU big batches leave the cache: about 2^17 pixels were fastest, in 2D (256^2: two tiles,
     8 % over four) and in 3D (64^3: one, 14 % over two).
+
+    Args:
+        config: may set the number.
+        tile: voxels, one number an axis.
+        device: "cpu", "cuda" or "mps".
+
+    Returns:
+        The number, from 1.
     """
     if config.validation.window_batch is not None:
         return config.validation.window_batch
@@ -103,6 +122,15 @@ def arrange(
 
     On a CPU convolutions with channels last, with their norm and activation, took 0.85 (2D) and 0.7
     (3D) of the time. On CUDA instance norm puts the axes back, so that it is asked for.
+
+    Args:
+        networks: whose memory format is set in place.
+        dims: spatial axes.
+        accelerator: "cpu", "cuda" or "mps".
+        channels_last: whether channels come last; None, on a CPU only.
+
+    Returns:
+        The same networks.
     """
     if not (accelerator == "cpu" if channels_last is None else channels_last):
         return networks
@@ -132,12 +160,23 @@ def compile_parts(networks: nn.Module) -> None:
             module.compile()
 
 
-def process_rank() -> int:
-    """Return this process's rank under torchrun, SLURM or Lightning's launcher; 0 when alone."""
-    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+def process_rank(devices: int = 1) -> int:
+    """Return this process's rank among all processes of a run; 0 when alone.
+
+    torchrun and SLURM say it. Lightning's own launcher says the rank inside a node (LOCAL_RANK),
+    and whoever starts the nodes says which one this is (NODE_RANK).
+
+    Args:
+        devices: Processes a node.
+
+    Returns:
+        The rank, from 0.
+    """
+    for variable in ("RANK", "SLURM_PROCID"):
         if variable in os.environ:
             return int(os.environ[variable])
-    return 0
+    node, local = (int(os.environ.get(name, 0)) for name in ("NODE_RANK", "LOCAL_RANK"))
+    return node * devices + local
 
 
 def versions() -> dict[str, str]:

@@ -36,7 +36,13 @@ class Logbook:
         self._events = SummaryWriter(folder / "tensorboard", purge_step=start)
 
     def write(self, phase: str, step: int, values: Mapping[str, float]) -> None:
-        """Log scalars of a global step."""
+        """Log scalars of a global step.
+
+        Args:
+            phase: its name.
+            step: counted over all phases, from 0.
+            values: name -> number.
+        """
         with self._named():
             for key, value in values.items():
                 self._csv.writerow((phase, step, key, f"{value:.8g}"))

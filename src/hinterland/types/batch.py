@@ -17,7 +17,7 @@ class Batch:
     """One training batch of B items.
 
     image        (B, C, *spatial) float
-    annotation   (B, *spatial) numbers of label sets of the data set's `LabelSetTable`
+    annotation   (B, *spatial) integers, numbers of label sets of the data set's `LabelSetTable`
     labelled     (B,) bool: does any voxel of the item carry an annotation
     image_labels (B, nodes) int8: 1 present, 0 absent, -1 unknown, one column per tree node
     covers       (B,) bool: does the patch show the whole image (image-label losses need it)
@@ -64,8 +64,21 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Move the batch to another device."""
-        names = ("image", "annotation", "labelled", "image_labels", "covers")
-        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """Copy the batch to memory that a device can read by itself."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return replace(
+            self,
+            image=change(self.image),
+            annotation=change(self.annotation),
+            labelled=change(self.labelled),
+            image_labels=change(self.image_labels),
+            covers=change(self.covers),
+        )
 
 
 def take(values: Tensor, index: Sequence[int]) -> Tensor:

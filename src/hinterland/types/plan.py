@@ -70,7 +70,11 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote. HinterlandError for any other text."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            HinterlandError: the text is anything else.
+        """
         try:
             return cls._from_dict(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -8,18 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from factories import spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hinterland.data.dataset.splits import Split, fixed, fold, groups_of, k_fold, strata
 from hinterland.data.dataset.subsets import fine_subset, labelled_subset, select
-from hinterland.labels import LabelSpec
 from hinterland.types import Case, Dataset, HinterlandError
 
-SPEC = LabelSpec.from_dict(
-    {"tree": {"background": {}, "organ": {"a": {}, "b": {}}},
-     "schemes": {"full": {0: "background", 1: "a", 2: "b"}}}
-)  # fmt: skip
+SPEC = spec_of({"background": {}, "organ": {"a": {}, "b": {}}})
 
 
 def case(name: str, group: str = "", split: str | None = "train", labelled: bool = True) -> Case:

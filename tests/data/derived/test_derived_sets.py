@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from factories import spec_of
 from picture_sets import pictures
 from PIL import Image
 
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.derived.dataset import pool, resized, write_derived
 from hinterland.data.io.volume import read_label, read_volume
-from hinterland.labels import LabelSpec
 from hinterland.studies.addition.grey_levels import divergences, grey, grey_levels
 from hinterland.studies.addition.study import amounts, make_pool
 from hinterland.studies.noise import gaussian, noisy_dataset
@@ -49,12 +49,8 @@ def test_pooling_keeps_base_splits_and_adds_novel_training_cases_only(two, tmp_p
 def test_schemes_of_two_data_sets_may_differ_but_not_their_trees(two, tmp_path):
     base, novel = two
     tree = {"background": {}, "foreground": {}}
-    values = LabelSpec.from_dict(
-        {
-            "tree": tree,
-            "target": ["foreground"],
-            "schemes": {"full": {0: "foreground", 1: "background"}},
-        }
+    values = spec_of(
+        tree, target=["foreground"], schemes={"full": {0: "foreground", 1: "background"}}
     )
     members, spec = pool(base, novel.replace(labels=values))
     assert set(spec.schemes) == {"full", "novel-full"}
@@ -62,7 +58,7 @@ def test_schemes_of_two_data_sets_may_differ_but_not_their_trees(two, tmp_path):
     dataset = write_derived(tmp_path / "data", [m for m in members if m.split], spec, ["grey"])
     assert dataset["novel-train0"].scheme == "novel-full"
     assert dataset["base-train0"].group == "base-train0"
-    other = LabelSpec.from_dict({"tree": {"a": {}, "b": {}}, "schemes": {"full": {0: "a", 1: "b"}}})
+    other = spec_of({"a": {}, "b": {}})
     with pytest.raises(HinterlandError, match="label trees differ"):
         pool(base, novel.replace(labels=other))
     with pytest.raises(HinterlandError, match=r"has 2\. Expected the same channels"):

@@ -2,14 +2,24 @@
 """Patches: the same items whatever the number of workers or processes, cut and padded right."""
 
 import pickle
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from factories import plan_of
-from torch.utils.data import DataLoader
+from patch_sets import (
+    SHAPE,
+    SPEC,
+    TABLE,
+    Arrays,
+    a_plan,
+    assert_equal_batches,
+    cases,
+    dataset,
+    loader,
+    volume,
+)
 
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.data.sampling.augmentation import augment
@@ -27,62 +37,6 @@ from hinterland.data.sampling.sampler import (
 from hinterland.labels import LabelSpec, Scheme
 from hinterland.types import Case, HinterlandError
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {"organ": {}, "rest": {}}, "lesion": {}},
-        "target": ["lesion"],
-        "schemes": {
-            "full": {0: "rest", 1: "organ", 2: "lesion"},
-            "coarse": {0: "background", 7: "lesion"},
-        },
-    }
-)
-TABLE = SPEC.label_sets
-SHAPE = (20, 22, 24)
-
-
-def a_plan(patch, channels=1):
-    return plan_of(patch, (8,), ("MR",) * channels, median_shape=SHAPE)
-
-
-@dataclass
-class Arrays:
-    image: np.ndarray
-    label: np.ndarray | None
-    locations: dict = field(default_factory=dict)
-
-
-def volume(seed, shape=SHAPE, channels=1, values=(0, 1, 2)):
-    """The image is the label plus a number that names the voxel, so that a patch says where it
-    is from; a single small lesion in one corner, an organ around it."""
-    label = np.full(shape, values[0], np.int16)
-    label[:8, :8, :8] = values[1]
-    label[3:5, 3:5, 3:5] = values[-1]
-    image = np.arange(label.size, dtype=np.float32).reshape(shape) + seed * 100_000
-    image = np.stack([image, -image])[:channels]
-    return Arrays(image, label, {int(v): np.argwhere(label == v) for v in np.unique(label)})
-
-
-def cases(count=4, **changes):
-    return [Case(f"c{i}", (Path(f"c{i}.nii.gz"),), Path("l"), **changes) for i in range(count)]
-
-
-def dataset(
-    patch=(12, 12, 12), streams=(), level="none", seed=0, phase=0, prepared=None, known=None
-):
-    prepared = prepared or {f"c{i}": volume(i) for i in range(4)}
-    return PatchDataset(
-        known or cases(),
-        prepared,
-        TABLE,
-        SPEC.schemes,
-        streams or (Stream("labelled", ("c0", "c1", "c2", "c3"), 2),),
-        augment(a_plan(patch), level),
-        seed=seed,
-        phase=phase,
-        foreground={n: foreground_values(s, SPEC.target) for n, s in SPEC.schemes.items()},
-    )
-
 
 @pytest.mark.parametrize("level", ["nnunet", "flips", "none"])
 def test_what_processes_load_patches_from_can_be_sent_to_them(level):
@@ -92,18 +46,6 @@ def test_what_processes_load_patches_from_can_be_sent_to_them(level):
     key = SampleKey(1, 0, 0, True)
     assert torch.equal(sent[key].image, data[key].image)
     assert pickle.loads(pickle.dumps(collate)) is collate
-
-
-def loader(data, steps=3, workers=0, **sampler):
-    keys = StepSampler(data.streams, steps, **sampler)
-    return list(DataLoader(data, batch_sampler=keys, collate_fn=collate, num_workers=workers))
-
-
-def assert_equal(a, b):
-    assert a.case == b.case
-    assert a.streams == b.streams
-    for name in ("image", "annotation", "labelled", "image_labels", "covers"):
-        assert torch.equal(getattr(a, name), getattr(b, name)), name
 
 
 # --- who draws what -------------------------------------------------------------------------------
@@ -134,7 +76,7 @@ def test_a_hidden_stream_shows_no_label_not_even_by_where_it_cuts():
     hidden = dataset(streams=(Stream("unlabelled", names, 4, hidden=True),))
     without = dataset(streams=(Stream("unlabelled", names, 4),), known=never)
     for one, other in zip(loader(hidden), loader(without), strict=True):
-        assert_equal(one, other)
+        assert_equal_batches(one, other)
         assert not one.annotation.any()
         assert not one.labelled.any()
 
@@ -163,7 +105,7 @@ def test_item_depends_on_seed_phase_step_and_slot_only(level):
     np.random.seed(9)
     torch.manual_seed(9)
     data[SampleKey(0, 0, 0, False)]
-    assert_equal(collate([data[key]]), collate([first]))
+    assert_equal_batches(collate([data[key]]), collate([first]))
     others = [
         dataset(level=level, seed=1)[key],
         dataset(level=level, phase=1)[key],
@@ -177,7 +119,7 @@ def test_worker_count_changes_nothing():
     streams = (Stream("a", ("c0", "c1"), 1), Stream("b", ("c2", "c3"), 2))
     data = dataset(streams=streams, level="nnunet")
     for a, b in zip(loader(data, workers=0), loader(data, workers=2), strict=True):
-        assert_equal(a, b)
+        assert_equal_batches(a, b)
 
 
 def test_two_ranks_together_are_one_process_with_doubled_counts():
@@ -198,7 +140,7 @@ def test_resumed_loader_goes_on_with_the_same_batches():
     data = dataset(level="flips")
     whole = loader(data, steps=4)
     for a, b in zip(whole[2:], loader(data, steps=4, start=2), strict=True):
-        assert_equal(a, b)
+        assert_equal_batches(a, b)
 
 
 # --- what is in a patch ---------------------------------------------------------------------------
@@ -232,7 +174,7 @@ def test_drawing_larger_for_rotation_keeps_the_place(patch):
     assert larger.augmentation.draw_size > plain.augmentation.draw_size
     for slot in range(6):
         key = SampleKey(0, slot, 0, slot % 2 == 0)
-        assert_equal(collate([larger[key]]), collate([plain[key]]))
+        assert_equal_batches(collate([larger[key]]), collate([plain[key]]))
 
 
 def test_random_places_reach_every_corner():

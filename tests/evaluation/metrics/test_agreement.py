@@ -23,7 +23,7 @@ from reference_masks import (
 )
 
 from hinterland.evaluation.metrics.metrics import assd, hd95, jaccard, measure, nsd
-from hinterland.evaluation.metrics.surface import bounding_box
+from hinterland.types.box import bounding_box
 
 torch = pytest.importorskip("torch")
 medpy = pytest.importorskip("medpy.metric").binary

@@ -17,7 +17,7 @@ def partly_labelled(context: BuildContext) -> Batch:
     rows = batch.annotation.clone()
     partial = FOUR.label_sets.label_set_ids(FOUR.schemes["partial"])
     lookup = torch.tensor([0, partial[0], partial[0], partial[2], partial[3]])
-    rows[1] = lookup[rows[1]]
+    rows[1] = lookup[rows[1].long()]
     return replace(batch, annotation=rows)
 
 

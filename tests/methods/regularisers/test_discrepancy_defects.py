@@ -90,20 +90,6 @@ def test_of_a_method_with_two_phases_it_acts_in_the_second():
     assert single.regularisers["discrepancy"].strength(Progress("train", 70, 100)) > 0
 
 
-def test_selection_is_among_weights_of_one_loss():
-    """A best from before the regulariser acts is no best of the run that has it."""
-    from hinterland.training.loop.trainer import Trainer
-
-    engine, _ = engine_with({"warm_start": 0.5})
-    engine.step = 40
-    assert Trainer._comparable(engine, (0.9, 20)) == (0.9, 20)
-    engine.step = 60
-    assert engine.acting(59) == {"discrepancy"}
-    assert Trainer._comparable(engine, (0.9, 40)) is None
-    assert Trainer._comparable(engine, (0.7, 55)) == (0.7, 55)
-    assert Trainer._comparable(engine, None) is None
-
-
 def keep(kept: list[torch.Tensor], tensor: torch.Tensor) -> torch.Tensor:
     kept.append(tensor)
     return tensor

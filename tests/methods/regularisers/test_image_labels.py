@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import spec_of
 
 from hinterland.data.dataset.subsets import labelled_subset, with_absent
 from hinterland.data.sampling.augmentation import Unchanged
@@ -19,15 +20,13 @@ from hinterland.methods import Phase, Quota
 from hinterland.training.loop.batch_composition import streams_for
 from hinterland.types import Case
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "lesion": {"benign": {}, "malignant": {}}},
-        "target": ["benign", "malignant"],
-        "schemes": {
-            "full": {0: "background", 1: "benign", 2: "malignant"},
-            "coarse": {0: "background", 1: "lesion"},
-        },
-    }
+SPEC = spec_of(
+    {"background": {}, "lesion": {"benign": {}, "malignant": {}}},
+    target=["benign", "malignant"],
+    schemes={
+        "full": {0: "background", 1: "benign", 2: "malignant"},
+        "coarse": {0: "background", 1: "lesion"},
+    },
 )
 IMAGE, LABEL = (Path("i.png"),), Path("l.png")
 

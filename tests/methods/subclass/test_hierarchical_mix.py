@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from factories import spec_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hinterland.labels import LabelSpec
 from hinterland.methods.subclass.hierarchical_mix import (
     HierarchicalMix,
     Turn,
@@ -19,18 +19,16 @@ from hinterland.methods.subclass.hierarchical_mix import (
     threshold,
 )
 
-SPEC = LabelSpec.from_dict(
+SPEC = spec_of(
     {
-        "tree": {
-            "background": {},
-            "heart": {"RV": {}, "LV": {}},
-            "lung": {"left": {}, "right": {}},
-        },
-        "schemes": {
-            "full": {0: "background", 1: "RV", 2: "LV", 3: "left", 4: "right"},
-            "coarse": {0: "background", 1: "heart", 2: "lung"},
-        },
-    }
+        "background": {},
+        "heart": {"RV": {}, "LV": {}},
+        "lung": {"left": {}, "right": {}},
+    },
+    schemes={
+        "full": {0: "background", 1: "RV", 2: "LV", 3: "left", 4: "right"},
+        "coarse": {0: "background", 1: "heart", 2: "lung"},
+    },
 )
 TABLE, CELLS = SPEC.label_sets, SPEC.tree.leaves
 BACKGROUND, RV, LV, LEFT, RIGHT = range(5)

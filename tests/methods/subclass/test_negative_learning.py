@@ -6,20 +6,18 @@ import math
 
 import pytest
 import torch
+from factories import spec_of
 
-from hinterland.labels import LabelSpec
 from hinterland.losses.negative import NegativeLoss
 from hinterland.methods import make_method
 from hinterland.types import HinterlandError
 
-SPEC = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "heart": {"RV": {}, "LV": {}}},
-        "schemes": {
-            "full": {0: "background", 1: "RV", 2: "LV"},
-            "coarse": {0: "background", 1: "heart"},
-        },
-    }
+SPEC = spec_of(
+    {"background": {}, "heart": {"RV": {}, "LV": {}}},
+    schemes={
+        "full": {0: "background", 1: "RV", 2: "LV"},
+        "coarse": {0: "background", 1: "heart"},
+    },
 )
 FULL = SPEC.label_sets.label_set_ids(SPEC.scheme("full"))
 COARSE = SPEC.label_sets.label_set_ids(SPEC.scheme("coarse"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from factories import batch_of
+from factories import batch_of, spec_of
 from torch import cat, nn
 
 from hinterland.labels import LabelSpec
@@ -17,29 +17,25 @@ from hinterland.methods.subclass.levels import Node, schemes_known_at, tree_leve
 from hinterland.methods.subclass.method import Subclass, SubclassNetworks
 from hinterland.types import Batch, HinterlandError, Progress
 
-PAPER = LabelSpec.from_dict(
-    {
-        "tree": {"background": {}, "heart": {"RV": {}, "MYO": {}, "LV": {}}},
-        "schemes": {
-            "full": {0: "background", 1: "RV", 2: "MYO", 3: "LV"},
-            "coarse": {0: "background", 1: "heart"},
-        },
-    }
+PAPER = spec_of(
+    {"background": {}, "heart": {"RV": {}, "MYO": {}, "LV": {}}},
+    schemes={
+        "full": {0: "background", 1: "RV", 2: "MYO", 3: "LV"},
+        "coarse": {0: "background", 1: "heart"},
+    },
 )
-DEEP = LabelSpec.from_dict(
+DEEP = spec_of(
     {
-        "tree": {
-            "rest": {},
-            "lung": {"left": {}, "right": {}},
-            "heart": {"LV": {}, "RV": {}, "myocardium": {"normal": {}, "scar": {}}},
-        },
-        "schemes": {
-            "full": {0: "rest", 1: "left", 2: "right", 3: "LV", 4: "RV", 5: "normal", 6: "scar"},
-            "parts": {0: "rest", 1: "left", 2: "right", 3: "LV", 4: "RV", 5: "myocardium"},
-            "top": {0: "rest", 1: "lung", 2: "heart"},
-            "odd": {0: "not scar", 1: "scar"},
-        },
-    }
+        "rest": {},
+        "lung": {"left": {}, "right": {}},
+        "heart": {"LV": {}, "RV": {}, "myocardium": {"normal": {}, "scar": {}}},
+    },
+    schemes={
+        "full": {0: "rest", 1: "left", 2: "right", 3: "LV", 4: "RV", 5: "normal", 6: "scar"},
+        "parts": {0: "rest", 1: "left", 2: "right", 3: "LV", 4: "RV", 5: "myocardium"},
+        "top": {0: "rest", 1: "lung", 2: "heart"},
+        "odd": {0: "not scar", 1: "scar"},
+    },
 )
 
 
@@ -107,7 +103,7 @@ def test_cuts_of_a_tree():
     assert top == DEEP.tree.top
     assert parts.names == ("rest", "left", "right", "LV", "RV", "myocardium")
     assert leaves == DEEP.tree.leaves
-    flat = LabelSpec.from_dict({"tree": {"a": {}, "b": {}}, "schemes": {"full": {0: "a", 1: "b"}}})
+    flat = spec_of({"a": {}, "b": {}})
     assert tree_levels(flat.tree) == (flat.tree.leaves,)
     root = Node.of(tree_levels(DEEP.tree))
     assert [len(c.children) for c in root.children] == [0, 2, 3]
@@ -249,7 +245,7 @@ def test_a_scheme_with_one_leaf_and_a_coarse_rest_keeps_its_leaf():
             "coarse": {0: "background", 1: "heart"},
         },
     }
-    spec = LabelSpec.from_dict(data)
+    spec = spec_of(**data)
     losses = LevelLosses(tree_levels(spec.tree), spec.label_sets)
     assert supervised_cuts(losses, spec, "mixed", (2, 4)) == (1, 1)
     assert supervised_cuts(losses, spec, "coarse", (2, 4)) == (1, 0)

@@ -22,9 +22,18 @@ def known_nodes(
 ) -> dict[str, int]:
     """Return node -> 1 (present) or 0 (absent), as far as the image labels say.
 
-    A column named like a node says it of that node. With `column`, so does a free column whose
-    `values` (over the whole data set) are names of nodes, such as a diagnosis: the node of the
-    image's own value is present, those of the other values are absent.
+    A column named like a node says it of that node. So does a free column whose values are names of
+    nodes, such as a diagnosis: the node of the image's own value is present, those of the other
+    values are absent.
+
+    Args:
+        image_labels: column -> value of one image.
+        tree: the label tree.
+        column: a free column, if there is one.
+        values: all that stand in it over the whole data set.
+
+    Returns:
+        What is known.
     """
     found = {n: int(v) for n, v in image_labels.items() if n in tree and str(v) in ("0", "1")}
     if column is not None and column in image_labels:

@@ -32,7 +32,11 @@ class Units:
 
 
 def with_image_labels(dataset: Dataset, file: Path | None) -> Dataset:
-    """Replace the image labels of a data set by those of a CSV file."""
+    """Replace the image labels of a data set by those of a CSV file.
+
+    Raises:
+        HinterlandError: no row of the file belongs to a case or patient.
+    """
     if file is None:
         return dataset
     rows = read_image_labels(file, dataset.labels.tree)
@@ -55,6 +59,9 @@ def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, d
         dataset: the cases with their image labels.
         text: the task, as `parse_task` reads it.
         prepared: all labelled cases; the presence of a node is read off their label values.
+
+    Returns:
+        The task, and case -> index into its classes.
     """
     task = parse_task(text, dataset.cases, dataset.labels.tree)
     presence: dict[str, int] = {}
@@ -70,11 +77,19 @@ def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, d
 
 
 def split_by_class(
-    dataset: Dataset, targets: Mapping[str, int], fold: str, seed: int, labelled: str | None
+    dataset: Dataset, targets: Mapping[str, int], fold: int | str, seed: int, labelled: str | None
 ) -> dict[str, list[str]]:
     """Return train, val and test of the cases whose class is known, split as segmentation runs are.
 
-    labelled: only these training cases are learnt from (see `data.supervision.select`).
+    Args:
+        dataset: the cases.
+        targets: case -> class, where it is known.
+        fold: a fold's number, "fixed" or "all".
+        seed: of the draws.
+        labelled: only these training cases are learnt from, as `select` reads it.
+
+    Returns:
+        Part -> names.
     """
     known = dataset.replace(cases=tuple(_as_known(c, targets.get(c.name)) for c in dataset.cases))
     keep = select(known.train, labelled) if labelled and fold == "fixed" else frozenset()
@@ -102,7 +117,16 @@ def check_split(
 ) -> None:
     """Refuse a split one of whose `parts` lacks a judged class or its opposite.
 
-    Nothing could be fitted otherwise. Raises HinterlandError.
+    Nothing could be fitted otherwise.
+
+    Args:
+        split: part -> names.
+        targets: case -> class.
+        task: the question.
+        parts: which of them are looked at.
+
+    Raises:
+        HinterlandError: there is such a part.
     """
     for part in parts:
         found = [targets[name] for name in split[part]]
@@ -122,7 +146,16 @@ def unit_of(
     """Say what is judged: "case" or "patient".
 
     Patients where several cases are of one patient and a column's label is the same for all of
-    them; a node may be in one scan and not in another. `asked`: "case" or "patient" decides it.
+    them; a node may be in one scan and not in another.
+
+    Args:
+        task: the question.
+        targets: case -> class.
+        groups: case -> patient.
+        asked: "case" or "patient" decides it.
+
+    Returns:
+        "case" or "patient".
     """
     if asked != "auto":
         return asked
@@ -142,7 +175,19 @@ def units_of(
     """Gather the cases into what is judged; see `unit_of`.
 
     A patient whose cases differ holds the class of a yes-or-no question if one of them does.
-    HinterlandError where they differ in a question with several classes.
+
+    Args:
+        task: the question.
+        names: of the cases.
+        targets: case -> class.
+        groups: case -> patient.
+        unit: "case", "patient" or "auto".
+
+    Returns:
+        What is judged.
+
+    Raises:
+        HinterlandError: cases of one patient differ in a question with several classes.
     """
     targets = {n: targets[n] for n in names}
     name = unit_of(task, targets, groups, unit)

@@ -64,6 +64,9 @@ def read_label_table(
             20 different values.
         patient: The column of patients; default, one that is called so, if there is any.
 
+    Returns:
+        The label of each image, and what the columns are.
+
     Raises:
         HinterlandError: The file cannot be read, no column names the images, an image stands there
             twice with different labels, or there is no column of labels.

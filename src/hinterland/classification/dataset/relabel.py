@@ -74,6 +74,9 @@ def relabel(
         overwrite: replace `out` if it is there.
         tick: called with (done, of how many).
 
+    Returns:
+        Where the data set is, and which cases got which masks.
+
     Raises:
         HinterlandError: nothing is unlabelled, `boost` without an image label for any of these
             cases,

@@ -77,6 +77,9 @@ def start(
         seed: Of the split.
         overwrite: Replace labels.yaml, image_labels.csv and splits.json.
 
+    Returns:
+        Where the data set is, and what was found.
+
     Raises:
         HinterlandError: No image is found, or the table does not fit.
     """

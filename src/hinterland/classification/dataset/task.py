@@ -33,7 +33,19 @@ class Task:
 
 
 def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
-    """Parse the task that `text` names. HinterlandError where no case has such a label."""
+    """Parse the task that `text` names.
+
+    Args:
+        text: NODE, COLUMN or COLUMN=VALUE.
+        cases: whose image labels are looked at.
+        tree: the label tree.
+
+    Returns:
+        The task.
+
+    Raises:
+        HinterlandError: no case has such a label, or a column has too few or too many values.
+    """
     column, equals, value = (part.strip() for part in text.partition("="))
     if column in tree and not equals:
         return Task(text, column, (f"no {column}", column), (None, column), from_masks=True)
@@ -66,6 +78,9 @@ def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> d
         task: the question.
         cases: the cases; an image label, where there is one, comes first.
         presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`.
+
+    Returns:
+        Case -> index.
     """
     found = {}
     for case in cases:
@@ -82,7 +97,16 @@ def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> d
 
 
 def presence_in(scheme: Scheme, values: Iterable[int], node: str) -> int | None:
-    """Return 1 if a value says `node`, 0 if each rules it out, None where that is open."""
+    """Return 1 if a value says `node`, 0 if each rules it out, None where that is open.
+
+    Args:
+        scheme: says what the values mean.
+        values: those of an annotation.
+        node: that is asked for.
+
+    Returns:
+        1, 0 or None.
+    """
     leaves = scheme.tree.leaves_under(node)
     sets = [scheme.label_values[v] for v in values if v in scheme.label_values]
     if any(s <= leaves for s in sets):

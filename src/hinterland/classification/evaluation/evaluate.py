@@ -183,7 +183,11 @@ def _presence(task: Task, dataset: Dataset) -> dict[str, int]:
 
 
 def dataset_of(record: ClassifierRecord) -> Dataset:
-    """Read the data set of a classifier again, with its image labels and schemes."""
+    """Read the data set of a classifier again, with its image labels and schemes.
+
+    Raises:
+        HinterlandError: the data set is no longer there.
+    """
     root = Path(record.dataset["path"])
     if not root.is_dir():
         raise HinterlandError(f"the data set of this classifier is no longer at {root}.")

@@ -66,7 +66,20 @@ def judge(
     regions: Regions,
     seed: int = 0,
 ) -> Judged:
-    """Gather scores (unit -> (classes,)) with what is known of the units."""
+    """Gather scores with what is known of the units.
+
+    Args:
+        task: the question.
+        point: calibration and thresholds.
+        units: what is judged.
+        scores: unit -> (classes,).
+        groups: case -> patient.
+        regions: where the masks of positive cases lie.
+        seed: of the bootstrap.
+
+    Returns:
+        Everything from which metrics are computed.
+    """
     names = sorted(units.members)
     stacked = np.stack([scores[u] for u in names])
     probabilities = point.probabilities(stacked)
@@ -99,6 +112,9 @@ def metric_table(
         judged: the scores of what is judged.
         marks: unit -> 0 or 1, the spurious mark.
         parts: unit -> subgroup.
+
+    Returns:
+        The table.
     """
     tables = []
     for index, test in judged.tests.items():

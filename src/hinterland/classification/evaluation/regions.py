@@ -63,8 +63,14 @@ class Regions:
     def located(self, index: int, units: Units, names: list[str]) -> np.ndarray | None:
         """Say whether each unit's region was found, in any of its cases.
 
-        Returns float (units,): 1, 0, or NaN for units without a reference mask; None where no
-        unit has one, or the classifier has no masks.
+        Args:
+            index: of the class.
+            units: what is judged.
+            names: of the units, in order.
+
+        Returns:
+            float (units,): 1, 0, or NaN for units without a reference mask; None where no unit has
+            one, or the classifier has no masks.
         """
         found = self.found.get(index)
         if not found:

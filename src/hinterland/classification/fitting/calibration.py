@@ -43,8 +43,18 @@ def fit_calibration(
     """Fit slope and offset of least cross entropy on validation cases.
 
     Targets are Platt's: (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) instead of 1 and 0, which keeps the
-    fit finite where the scores separate the labels. HinterlandError where a case is not of the
-    validation split, or all are of one label.
+    fit finite where the scores separate the labels.
+
+    Args:
+        scores: case -> probability.
+        labels: case -> 0 or 1.
+        split: case -> its split.
+
+    Returns:
+        Slope and offset of the logits.
+
+    Raises:
+        HinterlandError: a case is not of the validation split, or all are of one label.
     """
     require_validation(scores, split)
     names = sorted(scores)
@@ -79,6 +89,14 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     """Compute the expected calibration error over `bins` of equal width.
 
     sum_b n_b / n |share of positives in b - mean probability in b|
+
+    Args:
+        probabilities: (cases,).
+        labels: 0 or 1, (cases,).
+        bins: how many.
+
+    Returns:
+        The error, from 0 to 1.
     """
     p, y = np.asarray(probabilities, float), np.asarray(labels, float)
     bin_of = np.minimum((p * bins).astype(int), bins - 1)

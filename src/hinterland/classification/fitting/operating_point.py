@@ -92,7 +92,11 @@ class OperatingPoint:
 
     @classmethod
     def read(cls, folder: Path) -> OperatingPoint:
-        """Read what `write` wrote. HinterlandError while the classifier is not finished."""
+        """Read what `write` wrote.
+
+        Raises:
+            HinterlandError: the classifier is not finished.
+        """
         if not (folder / FILE).is_file():
             raise HinterlandError(
                 f"{folder} has no {FILE}: its training was not finished. Give the same `classify "
@@ -125,7 +129,16 @@ def aggregated(
 ) -> dict[str, np.ndarray]:
     """Join the scores (classes,) of each unit's cases into one, by their mean or maximum.
 
-    HinterlandError for another way.
+    Args:
+        scores: case -> (classes,).
+        units: what is judged.
+        aggregate: "mean" or "max".
+
+    Returns:
+        Unit -> (classes,).
+
+    Raises:
+        HinterlandError: another way.
     """
     if aggregate not in AGGREGATES:
         raise HinterlandError(f"aggregate {aggregate!r}: expected one of {', '.join(AGGREGATES)}.")
@@ -146,6 +159,9 @@ def fit_operating_point(
         scores: unit -> (classes,).
         units: the units and their classes.
         split: unit -> its split.
+
+    Returns:
+        Calibration and threshold of each judged class.
 
     Raises:
         HinterlandError: a unit is not of the validation split, or all have one label.

@@ -40,7 +40,16 @@ def scaled_tau(shapes: Iterable[Sequence[int]], tau: int = TAU) -> int:
 
 
 def binary_label(mask: np.ndarray, t: float = T, tau: int = TAU) -> int:
-    """Apply Algorithm 1: 1 if at least `tau` voxels of the map `mask` are >= t, else 0."""
+    """Apply Algorithm 1: 1 if at least `tau` voxels of the map `mask` are >= t, else 0.
+
+    Args:
+        mask: probabilities of any shape.
+        t: from which on a voxel counts.
+        tau: voxels that make an image positive.
+
+    Returns:
+        0 or 1.
+    """
     return int(np.count_nonzero(np.asarray(mask) >= t) >= tau)
 
 
@@ -48,12 +57,29 @@ def class_probability(mask: np.ndarray, t: float = T, tau: int = TAU) -> float:
     """Apply Algorithm 2: the mean of the voxels > t if the label is 1, else of those <= t.
 
     Where there is no such voxel (all on one side of t) it is t itself, the limit of both means.
+
+    Args:
+        mask: probabilities of any shape.
+        t: from which on a voxel counts.
+        tau: voxels that make an image positive.
+
+    Returns:
+        The score, from 0 to 1.
     """
     return MaskCounts.of(mask, (t,)).score(t, tau)
 
 
 def class_probabilities(masks: np.ndarray, t: float = T, tau: int = TAU) -> np.ndarray:
-    """Apply Algorithm 2 to each channel of (classes, *spatial); float64 (classes,)."""
+    """Apply Algorithm 2 to each channel.
+
+    Args:
+        masks: probabilities (classes, *spatial).
+        t: from which on a voxel counts.
+        tau: voxels that make an image positive.
+
+    Returns:
+        float64 (classes,).
+    """
     return np.array([class_probability(mask, t, tau) for mask in masks])
 
 
@@ -74,7 +100,11 @@ class MaskCounts:
 
     @classmethod
     def of(cls, mask: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> MaskCounts:
-        """Count a probability map of any shape. HinterlandError for values outside [0, 1]."""
+        """Count a probability map of any shape.
+
+        Raises:
+            HinterlandError: a value lies outside [0, 1].
+        """
         values = np.asarray(mask, np.float64).ravel()
         if not values.size or values.min() < 0 or values.max() > 1 + 1e-5:
             raise HinterlandError(
@@ -119,9 +149,12 @@ class Rule:
 
 
 def require_validation(cases: Iterable[str], split: Mapping[str, str]) -> None:
-    """Raise HinterlandError unless every case is of the validation split.
+    """Refuse cases that are not of the validation split.
 
     Whatever is fitted after training (thresholds, calibration) is fitted there and nowhere else.
+
+    Raises:
+        HinterlandError: one is not.
     """
     wrong = sorted(name for name in cases if split.get(name) != "val")
     if wrong:

@@ -89,7 +89,19 @@ def cross_fitted(
     that the other folds chose. Where `rule` is the default, or there are too few patients for two
     folds, it scores all of them.
 
-    Arguments are those of `fit_rule`, which returned `rule`. Returns case -> score.
+    Args:
+        validation: case -> counts of its map.
+        labels: case -> 0 or 1.
+        split: case -> its split.
+        rule: what `fit_rule` returned for these arguments.
+        default: the rule where nothing can be fitted.
+        taus: candidates; default, as `fit_rule`.
+        largest: voxels of the largest image.
+        groups: case -> patient; default, every case is its own.
+        seed: of the folds.
+
+    Returns:
+        Case -> score.
     """
     names = sorted(validation)
     truth = np.array([labels[name] for name in names])

@@ -41,6 +41,9 @@ def roc_band(labels: np.ndarray, scores: np.ndarray, threshold: float, weights: 
         threshold: Of the operating point.
         weights: Bootstrap samples (samples, n), see `resample_weights`; samples with only one label
             are left out.
+
+    Returns:
+        The curve, and a band at each point.
     """
     false_positive, recall, _ = roc_curve(labels, scores)
     positive, negative = (
@@ -79,6 +82,14 @@ def reliability(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 10
 ) -> list[ReliabilityBin]:
     """Compare probabilities with shares of positives, in bins of equal width that hold a case.
+
+    Args:
+        probabilities: (cases,).
+        labels: 0 or 1, (cases,).
+        bins: how many.
+
+    Returns:
+        One entry a bin, in order, with the exact 95 % interval of the share.
 
     >>> [round(100 * b.share) for b in reliability(np.array([0.1, 0.9, 0.95]), np.array([0, 1, 1]))]
     [0, 100]

@@ -44,6 +44,9 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> AurocDi
         first: Scores of the first classifier, (cases,).
         second: Scores of the second classifier, (cases,).
 
+    Returns:
+        Both areas, their difference, its standard error and p.
+
     Raises:
         HinterlandError: Fewer than two positives or two negatives, or unequal numbers.
     """

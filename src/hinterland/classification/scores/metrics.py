@@ -68,8 +68,10 @@ class YoudenThreshold:
     def fit(cls, validation: ImageScores) -> YoudenThreshold:
         """Find the score that maximises Youden's J = recall + specificity - 1 on validation cases.
 
-        The cut lies half-way between the best score and the next lower one. HinterlandError where
-        the validation cases are all of one label.
+        The cut lies half-way between the best score and the next lower one.
+
+        Raises:
+            HinterlandError: the validation cases are all of one label.
         """
         positive = _sorted(validation, 1)
         negative = _sorted(validation, 0)
@@ -125,8 +127,10 @@ def image_metrics(test: ImageScores, threshold: YoudenThreshold) -> dict[str, fl
 
     Rates: balanced accuracy, recall, precision, specificity and (where `located` is known)
     `strict_recall`, the share of positive images called positive *and* located rightly.
-    A rate whose denominator is empty is NaN. HinterlandError where a test case took part in fitting
-    the threshold.
+    A rate whose denominator is empty is NaN.
+
+    Raises:
+        HinterlandError: a test case took part in fitting the threshold.
     """
     shared = sorted(set(test.cases) & threshold.cases)
     if shared:
@@ -161,10 +165,18 @@ def image_level_table(
 ) -> pd.DataFrame:
     """Tabulate `image_metrics` with bootstrap intervals.
 
-    Columns: metric, value, low, high, cases, positives.
-
     Cases (patients, where `groups` are given) are resampled; resamples with only one label count
     for no metric that needs both.
+
+    Args:
+        test: scores and labels of the test cases.
+        threshold: fitted on validation cases.
+        groups: the patient of each case; default, every case is its own.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        A table with the columns metric, value, low, high, cases, positives.
     """
     values = image_metrics(test, threshold)
     weights, count = resample_weights(test.cases, groups, resamples, seed)

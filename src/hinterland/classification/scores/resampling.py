@@ -57,7 +57,15 @@ def weighted_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
 def weighted_auprc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Compute the average precision, sum_i (recall_i - recall_(i-1)) precision_i, for each row.
 
-    Arguments are those of `weighted_auroc`; NaN where a sample holds no positive.
+    NaN where a sample holds no positive.
+
+    Args:
+        labels: 0 or 1, (n,).
+        scores: higher means "present", (n,).
+        weights: (samples, n), how often a sample holds each case.
+
+    Returns:
+        (samples,).
     """
     positive, negative = (part[:, ::-1] for part in by_score(labels, scores, weights))
     hits = positive.cumsum(axis=1)
@@ -67,21 +75,49 @@ def weighted_auprc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
 
 
 def weighted_share(hits: np.ndarray, among: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the share of `hits` (bool, n) in `among` (bool, n) for each row of weights."""
+    """Compute the share of hits for each row of weights.
+
+    Args:
+        hits: bool, (n,).
+        among: bool, (n,), the cases that count.
+        weights: (samples, n), how often a sample holds each case.
+
+    Returns:
+        (samples,); NaN where nothing counts.
+    """
     return _ratio(weights @ (hits & among).astype(float), weights @ among.astype(float))
 
 
 def weighted_brier(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Compute the mean squared difference of probability and label for each row of weights."""
+    """Compute the mean squared difference of probability and label for each row of weights.
+
+    Args:
+        labels: 0 or 1, (n,).
+        probabilities: (n,).
+        weights: (samples, n), how often a sample holds each case.
+
+    Returns:
+        (samples,).
+    """
     return _ratio(weights @ (probabilities - labels) ** 2, weights.sum(axis=1))
 
 
 def weighted_calibration_error(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray, bins: int = 10
 ) -> np.ndarray:
-    """Compute the expected calibration error (see `calibration_error`) for each row of weights."""
+    """Compute the expected calibration error (see `calibration_error`) for each row of weights.
+
+    Args:
+        labels: 0 or 1, (n,).
+        probabilities: (n,).
+        weights: (samples, n), how often a sample holds each case.
+        bins: how many.
+
+    Returns:
+        (samples,).
+    """
     bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = np.eye(bins)[bin_of] * (labels - probabilities)[:, None]
     return _ratio(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
@@ -92,7 +128,13 @@ def by_score(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum the weights of positives and of negatives at each distinct score, ascending.
 
-    Returns two arrays (samples, scores).
+    Args:
+        labels: 0 or 1, (n,).
+        scores: (n,).
+        weights: (samples, n), how often a sample holds each case.
+
+    Returns:
+        Two arrays (samples, scores).
     """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(np.asarray(scores)[order], prepend=-np.inf))

@@ -63,8 +63,14 @@ def auroc_interval(
 ) -> tuple[float, float, float]:
     """Compute AUROC (mean over classes that have both labels) with its 95 % bootstrap interval.
 
-    test: one per class, over the same cases in the same order. Cases (patients, where `groups` are
-    given) are resampled.
+    Args:
+        test: one per class, over the same cases in the same order.
+        groups: the patient of each case, which is resampled; default, every case is its own.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        The area and both limits.
     """  # fmt: skip
     weights, count = resample_weights(test[0].cases, groups, resamples, seed)
     areas = np.stack([weighted_auroc(t.labels, t.scores, weights) for t in test])
@@ -91,7 +97,19 @@ def recall_by(
     """Tabulate recall among the positives of each subgroup: subgroup, recall, low, high, positives.
 
     With `located`, strict_recall too. Subgroups come sorted; positives without one are left out.
-    HinterlandError where a case took part in fitting the threshold.
+
+    Args:
+        test: scores and labels of the test cases.
+        threshold: fitted on validation cases.
+        subgroup: case -> subgroup.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        The table.
+
+    Raises:
+        HinterlandError: a case took part in fitting the threshold.
     """
     shared = set(test.cases) & threshold.cases
     if shared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +20,9 @@ from hinterland.cli.options import (
 from hinterland.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from hinterland.classification.train import Request
+    from hinterland.classification.train import ClassifierRequest
     from hinterland.training.runs.run import Run
-    from hinterland.types import Dataset, Plan
+    from hinterland.types import Dataset
 
 ImageLabelsOption = Annotated[
     Path | None,
@@ -133,17 +134,20 @@ def classify_train(
 
     An interrupted command goes on where it stopped when it is given again.
     """
-    from hinterland.classification.train import Request, train_classifier
+    from hinterland.classification.train import ClassifierRequest, train_classifier
     from hinterland.training.config import apply_overrides
+    from hinterland.training.runs.request import parse_fold
 
     screen = Screen(as_json)
     base = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
-    asked = Request(
+    asked = ClassifierRequest(
+        source=_source(source, labels, dims),
+        plan=plan_options(dims, memory),
         task=task,
         by=by or ("rule" if _is_run(source) else "resnet50"),
         embedding=embedding or "",
         canvas=_edges(canvas),
-        fold=fold,
+        fold=parse_fold(fold),
         labelled=labelled,
         image_labels=image_labels,
         balanced=balanced,
@@ -154,9 +158,9 @@ def classify_train(
         settings=apply_overrides(base, set_ or []),
     )
     _check(asked)
-    what = _source(screen, source, asked, labels, dims, memory)
+    asked = _prepared(screen, asked)
     with screen.progress("classifier") as tick:
-        run = train_classifier(what, asked, out, overwrite=overwrite, report=tick, stage=tick.stage)
+        run = train_classifier(asked, out, overwrite=overwrite, report=tick, stage=tick.stage)
     record = run.record
     screen.say(
         f"{out}: {record.by} for {record.task.text!r} ({', '.join(record.task.classes)}), "
@@ -175,7 +179,7 @@ def classify_train(
     )
 
 
-def _check(request: Request) -> None:
+def _check(request: ClassifierRequest) -> None:
     """Refuse a fold that leaves nothing to fit thresholds on."""
     from hinterland.types import HinterlandError
 
@@ -202,34 +206,36 @@ def _edges(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(p) for p in parts)
 
 
-def _source(
-    screen: Screen,
-    source: Path,
-    asked: Request,
-    labels: Path | None,
-    dims: int | None,
-    memory: float,
-) -> Run | tuple[Dataset, Plan]:
-    """Open the run, or the data set with a plan and its preprocessing done."""
+def _source(source: Path, labels: Path | None, dims: int | None) -> Dataset | Run:
+    """Open the segmentation run, or read the data set."""
     from hinterland.classification.record import is_classifier
-    from hinterland.classification.train import check_task
     from hinterland.data.dataset.read import read_dataset
-    from hinterland.data.preprocessing.cache import prepare
     from hinterland.training.runs.run import Run
     from hinterland.types import HinterlandError
 
-    if _is_run(source):
-        if is_classifier(source):
-            raise HinterlandError(
-                f"{source} is a classifier; expected a data set or a segmentation run. To use it: "
-                "hinterland classify predict, or classify evaluate."
-            )
-        if labels or dims:
-            raise HinterlandError("a run has its own labels and plan: leave --labels, --dims away.")
-        return Run(source)
-    data = read_dataset(source, labels)
-    check_task(data, asked)  # before the long work
-    plan = plan_for(screen, data, plan_options(dims, memory))
+    if not _is_run(source):
+        return read_dataset(source, labels)
+    if is_classifier(source):
+        raise HinterlandError(
+            f"{source} is a classifier; expected a data set or a segmentation run. To use it: "
+            "hinterland classify predict, or classify evaluate."
+        )
+    if labels or dims:
+        raise HinterlandError("a run has its own labels and plan: leave --labels, --dims away.")
+    return Run(source)
+
+
+def _prepared(screen: Screen, request: ClassifierRequest) -> ClassifierRequest:
+    """Plan and preprocess a data set, with progress bars; a run has both behind it."""
+    from hinterland.data.planning.plan_dataset import PlanOptions
+    from hinterland.data.preprocessing.cache import prepare
+
+    if request.run is not None:
+        return request
+    request.check_task()  # before the long work
+    data = request.read()
+    assert isinstance(request.plan, PlanOptions)
+    plan = plan_for(screen, data, request.plan)
     with screen.progress("preprocessing") as tick:
         prepare(data, plan, progress=tick)
-    return data, plan
+    return replace(request, plan=plan)

@@ -25,7 +25,7 @@ from hinterland.cli.supports.options import (
 )
 
 if TYPE_CHECKING:
-    from hinterland.supports.nninteractive import ClicksFromFile, ClicksFromMasks
+    from hinterland.supports.sources.nninteractive import ClicksFromFile, ClicksFromMasks
 
 AllowMissingOption = Annotated[
     bool,
@@ -59,7 +59,7 @@ def masks(
     as_json: JsonOption = False,
 ) -> None:
     """Add structures from masks on disk: a data set of its own, the old one is not touched."""
-    from hinterland.supports.masks import MasksOnDisk
+    from hinterland.supports.sources.masks import MasksOnDisk
 
     common = Common(out, structures, resample, copy, False, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -131,7 +131,7 @@ def totalsegmentator(
 
     It is best installed in an environment of its own (HINTERLAND_TOTALSEGMENTATOR_PYTHON).
     """
-    from hinterland.supports.tools import TotalSegmentator
+    from hinterland.supports.sources.tools import TotalSegmentator
 
     common = Common(out, structures, resample, copy, accept_licence, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -167,7 +167,7 @@ def vibesegmentator(
 
     It is best installed in an environment of its own (HINTERLAND_VIBESEGMENTATOR_PYTHON).
     """
-    from hinterland.supports.tools import VIBESegmentator
+    from hinterland.supports.sources.tools import VIBESegmentator
 
     common = Common(out, structures, resample, copy, accept_licence, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -216,7 +216,7 @@ def nninteractive(
 
     It is best installed in an environment of its own (HINTERLAND_NNINTERACTIVE_PYTHON).
     """
-    from hinterland.supports.nninteractive import NnInteractive
+    from hinterland.supports.sources.nninteractive import NnInteractive
 
     common = Common(out, structures, False, copy, accept_licence, overwrite, as_json, labels)
     data, chosen = load(dataset, labels, cases, unlabelled)
@@ -230,8 +230,8 @@ def nninteractive(
 def _clicks(
     masks: Path | None, file: Path | None, cases: list[str], count: int, seed: int, missing: bool
 ) -> ClicksFromMasks | ClicksFromFile | Any:
-    from hinterland.supports.masks import MasksOnDisk
-    from hinterland.supports.nninteractive import ClicksFromFile, ClicksFromMasks
+    from hinterland.supports.sources.masks import MasksOnDisk
+    from hinterland.supports.sources.nninteractive import ClicksFromFile, ClicksFromMasks
     from hinterland.types import HinterlandError
 
     if (masks is None) == (file is None):

@@ -12,7 +12,7 @@ from hinterland.cli.options import names
 from hinterland.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from hinterland.supports.source import Source
+    from hinterland.supports.sources.source import Source
     from hinterland.types import Case, Dataset
 
 OutOption = Annotated[

@@ -39,7 +39,11 @@ class Layout:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file; HinterlandError, naming the place, where it is none."""
+    """Parse a JSON file.
+
+    Raises:
+        HinterlandError: it cannot be read, or is no JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -86,7 +90,19 @@ def pair(
     images: Mapping[str, Mapping[int, Path]], labels: Mapping[str, Path],
     channels: tuple[str, ...], split: str | None, problems: list[Problem], accepted: str = "",
 ) -> list[CaseFiles]:  # fmt: skip
-    """Put images and labels of one name together; `accepted` says which names labels may have."""
+    """Put images and labels of one name together.
+
+    Args:
+        images: case -> channel's index -> file.
+        labels: case -> label file.
+        channels: names of all channels.
+        split: "train", "val" or "test"; None where the author gave none.
+        problems: what is wrong is added here.
+        accepted: said in the messages: which names labels may have.
+
+    Returns:
+        The cases that have an image, in order.
+    """
     cases = []
     for name, files in images.items():
         missing = [f"{i} ({channels[i]})" for i in range(len(channels)) if i not in files]
@@ -108,7 +124,13 @@ def pair(
 
 
 def refuse_same_names(cases: Iterable[CaseFiles], where: str, problems: list[Problem]) -> None:
-    """Add an error for each name that several cases have."""
+    """Add an error for each name that several cases have.
+
+    Args:
+        cases: the cases.
+        where: they are, for the message.
+        problems: the errors are added here.
+    """
     for name, count in Counter(c.name for c in cases).items():
         if count > 1:
             problems.append(

@@ -81,7 +81,16 @@ def _value(path: Path, tree: LabelTree, name: str, column: str, text: str) -> in
 def unknown_names(
     path: Path, rows: Mapping[str, ImageLabels], names: Iterable[str]
 ) -> list[Problem]:
-    """Return a warning where rows belong to no case and no patient."""
+    """Return a warning where rows belong to no case and no patient.
+
+    Args:
+        path: the file of image labels.
+        rows: name -> labels, as read from it.
+        names: those of cases and patients.
+
+    Returns:
+        At most one warning.
+    """
     wrong = sorted(set(rows) - set(names))
     if not wrong:
         return []

@@ -48,7 +48,12 @@ def nnunet_layout(root: Path) -> Layout:
 
 
 def read_dataset_json(path: Path) -> dict[str, Any]:
-    """Return nnU-Net v2's dataset.json; HinterlandError where a key that is needed is missing."""
+    """Read nnU-Net v2's dataset.json.
+
+    Raises:
+        HinterlandError: the file, a key that is needed or a channel is missing, or no such file
+            ending can be read.
+    """
     if not is_listed(path):
         raise HinterlandError(
             f"{path} is missing; nnU-Net's raw layout needs it beside imagesTr, with the keys "

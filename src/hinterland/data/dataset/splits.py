@@ -40,8 +40,18 @@ def fold(
     """Return one split of a data set. The test cases are always the author's.
 
     An integer is a fold of k over the author's train and val cases together: of nnU-Net's
-    splits_final.json where the data set has one, else of `k_fold`. `fixed`: see there; `keep`
-    goes to it. `all`: everything but test is learnt from and nothing validated.
+    splits_final.json where the data set has one, else of `k_fold`. `all`: everything but test is
+    learnt from and nothing validated.
+
+    Args:
+        dataset: the cases.
+        which: a fold's number, "fixed" (see `fixed`) or "all".
+        seed: of the draws.
+        k: how many folds there are.
+        keep: names of the cases that a drawn val leaves in train, for "fixed".
+
+    Returns:
+        The split.
 
     Raises:
         HinterlandError: no such fold, too few groups.
@@ -83,6 +93,14 @@ def k_fold(
     other. Cases keep their order. Unlabelled cases are trained on in every fold but that of their
     group.
 
+    Args:
+        cases: all that may be learnt from or validated.
+        k: how many folds.
+        seed: of the shuffling.
+
+    Returns:
+        (train, val) of each fold.
+
     Raises:
         HinterlandError: there are fewer labelled groups than folds.
     """
@@ -110,8 +128,15 @@ def fixed(dataset: Dataset, seed: int = 0, *, keep: Collection[str] = ()) -> Spl
 
     A missing val is drawn from train: about a fifth of the groups with a label file or an image
     label, at least one, at random by `seed`, never the first ones, and a fifth of each stratum of
-    image labels. Cases named in `keep` (the few labelled ones of a semi-supervised run) stay in
-    train.
+    image labels.
+
+    Args:
+        dataset: the cases.
+        seed: of the draw.
+        keep: names of the cases that stay in train: the few labelled ones of a semi-supervised run.
+
+    Returns:
+        The split.
 
     Raises:
         HinterlandError: no group would be left.
@@ -166,7 +191,16 @@ def strata(groups: Mapping[str, Sequence[Case]]) -> dict[str, tuple[str, ...]]:
 
 
 def draw_groups(groups: Mapping[str, Sequence[Case]], count: int, seed: int) -> set[str]:
-    """Draw `count` groups at random, of each stratum (see `strata`) its share."""
+    """Draw `count` groups at random, of each stratum (see `strata`) its share.
+
+    Args:
+        groups: name -> cases.
+        count: how many are drawn.
+        seed: of the draw.
+
+    Returns:
+        The names of the groups.
+    """
     names, rng, stratum = list(groups), np.random.default_rng(seed), strata(groups)
     if len(set(stratum.values())) == 1:
         return {names[i] for i in rng.choice(len(names), size=count, replace=False)}

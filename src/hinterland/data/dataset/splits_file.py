@@ -102,7 +102,10 @@ def _groups(data: Mapping[str, Any], names: set[str]) -> dict[str, str]:
 def read_folds(path: Path) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] | None:
     """Read nnU-Net's splits_final.json: the names (train, val) of each fold.
 
-    Returns None where there is no such file.
+    None where there is no such file.
+
+    Raises:
+        HinterlandError: the file is no list of folds.
     """
     if not is_listed(path):
         return None

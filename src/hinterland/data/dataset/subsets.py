@@ -67,10 +67,18 @@ def _listed(labelled: Sequence[Case], path: Path) -> frozenset[str]:
 def labelled_subset(
     cases: Sequence[Case], what: str | int | Path, *, image_labels: bool = False
 ) -> tuple[Case, ...]:
-    """Hide the labels of all cases but those that `select` finds, and return all in the same order.
+    """Hide the labels of all cases but those that `select` finds; the order stays.
 
-    Cases whose labels are hidden lose their image-level labels, too, unless `image_labels` is set;
+    Cases whose labels are hidden lose their image-level labels, too;
     cases that had no label file stay as they are.
+
+    Args:
+        cases: the cases.
+        what: the cases that keep their labels, as `select` reads it.
+        image_labels: whether the others keep their image labels.
+
+    Returns:
+        As many cases as came.
     """
     names = select(cases, what)
 
@@ -98,6 +106,9 @@ def fine_subset(
         what: the cases that keep their labels, as `select` reads it.
         coarse: names of the fine schemes -> what the others are read by, such as that of
             `spec.coarse_scheme` (which the caller adds to the specification).
+
+    Returns:
+        As many cases as came.
     """
     fine = labelled_by(cases, coarse)
     others = {c.name for c in fine} - select(fine, what)

@@ -43,6 +43,14 @@ def pool(
     Cases are called DOMAIN-NAME and keep their split (one without stays without). The target is
     base's.
 
+    Args:
+        base: the data set whose target counts.
+        novel: the other one.
+        domains: what the two are called.
+
+    Returns:
+        The members, and the labels they share.
+
     Raises:
         HinterlandError: the label trees or the channels differ.
     """
@@ -101,6 +109,9 @@ def write_derived(
         size: (rows, columns) to resize pictures to.
         why: what tells this data set from another with the same members.
         progress: called with (done, of how many).
+
+    Returns:
+        The new data set.
 
     Raises:
         HinterlandError: `out` holds another data set, or `size` is given for volumes.
@@ -167,9 +178,17 @@ def _changed(volume: Volume, name: str, change: Change) -> np.ndarray:
 
 
 def resized(picture: np.ndarray, size: tuple[int, int], *, labels: bool) -> np.ndarray:
-    """Resize a picture (y, x) to `size` = (rows, columns).
+    """Resize a picture.
 
     Intensities are averaged over the area that a pixel covers; labels take the nearest neighbour.
+
+    Args:
+        picture: (y, x).
+        size: rows and columns.
+        labels: whether the values are class numbers.
+
+    Returns:
+        The picture (rows, columns).
     """
     from PIL import Image
 

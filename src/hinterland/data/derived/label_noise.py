@@ -29,6 +29,14 @@ def mean_dice(one: Label, other: Label, values: Collection[int]) -> float:
     """Return the mean Dice 2 |A and B| / (|A| + |B|) of two label maps over `values`.
 
     Only values that either map holds count; without any the mean is 1.
+
+    Args:
+        one: a label map.
+        other: another one, of the same shape.
+        values: the classes that are compared.
+
+    Returns:
+        The mean, from 0 to 1.
     """
     found = []
     for value in values:
@@ -48,8 +56,17 @@ def perturb(
     """Return a label array whose `supports` agree with the given ones with a mean Dice near `dice`.
 
     The anatomy is bent by a smooth random displacement whose size is found by bisection; voxels
-    of `kept` values (the target) stay as they are, and win over all others. Returns the array, of
-    the same shape and type, and the Dice reached.
+    of `kept` values (the target) stay as they are, and win over all others.
+
+    Args:
+        label: integers.
+        supports: values that are moved.
+        kept: values that stay.
+        dice: the mean Dice to reach.
+        rng: draws the displacement.
+
+    Returns:
+        The array, of the same shape and type, and the Dice reached.
     """
     if dice >= 1 or not np.isin(label, list(supports)).any():
         return label, 1.0
@@ -105,8 +122,18 @@ def with_noisy_supports(
 ) -> Dataset:
     """Return the data set with noisy support labels in the cases `names`; the target is untouched.
 
-    The changed label files go into `folder` (default: below `cache_root()`), with the Dice that
+    The changed label files go into `folder`, with the Dice that
     each reached in noise.json, and are found again by the next call.
+
+    Args:
+        dataset: the cases.
+        names: the cases that are changed.
+        dice: the mean Dice to reach, above 0.
+        seed: of the displacements.
+        folder: for the changed files; default, one below `cache_root()`.
+
+    Returns:
+        The data set with other label files.
 
     Raises:
         HinterlandError: a Dice outside (0, 1], or labels without support structures.

@@ -26,9 +26,27 @@ def check_dataset(
     Names, dataset.json, labels.yaml and splits.json; unreadable files; shapes and geometry; NaN;
     label values; channels; copies of one image; patients on both sides of a split. Errors must be
     mended, warnings are probably mistakes, notes are remarks. Never raises for the data's
-    sake. Each worker (default: 2, or 1 on one core; 0: none, in this process) holds one file at a
-    time; a worker that is killed costs one error, not the check. `progress(done, total)` is called
-    after each case.
+    sake. Each worker holds one file at a time; a worker that is killed costs one error, not the
+    check.
+
+    Args:
+        path: folder of the data set.
+        labels: the labels, or a labels.yaml elsewhere; default, the data set's own.
+        progress: called with (done, of how many) after each case.
+        workers: processes; default 2, or 1 on one core; 0 reads in this process.
+
+    Returns:
+        All problems, errors first.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hinterland as hl
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder = hl.make_phantoms(Path(place) / "phantoms", (2, 1, 1), dims=2, size=32)
+    ...     min(folder.glob("labelsTr/*")).unlink()
+    ...     found = check_dataset(folder, workers=0)
+    >>> [(problem.severity, problem.code) for problem in found.problems]
+    [('error', 'missing-label')]
     """
     dataset, problems = scan(path, labels)
     if dataset is None:

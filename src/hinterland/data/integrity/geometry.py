@@ -12,7 +12,16 @@ NOISE = 1e-6  # differences below are not worth a word
 
 
 def check_affine(header: Header, case: str, what: str) -> Problem | None:
-    """Return an error where the affine maps the voxels onto less than a volume, or onto NaN."""
+    """Return an error where the affine maps the voxels onto less than a volume, or onto NaN.
+
+    Args:
+        header: of the file.
+        case: its name.
+        what: the file's, for the message.
+
+    Returns:
+        An error, or None.
+    """
     if header.grid.usable:
         return None
     spacing = ", ".join(f"{s:.4g}" for s in header.spacing)
@@ -24,10 +33,20 @@ def check_affine(header: Header, case: str, what: str) -> Problem | None:
 
 
 def compare(reference: Header, other: Header, case: str, what: str, to: str) -> Problem | None:
-    """Say what separates `other` (called `what`) from `reference` (called `to`), as one problem.
+    """Say what separates one file's geometry from another's, as one problem.
 
     Differences within the tolerances are a note, those at the level of float rounding nothing. The
     same voxels in another order are a note, too: they are turned when they are read.
+
+    Args:
+        reference: header of the file that counts.
+        other: header of the file that is compared.
+        case: its name.
+        what: what `other` is called in the message.
+        to: what `reference` is called there.
+
+    Returns:
+        An error or a note; None where both agree.
     """
     found = differences(reference.grid, other.grid)
     if any(d.matters for d in found) and _turns(reference, other):

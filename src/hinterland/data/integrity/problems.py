@@ -102,7 +102,11 @@ class Findings:
         return "\n".join([*lines, self.summary])
 
     def raise_errors(self) -> None:
-        """Raise HinterlandError with all errors, if there are any."""
+        """Refuse a data set that has errors.
+
+        Raises:
+            HinterlandError: there are errors; the message lists them.
+        """
         if self.errors:
             messages = [f"{p.case}: {p.message}" if p.case else p.message for p in self.errors]
             more = len(messages) - 10

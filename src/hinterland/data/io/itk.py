@@ -51,7 +51,13 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write (C, z, y, x); channels become components of a pixel."""
+    """Write (C, z, y, x); channels become components of a pixel.
+
+    Args:
+        path: the file to write.
+        array: voxels.
+        affine: voxel indices (x, y, z) to RAS+ millimetres, 4 x 4.
+    """
     if len(array) == 1:
         image = sitk.GetImageFromArray(array[0])
     else:

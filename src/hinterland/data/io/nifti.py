@@ -69,7 +69,13 @@ def _values(image: Any) -> np.ndarray:
 
 
 def write(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write (C, z, y, x); one channel is written as a 3D file."""
+    """Write (C, z, y, x); one channel is written as a 3D file.
+
+    Args:
+        path: the file to write.
+        array: voxels.
+        affine: voxel indices (x, y, z) to RAS+ millimetres, 4 x 4.
+    """
     data = array.transpose(3, 2, 1, 0)
     image = nib.Nifti1Image(data[..., 0] if len(array) == 1 else data, affine)
     image.header.set_xyzt_units("mm")

@@ -44,7 +44,13 @@ def _read_picture(path: Path, label: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_picture(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write (1, 1, y, x) as a grey picture."""
+    """Write (1, 1, y, x) as a grey picture.
+
+    Args:
+        path: the file to write.
+        array: pixels, of a type that the format holds.
+        affine: has no place in a picture.
+    """
     if array.shape[:2] != (1, 1):
         raise ValueError(
             f"a {path.suffix} file holds one slice of one channel, not {array.shape[:2]}; "
@@ -68,7 +74,13 @@ def read_tiff(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_tiff(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write (C, z, y, x) as it is: channels and slices are pages."""
+    """Write (C, z, y, x) as it is: channels and slices are pages.
+
+    Args:
+        path: the file to write.
+        array: voxels.
+        affine: has no place in the file.
+    """
     axes = "".join(a for a, n in zip("CZ", array.shape, strict=False) if n > 1) + "YX"
     data = array.reshape([n for n in array.shape[:2] if n > 1] + list(array.shape[2:]))
     tifffile.imwrite(path, data, metadata={"axes": axes}, photometric="minisblack")

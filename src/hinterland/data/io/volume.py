@@ -252,6 +252,15 @@ def write_label(
 
     The file appears under its name only when it is complete.
 
+    Args:
+        path: the file to write.
+        array: class numbers.
+        like: whose geometry it gets.
+        overwrite: replace the file if it is there.
+
+    Returns:
+        The path.
+
     Raises:
         HinterlandError: the file is there already, the shape is not `like`'s, or the format cannot
             hold it.
@@ -268,9 +277,22 @@ def write_probabilities(
     path: Path | str, array: np.ndarray, like: Volume | Header | Path | str, *,
     overwrite: bool = False,
 ) -> Path:  # fmt: skip
-    """Write (groups, z, y, x) as float32 with the geometry of `like`; else as `write_label`.
+    """Write (groups, z, y, x) as float32 with the geometry of `like`.
 
     NIfTI holds the groups along its fourth axis, .mha and .nrrd as components, TIFF as channels.
+
+    Args:
+        path: the file to write.
+        array: probabilities.
+        like: whose geometry it gets.
+        overwrite: replace the file if it is there.
+
+    Returns:
+        The path.
+
+    Raises:
+        HinterlandError: the file is there already, the shape is not `like`'s, or the format cannot
+            hold it.
     """
     path = Path(path)
     ending = file_ending(path)

@@ -88,7 +88,11 @@ def stored_fingerprint(hash: str, folders: Sequence[Path]) -> Fingerprint | None
 
 
 def training_cases(dataset: Dataset) -> tuple[Case, ...]:
-    """Return the cases a plan may look at: all that are not in the author's test split."""
+    """Return the cases a plan may look at: all that are not in the author's test split.
+
+    Raises:
+        HinterlandError: every case is a test case.
+    """
     cases = tuple(c for c in dataset.cases if c.split != "test")
     if not cases:
         raise HinterlandError(
@@ -107,10 +111,22 @@ def fingerprint(
 ) -> Fingerprint:
     """Measure a data set, each case once.
 
-    `cases` default to `training_cases(dataset)`. Foreground is where the label file is above zero;
+    Foreground is where the label file is above zero;
     unlabelled cases give shape and spacing only, and if no case has a foreground, all non-zero
-    voxels count. As many voxels are drawn of each case (with replacement, seeded). With `cache`, a
-    folder, the result is kept there under its hash and found again.
+    voxels count. As many voxels are drawn of each case (with replacement, seeded).
+
+    Args:
+        dataset: the data set.
+        cases: those that are measured; default, `training_cases(dataset)`.
+        workers: processes that read files.
+        cache: a folder where the result is kept under its hash and found again.
+        progress: called with (done, of how many).
+
+    Returns:
+        Shapes in voxels, spacings in mm, and intensities of the foreground.
+
+    Raises:
+        HinterlandError: a case cannot be read or has not the data set's channels, or there is none.
     """
     chosen = tuple(cases) if cases is not None else training_cases(dataset)
     name = dataset_hash(dataset, chosen)

@@ -34,7 +34,17 @@ def plan_with_nnunet(
     cases: Sequence[Case] | None = None,
     workers: int = 2,
 ) -> Plan:
-    """Let nnU-Net extract its fingerprint from the labelled cases and plan; `dims` as `make_plan`.
+    """Let nnU-Net extract its fingerprint from the labelled cases and plan.
+
+    Args:
+        dataset: the data set.
+        dims: 2 or 3; None decides as `make_plan` does.
+        memory_gb: what a training step may take of a GPU.
+        cases: those that are planned from; default, `training_cases(dataset)`.
+        workers: processes that read files.
+
+    Returns:
+        The plan.
 
     Raises:
         HinterlandError: there is no nnU-Net, no labelled case, or nnU-Net fails.
@@ -55,9 +65,19 @@ def nnunet_plans(
 ) -> dict[str, Any]:
     """Return what nnU-Net writes into its plans.json, with all configurations.
 
-    Works on links in a temporary folder: the data set may be read-only and in any layout. Raises
-    the
-    errors of `plan_with_nnunet`.
+    It works on links in a temporary folder: the data set may be read-only and in any layout.
+
+    Args:
+        dataset: the data set.
+        memory_gb: what a training step may take of a GPU.
+        cases: those that are planned from; unlabelled ones are left out.
+        workers: processes that read files.
+
+    Returns:
+        The content of plans.json.
+
+    Raises:
+        HinterlandError: there is no nnU-Net, no labelled case, or nnU-Net fails.
     """
     interpreter = nnunet_interpreter()
     labelled = [case for case in cases if case.label is not None]
@@ -90,7 +110,11 @@ def nnunet_plans(
 
 
 def nnunet_interpreter() -> str:
-    """Return the Python that can import nnunetv2. Raises HinterlandError, with how to get one."""
+    """Return the Python that can import nnunetv2.
+
+    Raises:
+        HinterlandError: there is none; the message says how to get one.
+    """
     chosen = os.environ.get(INTERPRETER)
     if chosen:
         if not Path(chosen).is_file():
@@ -113,7 +137,22 @@ def translate(
     dims: Literal[2, 3] | None = None,
     memory_gb: float = 8.0,
 ) -> Plan:
-    """Translate nnU-Net's plans.json, configuration 2d or 3d_fullres, into our plan."""
+    """Translate nnU-Net's plans.json, configuration 2d or 3d_fullres, into our plan.
+
+    Args:
+        plans: the content of plans.json.
+        channels: names of the data set's channels.
+        fingerprint: hash of the data set.
+        spacing_known: whether distances are in mm.
+        dims: 2 or 3; None decides as `make_plan` does.
+        memory_gb: what was planned for.
+
+    Returns:
+        The plan.
+
+    Raises:
+        HinterlandError: 3D is asked for and nnU-Net has no such configuration.
+    """
     configurations = plans["configurations"]
     full = configurations.get("3d_fullres")
     median = (full or configurations["2d"])["median_image_size_in_voxels"]

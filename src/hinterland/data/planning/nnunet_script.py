@@ -12,7 +12,14 @@ from pathlib import Path
 
 
 def main(dataset: int, workers: int, memory_gb: float, spacing_known: bool) -> None:
-    """Extract the fingerprint and plan; nnU-Net writes both into its preprocessed folder."""
+    """Extract the fingerprint and plan; nnU-Net writes both into its preprocessed folder.
+
+    Args:
+        dataset: number of the data set.
+        workers: processes.
+        memory_gb: what a training step may take.
+        spacing_known: whether 3d_fullres makes sense.
+    """
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
         DatasetFingerprintExtractor,
     )

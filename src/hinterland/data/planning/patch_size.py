@@ -26,6 +26,16 @@ def fit_patch(
 
     It starts as a cube in mm (at most the median shape) and is shortened along the axis that covers
     most of the median shape. Memory that is left makes the batch larger, up to 5 % of `voxels`.
+
+    Args:
+        spacing: target spacing in mm, one number an axis.
+        median: shape of the median case at that spacing.
+        voxels: of all cases together.
+        memory_gb: what a training step may take.
+        classes: output channels.
+
+    Returns:
+        The topology, whose `patch` it is, and the batch size.
     """
     dims = len(spacing)
     edge = {2: 2048, 3: 256}[dims]
@@ -66,6 +76,16 @@ def needs_low_resolution(
     That is: below a quarter of the voxels, and a grid on which a patch sees a quarter has less than
     half of them. nnU-Net then computes the Dice loss of 3D patches over the batch, because many
     patches lack a class.
+
+    Args:
+        spacing: target spacing in mm, one number an axis.
+        median: shape of the median case at that spacing.
+        patch: voxels.
+        memory_gb: what a training step may take.
+        classes: output channels.
+
+    Returns:
+        Whether it would.
     """
     coarse, whole = spacing.copy(), math.prod(median.tolist())
     size, here = whole, math.prod(patch)

@@ -38,11 +38,16 @@ def make_plan(
 ) -> Plan:
     """Plan preprocessing, patches and network.
 
-    `dims` None takes 3D where the spacing is known and volumes have at least `SLICES_FOR_3D`
-    slices, else 2D (slices across the coarsest axis, never resampled along it). `memory_gb` is what
-    a training step may take by nnU-Net's estimate (a GPU in mixed precision; a CPU in float32 takes
-    about twice). `classes` counts output channels: a hundred of them take a third of the memory of
-    a step in 3D.
+    Args:
+        fingerprint: what was measured.
+        dims: 2 (slices across the coarsest axis, never resampled along it) or 3; None takes 3 where
+            the spacing is known and volumes have at least `SLICES_FOR_3D` slices.
+        memory_gb: what a training step may take by nnU-Net's estimate (a GPU in mixed precision; a
+            CPU in float32 takes about twice).
+        classes: output channels; a hundred take a third of the memory of a step in 3D.
+
+    Returns:
+        The plan.
 
     Raises:
         HinterlandError: 3D is asked for single slices, or nothing fits the memory.

@@ -94,3 +94,21 @@ def read_plan(file: Path, dataset: Dataset) -> Plan:
             f"{now}). Plan again: hinterland plan {dataset.root}"
         )
     return plan
+
+
+def resolve_plan(
+    dataset: Dataset,
+    plan: Plan | PlanOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Return a plan as it is, or make the one that is asked for.
+
+    Args:
+        dataset: The data set to plan for.
+        plan: A plan, or how to make one.
+        progress: Called with (cases measured, cases).
+
+    Returns:
+        The plan.
+    """
+    return plan if isinstance(plan, Plan) else plan_dataset(dataset, plan, progress=progress)

@@ -82,6 +82,14 @@ def feature_voxels(patch: Sequence[int], network: NetworkPlan, classes: int) -> 
 
     Per stage, features times voxels for each convolution of the encoder and of the decoder and for
     the transposed convolution; then the logits at full resolution.
+
+    Args:
+        patch: voxels, one number an axis.
+        network: its stages.
+        classes: output channels.
+
+    Returns:
+        How many numbers.
     """
     sizes = stage_sizes(patch, network.strides)
     maps = [f * n for f, n in zip(network.features, sizes, strict=True)]
@@ -95,6 +103,14 @@ def parameter_count(network: NetworkPlan, channels: int, classes: int) -> int:
 
     Convolutions have no bias (the affine instance norm after each has one), transposed convolutions
     have one and the size of the stride.
+
+    Args:
+        network: its stages.
+        channels: of the image.
+        classes: output channels.
+
+    Returns:
+        How many numbers.
     """
     features, total, before = network.features, 0, channels
 

@@ -11,9 +11,7 @@ import errno
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hinterland.data.io.files import TEMPORARY, atomic_path, file_stamp, write_text
+from hinterland.data.io.files import atomic_path, file_stamp, sweep, write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import label_locations, preprocess
@@ -89,11 +87,23 @@ def prepare(
 ) -> Prepared:
     """Preprocess every case that is not there yet or whose files changed.
 
-    `cases` default to all of the data set. `cache_dir` defaults to `cache_root()`; nothing is
-    written elsewhere. Stopped at any point, the next call goes on where it was. A case that is
-    given without a label has none in the result, even if one was prepared before.
+    Nothing is written outside the cache. Stopped at any point, the next call goes on where it was.
+    A case that is given without a label has none in the result, even if one was prepared before.
 
-    Raises HinterlandError with the case's name if a case cannot be read or its process dies.
+    Args:
+        dataset: the data set.
+        plan: what is preprocessed for.
+        cache_dir: folder of the cache; default, `cache_root()`.
+        workers: processes.
+        cases: those that are prepared; default, all.
+        progress: called with (done, of how many).
+
+    Returns:
+        Where the arrays lie.
+
+    Raises:
+        HinterlandError: a case cannot be read or its process dies, or the folder cannot be written
+            to.
     """
     chosen = tuple(dataset.cases if cases is None else cases)
     folder = (cache_dir or cache_root()) / f"{plan.fingerprint}-{preprocessing_hash(plan)}"
@@ -104,7 +114,7 @@ def prepare(
             f"the cache folder {folder} cannot be made: {error.strerror}. Set HINTERLAND_CACHE to "
             "a folder that can be written to."
         ) from error
-    _sweep(folder)
+    sweep(folder)
     write_text(folder / "plan.json", plan.to_json())
     todo = [case for case in chosen if not _Paths(folder, case.name).fits(case)]
     work = partial(prepare_case, plan=plan, folder=folder)
@@ -113,7 +123,16 @@ def prepare(
 
 
 def prepare_case(case: Case, plan: Plan, folder: Path) -> None:
-    """Write one case's files into `folder`, the image only if it is not there yet."""
+    """Write one case's files into `folder`, the image only if it is not there yet.
+
+    Args:
+        case: the files to read.
+        plan: what is preprocessed for.
+        folder: where the arrays go.
+
+    Raises:
+        HinterlandError: a file cannot be read, or label values do not fit 16 bits.
+    """
     paths = _Paths(folder, case.name)
     record = paths.read(case)
     label, stamp, values = None, None, [0]
@@ -234,14 +253,6 @@ def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
         raise HinterlandError(
             f"{error} Set HINTERLAND_CACHE to a folder with enough space."
         ) from error
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written; younger files may belong to a living one."""
-    for path in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - 24 * 3600:
-                path.unlink()
 
 
 @lru_cache(maxsize=128)

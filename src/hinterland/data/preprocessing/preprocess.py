@@ -16,6 +16,7 @@ from scipy import ndimage
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.resample import Shape, resample
 from hinterland.types import HinterlandError, Normalisation, Plan
+from hinterland.types.box import bounding_box
 
 
 class Scan(Protocol):
@@ -33,8 +34,14 @@ def preprocess(
 ) -> tuple[np.ndarray, np.ndarray | None, Geometry]:
     """Bring one scan onto the grid and the scale of a plan.
 
-    Returns the image, float32 (C, z, y, x); the label's own integers, int16 (z, y, x), or None;
-    and the `Geometry` that undoes it.
+    Args:
+        volume: the image as read.
+        plan: spacing, order of axes and normalisation.
+        label: integers (z, y, x), or None.
+
+    Returns:
+        The image, float32 (C, z, y, x); the label's own integers, int16 (z, y, x), or None; and the
+        `Geometry` that undoes it.
 
     Raises:
         HinterlandError: the channels or the label's shape do not fit, or an intensity is not
@@ -62,10 +69,18 @@ def preprocess(
 
 
 def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geometry:
-    """Return the geometry that preprocessing an image (C, z, y, x) of this spacing (mm) will have.
+    """Return the geometry that preprocessing an image will have.
 
     A plan in voxels takes every spacing for 1. Where the plan leaves the slice distance open (2D),
     each case keeps its own.
+
+    Args:
+        array: the image (C, z, y, x).
+        spacing: of its voxels (z, y, x), in mm.
+        plan: target spacing and order of axes.
+
+    Returns:
+        The geometry.
     """
     if plan.unit == "mm":
         check_spacing(spacing)
@@ -85,7 +100,11 @@ def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geom
 
 
 def check_spacing(spacing: Sequence[float]) -> None:
-    """Raise HinterlandError unless every voxel size (mm) is positive and finite."""
+    """Refuse voxel sizes (mm) that are not positive and finite.
+
+    Raises:
+        HinterlandError: one of them is not.
+    """
     if not all(math.isfinite(s) and s > 0 for s in spacing):
         raise HinterlandError(
             f"the header gives a voxel size of ({', '.join(f'{s:.4g}' for s in spacing)}) mm (z, "
@@ -98,20 +117,11 @@ def nonzero_box(array: np.ndarray) -> tuple[Shape, Shape]:
     """Return the box (z, y, x) of the voxels that are not zero in some channel of (C, z, y, x).
 
     The box is the first index of each axis and the last one + 1. An image of nothing but zeros is
-    kept
-    whole.
+    kept whole.
     """
     mask = nonzero_mask(array)
-    if not mask.any():
-        d, h, w = mask.shape
-        return (0, 0, 0), (d, h, w)
-    ranges = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        ranges.append((int(hit[0]), int(hit[-1]) + 1))
-    (z0, z1), (y0, y1), (x0, x1) = ranges
-    return (z0, y0, x0), (z1, y1, x1)
+    z, y, x = bounding_box(mask) or tuple(slice(0, n) for n in mask.shape)
+    return (z.start, y.start, x.start), (z.stop, y.stop, x.stop)
 
 
 def nonzero_mask(array: np.ndarray) -> np.ndarray:
@@ -128,6 +138,11 @@ def normalise(
     """Scale each channel of a float32 image (C, z, y, x), in place. See `Normalisation`.
 
     A masked z-score leaves what lies around the body at zero; zeros inside it count as body.
+
+    Args:
+        image: is changed in place.
+        schemes: one a channel.
+        channels: their names, for messages.
     """
     body = None
     if any(scheme.masked for scheme in schemes):

@@ -25,6 +25,14 @@ def resampled_shape(
     """Return the shape of a grid after a change of spacing.
 
     It is round(shape * spacing / target) on each axis, at least 1.
+
+    Args:
+        shape: voxels.
+        spacing: of the grid, in mm.
+        target: spacing of the new grid, in mm.
+
+    Returns:
+        Voxels of the new grid.
     """
     # the order of operations is nnU-Net's, so that ties round alike
     z, y, x = (
@@ -53,11 +61,21 @@ def resample(
     target: Sequence[float],
     order: Literal[1, 3] = 3,
 ) -> np.ndarray:
-    """Resample channels (C, z, y, x) to a grid of another `shape`, float32.
+    """Resample channels to a grid of another shape.
 
-    `order` 3 is a cubic spline limited to the range of its input, 1 is linear. Along a separate
+    Along a separate
     axis (see `separate_axis`) the nearest slice is taken: a blend of two thick slices would show
     anatomy that neither has. One channel is worked on at a time.
+
+    Args:
+        array: (C, z, y, x).
+        shape: voxels of the new grid.
+        spacing: of the grid, in mm.
+        target: spacing of the new grid, in mm.
+        order: 3 is a cubic spline limited to the range of its input, 1 is linear.
+
+    Returns:
+        (C, *shape), float32.
     """
     if tuple(array.shape[1:]) == tuple(shape):
         return np.ascontiguousarray(array, dtype=np.float32)
@@ -71,10 +89,19 @@ def resample(
 def resample_labels(
     label: np.ndarray, shape: Shape, spacing: Sequence[float], target: Sequence[float]
 ) -> np.ndarray:
-    """Resample integers (z, y, x) to a grid of another `shape`, in the dtype that came.
+    """Resample integers to a grid of another shape.
 
     Every value's indicator is interpolated linearly (nearest along a separate axis) and the largest
     wins; in a tie the higher value, as in nnU-Net: halving a grid must not eat thin lesions.
+
+    Args:
+        label: (z, y, x).
+        shape: voxels of the new grid.
+        spacing: of the grid, in mm.
+        target: spacing of the new grid, in mm.
+
+    Returns:
+        Integers of the type that came.
     """
     if tuple(label.shape) == tuple(shape):
         return np.ascontiguousarray(label)

@@ -47,7 +47,7 @@ class Augmentation(Protocol):
             rng: The only source of what is random: the same state gives the same patch.
 
         Returns:
-            (C, *patch_size) float32 and (*patch_size) int64.
+            (C, *patch_size) float32 and (*patch_size) int16.
         """
         ...
 
@@ -126,7 +126,7 @@ def augment(plan: Plan, name: str = "nnunet") -> Augmentation:
 def _tensors(image: NDArray[np.float32], rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
     return (
         torch.from_numpy(np.ascontiguousarray(image)),
-        torch.from_numpy(np.ascontiguousarray(rows)).long(),
+        torch.from_numpy(np.ascontiguousarray(rows)).to(torch.int16),
     )
 
 

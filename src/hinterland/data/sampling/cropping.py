@@ -22,6 +22,15 @@ def patch_corner(
     Along an axis on which the patch is larger than the volume, the volume is centred in it (the
     corner is negative). Otherwise the patch stays inside the volume: at a uniformly random place,
     or as close to being centred on `centre` as that allows.
+
+    Args:
+        rng: draws the place.
+        shape: voxels of the volume, one number an axis.
+        size: voxels of the patch.
+        centre: the voxel to be in the middle; None draws a place.
+
+    Returns:
+        The corner, in voxels; negative where the patch begins before the volume.
     """
     corner = []
     for axis, (n, s) in enumerate(zip(shape, size, strict=True)):
@@ -39,6 +48,15 @@ def cut(array: NDArray, corner: Corner, size: Sequence[int], fill: float) -> NDA
 
     The box is over the last axes: (..., *spatial) gives (..., *size). Only the part inside is read,
     so that a memory map stays on disk.
+
+    Args:
+        array: (..., *spatial), in memory or mapped from disk.
+        corner: the first voxel of the box; may be negative.
+        size: voxels of the box.
+        fill: the value outside the array.
+
+    Returns:
+        The box (..., *size), a copy of the array's type.
     """
     spatial = array.shape[-len(size) :]
     lead = array.shape[: -len(size)]

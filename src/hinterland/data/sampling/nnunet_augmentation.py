@@ -1,6 +1,6 @@
 """nnU-Net's augmentation, by the transforms of its own library, batchgeneratorsv2.
 
-Probabilities and ranges are those of nnU-Net's default trainer. Three things differ, on purpose.
+Probabilities and ranges are those of `nnunet_settings`. Three things differ, on purpose.
 Annotations are sampled with nearest neighbours: rows of the leaf-set table are nominal, and this is
 three times faster. What turns into view from outside of the volume is row 0 (any leaf), which no
 loss counts, instead of background. And blurring always uses the direct convolution: the library
@@ -10,7 +10,6 @@ depend on the machine's mood.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +33,24 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hinterland.data.sampling.nnunet_settings import (
+    BLUR,
+    BRIGHTNESS,
+    CONTRAST,
+    GAMMA,
+    INVERTED_GAMMA,
+    LEAST_BLURRED,
+    LOW_RESOLUTION,
+    NOISE,
+    ROTATION_PROBABILITY,
+    SCALING,
+    Change,
+    draw_size,
+    largest_angle,
+    turns_in_plane_only,
+)
 from hinterland.data.sampling.seeding import seeded_globally
 from hinterland.types import Plan
-
-_ANISOTROPIC = 3.0  # nnU-Net: from here on a 3D patch is turned and scaled in its plane only
-_LEAST_DRAWN_SCALE = 0.85  # nnU-Net enlarges the drawn patch for zooming out this far
-_LEAST_BLURRED = 4  # voxels: the blur's kernel reaches 3 beyond the border, by reflection
 
 
 @dataclass(frozen=True)
@@ -75,74 +86,34 @@ class NnunetAugmentation:
             outside = moved[1] != 0
             for channel in self.masked:
                 pixels[channel][outside] = 0
-        return pixels.contiguous(), moved[0].long()
+        return pixels.contiguous(), moved[0].to(torch.int16)
 
 
 def nnunet_augmentation(plan: Plan) -> NnunetAugmentation:
     """Make nnU-Net's augmentation for the patches of a plan."""
     size = plan.patch_size
-    flat = _turns_in_plane_only(size)
-    angle = _largest_angle(size)
     return NnunetAugmentation(
         patch_size=size,
-        draw_size=_draw_size(size, angle, flat),
-        transform=_nnunet_transforms(size, angle, flat),
+        draw_size=draw_size(size),
+        transform=_nnunet_transforms(size),
         masked=tuple(i for i, n in enumerate(plan.normalisation) if n.masked),
     )
 
 
-def _turns_in_plane_only(size: Sequence[int]) -> bool:
-    return len(size) == 3 and max(size) / size[0] > _ANISOTROPIC
-
-
-def _largest_angle(size: Sequence[int]) -> float:
-    """Return the largest rotation in radians.
-
-    It is 180 degrees in a plane, 15 if the plane is elongated, and 30 in space.
-    """
-    if len(size) == 2:
-        return np.deg2rad(15.0 if max(size) / min(size) > 1.5 else 180.0)
-    return np.deg2rad(180.0 if _turns_in_plane_only(size) else 30.0)
-
-
-def _draw_size(size: Sequence[int], angle: float, flat: bool) -> tuple[int, ...]:
-    """Return the size to cut out, so that the patch can be turned about any one axis and shrunk.
-
-    A rectangle (a, b) turned by t reaches a cos t + b sin t along its first axis, which is largest
-    at t = atan(b / a).
-
-    Args:
-        size: voxels of the patch along each axis.
-        angle: the largest rotation in radians.
-        flat: whether the first axis takes no part in the rotation.
-
-    Returns:
-        Voxels to cut along each axis.
-    """
-    drawn = np.array(size, dtype=float)
-    axes = range(1 if flat else 0, len(size))
-    for i in axes:
-        for j in axes:
-            if i != j:
-                t = min(angle, float(np.arctan2(size[j], size[i])))
-                drawn[i] = max(drawn[i], size[i] * np.cos(t) + size[j] * np.sin(t))
-        drawn[i] /= _LEAST_DRAWN_SCALE
-    return tuple(int(d) for d in drawn)
-
-
-def _nnunet_transforms(size: tuple[int, ...], angle: float, flat: bool) -> BasicTransform:
+def _nnunet_transforms(size: tuple[int, ...]) -> BasicTransform:
     """Return nnU-Net's default chain of transforms.
 
     Probabilities are per sample, except where they are per channel.
     """
+    angle, flat = largest_angle(size), turns_in_plane_only(size)
     spatial = SpatialTransform(
         size[1:] if flat else size,
         patch_center_dist_from_border=0,
         random_crop=False,
-        p_rotation=0.2,
+        p_rotation=ROTATION_PROBABILITY,
         rotation=(-angle, angle),
-        p_scaling=0.2,
-        scaling=(0.7, 1.4),
+        p_scaling=SCALING.probability,
+        scaling=SCALING.between,
         p_synchronize_scaling_across_axes=1,
         mode_seg="nearest",
         border_mode_seg="zeros",
@@ -152,30 +123,33 @@ def _nnunet_transforms(size: tuple[int, ...], angle: float, flat: bool) -> Basic
         [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
     )
 
-    def sometimes(p: float, transform: BasicTransform) -> None:
-        chain.append(RandomTransform(transform, apply_probability=p))
+    def sometimes(change: Change, transform: BasicTransform) -> None:
+        chain.append(RandomTransform(transform, apply_probability=change.probability))
 
-    def gamma(inverted: bool) -> BasicTransform:
-        return GammaTransform(
-            BGContrast((0.7, 1.5)), p_invert_image=int(inverted), p_retain_stats=1, **each
+    def gamma(change: Change, *, inverted: bool) -> None:
+        curve = BGContrast(change.between)
+        sometimes(change, GammaTransform(curve, int(inverted), p_retain_stats=1, **each))
+
+    sometimes(NOISE, GaussianNoiseTransform(NOISE.between, 1, synchronize_channels=True))
+    if min(size) >= LEAST_BLURRED:
+        sometimes(
+            BLUR, GaussianBlurTransform(BLUR.between, p_per_channel=BLUR.channels, benchmark=False)
         )
-
-    sometimes(0.1, GaussianNoiseTransform((0, 0.1), p_per_channel=1, synchronize_channels=True))
-    if min(size) >= _LEAST_BLURRED:
-        sometimes(0.2, GaussianBlurTransform((0.5, 1.0), p_per_channel=0.5, benchmark=False))
-    sometimes(0.15, MultiplicativeBrightnessTransform(BGContrast((0.75, 1.25)), **each))
-    sometimes(0.15, ContrastTransform(BGContrast((0.75, 1.25)), preserve_range=True, **each))
+    sometimes(BRIGHTNESS, MultiplicativeBrightnessTransform(BGContrast(BRIGHTNESS.between), **each))
     sometimes(
-        0.25,
+        CONTRAST, ContrastTransform(BGContrast(CONTRAST.between), preserve_range=True, **each)
+    )
+    sometimes(
+        LOW_RESOLUTION,
         SimulateLowResolutionTransform(
-            scale=(0.5, 1),
+            scale=LOW_RESOLUTION.between,
             synchronize_channels=False,
             synchronize_axes=True,
             ignore_axes=(0,) if flat else None,
-            p_per_channel=0.5,
+            p_per_channel=LOW_RESOLUTION.channels,
         ),
     )
-    sometimes(0.1, gamma(inverted=True))
-    sometimes(0.3, gamma(inverted=False))
+    gamma(INVERTED_GAMMA, inverted=True)
+    gamma(GAMMA, inverted=False)
     chain.append(MirrorTransform(tuple(range(len(size)))))
     return ComposeTransforms(chain)

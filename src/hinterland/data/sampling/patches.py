@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from hinterland.data.sampling.cropping import cut, foreground_voxel, patch_corner
+from hinterland.data.sampling.cropping import cut
 from hinterland.data.sampling.label_sets import LabelSetLookup
+from hinterland.data.sampling.places import Outline, Place, choose_place, drawn_corner
 from hinterland.data.sampling.sampler import SampleKey, Stream, sample_generator
 from hinterland.types import Batch, Case
 
@@ -47,7 +48,7 @@ class PreparedByName(Protocol):
 class Item:
     """One item of a batch; `hinterland.types.Batch` says what the fields mean.
 
-    image (C, *spatial) float32, annotation (*spatial) int64, image_labels (nodes,) int8.
+    image (C, *spatial) float32, annotation (*spatial) int16, image_labels (nodes,) int8.
     """
 
     image: Tensor
@@ -101,63 +102,87 @@ class PatchDataset(TorchDataset[Item]):
         self.augmentation = augmentation
         self.seed, self.phase = seed, phase
         self.foreground = dict(foreground)
-        self._nodes = table.tree.nodes
-        self._says = torch.tensor([leaves != table.tree.all_leaves for leaves in table.sets])
-        self._lookups = {name: LabelSetLookup(table, scheme) for name, scheme in schemes.items()}
+        self.nodes = table.tree.nodes
+        self.says = torch.tensor([leaves != table.tree.all_leaves for leaves in table.sets])
+        self.lookups = {name: LabelSetLookup(table, scheme) for name, scheme in schemes.items()}
 
     def __getitem__(self, key: SampleKey) -> Item:
         rng = sample_generator(self.seed, self.phase, key.step, key.slot)
         stream = self.streams[key.stream]
-        case = self.cases[stream.cases[int(rng.integers(len(stream.cases)))]]
-        image, rows, covers = self._draw(rng, case, key.foreground, stream.hidden)
+        case = self.draw_case(rng, stream)
+        stored = self.prepared[case.name]
+        place = self.place(rng, case, key, outline_of(stored))
+        image, rows = self._cut(place, stored)
         pixels, annotation = self.augmentation(image, rows, rng)
         return Item(
             image=pixels,
             annotation=annotation,
-            labelled=bool(self._says[self._rows_in(annotation)].any()),
-            image_labels=image_label_row(case, self._nodes),
-            covers=covers,
+            labelled=bool(self.says[self._rows_in(annotation)].any()),
+            image_labels=image_label_row(case, self.nodes),
+            covers=place.covers,
             case=case.name,
             group=case.group,
             domain=case.domain,
             stream=stream.name,
         )
 
-    def _rows_in(self, annotation: Tensor) -> Tensor:
-        return torch.bincount(annotation.flatten(), minlength=len(self._says)) > 0
+    def draw_case(self, rng: np.random.Generator, stream: Stream) -> Case:
+        """Draw a case of a stream."""
+        return self.cases[stream.cases[int(rng.integers(len(stream.cases)))]]
 
-    def _draw(
-        self, rng: np.random.Generator, case: Case, foreground: bool, hidden: bool
-    ) -> tuple[NDArray[np.float32], NDArray[np.int16], bool]:
-        """Draw a patch of the size that augmentation asks for.
+    def place(
+        self, rng: np.random.Generator, case: Case, key: SampleKey, outline: Outline
+    ) -> Place:
+        """Choose where in a case the item of a key lies.
 
-        Returns the image, the annotation, and whether the final patch shows the whole image.
+        Args:
+            rng: draws the place.
+            case: where it lies.
+            key: the item.
+            outline: shape and foreground of the case.
+
+        Returns:
+            The place.
         """
-        stored = self.prepared[case.name]
-        image = stored.image
-        shown = case.labelled and case.label is not None and not hidden
-        label = stored.label if shown else None
-        lookup = self._lookups.get(case.scheme)
-        centre: NDArray | None = None
-        if foreground and label is not None:
-            values = self.foreground.get(case.scheme, frozenset())
-            centre = foreground_voxel(rng, stored.locations, values)
-        final, drawn = self.augmentation.patch_size, self.augmentation.draw_size
-        whole = all(n <= s for n, s in zip(image.shape[-len(final) :], final, strict=True))
-        if len(final) == 2:
-            whole = whole and image.shape[1] == 1
-            z = int(rng.integers(image.shape[1])) if centre is None else int(centre[0])
-            image = image[:, z]
-            label = None if label is None else label[z]
-            centre = None if centre is None else centre[1:]
-        inner = patch_corner(rng, image.shape[1:], final, centre)
-        corner = tuple(c - (d // 2 - f // 2) for c, d, f in zip(inner, drawn, final, strict=True))
+        values = self.foreground.get(case.scheme, frozenset())
+        return choose_place(
+            rng,
+            case,
+            outline,
+            self.augmentation.patch_size,
+            hidden=self.streams[key.stream].hidden,
+            foreground=values if key.foreground else None,
+        )
+
+    def blank(self, case: Case) -> int:
+        """Return the row of the voxels of a case whose annotation is not seen."""
+        lookup = self.lookups.get(case.scheme)
+        return 0 if lookup is None else lookup.blank
+
+    def _rows_in(self, annotation: Tensor) -> Tensor:
+        return torch.bincount(annotation.flatten(), minlength=len(self.says)) > 0
+
+    def _cut(
+        self, place: Place, stored: PreparedArrays
+    ) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+        """Cut image and annotation, in the size that augmentation asks for."""
+        image, label, case = stored.image, stored.label if place.shown else None, place.case
+        if place.plane is not None:
+            image = image[:, place.plane]
+            label = None if label is None else label[place.plane]
+        drawn = self.augmentation.draw_size
+        corner = drawn_corner(place.corner, self.augmentation.patch_size, drawn)
         pixels = cut(image, corner, drawn, 0.0)
+        lookup = self.lookups.get(case.scheme)
         if label is not None and lookup is not None:
-            return pixels, lookup(cut(label, corner, drawn, -1), case.name), whole
-        blank = np.int16(0 if lookup is None else lookup.blank)
-        inside = cut(np.broadcast_to(blank, image.shape[1:]), corner, drawn, 0)
-        return pixels, inside, whole
+            return pixels, lookup(cut(label, corner, drawn, -1), case.name)
+        blank = np.int16(self.blank(case))
+        return pixels, cut(np.broadcast_to(blank, image.shape[1:]), corner, drawn, 0)
+
+
+def outline_of(stored: PreparedArrays) -> Outline:
+    """Return the outline of a preprocessed case."""
+    return Outline(stored.image.shape[1:], stored.label is not None, stored.locations)
 
 
 def image_label_row(case: Case, nodes: Sequence[str]) -> Tensor:

@@ -72,6 +72,16 @@ def step_keys(
 
     The last `oversampled(world * count, share)` items of each stream's global quota are centred on
     foreground.
+
+    Args:
+        step: of the phase, from 0.
+        streams: what a batch is composed of.
+        rank: of this process, from 0.
+        world: how many processes share the step.
+        share: of each stream that is centred on foreground, from 0 to 1.
+
+    Returns:
+        One key an item, as many as the streams count together.
     """
     keys, first = [], 0
     for index, stream in enumerate(streams):
@@ -115,5 +125,15 @@ class StepSampler(Sampler[list[SampleKey]]):
 
 
 def sample_generator(seed: int, phase: int, step: int, slot: int) -> np.random.Generator:
-    """Return the generator that everything random about one item is drawn from."""
+    """Return the generator that everything random about one item is drawn from.
+
+    Args:
+        seed: of the run.
+        phase: index of the phase.
+        step: of the phase, from 0.
+        slot: place of the item in the global batch.
+
+    Returns:
+        The generator, the same however many processes there are.
+    """
     return np.random.default_rng([seed, phase, step, slot])

@@ -14,9 +14,9 @@ from hinterland.evaluation.masks import GroupMap, ValueMap, decidable, encode, g
 from hinterland.evaluation.metrics.metrics import measure
 from hinterland.evaluation.metrics.pair import MetricSettings
 from hinterland.evaluation.metrics.registry import asked_metrics
-from hinterland.evaluation.metrics.surface import bounding_box, joint_box
 from hinterland.labels import Coarsening, Scheme
 from hinterland.types import HinterlandError
+from hinterland.types.box import bounding_box, joint_box
 
 Questions = Coarsening | Sequence[Coarsening] | Mapping[str, Coarsening]
 
@@ -152,7 +152,16 @@ def available_threads() -> int:
 
 
 def thread_map(function: Callable[[A], B], items: Iterable[A], threads: int) -> list[B]:
-    """Return `[function(i) for i in items]`, over threads where more than one is asked for."""
+    """Return `[function(i) for i in items]`, over threads where more than one is asked for.
+
+    Args:
+        function: what is done.
+        items: its arguments.
+        threads: how many at a time.
+
+    Returns:
+        The results, in the order of the items.
+    """
     if threads <= 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:

@@ -38,7 +38,11 @@ SHARED = ("dice", "jaccard", "hd95", "assd")  # what all of these tools compute
 
 
 def convention(name: str) -> MetricSettings:
-    """Return the definitions of a convention by name; HinterlandError for an unknown one."""
+    """Return the definitions of a convention by name.
+
+    Raises:
+        HinterlandError: there is no such convention.
+    """
     if name not in CONVENTIONS:
         raise HinterlandError(
             f"there is no convention {name!r}; choose one of {', '.join(CONVENTIONS)}, or all."

@@ -58,6 +58,9 @@ class EmptyPolicy:
             one_empty: what the metric itself says of one empty mask.
             prediction_empty: whether the prediction is empty.
             reference_empty: whether the reference is empty.
+
+        Returns:
+            A number, a word for the worst value, or None.
         """
         if prediction_empty and reference_empty:
             return both_empty if both_empty is None or self.both is None else self.both

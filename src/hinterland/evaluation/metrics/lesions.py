@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hinterland.evaluation.metrics.overlap import millilitres
-from hinterland.evaluation.metrics.surface import as_image, bounding_box, check_pair, joint_box
+from hinterland.evaluation.metrics.surface import as_image, check_pair
+from hinterland.types.box import bounding_box, joint_box
 
 MINIMUM_IOU = 0.1
 VOLUME_BINS_ML = (0.0, 0.1, 1.0, 10.0, float("inf"))
@@ -63,7 +64,24 @@ def match_lesions(
     """Match the connected components (26 neighbours in 3D, 8 in 2D) of two boolean masks.
 
     The assignment maximises the summed IoU (Hungarian method) over pairs with IoU > minimum_iou;
-    one component has at most one partner. Raises HinterlandError as the voxel metrics do.
+    one component has at most one partner.
+
+    Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis, in mm.
+        minimum_iou: which the IoU of a pair must exceed.
+
+    Returns:
+        The matched pairs, and what is left over.
+
+    Raises:
+        HinterlandError: masks and spacing do not belong together.
+
+    >>> reference = np.array([[1, 1, 0, 0, 1, 0, 1]], bool)
+    >>> prediction = np.array([[0, 1, 0, 1, 1, 0, 0]], bool)
+    >>> match_lesions(prediction, reference, (1.0, 1.0)).partner.tolist()
+    [0, 1, -1]
     """
     from scipy import ndimage
     from scipy.optimize import linear_sum_assignment

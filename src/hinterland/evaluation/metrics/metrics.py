@@ -24,7 +24,12 @@ __all__ = [
 
 
 def example_masks() -> tuple[np.ndarray, np.ndarray]:
-    """Return two squares of 4 x 4 in 8 x 8 pixels, the first a pixel to the right of the second."""
+    """Return two squares of 4 x 4 in 8 x 8 pixels, the first a pixel to the right of the second.
+
+    Example:
+        >>> [int(mask.sum()) for mask in example_masks()]
+        [16, 16]
+    """
     prediction, reference = np.zeros((2, 8, 8), bool)
     prediction[2:6, 3:7] = reference[2:6, 2:6] = True
     return prediction, reference
@@ -74,6 +79,14 @@ def measure(
 def dice(prediction: np.ndarray, reference: np.ndarray, *, empty: str = "penalty") -> float:
     """Return the Dice similarity coefficient 2 |P and R| / (|P| + |R|), in 0..1.
 
+    Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        empty: the policy for empty masks.
+
+    Returns:
+        The coefficient; NaN where the policy drops the case.
+
     Example:
         >>> prediction, reference = example_masks()
         >>> round(dice(prediction, reference), 4)
@@ -84,6 +97,14 @@ def dice(prediction: np.ndarray, reference: np.ndarray, *, empty: str = "penalty
 
 def jaccard(prediction: np.ndarray, reference: np.ndarray, *, empty: str = "penalty") -> float:
     """Return the Jaccard index (IoU) |P and R| / |P or R|, in 0..1.
+
+    Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        empty: the policy for empty masks.
+
+    Returns:
+        The index; NaN where the policy drops the case.
 
     Example:
         >>> prediction, reference = example_masks()
@@ -112,6 +133,9 @@ def hd95(
             voxels to R's surface.
         empty: the policy for empty masks.
 
+    Returns:
+        The distance; NaN where the policy drops the case.
+
     Example:
         >>> prediction, reference = example_masks()
         >>> round(hd95(prediction, reference, (1.0, 2.0)), 4)
@@ -137,6 +161,9 @@ def assd(
         mode: `symmetric` (ASSD): (sum d(P, R) + sum d(R, P)) / (|dP| + |dR|), |dP| the number of
             surface voxels; `directed` (medpy's asd): mean of d(P, R), prediction to reference.
         empty: the policy for empty masks.
+
+    Returns:
+        The distance; NaN where the policy drops the case.
 
     Example:
         >>> prediction, reference = example_masks()
@@ -166,6 +193,9 @@ def nsd(
             `SurfaceDistances.within`.
         empty: the policy for empty masks.
 
+    Returns:
+        The share; NaN where the policy drops the case.
+
     Example:
         >>> prediction, reference = example_masks()
         >>> round(nsd(prediction, reference, (1.0, 1.0), tolerance=1.0), 4)
@@ -176,6 +206,14 @@ def nsd(
 
 def volume_error(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> float:
     """Return predicted minus reference volume in mL, for a spacing in mm.
+
+    Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis, in mm.
+
+    Returns:
+        The difference.
 
     Example:
         >>> prediction, reference = example_masks()
@@ -200,6 +238,11 @@ def lesion_metrics(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> dict[str, float]:
     """Compute the lesion-wise metrics of one class of one case.
+
+    Args:
+        prediction: (y, x) or (z, y, x) bool.
+        reference: bool of the same shape.
+        spacing: one length per axis, in mm.
 
     Returns:
         Sensitivity TP / reference lesions, precision TP / predicted lesions, F1 = 2 TP / (reference

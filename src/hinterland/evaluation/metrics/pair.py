@@ -17,12 +17,11 @@ from hinterland.evaluation.metrics.surface import (
     HausdorffMode,
     SurfaceDistances,
     as_image,
-    bounding_box,
     check_pair,
     grid_distances,
     image_axes,
-    joint_box,
 )
+from hinterland.types.box import bounding_box, joint_box
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,9 @@ class MaskPair:
             name: the class, for its tolerance.
             image_shape: size of the whole image where the masks are a crop of it. A volume of one
                 slice, along whichever axis, is a 2D image.
+
+        Returns:
+            The pair, from which every metric is computed.
 
         Raises:
             HinterlandError: masks and spacing do not belong together.

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from hinterland.types import HinterlandError
+from hinterland.types.box import bounding_box, joint_box
 
 HausdorffMode = Literal["directed_max", "pooled"]
 AverageMode = Literal["symmetric", "directed"]
@@ -39,6 +40,9 @@ class SurfaceDistances:
 
         `directed_max`: max(P(forward), P(backward)), P the percentile with linear interpolation
         (MONAI, Metrics Reloaded). `pooled`: P(forward and backward together) (medpy).
+
+        Raises:
+            HinterlandError: another mode.
         """
         if mode == "pooled":
             return float(np.percentile(np.concatenate([self.forward, self.backward]), percentile))
@@ -47,7 +51,11 @@ class SurfaceDistances:
         return float(max(np.percentile(d, percentile) for d in (self.forward, self.backward)))
 
     def average(self, mode: AverageMode = "symmetric") -> float:
-        """Return the mean distance: of both directions (ASSD), or of `forward` alone (ASD)."""
+        """Return the mean distance: of both directions (ASSD), or of `forward` alone (ASD).
+
+        Raises:
+            HinterlandError: another mode.
+        """
         if mode == "directed":
             return float(self.forward.mean())
         if mode != "symmetric":
@@ -87,22 +95,6 @@ def _along(ndim: int, axis: int, index: slice | int) -> tuple[slice | int, ...]:
     return tuple(index if a == axis else slice(None) for a in range(ndim))
 
 
-def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """Return the smallest box that holds every True voxel, or None for an empty mask."""
-    # each look shrinks what the next one has to read
-    box: list[slice] = [slice(None)] * mask.ndim
-    plane = np.logical_or.reduce(mask, axis=0) if mask.ndim == 3 else mask
-    for axis, other in ((-2, 1), (-1, 0)):
-        hits = np.flatnonzero(plane.any(axis=other))
-        if not hits.size:
-            return None
-        box[axis] = slice(int(hits[0]), int(hits[-1]) + 1)
-    if mask.ndim == 3:
-        hits = np.flatnonzero(mask[tuple(box)].any(axis=(1, 2)))
-        box[0] = slice(int(hits[0]), int(hits[-1]) + 1)
-    return tuple(box)
-
-
 def image_axes(shape: Sequence[int]) -> tuple[int, ...]:
     """Return the axes along which an image extends.
 
@@ -137,7 +129,16 @@ def as_image(
 
 
 def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
-    """Raise HinterlandError unless two masks and a spacing belong together."""
+    """Refuse masks and a spacing that do not belong together.
+
+    Args:
+        prediction: bool.
+        reference: bool of the same shape.
+        spacing: one positive length per axis.
+
+    Raises:
+        HinterlandError: they differ in shape or axes, or are not boolean.
+    """
     if prediction.shape != reference.shape:
         raise HinterlandError(
             f"the prediction has shape {prediction.shape}, the reference {reference.shape}; "
@@ -155,13 +156,6 @@ def check_pair(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[
         )
 
 
-def joint_box(a: tuple[slice, ...], b: tuple[slice, ...]) -> tuple[slice, ...]:
-    """Return the smallest box that holds two boxes."""
-    return tuple(
-        slice(min(s.start, t.start), max(s.stop, t.stop)) for s, t in zip(a, b, strict=True)
-    )
-
-
 def surface_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> SurfaceDistances:
@@ -171,6 +165,9 @@ def surface_distances(
         prediction: (y, x) or (z, y, x) bool. A volume of one slice is a 2D image.
         reference: bool of the same shape.
         spacing: one length per axis.
+
+    Returns:
+        The distances in both directions.
 
     Raises:
         HinterlandError: an empty mask (those are the business of the empty-mask table), or masks
@@ -184,7 +181,19 @@ def surface_distances(
 def grid_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """Measure as `surface_distances`, on masks already checked; axes of length 1 are kept."""
+    """Measure as `surface_distances`, on masks already checked; axes of length 1 are kept.
+
+    Args:
+        prediction: bool, not empty.
+        reference: bool of the same shape, not empty.
+        spacing: one length per axis.
+
+    Returns:
+        The distances in both directions.
+
+    Raises:
+        HinterlandError: a mask is empty.
+    """
     boxes = bounding_box(prediction), bounding_box(reference)
     if boxes[0] is None or boxes[1] is None:
         raise HinterlandError("surface distances of an empty mask are not defined.")

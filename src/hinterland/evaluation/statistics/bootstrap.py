@@ -33,6 +33,9 @@ def by_group(
     Args:
         values: (cases, columns); NaN and infinity are left out.
         groups: the group of each case; default, every case is its own.
+
+    Raises:
+        HinterlandError: groups and values differ in number.
     """
     finite = np.isfinite(values)
     sums, counts = np.where(finite, values, 0.0), finite.astype(float)
@@ -64,6 +67,9 @@ def bootstrap_means(
         groups: the group of each case; groups are drawn with all their cases.
         resamples: how many studies are drawn.
         seed: of the draws.
+
+    Returns:
+        The means.
     """
     sums, counts = by_group(np.asarray(values, dtype=float), groups)
     n = len(sums)
@@ -96,6 +102,9 @@ def percentile_interval(
         n: independent units, one number or one per column.
         level: coverage of the interval, in 0..1.
         expanded: widen the interval for few units.
+
+    Returns:
+        Lower and upper limits, one a column.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -134,6 +143,13 @@ def bootstrap_ci(
         resamples: how many resamples are drawn.
         seed: of the draws.
         expanded: widen the interval for few units; see `percentile_interval`.
+
+    Returns:
+        Mean and limits.
+
+    >>> found = bootstrap_ci([0.6, 0.7, 0.7, 0.8], ["a", "b", "c", "d"])
+    >>> round(found.mean, 2), round(found.low, 1), round(found.high, 1)
+    (0.7, 0.6, 0.8)
     """
     column = np.asarray(values, dtype=float).reshape(-1, 1)
     sums, counts = by_group(column, groups)

@@ -49,6 +49,9 @@ def paired_difference(
         resamples: bootstrap resamples.
         seed: of the resampling.
 
+    Returns:
+        Mean, limits, p, and how many cases and patients they rest on.
+
     Example:
         >>> found = paired_difference([0.1, 0.3, 0.2, 0.4], ["a", "a", "b", "c"])
         >>> round(found.mean, 3), found.cases, found.patients

@@ -60,11 +60,21 @@ def compare_tables(
     case without one is its own patient); the tests use the mean difference of each patient. A
     coarsening with several classes also gets the rows `mean over classes`.
 
-    Columns: coarsening, class, metric, baseline, other (means), their limits (`baseline_low` ...),
-    difference (other - baseline) with `low` and `high`, p_wilcoxon, p_permutation, p_t, the first
-    two after Holm's correction over all classes and metrics of the coarsening (`..._holm`; the
-    macro rows are a family of their own), rank_biserial, cliffs_delta, cases, patients, left_out,
-    smallest_p, underpowered (below 20 patients), higher_is_better.
+    Args:
+        baseline: the table of the first method.
+        other: the table of the second, of the same cases.
+        metrics: columns to compare; default, all that both have and a comparison shows.
+        level: coverage of the intervals, in 0..1.
+        resamples: bootstrap resamples and sign patterns.
+        seed: of the draws.
+
+    Returns:
+        A table with the columns coarsening, class, metric, baseline, other (means), their limits
+        (`baseline_low` ...), difference (other - baseline) with `low` and `high`, p_wilcoxon,
+        p_permutation, p_t, the first two after Holm's correction over all classes and metrics of
+        the coarsening (`..._holm`; the macro rows are a family of their own), rank_biserial,
+        cliffs_delta, cases, patients, left_out, smallest_p, underpowered (below 20 patients),
+        higher_is_better.
 
     Raises:
         HinterlandError: different cases, classes or questions, different empty-mask policies or
@@ -207,6 +217,9 @@ def over_seeds(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.
     One row per method, coarsening, class and metric: `seeds`, `mean` (of the seeds' means),
     `std_seeds` (of the means of the seeds over cases; NaN for one seed) and `std_cases` (of the
     means of the cases over seeds).
+
+    Raises:
+        HinterlandError: the table has no column `seed`.
     """
     if "seed" not in table.columns:
         raise HinterlandError("the table has no column `seed`.")

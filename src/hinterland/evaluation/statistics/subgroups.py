@@ -24,6 +24,21 @@ def worst_best(
     Worst-off are the cases whose metric (mean over classes and seeds) lies below `threshold`,
     best-off equally many from the other end; cases between belong to neither. No case is both:
     where more than half are worst-off, the best-off are the remaining ones.
+
+    Args:
+        baseline: metric table of the baseline.
+        metric: its column.
+        threshold: below which a case is worst-off.
+
+    Returns:
+        Case -> subgroup.
+
+    Raises:
+        HinterlandError: the table has no such metric.
+
+    >>> table = pd.DataFrame({"case": ["a", "b", "c"], "dice": [0.2, 0.6, 0.9]})
+    >>> worst_best(table)
+    {'a': 'worst-off', 'c': 'best-off'}
     """
     if metric not in baseline.columns:
         raise HinterlandError(f"the baseline's table has no column {metric!r}.")
@@ -35,7 +50,11 @@ def worst_best(
 
 
 def read_cases(path: Path) -> pd.DataFrame:
-    """Read a CSV of cases, every column as text; HinterlandError, naming it, where unreadable."""
+    """Read a CSV of cases, every column as text.
+
+    Raises:
+        HinterlandError: it cannot be read.
+    """
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
@@ -45,7 +64,13 @@ def read_cases(path: Path) -> pd.DataFrame:
 def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.DataFrame:
     """Add the column `subgroup` to a table, looked up by case in a cases table.
 
-    `cases` has the columns `case` (or `group`, the patient) and `column`.
+    Args:
+        table: one row per case, question and class.
+        cases: with the columns `case` (or `group`, the patient) and `column`.
+        column: which of its columns is the subgroup.
+
+    Returns:
+        A copy of the table.
 
     Raises:
         HinterlandError: a column is missing, or a case has no entry.
@@ -70,8 +95,15 @@ def summarise_subgroups(
 ) -> pd.DataFrame:
     """Compute mean and bootstrap interval per subgroup, method, coarsening, class and metric.
 
-    `table` has the column `subgroup` (see `with_subgroup`, or map `worst_best`). Columns: the
-    keys, metric, mean, low, high, cases, patients. Cases without a subgroup are left out.
+    Cases without a subgroup are left out.
+
+    Args:
+        table: with the column `subgroup` (see `with_subgroup`, or map `worst_best`).
+        metrics: columns to average; default, all that a comparison shows.
+        seed: of the bootstrap.
+
+    Returns:
+        A table with the columns of the keys, metric, mean, low, high, cases, patients.
     """
     names = list(metrics or metric_columns(table, Shown.COMPARED))
     keys = ["subgroup", *(k for k in ("method", "coarsening", "class") if k in table.columns)]

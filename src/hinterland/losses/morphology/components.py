@@ -26,6 +26,9 @@ def keep_largest(
         classes: (batch, *space).
         background: the class that is what it is.
         count: how many classes there are; where it is not told, they are counted.
+
+    Returns:
+        The classes of what is kept.
     """
     if classes.device.type == "cpu":  # measured: scipy takes a tenth of the time
         return largest_by_scipy(classes, background)
@@ -35,7 +38,16 @@ def keep_largest(
 def largest_by_labels(
     classes: Int[Tensor, "batch *space"], background: int = 0, count: int | None = None
 ) -> Int[Tensor, "batch *space"]:
-    """Do what `keep_largest` says with tensors alone, wherever they are."""
+    """Do what `keep_largest` says with tensors alone, wherever they are.
+
+    Args:
+        classes: (batch, *space).
+        background: the class that is what it is.
+        count: how many classes there are; where it is not told, they are counted.
+
+    Returns:
+        The classes of what is kept.
+    """
     labels = components(classes).flatten(1)
     n, voxels = labels.shape
     count = int(classes.max()) + 1 if count is None else count

@@ -16,6 +16,11 @@ def highest(
 ) -> tuple[Int[Tensor, " chosen"], Bool[Tensor, " chosen"]]:
     """Return the places of the highest values among those that fit, highest first.
 
+    Args:
+        values: one a place.
+        fit: whether a place may be chosen.
+        count: how many are chosen at most.
+
     Returns:
         The places, min(count, places) of them, and which of them fit: the first ones.
     """

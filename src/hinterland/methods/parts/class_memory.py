@@ -47,7 +47,10 @@ class ClassMemory(nn.Module):
     def store(self, features: Tensor, p: Tensor, annotation: Tensor) -> None:
         """Keep the voxels that are rightly predicted with most confidence, ahead of older ones.
 
-        features (B, width, *space), p (B, cells, *space), annotation (B, *space).
+        Args:
+            features: (B, width, *space).
+            p: probabilities (B, cells, *space).
+            annotation: (B, *space), indices into the table of label sets.
         """
         vectors = _listed(features.detach())
         confidence, predicted = (t.flatten() for t in p.max(dim=1))
@@ -81,8 +84,15 @@ class ClassMemory(nn.Module):
     def distance(self, features: Tensor, classes: Tensor, samples: int) -> Tensor:
         """Return mean_c mean_v,m  w_v w_m (1 - cos(e_v, m)): v of cell c, m in the memory of c.
 
-        features (B, width, *space), classes (B, *space). Over the cells that are remembered and
-        found; at most `samples` voxels of each; each w has mean 1.
+        Over the cells that are remembered and found; each w has mean 1.
+
+        Args:
+            features: (B, width, *space).
+            classes: (B, *space), the cell of each voxel.
+            samples: how many voxels of a cell are drawn at most.
+
+        Returns:
+            The distance, a scalar; 0 without a cell.
         """
         vectors, classes = _listed(features), classes.flatten()
         total, count = vectors.sum() * 0, vectors.new_zeros(())

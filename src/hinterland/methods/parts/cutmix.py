@@ -24,6 +24,14 @@ def box_mask(
 
     The box has int(side n) voxels along an axis of n, and lies inside. Drawn from torch's global
     CPU generator, which the engine seeds before each step.
+
+    Args:
+        space: voxels, one number an axis.
+        side: of the box, as a share of each axis.
+        device: where the mask goes.
+
+    Returns:
+        The mask.
     """
     keep = torch.ones(tuple(space), dtype=torch.bool, device=device)
     edges = [int(side * n) for n in space]
@@ -39,6 +47,9 @@ def mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "..."]) -> Tensor:
         one: shown where `keep` is true.
         other: shown elsewhere; of the same shape.
         keep: (*space), or a mask an item: (B, 1, *space) for images, (B, *space) for annotations.
+
+    Returns:
+        The mixture, of the shape of `one`.
     """
     return torch.where(keep, one, other)
 
@@ -111,6 +122,9 @@ class Arrangement:
             joined: put the logits of a source's parts back together and take the loss of the whole,
                 times their number. Otherwise every part has a loss on its own region: of a region
                 that holds slivers of an object, Dice says little.
+
+        Returns:
+            One loss a source, in the order of `annotations`.
         """
         found = []
         for source, said in enumerate(annotations):
@@ -150,7 +164,16 @@ def _inside(annotation: Tensor, region: Tensor | None) -> Tensor:
 
 
 def cut_mix(one: Tensor, other: Tensor, keep: Bool[Tensor, "*space"]) -> Arrangement:
-    """Return both mixtures of two batches of images (n, C, *space) along the mask `keep`."""
+    """Return both mixtures of two batches of images (n, C, *space) along the mask `keep`.
+
+    Args:
+        one: images shown where `keep` is true in the first mixture.
+        other: as many, shown elsewhere.
+        keep: the mask, the same for all items.
+
+    Returns:
+        2n mixed images, and where the parts of each source lie.
+    """
     n = len(one)
     a, b = slice(0, n), slice(n, 2 * n)
     image = torch.cat([mix(one, other, keep), mix(other, one, keep)])

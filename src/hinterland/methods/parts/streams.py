@@ -30,6 +30,9 @@ def two_streams(
         fine: names of the annotation schemes of the labelled stream, for "coarse".
         coarse: names of those of the other stream, for "coarse".
 
+    Returns:
+        The two quotas, labelled first.
+
     Raises:
         HinterlandError: another word.
     """

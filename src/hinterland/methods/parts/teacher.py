@@ -19,7 +19,16 @@ DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
 def noisy(image: Tensor, sigma: float = 0.1, limit: float = 0.2) -> Tensor:
-    """Return the image with Gaussian noise, clipped to +-limit: a perturbed view."""
+    """Return the image with Gaussian noise, clipped to +-limit: a perturbed view.
+
+    Args:
+        image: (B, C, *space), normalised intensities.
+        sigma: standard deviation of the noise.
+        limit: at which the noise is clipped.
+
+    Returns:
+        The noisy image.
+    """
     return image + (torch.randn_like(image) * sigma).clamp(-limit, limit)
 
 
@@ -33,6 +42,9 @@ def teacher_mode(
         teacher: whose mode is put back at the end.
         dropout: keep its dropout on: Monte Carlo dropout.
         batch_statistics: put it into training mode altogether, but for gradients.
+
+    Yields:
+        Nothing; gradients are off inside.
     """
     training = teacher.training
     teacher.train(batch_statistics)
@@ -52,5 +64,11 @@ def update_teacher(
     """Make the teacher the student's moving average, after a step of self-training.
 
     While pre-training it is the student, so that both start from the best weights.
+
+    Args:
+        teacher: is changed in place.
+        student: of the same architecture.
+        progress: tells the phase.
+        decay: share of the teacher that stays, from 0 to 1.
     """
     ema_update(teacher, student, decay if progress.phase == SELF_TRAIN else 0.0)

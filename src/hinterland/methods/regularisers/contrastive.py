@@ -159,6 +159,9 @@ def make_contrastive(
         samples: regions of each image, or places of each class in a batch, drawn at each step.
         channels: of the projection.
 
+    Returns:
+        The regulariser, with the projection as parameters of its own.
+
     Raises:
         HinterlandError: a value that is not allowed, or a network without named feature maps.
     """

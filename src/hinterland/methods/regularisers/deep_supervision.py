@@ -104,6 +104,9 @@ def make_deep_supervision(
         warm_start: share of all steps without the loss.
         ramp: share of all steps over which the weight rises.
 
+    Returns:
+        The regulariser, with a head a layer as parameters of its own.
+
     Raises:
         HinterlandError: a value that is not allowed, or a network without named feature maps.
     """

@@ -200,6 +200,9 @@ def make_discrepancy(
         ramp: share of all steps over which the weight rises.
         normalise: whether features are divided by their root mean square.
 
+    Returns:
+        The regulariser, with the layers' weights as parameters of its own.
+
     Raises:
         HinterlandError: a value that is not allowed, or a network without named feature maps.
     """

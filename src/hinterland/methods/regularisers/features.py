@@ -29,6 +29,15 @@ def phase_shares(method: Method) -> tuple[tuple[str, float], ...]:
 def choose_layers(asker: str, asked: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the layers asked for by name or by part of the network, in the network's order.
 
+    Args:
+        asker: the regulariser, named in the message.
+        asked: layers' names ("encoder.0", "bottleneck"), parts of the network ("encoder"), or
+            "all".
+        known: the network's layers, in order.
+
+    Returns:
+        The chosen layers' names.
+
     Raises:
         HinterlandError: a name that no layer has.
     """
@@ -48,6 +57,14 @@ def choose_layers(asker: str, asked: str | Sequence[str], known: Sequence[str]) 
 def feature_map(view: View, name: str, asker: str) -> Tensor:
     """Return a feature map of a view.
 
+    Args:
+        view: what the method shows of a forward pass.
+        name: of the layer.
+        asker: the regulariser, named in the message.
+
+    Returns:
+        The map (B, channels, *positions).
+
     Raises:
         HinterlandError: the method shows none of this name.
     """
@@ -60,14 +77,28 @@ def feature_map(view: View, name: str, asker: str) -> Tensor:
 
 
 def check_option(asker: str, option: str, value: object, known: Sequence[str]) -> None:
-    """Raise HinterlandError for a value that is none of the known ones."""
+    """Refuse a value that is none of the known ones.
+
+    Args:
+        asker: the regulariser, named in the message.
+        option: its name.
+        value: what came.
+        known: what is allowed.
+
+    Raises:
+        HinterlandError: the value is not among them.
+    """
     if value not in known:
         raise HinterlandError(f"{asker}: {option}={value!r}: expected one of {', '.join(known)}")
 
 
 @contextmanager
 def named(asker: str) -> Iterator[None]:
-    """Put the regulariser's name before the message of a HinterlandError."""
+    """Put the regulariser's name before the message of a HinterlandError.
+
+    Raises:
+        HinterlandError: the one that came, with the name.
+    """
     try:
         yield
     except HinterlandError as error:

@@ -38,6 +38,9 @@ def build_regularisers(
         context: what the run is built for.
         method: the one that they are added to.
 
+    Returns:
+        The regularisers by name.
+
     Raises:
         HinterlandError: an unknown name or option.
     """

@@ -45,7 +45,11 @@ class SemiSupervised(Method[N]):
     coarse: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuse a coarse stream without a fine one."""
+        """Refuse a coarse stream without a fine one.
+
+        Raises:
+            HinterlandError: there is none.
+        """
         if self.unlabelled == "coarse" and not self.fine:
             raise HinterlandError(
                 f"{self.name}: unlabelled='coarse' needs an annotation scheme that tells all of "

@@ -61,7 +61,16 @@ class LevelSetMethod(OnePhase[N]):
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Return terms and weights of L_seg + regression mse(z, level set of Y).
 
-        On the labelled images.
+        Both are those of the labelled images.
+
+        Args:
+            networks: with the head that gives z.
+            both: labelled and unlabelled images, joined.
+            levels: logits of both, highest resolution first.
+            z: (B, objects, *space), predicted level set functions of both.
+
+        Returns:
+            The terms "seg" and "distance", and the weight of the latter.
         """
         target, known = networks.level_sets(both.annotation)
         terms = {

@@ -46,7 +46,17 @@ class ConsistentWithTeacher(OnePhase[TeacherNetworks]):
 
     @abstractmethod
     def disagreement(self, teacher: nn.Module, image: Tensor, p: Tensor, t: float) -> Tensor:
-        """Return D(p, teacher); `t` is the share of training that is done."""
+        """Return D(p, teacher), the loss between the student's and the teacher's predictions.
+
+        Args:
+            teacher: in evaluation mode.
+            image: (B, C, *space), the teacher's view.
+            p: (B, cells, *space), the student's probabilities.
+            t: the share of training that is done.
+
+        Returns:
+            A scalar.
+        """
 
     @final
     def build(self, context: BuildContext) -> TeacherNetworks:

@@ -133,7 +133,17 @@ class SelfTraining(SemiSupervised[N]):
 
     @final
     def lesson(self, networks: N, batch: Batch, progress: Progress, decoders: int) -> Lesson:
-        """Return the images and annotations of one step."""
+        """Return the images and annotations of one step.
+
+        Args:
+            networks: students and teacher.
+            batch: of the phase's streams.
+            progress: tells the phase.
+            decoders: how many of them learn, each from annotations of its own.
+
+        Returns:
+            Images, annotations for each decoder, and the weight of the pseudo-labels.
+        """
         if progress.phase == PRETRAIN:
             return self._labelled(batch, decoders)
         labelled, unlabelled = split_streams(batch)

@@ -85,7 +85,16 @@ class SmoothAndSeparated(OnePhase[MemoryNetworks]):
         return networks.network
 
     def roughness(self, network: nn.Module, image: Tensor, p: Tensor) -> Tensor:
-        """Return L_smooth of an image whose probabilities are p."""
+        """Return L_smooth of an image whose probabilities are p.
+
+        Args:
+            network: in training mode; its batch statistics stay as they are.
+            image: (B, C, *space).
+            p: (B, cells, *space), its probabilities.
+
+        Returns:
+            A scalar.
+        """
         d = _unit(torch.rand_like(image) - 0.5).requires_grad_()
         with frozen_batch_statistics(network):
             (g,) = torch.autograd.grad(dice_distance(network(image + self.probe * d), p), d)

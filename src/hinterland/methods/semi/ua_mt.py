@@ -34,5 +34,14 @@ class UncertaintyAwareMeanTeacher(ConsistentWithTeacher):
 
 
 def threshold(t: float, cells: int, floor: float = 0.75) -> float:
-    """Return H(t), in nats: from nearly floor log(cells) up to log(cells)."""
+    """Return H(t), in nats: from nearly floor log(cells) up to log(cells).
+
+    Args:
+        t: the share of training that is done.
+        cells: number of classes.
+        floor: the share of the greatest entropy at the beginning.
+
+    Returns:
+        The limit of entropy, in nats.
+    """
     return (floor + (1 - floor) * sigmoid_ramp(t)) * math.log(cells)

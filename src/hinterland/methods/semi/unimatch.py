@@ -119,6 +119,9 @@ def cut_mixed(
         image: (batch, channels, *space).
         annotation: (batch, *space), of the same items.
         probability: that anything is mixed; a single item never is.
+
+    Returns:
+        Both of the shapes that came.
     """
     n, space = len(image), image.shape[2:]
     if n < 2 or float(torch.rand(())) >= probability:

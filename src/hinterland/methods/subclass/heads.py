@@ -30,6 +30,9 @@ def block(dims: int, entering: int, leaving: int, norm: str = "batch") -> nn.Seq
         entering: channels that come in.
         leaving: channels that go out.
         norm: one of `NORMS`; the paper's is "batch".
+
+    Returns:
+        The layers.
     """
     conv = _conv(dims, entering, leaving, 3)
     return nn.Sequential(_norm(dims, entering, norm), nn.ReLU(), conv, nn.ReLU())
@@ -170,7 +173,21 @@ def make_level_head(
     norm: str = "batch",
     seed: int = 0,
 ) -> LevelHead:
-    """Return the head with Prior Concatenation and Separate Normalization on or off."""
+    """Return the head with Prior Concatenation and Separate Normalization on or off.
+
+    Args:
+        levels: coarsenings, coarsest first, each with logits of its own.
+        width: channels of the features.
+        dims: spatial axes.
+        pc: whether a level sees the logits of the one above.
+        sn: whether each class of the level above has a branch with a norm of its own.
+        shared: whether plain heads share a block before them.
+        norm: one of `NORMS`; the paper's is "batch".
+        seed: of the initial weights.
+
+    Returns:
+        The head, freshly initialised.
+    """
     with seeded(seed):
         head: LevelHead = (
             SeparateHead(levels, width, dims, pc=pc, norm=norm)

@@ -25,6 +25,14 @@ def threshold(fraction: float, floor: float = 0.4, schedule: Schedule = "linear"
     """Return tau at a share of training: from 1 down to `floor`.
 
     "linear": 1 - (1 - floor) t. "released": max(0.999^(it // 10), floor) with it = 40,000 t.
+
+    Args:
+        fraction: the share of training that is done.
+        floor: the lowest tau.
+        schedule: as printed in the paper, or as in its released code.
+
+    Returns:
+        tau, a probability.
     """
     if schedule == "linear":
         return 1 - (1 - floor) * fraction
@@ -83,6 +91,15 @@ def agreed(
 
     A voxel is given class c if c is the most probable class of both predictions, with more than
     `tau` in both, and allowed by its annotation.
+
+    Args:
+        p: one prediction.
+        other: the other prediction.
+        allowed: whether the annotation leaves a cell open.
+        tau: the confidence that both must exceed.
+
+    Returns:
+        The one-hot maps.
     """
     confidence, cell = p.max(dim=1, keepdim=True)
     other_confidence, other_cell = other.max(dim=1, keepdim=True)
@@ -198,7 +215,17 @@ class HierarchicalMix(nn.Module):
         annotation: Int[Tensor, "batch *space"],
         tau: float,
     ) -> Float[Tensor, "batch cells *space"]:
-        """Return z_pse: `agreed` predictions on open voxels, else the annotated cell."""
+        """Return z_pse: `agreed` predictions on open voxels, else the annotated cell.
+
+        Args:
+            p: one prediction.
+            other: the other prediction.
+            annotation: indices into the table of label sets.
+            tau: the confidence that both predictions must exceed.
+
+        Returns:
+            One-hot maps; all zero where nothing is known.
+        """
         allowed = self.allowed[annotation.long()].movedim(-1, 1)
         known = self.known(annotation, p)
         return torch.where(
@@ -217,6 +244,16 @@ class HierarchicalMix(nn.Module):
 
         x' is cut along the bounding box of the same superclass, resized (linear; its labels by
         nearest neighbour) to the box of the region, and kept inside the region only.
+
+        Args:
+            image: x, coarsely labelled.
+            annotation: of x, indices into the table of label sets.
+            fine_image: x', finely labelled.
+            fine_annotation: of x'.
+            alpha: share of x' in each item, from 0 to 1.
+
+        Returns:
+            The mixed images, and the pasted cell of each voxel (-1 elsewhere).
         """
         annotation, fine_annotation = annotation.long(), fine_annotation.long()
         result = image.clone()

@@ -87,7 +87,11 @@ class Subclass(Method[SubclassNetworks]):
     parts: Parts = "both"
 
     def check(self) -> None:
-        """Refuse heads that exclude each other."""
+        """Refuse heads that exclude each other.
+
+        Raises:
+            HinterlandError: two of them are asked for.
+        """
         if self.marginal and (self.pc or self.sn or self.shared):
             raise HinterlandError(
                 "marginal=true is a single plain head: set pc=false and sn=false, and leave shared "
@@ -188,14 +192,32 @@ class Subclass(Method[SubclassNetworks]):
 
 
 def make_subclass(spec: LabelSpec, on: tuple[Coarsening, ...], **options: Any) -> Subclass:
-    """Return the method for the labels at hand; `on` defaults to every level of the tree."""
+    """Return the method for the labels at hand.
+
+    Args:
+        spec: the labels of the data set.
+        on: levels, coarsest first; empty is every level of the tree.
+        options: fields of `Subclass`.
+
+    Returns:
+        The method.
+    """
     levels = check_levels(on) or tree_levels(spec.tree)
     fine, coarse = schemes_known_at(spec, levels[-1])
     return Subclass(levels, fine, coarse, **options)
 
 
 def make_two_head(spec: LabelSpec, on: tuple[Coarsening, ...], **options: Any) -> Subclass:
-    """Return the Modified U-Net: a head a level, nothing else."""
+    """Return the Modified U-Net: a head a level, nothing else.
+
+    Args:
+        spec: the labels of the data set.
+        on: levels, coarsest first; empty is every level of the tree.
+        options: fields of `Subclass`.
+
+    Returns:
+        The method.
+    """
     return make_subclass(
         spec, on, **{"name": "two-head", "pc": False, "sn": False, "hm": False, **options}
     )

@@ -79,7 +79,16 @@ class NegativeLearning(Method[NegativeNetworks]):
 def make_negative_learning(
     spec: LabelSpec, on: tuple[Coarsening, ...], **options: Any
 ) -> NegativeLearning:
-    """Return the method for the labels at hand; its cells are the last of `on`, else the leaves."""
+    """Return the method for the labels at hand.
+
+    Args:
+        spec: the labels of the data set.
+        on: coarsenings, of which the last is used; empty is the leaves.
+        options: fields of `NegativeLearning`.
+
+    Returns:
+        The method.
+    """
     cells = on[-1] if on else spec.tree.leaves
     fine, coarse = schemes_known_at(spec, cells)
     return NegativeLearning((cells,), fine, coarse, **options)

@@ -11,6 +11,14 @@ def fine_and_coarse(
 ) -> tuple[Quota, ...]:
     """Return the quotas "fine" (`share` of the batch) and "coarse", by annotation scheme.
 
+    Args:
+        fine: names of the schemes that tell all subclasses apart.
+        coarse: names of the others; empty draws fine cases only.
+        share: of the batch that is fine-labelled.
+
+    Returns:
+        One or two quotas.
+
     Raises:
         HinterlandError: there is no fine scheme.
     """

@@ -23,7 +23,11 @@ NORMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def norm_layer(name: str) -> tuple[str, dict[str, Any]]:
-    """Return MONAI's description of a normalisation layer called "instance" or "batch"."""
+    """Return MONAI's description of a normalisation layer called "instance" or "batch".
+
+    Raises:
+        HinterlandError: another name.
+    """
     if name not in NORMS:
         raise HinterlandError(f"norm {name!r}: expected one of {', '.join(NORMS)}")
     return NORMS[name]
@@ -56,6 +60,16 @@ def convolution(
     """Make a convolution with "same" padding, norm and leaky ReLU.
 
     It has no bias, which the norm would cancel.
+
+    Args:
+        topology: number of axes and kind of norm.
+        channels: in and out.
+        kernel: voxels, one number an axis.
+        stride: voxels.
+        activate: whether the leaky ReLU comes last.
+
+    Returns:
+        The layers.
     """
     return get_conv_layer(
         topology.dims,
@@ -69,7 +83,17 @@ def convolution(
 
 
 def stack(topology: Topology, widths: Sequence[int], level: int, strided: bool) -> nn.Sequential:
-    """Stack convolutions through these widths with a level's kernel, the first strided if asked."""
+    """Stack convolutions through these widths with a level's kernel, the first strided if asked.
+
+    Args:
+        topology: kernels and strides of the levels.
+        widths: channels, of the input first.
+        level: from 0 at full resolution.
+        strided: whether the first convolution enters the level.
+
+    Returns:
+        One convolution fewer than widths.
+    """
     strides = [topology.strides[level] if strided else 1] + [1] * (len(widths) - 2)
     return nn.Sequential(
         *(
@@ -115,7 +139,16 @@ class ResidualBlock(nn.Module):
 
 
 def residual_stack(topology: Topology, entering: int, level: int) -> nn.Sequential:
-    """Stack a level's residual blocks, the first of which changes width and resolution."""
+    """Stack a level's residual blocks, the first of which changes width and resolution.
+
+    Args:
+        topology: widths, depths, kernels and strides of the levels.
+        entering: channels of the input.
+        level: from 0 at full resolution.
+
+    Returns:
+        The level's blocks.
+    """
     width, unit = topology.features[level], (1,) * topology.dims
     return nn.Sequential(
         *(

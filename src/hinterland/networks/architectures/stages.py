@@ -36,7 +36,24 @@ class Shape:
         act: str | None = "leakyrelu", transposed: bool = False, only: bool = False,
         order: str = "NAD", groups: int = 1, dilation: int = 1,
     ) -> nn.Module:  # fmt: skip
-        """Make a convolution with norm, activation and dropout (`order`); with `only`, it alone."""
+        """Make a convolution with norm, activation and dropout (`order`); with `only`, it alone.
+
+        Args:
+            entering: channels of the input.
+            leaving: channels of the output.
+            kernel: edge in voxels.
+            stride: in voxels.
+            dropout: probability that a channel is dropped.
+            act: MONAI's name of the activation; None leaves it away.
+            transposed: whether it makes the map larger.
+            only: whether norm, activation and dropout are left away.
+            order: of norm (N), activation (A) and dropout (D).
+            groups: of channels.
+            dilation: in voxels.
+
+        Returns:
+            The layers.
+        """
         return Convolution(
             self.dims, entering, leaving, stride, kernel, adn_ordering=order, act=act,
             norm=norm_layer(self.norm), dropout=dropout or None, is_transposed=transposed,

@@ -66,8 +66,20 @@ def advise_addition(
 ) -> dict[str, Any]:
     """Measure, probe, and say whether the novel data is likely to help, and how unsure that is.
 
-    Writes probes.csv (probe, arm, case, dice) and advice.json into `out`, and returns what
-    advice.json holds. Called again after an interruption it goes on where it was.
+    Writes probes.csv (probe, arm, case, dice) and advice.json into `out`. Called again after an
+    interruption it goes on where it was.
+
+    Args:
+        base: the data set that counts.
+        novel: the one that may be added.
+        asked: settings of the probe.
+        out: the folder to write into.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
+        overwrite: replace another probe that is there.
+
+    Returns:
+        What advice.json holds.
 
     Raises:
         HinterlandError: base has fewer labelled groups than probes + 1.
@@ -180,6 +192,14 @@ def halves(found: Histograms, cases: int, seed: int = 0) -> dict[str, float]:
     """Return mean divergences between random halves of the first `cases` cases, over some draws.
 
     What the divergence of one data set from itself is, for so few cases.
+
+    Args:
+        found: grey levels of each case.
+        cases: how many of them count.
+        seed: of the draws.
+
+    Returns:
+        Divergence -> mean.
     """
     rng = np.random.default_rng(seed)
     drawn = []

@@ -16,7 +16,13 @@ NAMES = {"none": "none", "fd": "L_fd", "fd+exch": "L_fd + L_exch", "con": "L_con
 
 
 def draw(table: pd.DataFrame, title: str, file: Path) -> None:
-    """Draw Dice on base against the number of novel cases; bars are the s.d. over seeds."""
+    """Draw Dice on base against the number of novel cases; bars are the s.d. over seeds.
+
+    Args:
+        table: one row a run, with loss, added, dice and divergences.
+        title: of the figure.
+        file: the picture to write.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 6), layout="constrained")

@@ -33,6 +33,14 @@ def grey_levels(
     Foreground are the voxels known to lie in a foreground group of the target, background those
     known to lie in none. 8-bit images share the range 0 to 255, all else the range from the lowest
     to the highest value of these cases.
+
+    Args:
+        cases: labelled cases.
+        spec: the labels, with the target.
+        progress: called with (done, of how many).
+
+    Returns:
+        Region -> counts (cases, bins).
     """
     low, high = _range(cases)
     foreground = frozenset().union(*(spec.target.groups[g] for g in spec.target.foreground))
@@ -71,8 +79,13 @@ def _range(cases: Sequence[Case]) -> tuple[float, float]:
 def divergences(found: Histograms, one: Sequence[int], two: Sequence[int]) -> dict[str, float]:
     """Return KL(one || two) and JS distance of the pooled histograms of two sets of cases.
 
-    one, two: positions of the cases. Keys: kl_foreground, js_foreground, ...; NaN where a set is
-    empty or has no such voxel.
+    Args:
+        found: grey levels of each case.
+        one: positions of the cases of one set.
+        two: positions of those of the other.
+
+    Returns:
+        kl_foreground, js_foreground, ...; NaN where a set is empty or has no such voxel.
     """
     result: dict[str, float] = {}
     for region, counts in found.items():

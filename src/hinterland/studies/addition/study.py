@@ -109,7 +109,22 @@ def make_pool(
     order: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pooled:
-    """Write base's train, val and test, and novel's training cases, as one data set in `folder`."""
+    """Write base's train, val and test, and novel's training cases, as one data set in `folder`.
+
+    Args:
+        base: the data set that counts.
+        novel: the one that is added.
+        folder: for the pooled data set.
+        size: (rows, columns) to resize pictures to.
+        order: seed of the order in which novel cases are added.
+        progress: called with (done, of how many).
+
+    Returns:
+        The data set, and both domains' training cases in that order.
+
+    Raises:
+        HinterlandError: base has no labelled test cases, or the data sets do not fit together.
+    """
     split = fixed(base, order)
     parts = {c.name: part for part in ("train", "val", "test") for c in getattr(split, part)}
     members, spec = pool(base, novel, (BASE, NOVEL))
@@ -144,7 +159,22 @@ def run_data_addition(
 
     Writes table.csv (one row a run, with the divergences of its step), figure.png and summary.json
     into `out`; runs go to out/runs, the pooled data set to out/data. Called again after an
-    interruption it goes on where it was. Returns what summary.json holds.
+    interruption it goes on where it was.
+
+    Args:
+        base: the data set that counts.
+        novel: the one that is added.
+        asked: losses, amounts and seeds.
+        out: the folder to write into.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
+        overwrite: replace another study that is there.
+
+    Returns:
+        What summary.json holds.
+
+    Raises:
+        HinterlandError: an unknown loss, or amounts that novel does not have.
     """
     out, say = Path(out), stage or log.info
     regularisers(asked.losses)
@@ -194,7 +224,16 @@ def _question(dataset: Dataset) -> str:
 def addition_requests(
     pooled: Pooled, asked: Addition, out: Path
 ) -> dict[tuple[str, int, int], RunRequest]:
-    """Return (loss, added, seed) -> the run; seed by seed, so that curves are whole."""
+    """List the runs of a study, seed by seed, so that curves are whole.
+
+    Args:
+        pooled: the pooled data set.
+        asked: losses, amounts and seeds.
+        out: the study's folder.
+
+    Returns:
+        (loss, added, seed) -> the run.
+    """
     plan = plan_dataset(pooled.dataset, PlanOptions(asked.dims, asked.memory))
     order = [
         (loss, added, seed)
@@ -218,12 +257,30 @@ def addition_requests(
 
 
 def run_name(loss: str, added: int, seed: int) -> str:
-    """Return the folder of a run."""
+    """Return the folder of a run.
+
+    Args:
+        loss: its name.
+        added: novel cases.
+        seed: of the run.
+
+    Returns:
+        LOSS-ADDED-seedSEED.
+    """
     return f"{loss}-{added}-seed{seed}"
 
 
 def training_list(pooled: Pooled, added: int, out: Path) -> Path:
-    """Write a file with the cases of a step, one a line, for `labelled`."""
+    """Write a file with the cases of a step, one a line, for `labelled`.
+
+    Args:
+        pooled: the pooled data set.
+        added: novel cases.
+        out: the study's folder.
+
+    Returns:
+        The file.
+    """
     file = out / "steps" / f"{added}.txt"
     write_text(file, "\n".join([*pooled.base, *pooled.novel[:added]]) + "\n")
     return file.resolve()

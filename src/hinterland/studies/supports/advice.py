@@ -122,6 +122,9 @@ def advise_supports(
         report: called with (done, of how many, message) within a stage.
         stage: called with what begins.
 
+    Returns:
+        The ranking, and how sure it is.
+
     Raises:
         HinterlandError: there are no candidates, or no decided labels.
     """
@@ -282,7 +285,16 @@ def conclude(
 ) -> Advice:
     """Return means, score, and their uncertainty over patients.
 
-    columns: name -> ((cases, supports) values, NaN where unknown, and the cases they belong to).
+    Args:
+        supports: names of the candidates.
+        columns: name -> ((cases, supports) values, NaN where unknown, and the cases they belong
+            to).
+        seed: of the bootstrap.
+        probe: the run that was asked.
+        baseline: the run whose false positives count.
+
+    Returns:
+        The ranking.
     """
     patients = sorted({c.group or c.name for _, cases in columns.values() for c in cases})
     times = np.random.default_rng(seed).multinomial(

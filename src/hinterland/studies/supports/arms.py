@@ -45,7 +45,11 @@ class Arm:
 
 
 def candidates(spec: LabelSpec) -> list[str]:
-    """Return the leaves that can serve as supports: background of the target, but no remainder."""
+    """Return the leaves that can serve as supports: background of the target, but no remainder.
+
+    Raises:
+        HinterlandError: there is none.
+    """
     target, tree = spec.target, spec.tree
     inside = sorted(target.groups[target.background])
     names = [tree.leaf_names[i] for i in inside]
@@ -176,6 +180,14 @@ def standard_axes(batch: int, patch: Sequence[int], dims: int) -> dict[str, dict
     Those are a doubled batch, a smaller patch, deep supervision off, another network, and 2D where
     the
     plan is 3D.
+
+    Args:
+        batch: of the plan.
+        patch: of the plan, in voxels.
+        dims: of the plan.
+
+    Returns:
+        Axis -> name -> settings.
     """
     smaller = [max(16, n * 3 // 4 // 16 * 16) for n in patch]
     axes: dict[str, dict[str, Any]] = {

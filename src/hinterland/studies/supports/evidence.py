@@ -21,6 +21,14 @@ def holds(supports: Map, lesion: Mask, count: int) -> NDArray[np.float64]:
     A voxel counts for the support that holds the voxel outside of the lesion which is nearest to
     it: 1
     for the organ around a lesion (heuristic 1). NaN without lesion.
+
+    Args:
+        supports: index of the support at each voxel.
+        lesion: bool, of the same shape.
+        count: how many supports there are.
+
+    Returns:
+        The shares.
     """
     if not lesion.any() or lesion.all():
         return np.full(count, np.nan)
@@ -34,6 +42,14 @@ def borders(supports: Map, lesion: Mask, count: int) -> NDArray[np.float64]:
 
     Diagonal neighbours touch, too. Heuristic 2; the organ that holds a lesion borders it, too. NaN
     without lesion.
+
+    Args:
+        supports: index of the support at each voxel.
+        lesion: bool, of the same shape.
+        count: how many supports there are.
+
+    Returns:
+        The shares.
     """
     parts, number = ndimage.label(lesion, np.ones((3,) * lesion.ndim))
     touched = np.zeros((number, count))
@@ -50,6 +66,14 @@ def false_positives(supports: Map, false: Mask, count: int) -> NDArray[np.float6
     """Return (count,) share of the false positive voxels that lie in each support (heuristic 3).
 
     NaN where the baseline has none.
+
+    Args:
+        supports: index of the support at each voxel.
+        false: bool, the false positives.
+        count: how many supports there are.
+
+    Returns:
+        The shares.
     """
     if not false.any():
         return np.full(count, np.nan)

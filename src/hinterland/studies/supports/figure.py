@@ -16,6 +16,11 @@ def draw(table: pd.DataFrame, title: str, path: Path) -> None:
     """Draw the mean Dice of the arms.
 
     Arms without an x are horizontal lines beside curves, else bars.
+
+    Args:
+        table: one row an arm.
+        title: of the figure.
+        path: the picture to write.
     """
     from matplotlib.figure import Figure
 

@@ -53,7 +53,17 @@ def added_information(
 ) -> Added:
     """Estimate what each of `splits` adds to a case's label, on patches around its target.
 
-    probe: a run whose cells refine all splits; splits: the coarsenings {target, support, rest}.
+    Args:
+        probe: a run whose cells refine all splits.
+        cases: labelled cases.
+        prepared: their preprocessed images and labels.
+        splits: the coarsenings {target, support, rest}.
+        probes: random signs of each estimate.
+        patches: of each case.
+        seed: of patches and signs.
+
+    Returns:
+        What each split adds, by case.
     """
     method, spec = probe.method, probe.record.spec
     network = method.deployed(probe.networks()).eval()

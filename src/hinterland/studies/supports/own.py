@@ -12,8 +12,8 @@ from hinterland.data.io.files import file_stamp
 from hinterland.data.io.volume import read_volume
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.inference.volumes import Predictor
-from hinterland.supports.nnunet_model import NnUNetModel, is_nnunet_model
-from hinterland.supports.source import Licence, Source, Support, of_integers
+from hinterland.supports.sources.nnunet_model import NnUNetModel, is_nnunet_model
+from hinterland.supports.sources.source import Licence, Source, Support, of_integers
 from hinterland.supports.structures import Structure
 from hinterland.training.runs.run import Run
 from hinterland.types import Case, Dataset, HinterlandError
@@ -22,7 +22,19 @@ log = logging.getLogger(__name__)
 
 
 def model_source(path: Path, *, device: str | None = None, mirror: bool | None = None) -> Source:
-    """Open a model on disk, ours or nnU-Net's, as a source. HinterlandError for anything else."""
+    """Open a model on disk, ours or nnU-Net's, as a source.
+
+    Args:
+        path: a run directory, or a folder that nnU-Net trained.
+        device: "cpu", "cuda" or "mps"; None chooses.
+        mirror: whether predictions of mirrored images are averaged; None is the model's own.
+
+    Returns:
+        The source.
+
+    Raises:
+        HinterlandError: it is neither.
+    """
     if (path / "config.yaml").is_file():
         return OwnModel(path, device=device, mirror=mirror)
     if is_nnunet_model(path):

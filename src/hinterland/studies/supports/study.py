@@ -73,7 +73,18 @@ def run_supports_study(
     """Train every arm with every seed, and write table.csv, figure.png and summary.json into `out`.
 
     Called again after an interruption it goes on where it was; finished runs (out/runs/) are not
-    trained again. Returns what summary.json holds.
+    trained again.
+
+    Args:
+        dataset: the cases.
+        study: which study, and its settings.
+        out: the folder to write into.
+        report: called with (done, of how many, message) within a stage.
+        stage: called with what begins.
+        overwrite: replace another study that is there.
+
+    Returns:
+        What summary.json holds.
 
     Raises:
         HinterlandError: an unknown study or support, or `out` holds another study.
@@ -166,6 +177,14 @@ def results(arms: Sequence[Arm], runs: Mapping[tuple[str, int], Run], seeds: int
     The baseline is the first arm; of a variation ("batch 4: all supports") the binary arm of the
     same variation. Differences are paired by case (cases averaged over seeds), intervals resample
     patients (95 %), p is Wilcoxon's.
+
+    Args:
+        arms: the baseline first.
+        runs: (arm, seed) -> finished run.
+        seeds: how many.
+
+    Returns:
+        The table.
     """
     scores = {arm.name: [target_scores(runs[arm.name, s]) for s in range(seeds)] for arm in arms}
     rows = []

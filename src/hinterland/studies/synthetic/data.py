@@ -24,7 +24,16 @@ Stream = SyntheticStream | GridStream
 
 
 def stream_of(parameters: SyntheticParameters | GridParameters, seed: int, part: Part) -> Stream:
-    """Draw the images of one part of a population."""
+    """Draw the images of one part of a population.
+
+    Args:
+        parameters: of the population.
+        seed: of the population.
+        part: "train", "val" or "test".
+
+    Returns:
+        The images, drawn one by one.
+    """
     kind = GridStream if isinstance(parameters, GridParameters) else SyntheticStream
     return kind(parameters, seed, PARTS[part])  # type: ignore[arg-type]
 
@@ -86,6 +95,15 @@ def loader(
     """Load batches in this order.
 
     A batch is colours (B, H, W) uint8, rows (B, H, W) int16 and labels (B,) bool.
+
+    Args:
+        stream: draws the images.
+        order: the images of each batch.
+        arm: what is trained, which decides what is drawn.
+        accelerator: "cpu", "cuda" or "mps".
+
+    Returns:
+        The loader.
     """
     workers = data_workers(make_config({}), accelerator)
     images = _Images(stream, arm)
@@ -96,6 +114,16 @@ def batches(count: int, size: int, start: int, end: int, seed: int) -> list[list
     """List the images of the steps start <= step < end, each epoch in an order of its own.
 
     A pure function of the step, so that an interrupted training goes on with the same images.
+
+    Args:
+        count: images of an epoch.
+        size: of a batch.
+        start: first step.
+        end: the step after the last.
+        seed: of the orders.
+
+    Returns:
+        The images of each step.
     """
     positions = np.arange(start * size, end * size)
     epochs = positions // count

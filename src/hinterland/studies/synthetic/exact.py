@@ -12,7 +12,17 @@ Floats = NDArray[np.float64]
 
 
 def coverage(mark: NDArray[np.bool_], xs: Range, ys: Range, canvas: int) -> Floats:
-    """Return the probability (H, W) that a stamp with uniformly drawn centre covers each pixel."""
+    """Return the probability (H, W) that a stamp with uniformly drawn centre covers each pixel.
+
+    Args:
+        mark: the stamp, square with an odd edge.
+        xs: range of the centre across, both ends included.
+        ys: range of the centre down, both ends included.
+        canvas: edge of the image in pixels.
+
+    Returns:
+        The probabilities.
+    """
     radius = len(mark) // 2
     offsets = np.arange(-radius, radius + 1)
     down, across = (

@@ -23,10 +23,19 @@ NAMES = {
 def draw_sweep(
     sweep: Sweep, table: pd.DataFrame, out: Path, *, endings: Sequence[str] = ("svg",)
 ) -> list[Path]:
-    """Draw balanced accuracy and AUROC along the sweep into OUT/NAME.ENDING; return the files.
+    """Draw balanced accuracy and AUROC along the sweep into OUT/NAME.ENDING.
 
     Points are means over seeds. Bars: the 95 % bootstrap interval over test images with one seed,
     else from the lowest to the highest seed.
+
+    Args:
+        sweep: what is varied.
+        table: one row for each value, arm and seed.
+        out: the folder to write into.
+        endings: formats of the picture.
+
+    Returns:
+        The files.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure

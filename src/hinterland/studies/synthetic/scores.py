@@ -29,7 +29,16 @@ def rule_scores(
 ) -> tuple[Float[Tensor, "batch"], Bool[Tensor, "batch"]]:
     """Apply Algorithms 1 and 2 to a whole batch, as `class_probability` of the rule has them.
 
-    Also whether a pixel called positive lies on the target (for strict recall).
+    The second answer is for strict recall.
+
+    Args:
+        p: the target's probability.
+        mask: where the target is.
+        t: from which on a pixel counts.
+        tau: pixels that make an image positive.
+
+    Returns:
+        The score of each image, and whether a called pixel lies on the target.
     """
     high, low = p > t, p <= t
     above = (p * high).sum((1, 2)) / high.sum((1, 2)).clamp(min=1)
@@ -80,6 +89,14 @@ def metrics_of(validation: Scores, test: Scores, resamples: int = 200) -> dict[s
     Without suffix: at one half, as the paper has them. `_fitted`: at the Youden point of the
     validation images. `_low`, `_high`: 95 % bootstrap interval over images. `robust_`: on the
     images that break the correlation (the spurious object there and no target, or the reverse).
+
+    Args:
+        validation: scores of validation images.
+        test: scores of test images.
+        resamples: of the bootstrap.
+
+    Returns:
+        Name -> figure.
     """
     scores = test.image_scores()
     table = image_level_table(scores, _HALF, resamples=resamples)

@@ -36,7 +36,11 @@ _INNER = 0.45  # inner over outer radius of a star
 
 
 def colour_index(name: str) -> int:
-    """Return the position in `PALETTE`. HinterlandError for a colour that is not there."""
+    """Return the position in `PALETTE`.
+
+    Raises:
+        HinterlandError: there is no such colour.
+    """
     if name not in PALETTE:
         raise HinterlandError(f"colour {name!r}: expected one of {', '.join(PALETTE)}.")
     return list(PALETTE).index(name)
@@ -54,6 +58,9 @@ def stamp(shape: str, radius: int) -> NDArray[np.bool_]:
     A circle, diamond, octagon and star have their corners on the circle of this radius; a square
     has half sides of `radius`, a rectangle is half as high as it is wide. Pixels count whose
     centres lie inside or on the edge.
+
+    Raises:
+        HinterlandError: another shape, or a radius below 1.
     """
     if shape not in SHAPES or radius < 1:
         raise HinterlandError(

@@ -107,7 +107,17 @@ def _train(
 def sweep_table(
     sweep: Sweep, size: str, seeds: int, outcomes: Mapping[str, Outcome]
 ) -> pd.DataFrame:
-    """Tabulate what has been run, one row for each value, arm and seed: their metrics."""
+    """Tabulate what has been run, one row for each value, arm and seed: their metrics.
+
+    Args:
+        sweep: what is varied.
+        size: of the study.
+        seeds: how many.
+        outcomes: trial's key -> what it gave.
+
+    Returns:
+        The table.
+    """
     rows = []
     for seed in range(seeds):
         for value, trial in sweep.trials(size, seed):
@@ -120,7 +130,16 @@ def sweep_table(
 
 
 def findings(sweep: Sweep, table: pd.DataFrame, metric: str = MAIN) -> list[str]:
-    """Say what the table shows: the difference at each value, and where its sign changes."""
+    """Say what the table shows: the difference at each value, and where its sign changes.
+
+    Args:
+        sweep: what is varied.
+        table: one row for each value, arm and seed.
+        metric: its column.
+
+    Returns:
+        Sentences.
+    """
     means = table.pivot_table(index="value", columns="arm", values=metric)
     if not {"classifier", "segmentation"} <= set(means.columns):
         return []

@@ -61,7 +61,11 @@ class Sweep:
     arms: tuple[Arm, ...] = ("classifier", "segmentation")
 
     def trials(self, size: str, seed: int = 0) -> list[tuple[float, Trial]]:
-        """List (value, trial) for each value and arm, in the order in which they should be run."""
+        """List (value, trial) for each value and arm, in the order in which they should be run.
+
+        Raises:
+            HinterlandError: another size.
+        """
         if size not in SIZES:
             raise HinterlandError(f"size {size!r}: expected one of {', '.join(SIZES)}.")
         return [
@@ -181,7 +185,11 @@ SWEEPS: dict[str, Sweep] = {
 
 
 def sweep_of(name: str) -> Sweep:
-    """Find a sweep by name. HinterlandError for another."""
+    """Find a sweep by name.
+
+    Raises:
+        HinterlandError: there is none.
+    """
     if name not in SWEEPS:
         raise HinterlandError(f"sweep {name!r}: expected one of {', '.join(SWEEPS)}, or all.")
     return SWEEPS[name]

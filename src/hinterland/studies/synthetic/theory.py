@@ -23,6 +23,14 @@ def theory_table(sweep: Sweep, size: str, noise: float = NOISE) -> pd.DataFrame:
     """Tabulate the terms of each training population of a sweep, one row for each value.
 
     Empty for sweeps whose population is no scene of objects (the grid).
+
+    Args:
+        sweep: what is varied.
+        size: of the study.
+        noise: of the images.
+
+    Returns:
+        The table.
     """
     rows = []
     for value in sweep.along[size]:

@@ -88,9 +88,16 @@ class Trial:
 
 
 def run_trial(trial: Trial, folder: Path, tick: Tick | None = None) -> dict[str, Any]:
-    """Train, choose the checkpoint on validation images, test; returns figures and the curve.
+    """Train, choose the checkpoint on validation images, and test.
 
-    folder: for the checkpoint, from which an interrupted trial goes on; it is removed at the end.
+    Args:
+        trial: what is trained on what.
+        folder: for the checkpoint, from which an interrupted trial goes on; it is removed at the
+            end.
+        tick: called with (done, of how many).
+
+    Returns:
+        Figures and the curve.
     """
     started = time.monotonic()
     training = _Training(trial, folder / f"{trial.key}.ckpt")

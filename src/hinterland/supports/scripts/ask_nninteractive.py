@@ -58,7 +58,16 @@ def describe() -> dict:
 
 
 def prepare(weights: str | None, model: str | None, wanted_device: str | None) -> dict:
-    """Load the model; returns its folder and the licence that it names."""
+    """Load the model.
+
+    Args:
+        weights: its folder, or None.
+        model: its name, where it is to be fetched.
+        wanted_device: "cpu" or "cuda"; None chooses.
+
+    Returns:
+        Its folder, and the licence that it names.
+    """
     folder = _folder(weights, model)
     import torch
     from nnInteractive.inference.inference_session import nnInteractiveInferenceSession
@@ -82,6 +91,9 @@ def segment(image: str, out: str, clicks: dict[str, list]) -> list[str]:
         image: .npy (1, z, y, x).
         clicks: structure -> list of [z, y, x, positive].
         out: .npz with one array (z, y, x) bool a structure.
+
+    Returns:
+        The structures that were found.
     """
     session = state["session"]
     array = np.load(image)

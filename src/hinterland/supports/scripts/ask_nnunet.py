@@ -15,7 +15,18 @@ state: dict[str, Any] = {}
 def describe(
     model: str, folds: list, checkpoint: str, wanted_device: str | None, mirror: bool
 ) -> dict:
-    """Load the model."""
+    """Load the model.
+
+    Args:
+        model: its folder.
+        folds: those that are averaged.
+        checkpoint: name of the file.
+        wanted_device: "cpu" or "cuda"; None chooses.
+        mirror: whether predictions of mirrored images are averaged.
+
+    Returns:
+        What the model says of itself.
+    """
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         os.environ.setdefault(name, str(model))  # asked for at import, never used here
     import torch

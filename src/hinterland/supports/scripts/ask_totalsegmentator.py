@@ -23,7 +23,16 @@ def describe(task: str) -> dict:
 
 
 def prepare(task: str, fast: bool, licence_number: str | None) -> list[str] | None:
-    """Fetch the weights if they are not there; refuse where that is not possible."""
+    """Fetch the weights if they are not there; refuse where that is not possible.
+
+    Args:
+        task: of TotalSegmentator.
+        fast: whether the coarser model is used.
+        licence_number: for tasks that need one.
+
+    Returns:
+        Numbers of the models that are there; None where they are fetched later.
+    """
     from totalsegmentator.config import get_weights_dir, setup_nnunet, setup_totalseg
     from totalsegmentator.libs import download_pretrained_weights
     from totalsegmentator.map_to_binary import commercial_models
@@ -79,7 +88,19 @@ def _missing(task: str, fast: bool, number: object, folder: object, error: Excep
 def segment(
     image: str, out: str, task: str, fast: bool, roi: list[str] | None, wanted_device: str | None
 ) -> str:
-    """Segment a NIfTI file; `out` is a NIfTI file of the task's integers."""
+    """Segment a NIfTI file.
+
+    Args:
+        image: the file.
+        out: a NIfTI file of the task's integers, to write.
+        task: of TotalSegmentator.
+        fast: whether the coarser model is used.
+        roi: classes that are looked for; None is all.
+        wanted_device: "cpu" or "cuda"; None chooses.
+
+    Returns:
+        The file that was written.
+    """
     import nibabel as nib
     import numpy as np
     from totalsegmentator.python_api import totalsegmentator

@@ -57,7 +57,18 @@ def prepare(dataset_id: int, weights: str | None) -> str:
 def segment(
     image: str, out: str, dataset_id: int, weights: str | None, wanted_device: str | None
 ) -> str:
-    """Segment a NIfTI file; `out` is a NIfTI file of the model's integers."""
+    """Segment a NIfTI file.
+
+    Args:
+        image: the file.
+        out: a NIfTI file of the model's integers, to write.
+        dataset_id: number of the model.
+        weights: their folder, or None.
+        wanted_device: "cpu" or "cuda"; None chooses.
+
+    Returns:
+        The file that was written.
+    """
     from TPTBox.segmentation import run_vibeseg
 
     run_vibeseg(

@@ -28,6 +28,9 @@ def streams_for(
         bags: unlabelled cases from which an image label can be learnt. Where the phase draws no
             unlabelled case at all, they are drawn like labelled ones.
 
+    Returns:
+        The streams, in the order of the quotas.
+
     Raises:
         HinterlandError: a quota finds no case, or the batch has fewer items than quotas (or a quota
             fewer than domains).

@@ -34,8 +34,8 @@ class Engine(L.LightningModule):
     """Trains `networks` by `method` through one phase.
 
     All randomness of a step (dropout, stochastic methods) is drawn after seeding from
-    (seed, phase, step), and the learning rate is a function of the step: so a phase can be entered
-    at any step with nothing but weights and optimiser state.
+    (seed, phase, step, rank of the process), and the learning rate is a function of the step: so a
+    phase can be entered at any step with nothing but weights and optimiser state.
 
     Args:
         offset: global step at which the phase begins.
@@ -46,6 +46,9 @@ class Engine(L.LightningModule):
         at_interval: called with the engine whenever `pace` says that it is due.
         image_label_term: what positive image labels add, where a training case has one.
         scaler: scales losses so that gradients in fp16 do not vanish; default, it does nothing.
+
+    Attributes:
+        acted: names of the regularisers that had weight in the last step.
     """
 
     def __init__(
@@ -81,6 +84,11 @@ class Engine(L.LightningModule):
         self.scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
         self.parts = 1
         self._window: list[dict[str, Tensor | float]] = []
+        self.acted: frozenset[str] = frozenset()
+        self.rank = 0
+
+    def on_fit_start(self) -> None:
+        self.rank = self.global_rank
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         optimisers = []
@@ -113,7 +121,7 @@ class Engine(L.LightningModule):
         return batch.to(device)
 
     def training_step(self, batch: Batch, _: int) -> None:
-        torch.manual_seed(step_seed(self.config.seed, self.index, self.step))
+        torch.manual_seed(step_seed(self.config.seed, self.index, self.step, self.rank))
         record: dict[str, Tensor | float] = {}
         at, steps = self.pace.at(self.step)
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
@@ -161,7 +169,7 @@ class Engine(L.LightningModule):
                 "batch_size, or precision=bf16, needs less.",
                 self.step, len(batch), self.parts,
             )  # fmt: skip
-            torch.manual_seed(step_seed(self.config.seed, self.index, self.step))
+            torch.manual_seed(step_seed(self.config.seed, self.index, self.step, self.rank))
 
     def _accumulated(
         self, parts: list[Batch], progress: Progress, optimiser: Any
@@ -182,18 +190,14 @@ class Engine(L.LightningModule):
     def _regularisers(self) -> list[Regulariser]:
         return [cast(Regulariser, regulariser) for regulariser in self.regularisers.values()]
 
-    def acting(self, step: int) -> frozenset[str]:
-        """Return the regularisers that have weight at a step of the phase."""
-        progress = Progress(self.phase.name, *self.pace.at(step))
-        pairs = zip(self.regularisers, self._regularisers(), strict=True)
-        return frozenset(name for name, r in pairs if r.strength(progress) > 0)
-
     def _losses(self, batch: Batch, progress: Progress) -> Losses:
         losses = self.method.losses(self.networks, batch, progress)
         if progress.optimiser != self.phase.optimisers[0]:
             return losses  # additions belong to the network that segments
         terms, weights = dict(losses.terms), dict(losses.weights)
-        for name, regulariser in zip(self.regularisers, self._regularisers(), strict=True):
+        named = list(zip(self.regularisers, self._regularisers(), strict=True))
+        self.acted = frozenset(name for name, r in named if r.strength(progress) > 0)
+        for name, regulariser in named:
             added = regulariser(losses.views, progress)
             terms |= {f"{name}/{k}": v for k, v in added.terms.items()}
             weights |= {f"{name}/{k}": v for k, v in added.weights.items()}
@@ -204,7 +208,11 @@ class Engine(L.LightningModule):
         return Losses(terms, weights, losses.views)
 
     def flush_log(self) -> None:
-        """Write the mean of the steps since the last call. HinterlandError if the loss is lost."""
+        """Write the mean of the steps since the last call.
+
+        Raises:
+            HinterlandError: the loss is no longer finite.
+        """
         if not self._window:
             return
         means = _means(self._window)
@@ -236,6 +244,19 @@ def _means(window: list[dict[str, Tensor | float]]) -> dict[str, float]:
     return {k: float(row.mean()) for k, row in zip(keys, rows, strict=True)}
 
 
-def step_seed(seed: int, phase: int, step: int) -> int:
-    """Return a 63-bit seed for what is random in one step."""
-    return int(np.random.SeedSequence([seed, phase, step]).generate_state(1, np.uint64)[0] >> 1)
+def step_seed(seed: int, phase: int, step: int, rank: int = 0) -> int:
+    """Return a 63-bit seed for what is random in one step of one process.
+
+    Processes that train together see different items, and drop and disturb them differently.
+
+    Args:
+        seed: of the run.
+        phase: index of the phase.
+        step: of the phase, from 0.
+        rank: of the process.
+
+    Returns:
+        The seed.
+    """
+    key = [seed, phase, step, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)

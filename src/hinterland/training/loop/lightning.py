@@ -30,7 +30,16 @@ def precision_plugin(precision: str, accelerator: str) -> Precision:
 
 
 def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> L.Trainer:
-    """Make a trainer for one phase, which is one epoch."""
+    """Make a trainer for one phase, which is one epoch.
+
+    Args:
+        config: devices and nodes.
+        accelerator: "cpu", "cuda" or "mps".
+        precision: "fp32", "bf16" or "fp16".
+
+    Returns:
+        A trainer that logs, saves and validates nothing by itself.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     many = config.devices * config.nodes > 1
@@ -46,5 +55,7 @@ def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> 
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        # Batch norms see the whole batch, as one GPU with all of it would. (CPUs cannot.)
+        sync_batchnorm=many and accelerator == "cuda",
         num_sanity_val_steps=0,
     )

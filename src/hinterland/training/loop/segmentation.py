@@ -15,6 +15,7 @@ from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.label_sets import foreground_values
 from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import Stream
+from hinterland.evaluation.statistics.take_off import VALIDATION_DICE
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import BuildContext, Method
@@ -95,7 +96,7 @@ class SegmentationTrainer(Trainer):
         select = self.config.validation.select or "dice"
         require_presence(select, self._presences)
         score = selection_score(select, dice, self._presences)
-        values = {"val/dice": dice, **{f"val/dice/{k}": v for k, v in means.items()}}
+        values = {VALIDATION_DICE: dice, **{f"{VALIDATION_DICE}/{k}": v for k, v in means.items()}}
         if select not in ("dice", "last"):
             values[f"val/{select}"] = score
         values |= {f"val/{k}": v for k, v in mean_score(sure)[1].items()}
@@ -174,6 +175,14 @@ def streams_of_run(
     record: RunRecord, dataset: Dataset, prepared: Prepared
 ) -> list[tuple[Stream, ...]]:
     """Return the streams that the batches of each phase are drawn from.
+
+    Args:
+        record: the run.
+        dataset: its data set.
+        prepared: the preprocessed training cases.
+
+    Returns:
+        One tuple of streams a phase.
 
     Raises:
         HinterlandError: a phase cannot be trained with the run's training cases; see `streams_for`.

@@ -16,9 +16,9 @@ import lightning as L
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
-from hinterland.data.sampling.patches import PatchDataset, collate
+from hinterland.data.on_device.ahead import Ahead
+from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import StepSampler, Stream
 from hinterland.methods import BuildContext
 from hinterland.methods.base import TrainableMethod
@@ -29,7 +29,6 @@ from hinterland.training.device import (
     arrange,
     choose_algorithms,
     compile_parts,
-    data_workers,
     process_rank,
     resolve_accelerator,
     resolve_precision,
@@ -38,6 +37,7 @@ from hinterland.training.logbook import Logbook
 from hinterland.training.loop.engine import Engine
 from hinterland.training.loop.image_label_term import ImageLabelTerm
 from hinterland.training.loop.lightning import lightning_trainer
+from hinterland.training.loop.loader import Loader
 from hinterland.training.optimisation.averaging import Weights
 from hinterland.training.optimisation.optimisers import resolve_recipe
 from hinterland.training.optimisation.pace import ENDLESS, DeadlinePace, Pace, StepPace
@@ -51,9 +51,8 @@ Report = Callable[[int, int, str], None]
 class Position:
     """Where training stands.
 
-    `best` is (score, global step) of the phase's best validation, and `offset` the steps of the
-    phases
-    before it.
+    `best` is (score, global step) of the phase's best validation, `acting` the regularisers that
+    acted in the step before it, and `offset` the steps of the phases before.
 
     Each phase has a best of its own: what is reported is the method's last phase, and weights of
     pre-training are not.
@@ -63,6 +62,7 @@ class Position:
     step: int = 0
     best: tuple[float, int] | None = None
     offset: int = 0
+    acting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ class Trainer(ABC):
         self._pace_state: dict[str, Any] = {}
         self._spent = 0.0
         self._message = ""
+        self.loader = Loader(config, context.plan, self.accelerator)
 
     @abstractmethod
     def patches(self, phase: int) -> PatchDataset:
@@ -236,7 +237,9 @@ class Trainer(ABC):
         started = time.monotonic()
         found = self.assess(engine)
         engine.pace.validated(time.monotonic() - started)
-        best = self._comparable(engine, self.position.best)
+        # Once a regulariser has begun to act, a best from before it has the weights of another
+        # loss, which the run would report as what the regulariser does.
+        best = self.position.best if self.position.acting == engine.acted else None
         if engine.trainer.global_rank == 0:
             at = engine.offset + engine.step
             if found:
@@ -249,7 +252,7 @@ class Trainer(ABC):
             improved = unknown or best is None or not score <= best[0]
             if improved:
                 best = (score, at)
-            self.position = Position(engine.index, engine.step, best, engine.offset)
+            self.position = self._here(engine, best)
             if logbook:
                 logbook.flush()
             content = self._content(engine)
@@ -259,20 +262,12 @@ class Trainer(ABC):
             if improved:
                 save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         else:
-            self.position = Position(engine.index, engine.step, best, engine.offset)
+            self.position = self._here(engine, best)
         engine.trainer.strategy.barrier()
 
     @staticmethod
-    def _comparable(engine: Engine, best: tuple[float, int] | None) -> tuple[float, int] | None:
-        """Return the best so far, unless a regulariser has begun to act since.
-
-        Its weights are then those of another loss, and the run would report them as what the
-        regulariser does.
-        """
-        if best is None or best[1] < 0:
-            return best
-        before, now = (engine.acting(step - 1) for step in (best[1] - engine.offset, engine.step))
-        return best if before == now else None
+    def _here(engine: Engine, best: tuple[float, int] | None) -> Position:
+        return Position(engine.index, engine.step, best, engine.offset, engine.acted)
 
     def _content(self, engine: Engine) -> dict[str, Any]:
         position = self.position
@@ -282,6 +277,7 @@ class Trainer(ABC):
             "offset": position.offset,
             "pace": engine.pace.state(),
             "best": list(position.best) if position.best else None,
+            "acting": sorted(position.acting),
             **self.weights.state(),
             "regularisers": self.regularisers.state_dict(),
             "optimisers": engine.optimiser_state(),
@@ -295,7 +291,8 @@ class Trainer(ABC):
         best, phase = self.position.best, self.position.phase
         self._states, self._pace_state = content["optimisers"], content.get("pace", {})
         at = self.position.offset + self.position.step
-        if best and best[1] == at and process_rank() == 0:  # perhaps killed before it was written
+        if best and best[1] == at and process_rank(self.config.devices) == 0:
+            # perhaps killed before it was written
             save_checkpoint(self.run / "checkpoints" / "best.ckpt", content)
         if content.get("scaler"):
             self.scaler.load_state_dict(content["scaler"])
@@ -314,23 +311,22 @@ class _Loaders(L.LightningDataModule):
         self._owner, self._index, self._steps = trainer, index, steps
         self._first = trainer.position.step
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Ahead[Any]:
         assert self.trainer is not None
-        owner, config = self._owner, self._owner.config
-        streams = owner.streams[self._index]
+        owner, streams = self._owner, self._owner.streams
         sampler = StepSampler(
-            streams,
+            streams[self._index],
             self._steps,
             start=self._first,
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
             foreground_share=owner.foreground_share,
         )
-        return DataLoader(
+        return owner.loader.batches(
             owner.patches(self._index),
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=data_workers(config, owner.accelerator),
+            sampler,
+            names={name for phase in streams for s in phase for name in s.cases},
+            device=self.trainer.strategy.root_device,
         )
 
 
@@ -345,7 +341,8 @@ def position_of(content: Mapping[str, Any], lengths: Sequence[int]) -> Position:
         best = (best, -1) if np.isfinite(best) else None
     phase = content.get("phase", 0)
     offset = content.get("offset", sum(lengths[:phase]))
-    return Position(phase, content["step"], tuple(best) if best else None, offset)
+    acting = frozenset(content.get("acting", ()))
+    return Position(phase, content["step"], tuple(best) if best else None, offset, acting)
 
 
 def phase_steps(shares: list[float], steps: int) -> list[int]:

@@ -38,6 +38,15 @@ def resolve_recipes(
 
     The first has `main`, as `resolve_recipe` gives it. Another one has its own recipe, or `main`,
     and what `optimisers.NAME` of the configuration overrides.
+
+    Args:
+        config: the settings, with `optimiser` and `optimisers`.
+        main: the recipe of the run.
+        phase: whose optimisers are asked for.
+        own: recipes that the method has for its further optimisers.
+
+    Returns:
+        Optimiser's name -> recipe and options.
     """
     first, *others = phase.optimisers
     found = {first: (main, config.optimiser)}
@@ -48,7 +57,11 @@ def resolve_recipes(
 
 
 def refuse_unknown_optimisers(config: TrainConfig, phases: Sequence[Phase]) -> None:
-    """Raise HinterlandError where the configuration speaks of an optimiser that there is not."""
+    """Refuse a configuration that speaks of an optimiser which no phase has.
+
+    Raises:
+        HinterlandError: there is one.
+    """
     known = {name for phase in phases for name in phase.optimisers[1:]}
     if unknown := sorted(set(config.optimisers) - known):
         raise HinterlandError(
@@ -76,6 +89,9 @@ def make_optimiser(
         parameters: what is stepped, with weight decay.
         networks: they tell Muon which weights are hidden.
         undecayed: further parameters, a group of their own without decay.
+
+    Returns:
+        The optimiser.
     """
     rate, decay = settings.lr, settings.weight_decay
     plain: list[dict[str, Any]] = [{"params": list(undecayed), "weight_decay": 0.0}]
@@ -112,6 +128,15 @@ def learning_rate(
     With t = step / steps: poly lr (1 - t)^power; linear lr (1 - t); cosine
     min_lr + (lr - min_lr)(1 + cos pi t)/2. `options.warmup` steps, or the recipe's share of the
     steps, rise linearly.
+
+    Args:
+        settings: the recipe: peak rate and schedule.
+        options: warm-up.
+        step: of the phase, from 0.
+        steps: of the phase.
+
+    Returns:
+        The rate.
     """
     t = step / max(steps, 1)
     if settings.schedule == "cosine":

@@ -70,7 +70,17 @@ def tuned_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def cell_counts(cases: Sequence[Case], prepared: Prepared, spec: LabelSpec, cells: Coarsening
 ) -> list[float]:  # fmt: skip
-    """Return in how many voxels of the cases each cell is annotated."""
+    """Return in how many voxels of the cases each cell is annotated.
+
+    Args:
+        cases: those without a label count nothing.
+        prepared: their preprocessed labels.
+        spec: the labels of the run.
+        cells: what is counted.
+
+    Returns:
+        Voxels, in the order of the cells.
+    """
     table = spec.label_sets
     seen = np.zeros(len(table))
     for case in cases:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from hinterland.training.optimisation.optimisers import refuse_unknown_optimiser
 from hinterland.training.runs.fine_tuning import cell_counts, start_from
 from hinterland.training.runs.record import RunRecord
 from hinterland.training.runs.request import RunRequest
-from hinterland.training.runs.run_folder import empty_folder
+from hinterland.training.runs.run_folder import new_folder
 from hinterland.training.runs.supervision import split_cases
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
@@ -37,15 +38,22 @@ Stage = Callable[[str], None]
 
 
 def start_run(
-    request: RunRequest, path: Path, progress: Callable[[int, int], None] | None, say: Stage
+    request: RunRequest,
+    path: Path,
+    overwrite: bool,
+    progress: Callable[[int, int], None] | None,
+    say: Stage,
+    held: ExitStack,
 ) -> Dataset:
     """Check, plan and preprocess; only then make the folder of a run, all but its training.
 
     Args:
         request: The run to start.
-        path: The run directory. What `refuse_taken` let pass there is removed.
+        path: The run directory. What `refuse_taken` lets pass there is removed.
+        overwrite: Whether a run that is there is replaced.
         progress: Called with (cases done, cases) while measuring and preprocessing.
         say: Called with the name of each stage as it begins.
+        held: Keeps other processes out of the folder until it is closed.
 
     Returns:
         The data set as the run sees it, with the schemes and noise that it asked for.
@@ -81,7 +89,7 @@ def start_run(
         counts = cell_counts(shown, prepared, record.spec, method.cells)
         fresh = record.train.init_head == "fresh"
         start_from(source, networks, method, counts, fresh=fresh)
-    empty_folder(path)
+    held.enter_context(new_folder(path, overwrite))
     if source:
         save_checkpoint(path / INITIAL, {"networks": networks.state_dict()})
     record.write(path)
@@ -103,6 +111,9 @@ def record_of(
         plan: The plan; overrides of batch and patch enter it here.
         config: The settings.
         splits: The cases of train, val and test.
+
+    Returns:
+        The record, with versions, hardware and git state of now.
     """
     plan = replace(
         with_patch(plan, config.patch_size) if config.patch_size else plan,
@@ -149,8 +160,11 @@ def record_of(
 def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
     """Return the plan with another patch and the network that nnU-Net's rules give for it.
 
-    Edges are rounded up to what the network's pooling needs. HinterlandError for another number of
-    edges than the plan has axes.
+    Edges are rounded up to what the network's pooling needs.
+
+    Raises:
+        HinterlandError: another number of edges than the plan has axes, or edges that are too
+            short.
     """
     if len(patch) != plan.dims:
         raise HinterlandError(

@@ -12,12 +12,12 @@ import pandas as pd
 
 from hinterland.data.io.files import write_text
 from hinterland.evaluation.folders import Origin, evaluate_folders
+from hinterland.evaluation.statistics.take_off import take_off, validation_curve
 from hinterland.evaluation.table import summarise, write_table
 from hinterland.labels import LabelError
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.loop.trainer import Report
 from hinterland.training.runs.run import Run, Which
-from hinterland.training.validation.take_off import take_off, validation_curve
 from hinterland.types import Case, Dataset
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def _steps(run: Run) -> int:
 
 def _took_off(run: Run) -> dict[str, Any]:
     """Return `took_off`, and `take_off` in steps; nothing for a run without validation."""
-    curve = validation_curve(run.path / "log.csv")
+    curve = validation_curve(pd.read_csv(run.path / "log.csv"))
     if not curve:
         return {}
     step = take_off(curve)
@@ -124,6 +124,12 @@ def evaluate_run_predictions(
     run: Run, dataset: Dataset, cases: tuple[Case, ...], folder: Path
 ) -> pd.DataFrame:
     """Evaluate a run's predictions at every question that its model can answer.
+
+    Args:
+        run: a finished or nearly finished run.
+        dataset: its data set.
+        cases: the references.
+        folder: the predictions, one file a case.
 
     Returns:
         The tidy table: one row per case, question and class.

@@ -115,7 +115,11 @@ _SUMMARY = ("network", "seed", "steps")
 
 @contextmanager
 def whole_record(folder: Path) -> Iterator[None]:
-    """Turn whatever reading a record may raise into one message that names the folder."""
+    """Turn what reading a record raises into one message that names the folder.
+
+    Raises:
+        HinterlandError: the record is damaged or of another version.
+    """
     try:
         yield
     except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
+from hinterland.data.planning.plan_dataset import PlanOptions, resolve_plan
 from hinterland.labels import Coarsening
 from hinterland.methods import Method, make_method
 from hinterland.training.config import TrainConfig
@@ -64,7 +64,16 @@ class RunRequest:
 
     @classmethod
     def of(cls, dataset: Dataset, method: Method[Any], **asked: Any) -> RunRequest:
-        """Ask for a method that exists already; `asked` are the other fields."""
+        """Ask for a method that exists already.
+
+        Args:
+            dataset: the cases.
+            method: its name, coarsenings and options are taken.
+            asked: the other fields.
+
+        Returns:
+            The request.
+        """
         return cls(dataset, method.name, tuple(method.on), method.options, **asked)
 
     @property
@@ -102,9 +111,7 @@ class RunRequest:
         Args:
             progress: called with (cases measured, cases).
         """
-        plan = self.plan
-        if not isinstance(plan, Plan):
-            plan = plan_dataset(self.dataset, plan, progress=progress)
+        plan = resolve_plan(self.dataset, self.plan, progress)
         source = self.source
         return inherit_plan(source, plan) if source else plan
 

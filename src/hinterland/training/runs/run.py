@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from hinterland.data.dataset.read import read_dataset
+from hinterland.data.io.journal import Journal
 from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
@@ -43,7 +44,11 @@ class Run:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data set it was trained on, read again from where it was, with the run's labels."""
+        """The data set it was trained on, read again from where it was, with the run's labels.
+
+        Raises:
+            HinterlandError: the folder is gone, or can no longer be read.
+        """
         root = Path(self.record.dataset["path"])
         if not root.is_dir():
             raise HinterlandError(
@@ -64,7 +69,11 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of summary.json; HinterlandError while the run is not finished."""
+        """The content of summary.json.
+
+        Raises:
+            HinterlandError: the run is not finished.
+        """
         if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
         content: dict[str, Any] = json.loads((self.path / "summary.json").read_text("utf-8"))
@@ -89,7 +98,16 @@ class Run:
         precision: str | None = None,
         mirror: bool | None = None,
     ) -> WindowOptions:
-        """Return how volumes are predicted; what is unset is the run's own."""
+        """Return how volumes are predicted.
+
+        Args:
+            accelerator: "cpu", "cuda" or "mps"; None is the run's own.
+            precision: "fp32" or "bf16"; None is the run's own.
+            mirror: whether predictions of mirrored images are averaged; None is the run's own.
+
+        Returns:
+            The options.
+        """
         config, plan = self.record.train, self.record.plan
         asked = accelerator or config.accelerator
         refuse_missing_accelerator(asked)
@@ -111,7 +129,17 @@ class Run:
         precision: str | None = None,
         mirror: bool | None = None,
     ) -> Predictor:
-        """Make a predictor of volumes; unset options are the run's own."""
+        """Make a predictor of volumes.
+
+        Args:
+            which: the checkpoint; None is the one that the run reports.
+            accelerator: "cpu", "cuda" or "mps"; None is the run's own.
+            precision: "fp32" or "bf16"; None is the run's own.
+            mirror: whether predictions of mirrored images are averaged; None is the run's own.
+
+        Returns:
+            The predictor, with the weights on the device.
+        """
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
         networks = arrange(networks, plan.dims, options.device).to(options.device)
@@ -128,21 +156,26 @@ class Run:
         overwrite: bool = False,
         predictor: Predictor | None = None,
         tick: Callable[[int, int], None] | None = None,
+        journal: Journal | None = None,
     ) -> Path:
-        """Write a segmentation of every case into `out` (default: RUN/predictions); returns `out`.
+        """Write a segmentation of every case into a folder.
 
         Integers are the data set's own where its scheme has them, as dataset.json beside the files
         says.
 
         Args:
             cases: the cases to predict.
-            out: the folder to write into.
+            out: the folder to write into; default RUN/predictions.
             at: what is asked; default, all that the model tells apart.
             which: the checkpoint; default, the one that the run reports.
             probabilities: write the probabilities of the groups, too.
             overwrite: replace results that are there.
             predictor: the predictor to use; default, the run's own.
             tick: called with (done, of how many).
+            journal: see `predict_files`.
+
+        Returns:
+            The folder.
         """
         out = out or self.path / "predictions"
         at = at or self.method.cells
@@ -150,7 +183,7 @@ class Run:
         jobs = [(c.name, c.images) for c in cases]
         written = predict_files(
             predictor or self.predictor(which), jobs, out, at, values,
-            probabilities=probabilities, overwrite=overwrite,
+            probabilities=probabilities, overwrite=overwrite, journal=journal,
         )  # fmt: skip
         for done, _ in enumerate(written, start=1):
             if tick:

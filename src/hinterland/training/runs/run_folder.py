@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hinterland.data.io.files import TEMPORARY, remove, sweep, temporary_name
+from hinterland.data.io.lock import alone
 from hinterland.types import HinterlandError
 
 _BEFORE_CONFIG = {"plan.json", "labels.yaml", "checkpoints", "canvas.json"}
@@ -49,11 +51,42 @@ def refuse_taken(
         )
 
 
-def empty_folder(path: Path) -> None:
-    """Make the folder anew, without what `refuse_taken` let pass."""
-    if path.exists():
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def new_folder(
+    path: Path,
+    overwrite: bool,
+    *,
+    ours: Callable[[Path], bool] = is_run,
+    kind: str = "run directory",
+) -> Iterator[None]:
+    """Make the folder anew and have it alone in the block; see `refuse_taken` for the arguments.
+
+    What was there is gone at once or not at all.
+
+    Raises:
+        HinterlandError: The folder is taken, or another process works on it or has just made it.
+    """
+    fresh = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        remove(fresh)
+        fresh.mkdir()
+    except OSError as error:
+        raise HinterlandError(f"{path} cannot be made: {error.strerror or error}.") from error
+    with alone(fresh, str(path)):
+        try:
+            if path.is_dir():
+                with alone(path, str(path)):
+                    refuse_taken(path, overwrite, ours=ours, kind=kind)
+                    remove(path)
+            fresh.rename(path)
+        except OSError as error:
+            raise HinterlandError(f"{path} cannot be made: {error.strerror or error}.") from error
+        finally:
+            with suppress(OSError):
+                remove(fresh)
+        yield
 
 
 def _is_empty(path: Path) -> bool:
@@ -61,5 +94,5 @@ def _is_empty(path: Path) -> bool:
 
 
 def _foreign(name: str) -> bool:
-    unfinished = name.startswith(".") and "tmp" in name
+    unfinished = name.startswith(TEMPORARY) or (name.startswith(".") and name.endswith(".tmp"))
     return name not in _BEFORE_CONFIG and not unfinished

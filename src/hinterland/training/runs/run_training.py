@@ -6,12 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from hinterland.data.io.lock import alone
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.methods import Method
@@ -72,13 +73,15 @@ def run_or_resume(
                 "--out, or remove it."
             )
         return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
-    if process_rank() == 0:
-        refuse_taken(path, existing == "replace")
-        dataset = start_run(request, path, progress, say)
-    else:
-        _wait_for(path / "config.yaml")
-        dataset = Run(path).record.present(request.with_virtual_classes().dataset)
-    return _go(Run(path), dataset, report or (lambda *_: None), say, finish)
+    with ExitStack() as held:
+        if process_rank(request.config.devices) == 0:
+            replace = existing == "replace"
+            refuse_taken(path, replace)
+            dataset = start_run(request, path, replace, progress, say, held)
+        else:
+            _wait_for(path / "config.yaml")
+            dataset = Run(path).record.present(request.with_virtual_classes().dataset)
+        return _go(Run(path), dataset, report or (lambda *_: None), say, finish)
 
 
 def train(
@@ -113,6 +116,18 @@ def train(
 
     Raises:
         HinterlandError: The request cannot be carried out, or `out` is there already.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hinterland as hl
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = Path(place.name)
+    >>> cases = hl.read_dataset(hl.make_phantoms(folder / "phantoms", (3, 1, 2), dims=2, size=32))
+    >>> method = hl.methods.Supervised(on=cases.labels.tree.leaves)
+    >>> asked = {"fold": "fixed", "config": hl.make_config({"steps": 2})}
+    >>> run = train(cases, hl.plan(cases), method, out=folder / "run", **asked)
+    >>> run.finished, run.summary["steps"], len(list((run.path / "predictions").glob("*.png")))
+    (True, 2, 2)
     """
     if asked.get("init_from") is not None:
         asked["init_from"] = Path(asked["init_from"])
@@ -142,6 +157,17 @@ def resume(
 
     Raises:
         HinterlandError: There is no such run, or its data set has changed.
+
+    >>> import tempfile
+    >>> import hinterland as hl
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = Path(place.name)
+    >>> cases = hl.read_dataset(hl.make_phantoms(folder / "phantoms", (3, 1, 2), dims=2, size=32))
+    >>> method = hl.methods.Supervised(on=cases.labels.target)
+    >>> asked = {"fold": "fixed", "config": hl.make_config({"steps": 2}), "finish": False}
+    >>> run = train(cases, hl.plan(cases), method, out=folder / "run", **asked)
+    >>> run.finished, resume(folder / "run").finished
+    (False, True)
     """
     run = Run(Path(out))
     dataset = run.dataset
@@ -151,7 +177,8 @@ def resume(
             f"the data set {dataset.root} is not the one that {out} was trained on (fingerprint "
             f"{now}, expected {run.record.plan.fingerprint}). Restore it, or train a new run."
         )
-    return _go(run, dataset, report or (lambda *_: None), stage or log.info, finish)
+    with alone(run.path, str(run.path)) if process_rank() == 0 else nullcontext():
+        return _go(run, dataset, report or (lambda *_: None), stage or log.info, finish)
 
 
 def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) -> Run:
@@ -163,7 +190,7 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
     started = time.monotonic()
     with _global_settings():
         SegmentationTrainer(run.path, record, dataset, prepared, report).fit()
-    if process_rank() == 0 and finish:
+    if process_rank(run.record.train.devices) == 0 and finish:
         say("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run

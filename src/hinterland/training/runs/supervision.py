@@ -49,6 +49,9 @@ def split_cases(
 
     Returns:
         The data set, its labels extended by coarse schemes if needed, and train / val / test.
+
+    Raises:
+        HinterlandError: nothing in the split is labelled as finely as `fine` asks.
     """
     few, kept = (labelled or "").removesuffix("@image"), (labelled or "").endswith("@image")
     pool = dataset.train if fold == "fixed" else ()

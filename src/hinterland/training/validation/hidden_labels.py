@@ -16,7 +16,16 @@ from hinterland.types import Case, Dataset
 
 
 def hidden_cases(record: RunRecord, dataset: Dataset, most: int) -> list[Case]:
-    """Return up to `most` training cases that have labels which the run may not know."""
+    """Return up to `most` training cases that have labels which the run may not know.
+
+    Args:
+        record: the run.
+        dataset: its data set, with all labels.
+        most: how many cases are returned at most.
+
+    Returns:
+        The cases.
+    """
     known = {case.name for case in record.cases(dataset, "train") if case.labelled}
     own = (dataset[name] for name in record.split["train"] if name not in known)
     return [case for case in own if case.labelled][:most]
@@ -39,6 +48,9 @@ def teacher_dice(
         cases: with labels.
         prepared: their preprocessed images and labels.
         spec: the labels of the run.
+
+    Returns:
+        The mean Dice, from 0 to 1; nan without a case.
     """
     taught = replace(predictor, model=teacher)
     scores, _ = validate(taught, cases, prepared, spec, spec.label_sets, spec.target)

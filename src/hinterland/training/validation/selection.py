@@ -77,7 +77,15 @@ def selection_score(
 
 
 def require_presence(select: str, presences: Mapping[str, Mapping[str, Presence]]) -> None:
-    """Raise HinterlandError where AUROC or balanced accuracy cannot choose: one label only."""
+    """Refuse AUROC and balanced accuracy where all validation images have one label.
+
+    Args:
+        select: the score that chooses the checkpoint.
+        presences: case -> group -> presence.
+
+    Raises:
+        HinterlandError: the score cannot choose.
+    """
     if select in ("auroc", "balanced-accuracy"):
         score = selection_score(select, nan, presences)
         if not np.isfinite(score):

@@ -38,15 +38,11 @@ def validate(
         table: the label sets of the data set.
         at: the coarsening whose foreground groups are judged.
         presences: where given, it is filled with case -> group -> whether the image holds the
-            group.
-            Cases without a mask whose image label says so are predicted for it, too.
+            group. Cases without a mask whose image label says so are predicted for it, too.
 
     Returns:
         Two tables: case -> group of `at` -> Dice on the preprocessed grid, and case ->
-        `confidence`.@@ studies/synthetic/study.py::sweep_table
-    Tabulate the metrics of what has been run, one row for each value, arm and seed.
-
-    The columns are sweep, value, arm, seed, the metrics, parameters and seconds.
+        `confidence`.
     """
     cases = list(cases)
     if presences is not None:

@@ -1,0 +1,1 @@
+"""What is measured on a GPU: a step of each method, step times, and benchmarks."""

@@ -1,0 +1,1 @@
+"""Slices of the cases that differ most, with contours."""

@@ -1,0 +1,1 @@
+"""Plots as inline SVG: which ones, how they are drawn, and how they follow the page."""

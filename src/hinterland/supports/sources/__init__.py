@@ -1,0 +1,1 @@
+"""Where support labels come from: masks on disk, models, and foreign tools."""
