@@ -45,7 +45,18 @@ class ClassSums(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, pattern: Tensor, sets: Tensor, tables: Tables
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Take logits (B, cells, V), and patterns and label sets (B, V)."""
+        """Compute the sums, some cells at a time.
+
+        Args:
+            ctx: of the function.
+            logits: (B, cells, V).
+            pattern: (B, V), of each voxel.
+            sets: (B, V), the label set of each voxel.
+            tables: what patterns and label sets say.
+
+        Returns:
+            log m, overlaps and sizes, as the class has them.
+        """
         lowest = torch.finfo(torch.float32).min
         top = top_open = torch.full(pattern.shape, lowest, device=logits.device)
         for _, part, is_open in _chunks(logits, pattern, tables.open):

@@ -100,7 +100,16 @@ def marginal_focal_loss(
 def focal_of(
     log_m: Float[Tensor, "batch *space"], decided: Bool[Tensor, "batch *space"], gamma: float = 2.0
 ) -> Float[Tensor, ""]:
-    """Return `marginal_focal_loss` of the log-probability of what each voxel is annotated with."""
+    """Return `marginal_focal_loss` of the log-probability of what each voxel is annotated with.
+
+    Args:
+        log_m: that log-probability.
+        decided: where the annotation says something.
+        gamma: how much well predicted voxels are played down.
+
+    Returns:
+        The loss; 0 without a decided voxel.
+    """
     focus = (-torch.expm1(log_m)).clamp(min=0) ** gamma
     return mean_over_decided((-(focus * log_m) * decided).sum(), decided)
 
@@ -199,7 +208,16 @@ class GroupSums(NamedTuple):
 
 
 def dice_of(sums: GroupSums, *, batch: bool = True, smooth: float = 1e-5) -> Float[Tensor, ""]:
-    """Return `soft_dice_loss` of its sums."""
+    """Return `soft_dice_loss` of its sums.
+
+    Args:
+        sums: from `group_sums`.
+        batch: whether they are over all items.
+        smooth: added to both sides of the fraction.
+
+    Returns:
+        The loss.
+    """
     dice = (2 * sums.overlap + smooth) / (sums.size + smooth)
     return _mean_over_groups(1 - dice, sums.known, batch)
 
@@ -212,7 +230,18 @@ def tversky_of(
     beta: float = 0.7,
     smooth: float = 1e-5,
 ) -> Float[Tensor, ""]:
-    """Return `soft_tversky_loss` of its sums."""
+    """Return `soft_tversky_loss` of its sums.
+
+    Args:
+        sums: from `group_sums`.
+        batch: whether they are over all items.
+        alpha: weight of false positives.
+        beta: weight of false negatives.
+        smooth: added to both sides of the fraction.
+
+    Returns:
+        The loss.
+    """
     overlap, size, inside, known = sums
     errors = alpha * (size - inside - overlap) + beta * (inside - overlap)
     return _mean_over_groups(1 - (overlap + smooth) / (overlap + errors + smooth), known, batch)
@@ -221,7 +250,17 @@ def tversky_of(
 def group_sums(
     q: Tensor, member: Tensor, decided: Tensor | None = None, *, batch: bool = True
 ) -> GroupSums:
-    """Return the sums that Dice and Tversky are made of; the arguments are `soft_dice_loss`'s."""
+    """Return the sums that Dice and Tversky are made of.
+
+    Args:
+        q: probability of each group.
+        member: 1 where the voxel is inside the group.
+        decided: 1 where that is known; None means everywhere.
+        batch: sum over all items (of all processes) instead of for each.
+
+    Returns:
+        The sums of each group.
+    """
     space = tuple(range(2, q.ndim))
     known = q.new_ones(q.shape[:2]) if decided is None else decided.amax(space)
     if decided is not None:

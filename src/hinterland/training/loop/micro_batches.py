@@ -30,6 +30,14 @@ def most_parts(batch: Batch) -> int:
 def more_parts(batch: Batch, parts: int, *, processes: int = 1) -> int:
     """Return into how many parts a batch is cut that did not fit into memory in `parts`.
 
+    Args:
+        batch: what did not fit.
+        parts: into how many it was cut.
+        processes: how many train together.
+
+    Returns:
+        Twice as many, or the most there can be.
+
     Raises:
         HinterlandError: it cannot be cut further; the message says what to set.
     """
