@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text, original
 from hinterland.data.io.files import atomic_path
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns, metrics_shown
@@ -18,9 +18,7 @@ GROUPING = ("method", "coarsening", "class")
 MACRO = "mean over classes"
 _TEXT = ("case", "class", "coarsening", "method", "fold", "group", "domain", "empty", "unit",
          "definition", "convention")  # fmt: skip
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet runs; apostrophes: written by us
 _GAPS = ["", "nan", "NaN", "NA", "N/A", "n/a", "null", "None", "<NA>"]
-_MARKED = re.compile(r"^'(?='*[=+\-@\t\r])")
 
 
 def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -68,7 +66,7 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
     try:
         with atomic_path(path) as temporary:
             if path.suffix == ".csv":
-                without_formulas(table).to_csv(temporary, index=False)
+                temporary.write_text(csv_text(table), encoding="utf-8")
             elif path.suffix == ".parquet":
                 table.to_parquet(temporary, index=False)
             else:
@@ -79,28 +77,7 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
         raise HinterlandError(
             "Parquet needs pyarrow: pip install 'hinterland[parquet]', or write .csv."
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
-
-
-def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Put an apostrophe before text that a spreadsheet would take for a formula.
-
-    `read_table` takes it away again. Numbers stay as they are.
-
-    Example:
-        >>> without_formulas(pd.DataFrame({"case": ["=1+1", "a"], "voxels": [-5, 1]}))
-            case  voxels
-        0  '=1+1      -5
-        1      a       1
-    """
-    text = table.select_dtypes(["object", "string", "category"]).columns
-    marked = {
-        c: table[c].map(lambda v: f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v)
-        for c in text
-    }
-    return table.assign(**marked)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -109,7 +86,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     text = [c for c in columns if c in _TEXT]
     gaps = {c: _GAPS for c in columns if c not in text}
     table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=gaps)
-    plain = {c: table[c].str.replace(_MARKED, "", regex=True) for c in text}
+    plain = {c: table[c].map(original) for c in text}
     return table.assign(**plain)
 
 

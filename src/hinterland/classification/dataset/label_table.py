@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hinterland.data.io.csv_text import original
+from hinterland.data.io.limits import refuse_irregular
 from hinterland.data.io.volume import stem
 from hinterland.types import HinterlandError
 
@@ -69,10 +71,12 @@ def read_label_table(
             twice with different labels, or there is no column of labels.
     """
     lines, separator, encoding = _lines(path)
-    header = [cell.strip() for cell in lines[0]]
+    header = [original(cell.strip()) for cell in lines[0]]
     if len(set(header)) < len(header):
         raise HinterlandError(f"{path}: two columns have one name ({', '.join(header)}).")
-    table = [dict(zip(header, (c.strip() for c in line), strict=False)) for line in lines[1:]]
+    table = [
+        dict(zip(header, (original(c.strip()) for c in line), strict=False)) for line in lines[1:]
+    ]
     table = [{c: row.get(c, "") for c in header} for row in table]
     keys = {_key(n): n for n in names}
     hits = {c: sum(_key(row[c]) in keys for row in table) for c in header}
@@ -115,6 +119,7 @@ def positive(value: str) -> bool:
 
 
 def _lines(path: Path) -> tuple[list[list[str]], str, str]:
+    refuse_irregular(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -132,9 +137,13 @@ def _lines(path: Path) -> tuple[list[list[str]], str, str]:
         )
     first = text.splitlines()[0] if text.strip() else ""
     separator = max(SEPARATORS, key=first.count)
-    lines = [
-        r for r in csv.reader(text.splitlines(), delimiter=separator) if any(map(str.strip, r))
-    ]
+    try:
+        table = csv.reader(text.splitlines(), delimiter=separator)
+        lines = [r for r in table if any(map(str.strip, r))]
+    except csv.Error as error:
+        raise HinterlandError(
+            f"image labels {path}: {error}; expected a CSV file. Save it as CSV again."
+        ) from None
     if len(lines) < 2 or len(lines[0]) < 2:
         raise HinterlandError(
             f"image labels {path}: expected a header line, rows, and two columns or more (file "

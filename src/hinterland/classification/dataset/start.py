@@ -23,6 +23,7 @@ from hinterland.classification.dataset.label_table import (
 from hinterland.data.dataset.plain import plain_layout
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.dataset.splits import draw_groups, groups_of
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import file_ending, label_ending, read_label, stem, write_label
 from hinterland.labels import LabelTree
@@ -96,7 +97,7 @@ def start(
     spec, lesion, notes = _labels(found, labels)
     nodes = LabelTree(spec["tree"]).nodes
     rows = [_row(case, labels, lesion, nodes) for case in found.images]
-    write_text(root / TABLE_FILE, pd.DataFrame(rows).to_csv(index=False))
+    write_text(root / TABLE_FILE, csv_text(pd.DataFrame(rows)))
     write_text(root / LABELS_FILE, yaml.safe_dump(spec, sort_keys=False, allow_unicode=True))
     parts = _split(root, labels, seed)
     return Started(

@@ -15,6 +15,7 @@ from hinterland.classification.scores.resampling import (
     weighted_auroc,
     weighted_share,
 )
+from hinterland.data.io.csv_text import with_original_text
 from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.types import HinterlandError
 
@@ -138,7 +139,8 @@ def _read(path: Path) -> _Evaluation:
         )
     data = json.loads(summary.read_text(encoding="utf-8"))
     by_patient = data["unit"] == "patient"
-    table = pd.read_csv(folder / ("patients.csv" if by_patient else "predictions.csv"))
+    file = folder / ("patients.csv" if by_patient else "predictions.csv")
+    table = with_original_text(pd.read_csv(file))
     key = "patient" if by_patient else "case"
     text = {c: str for c in (key, "class", "label", "group") if c in table}
     rows = table.astype(text).set_index(key)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hinterland.data.io.csv_text import with_original_text
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.bootstrap import bootstrap_ci
@@ -37,7 +38,7 @@ def worst_best(
 def read_cases(path: Path) -> pd.DataFrame:
     """Read a CSV of cases, every column as text; HinterlandError, naming it, where unreadable."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        return with_original_text(pd.read_csv(path, dtype=str, keep_default_na=False))
     except (ValueError, OSError) as error:
         raise HinterlandError(f"{path} is not a readable table of cases: {error}") from None
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
@@ -154,7 +155,7 @@ def advise_supports(
         "learnt": (learnt, held),
     }
     advice = conclude(supports, columns, question.seed, str(probe.path), str(judge.path))
-    write_text(out / "table.csv", advice.table.to_csv(index=False, float_format="%.5f"))
+    write_text(out / "table.csv", csv_text(advice.table, "%.5f"))
     write_text(out / "summary.json", json.dumps(advice.to_dict(), indent=2) + "\n")
     return advice
 
