@@ -41,13 +41,14 @@ class Screen:
     def say(self, what: RenderableType) -> None:
         """Print text on stdout, or on stderr where stdout holds the JSON of `--json`."""
         if not self.silent:
-            console(stderr=self.machine).print(what, markup=False, highlight=False, soft_wrap=True)
+            shown = printable(what) if isinstance(what, str) else what
+            console(stderr=self.machine).print(shown, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print on stderr what is going on."""
         if not self.silent:
             console(stderr=True).print(
-                text, style="dim", markup=False, highlight=False, soft_wrap=True
+                printable(text), style="dim", markup=False, highlight=False, soft_wrap=True
             )
 
     def result(self, content: dict[str, Any]) -> None:
@@ -155,11 +156,26 @@ class Lines(Meter):
             return
         self._last = now
         left = passed / max(done - self._first, 1) * (total - done)
-        tail = f", {message}" if message else ""
+        tail = printable(f", {message}" if message else "")
         typer.echo(
             f"{self.title}: {done}/{total}, {clock(passed)} passed, {clock(left)} left{tail}",
             err=True,
         )
+
+
+def printable(text: str) -> str:
+    r"""Write control characters as text: a name must not steer the terminal.
+
+    Examples:
+        >>> printable("a \x1b[2J b")
+        'a \\x1b[2J b'
+    """
+    kept = (c if c in "\n\t" or not _is_control(c) else f"\\x{ord(c):02x}" for c in text)
+    return "".join(kept)
+
+
+def _is_control(letter: str) -> bool:
+    return ord(letter) < 32 or 127 <= ord(letter) < 160
 
 
 def clock(seconds: float) -> str:
@@ -196,6 +212,7 @@ def guarded(command: Command) -> Command:
         from hinterland.errors import HinterlandError
 
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is raised, too
         machine = bool(kwargs.get("as_json"))
         try:
             return command(*args, **kwargs)
@@ -227,7 +244,7 @@ def guarded(command: Command) -> Command:
 
 def fail(message: str, machine: bool = False) -> NoReturn:
     """Say what is wrong and exit with 1."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {printable(message)}", err=True)
     if machine:
         typer.echo(json.dumps({"error": message}))
     sys.stderr.flush()
