@@ -12,6 +12,8 @@ import yaml
 from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
 from hinterland.labels import LabelSpec
+from hinterland.labels.parsing import within
+from hinterland.labels.strict_yaml import parse_yaml
 from hinterland.types import HinterlandError, Plan
 
 KIND = "classifier"
@@ -85,7 +87,8 @@ class ClassifierRecord:
                 "--out` has made."
             )
         try:
-            data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+            with within(f"{path / 'config.yaml'} is damaged"):
+                data = parse_yaml((path / "config.yaml").read_text(encoding="utf-8"))
             data.pop("kind")
             data |= {new: data.pop(old) for old, new in RENAMED.items() if old in data}
             asked = {k: tuple(v) if isinstance(v, list) else v for k, v in data["task"].items()}
@@ -98,7 +101,7 @@ class ClassifierRecord:
                     "spec": LabelSpec.load(path / "labels.yaml"),
                 }
             )
-        except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError, OSError) as error:
             raise HinterlandError(
                 f"{path}: config.yaml, plan.json or labels.yaml is damaged or of another version "
                 f"({type(error).__name__}: {error}). Train again into a new folder."

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hinterland.data.integrity.problems import Problem
+from hinterland.data.io.limits import read_text
 from hinterland.types import HinterlandError
 
 # nnU-Net numbers the channels of a case: CASE_0000, CASE_0001, ...
@@ -41,14 +42,18 @@ class Layout:
 def read_json(path: Path) -> Any:
     """Parse a JSON file; HinterlandError, naming the place, where it is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except OSError as error:
         target = f" (a link to {path.readlink()})" if path.is_symlink() else ""
         raise HinterlandError(
             f"{path}{target} cannot be read: {error.strerror}. Fetch or remove it."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also: other encodings, integers of thousands of digits
         raise HinterlandError(f"{path} is not valid JSON: {error}. Correct it there.") from None
+    except RecursionError:
+        raise HinterlandError(
+            f"{path} is not valid JSON here: it is nested too deeply. Correct it there."
+        ) from None
 
 
 def is_listed(path: Path) -> bool:

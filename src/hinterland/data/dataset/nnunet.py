@@ -36,6 +36,13 @@ def nnunet_layout(root: Path) -> Layout:
         many = any(max(files) > 0 for files in images.values())
         cases += pair(images, labels, channels if many else channels[:1], split, problems)
     refuse_same_names(cases, "imagesTr and imagesTs", problems)
+    if content.get("dataset"):
+        problems.append(
+            Problem("error", "listed-files", "",
+                    f"{root / 'dataset.json'} lists its files under `dataset`, wherever they lie; "
+                    "such paths are not followed. Copy or link the files into imagesTr and "
+                    "labelsTr, and remove the key.")
+        )  # fmt: skip
     expected = content.get("numTraining")
     found = sum(c.split == "train" for c in cases)
     if isinstance(expected, int) and expected != found:

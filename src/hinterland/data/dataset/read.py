@@ -181,7 +181,7 @@ def _with_image_label_file(
     beside = labels_file(layout, labels)
     if spec.image_labels is None or beside is None:
         return spec
-    if ".." in Path(spec.image_labels).parts:
+    if ".." in Path(spec.image_labels).parts or Path(spec.image_labels).is_absolute():
         raise LabelError(
             f"{beside}: image_labels is {spec.image_labels!r}, which leaves the folder. Put the "
             "file beside labels.yaml and give its name."

@@ -16,6 +16,7 @@ import numpy as np
 
 from hinterland.data.io.files import atomic_path
 from hinterland.data.io.formats import (
+    Shape4,
     VolumeError,
     call,
     endings,
@@ -27,6 +28,7 @@ from hinterland.data.io.formats import (
     stem,
 )
 from hinterland.data.io.grid import Grid, differences, on_grid
+from hinterland.data.io.limits import refuse_huge
 from hinterland.types import HinterlandError
 
 __all__ = [
@@ -168,9 +170,15 @@ def read_label(path: Path | str, like: Path | str | None = None) -> Volume:
 def _load(
     path: Path, read: Callable[[Path], tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
+    if (header := format_of(path).header) is not None:
+        call(path, lambda p: _refuse_huge(header(p)))
     array, affine = call(path, read)
     _check_type(path, array.dtype)
     return array, affine
+
+
+def _refuse_huge(header: tuple[Shape4, np.ndarray, np.dtype]) -> None:
+    refuse_huge(header[0], header[2])
 
 
 def _check_type(path: Path, dtype: np.dtype) -> None:

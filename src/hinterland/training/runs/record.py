@@ -14,6 +14,8 @@ from pydantic import ConfigDict, InstanceOf, TypeAdapter, ValidationError
 from hinterland.data.derived.label_noise import with_noisy_supports
 from hinterland.data.io.files import write_text
 from hinterland.labels import Coarsening, LabelSpec
+from hinterland.labels.parsing import within
+from hinterland.labels.strict_yaml import parse_yaml
 from hinterland.methods import Method, make_method
 from hinterland.methods.earlier import upgrade_options
 from hinterland.training.config import TrainConfig, make_config
@@ -98,7 +100,8 @@ class RunRecord:
                 "`hinterland train --out` has made."
             )
         with whole_record(run):
-            data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+            with within(f"{run / 'config.yaml'} is damaged"):
+                data = parse_yaml((run / "config.yaml").read_text(encoding="utf-8"))
             for key in _SUMMARY:
                 data.pop(key)
             data["method_options"] = upgrade_options(data["method"], data["method_options"])
@@ -118,7 +121,7 @@ def whole_record(folder: Path) -> Iterator[None]:
     """Turn whatever reading a record may raise into one message that names the folder."""
     try:
         yield
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, HinterlandError):
             raise
         what = f"{type(error).__name__}: {error}"
