@@ -83,7 +83,7 @@ def _wait(child: int, started: float) -> tuple[int, resource.struct_rusage]:
         found, status, usage = os.wait4(child, os.WNOHANG)
         if found:
             break
-        if time.monotonic() - started > 2 * SECONDS or _resident(child) > 2 * GIGABYTES:
+        if time.monotonic() - started > 1.1 * SECONDS or _resident(child) > 2 * GIGABYTES:
             os.killpg(child, signal.SIGKILL)
         time.sleep(0.01)
     return status, usage

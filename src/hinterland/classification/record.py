@@ -11,6 +11,7 @@ import yaml
 
 from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
+from hinterland.data.io.limits import read_text
 from hinterland.labels import LabelSpec
 from hinterland.labels.parsing import within
 from hinterland.labels.strict_yaml import parse_yaml
@@ -88,7 +89,9 @@ class ClassifierRecord:
             )
         try:
             with within(f"{path / 'config.yaml'} is damaged"):
-                data = parse_yaml((path / "config.yaml").read_text(encoding="utf-8"))
+                data = parse_yaml(read_text(path / "config.yaml"))
+            if not isinstance(data, dict):
+                raise TypeError(f"config.yaml holds a {type(data).__name__}, not settings")
             data.pop("kind")
             data |= {new: data.pop(old) for old, new in RENAMED.items() if old in data}
             asked = {k: tuple(v) if isinstance(v, list) else v for k, v in data["task"].items()}
@@ -97,7 +100,7 @@ class ClassifierRecord:
                     **data,
                     "task": Task(**cast(dict[str, Any], asked)),
                     "canvas": tuple(data["canvas"]),
-                    "plan": Plan.from_json((path / "plan.json").read_text(encoding="utf-8")),
+                    "plan": Plan.from_json(read_text(path / "plan.json")),
                     "spec": LabelSpec.load(path / "labels.yaml"),
                 }
             )

@@ -231,7 +231,7 @@ def guarded(command: Command) -> Command:
                 raise
             fail(f"{error.filename or 'a file'}: {error.strerror}.", machine)
         except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            if not _out_of_memory(error):
                 raise
             fail(
                 "the memory does not suffice. Plan for less (--memory GB), or take a smaller "
@@ -240,6 +240,12 @@ def guarded(command: Command) -> Command:
             )
 
     return wrapper  # type: ignore[return-value]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Tell whether memory ran out; torch says so on a CPU by the words of a RuntimeError."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 def fail(message: str, machine: bool = False) -> NoReturn:

@@ -48,8 +48,8 @@ def read_yaml(path: Path) -> Any:
     Raises:
         LabelError: It is not there, not readable, no YAML, or has a key twice.
     """
-    if path.exists() and not path.is_file():
-        raise LabelError("this is a folder, a pipe or a device; expected a file.")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise LabelError("this is a pipe or a device; expected a file.")
     try:
         with path.open(encoding="utf-8") as file:
             return parse_yaml(file)

@@ -73,13 +73,22 @@ def refuse_huge(shape: tuple[int, ...], dtype: np.dtype) -> None:
     Raises:
         TooLarge: It does not fit.
     """
-    needed, there = math.prod(shape) * dtype.itemsize, memory()
-    if needed > _SHARE * there:
+    if wrong := excess(shape, dtype):
         raise TooLarge(
-            f"its header promises {' x '.join(map(str, shape))} numbers of {dtype}, "
-            f"{needed / 1e9:,.1f} GB; expected at most half of the memory of {there / 1e9:.1f} GB. "
-            "If it is meant, crop or split it, or use a machine with more memory."
+            f"its header promises {wrong}. If it is meant, crop or split it, or use a machine "
+            "with more memory."
         )
+
+
+def excess(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    """Say by how much an array does not fit into half of the memory; "" where it fits."""
+    needed, there = math.prod(shape) * dtype.itemsize, memory()
+    if needed <= _SHARE * there:
+        return ""
+    return (
+        f"{' x '.join(map(str, shape))} numbers of {dtype}, {needed / 1e9:,.1f} GB; expected at "
+        f"most half of the memory of {there / 1e9:.1f} GB"
+    )
 
 
 def memory() -> int:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hinterland.data.integrity.before_training import refuse_other_grids, refuse_unknown_values
+from hinterland.data.io.limits import excess
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import prepare
@@ -174,6 +176,10 @@ def _built(record: RunRecord) -> torch.nn.Module:
     The networks as their seed makes them.
     """
     refuse_missing_devices(record.train)
+    plan = record.plan
+    batch = (plan.batch_size, len(plan.channels), *plan.patch_size)
+    if wrong := excess(batch, np.dtype(np.float32)):
+        raise HinterlandError(f"a batch holds {wrong}. Take a smaller batch_size or patch_size.")
     context, method = build_context(record), record.make_method()
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask

@@ -157,6 +157,7 @@ def resume(
 def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) -> Run:
     """Train from the last checkpoint, or from nothing, to the end."""
     record = run.record
+    record.refuse_missing(dataset)
     names = [n for part in record.split.values() for n in part]
     prepared = prepare(dataset, record.plan, cases=[dataset[n] for n in names])
     say("training")
