@@ -72,6 +72,7 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
             else:
                 raise HinterlandError(
                     f"{path}: tables end in .csv or .parquet, not {path.suffix!r}."
+                    " Rename the output."
                 )
     except ImportError:
         raise HinterlandError(
@@ -101,13 +102,18 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.is_file():
-        raise HinterlandError(f"there is no metrics table {path}.")
+        raise HinterlandError(
+            f"there is no metrics table {path}."
+            " Make it: hinterland evaluate PREDICTIONS REFERENCES --out FILE.csv."
+        )
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except ImportError:
         raise HinterlandError("Parquet needs pyarrow: pip install 'hinterland[parquet]'.") from None
     except (ValueError, OSError) as error:
-        raise HinterlandError(f"{path} is not a readable table: {error}") from None
+        raise HinterlandError(
+            f"{path} is not a readable table: {error} Write it again: hinterland evaluate."
+        ) from None
     missing = [c for c in ("case", "class") if c not in table.columns]
     if missing or not metric_columns(table):
         raise HinterlandError(

@@ -56,7 +56,9 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         raise LabelError("there is no such file; expected a labels.yaml.") from None
     except OSError as error:
-        raise LabelError(f"the file cannot be read: {error.strerror}.") from None
+        raise LabelError(
+            f"the file cannot be read: {error.strerror}. Copy it again, or correct its permissions."
+        ) from None
 
 
 def parse_yaml(text: str | IO[str]) -> Any:
@@ -71,9 +73,9 @@ def parse_yaml(text: str | IO[str]) -> Any:
         content = yaml.load(text, Loader=_loader())  # a safe loader
         entries = _count(content, {})
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date such as 2020-13-45
-        raise LabelError(f"this is not readable YAML: {error}") from None
+        raise LabelError(f"this is not readable YAML: {error}. Correct it there.") from None
     except RecursionError:
-        raise LabelError("the YAML is nested too deeply to be labels.") from None
+        raise LabelError("the YAML is nested too deeply to be labels. Write it flat.") from None
     if entries > MOST_ENTRIES:
         raise LabelError(
             f"the aliases (*name) of the YAML stand for {entries:.1e} entries; expected at most "

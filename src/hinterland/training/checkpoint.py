@@ -44,5 +44,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if content.get("format") != FORMAT:
         raise HinterlandError(
             f"{path} has checkpoint format {content.get('format')}, this version reads {FORMAT}."
+            " Use the version that wrote it, or train again."
         )
     return content

@@ -86,6 +86,7 @@ def read_label_table(
             f"{path}: no column names the images. Its columns are {', '.join(header)}, its first "
             f"row is {', '.join(table[0].values()) if table else 'missing'}; the images are called "
             f"{', '.join(sorted(names)[:3])}, ..."
+            " Correct the names in one column."
         )
     rows: dict[str, dict[str, str]] = {}
     for row in table:
@@ -98,7 +99,9 @@ def read_label_table(
     asked = column or _label_column(header, list(rows.values()), [name, who])
     for wanted in (asked, who):
         if wanted and wanted not in header:
-            raise HinterlandError(f"{path} has no column {wanted!r}, but {', '.join(header)}.")
+            raise HinterlandError(
+                f"{path} has no column {wanted!r}, but {', '.join(header)}. Name one of these."
+            )
     if not asked:
         raise HinterlandError(
             f"{path}: none of the columns {', '.join(header)} has 2 to 20 different values; which "
@@ -123,7 +126,9 @@ def _lines(path: Path) -> tuple[list[list[str]], str, str]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise HinterlandError(f"image labels {path} cannot be read: {error}.") from None
+        raise HinterlandError(
+            f"image labels {path} cannot be read: {error}. Give a CSV file that can be read."
+        ) from None
     bom = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     for encoding in ENCODINGS if not bom else ("utf-16",):
         try:

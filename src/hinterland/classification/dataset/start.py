@@ -128,6 +128,7 @@ def _find(folder: Path) -> _Found:
     if not images:
         raise HinterlandError(
             f"{folder} holds no image that can be read (png, jpg, tif, bmp, nii.gz, mha, nrrd)."
+            " Convert the images, or give their folder."
         )
     by_name = {name.lower(): name for name in images}
     pairs: dict[str, tuple[Path, ...]] = {}
@@ -169,7 +170,10 @@ def _link(found: _Found, root: Path) -> None:
             continue
         volumes = [read_label(path) for path in paths]
         if len({v.array.shape for v in volumes}) > 1:
-            raise HinterlandError(f"the masks of {case!r} have different sizes: {paths[0]}, ...")
+            raise HinterlandError(
+                f"the masks of {case!r} have different sizes: {paths[0]}, ..."
+                " Draw them on one image again, or remove the wrong one."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         merged = np.maximum.reduce([v.array[0] for v in volumes])
         write_label(target, merged, like=volumes[0], overwrite=True)
@@ -253,6 +257,7 @@ def _split(root: Path, table: LabelTable, seed: int) -> dict[str, list[str]]:
         raise HinterlandError(
             f"only {count} images or patients have a label; training, validation and test need at "
             "least 10."
+            " Add labels."
         )
     test = draw_groups(groups, max(1, round(TEST_SHARE * count)), seed)
     rest = {g: members for g, members in groups.items() if g not in test}

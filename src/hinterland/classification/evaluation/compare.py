@@ -66,11 +66,16 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
         )
     shared = a.rows.index.intersection(b.rows.index)
     if not len(shared):
-        raise HinterlandError(f"{a.path} and {b.path} share no test {a.unit}.")
+        raise HinterlandError(
+            f"{a.path} and {b.path} share no test {a.unit}. Evaluate both on the same ones."
+        )
     left, right = a.rows.loc[shared], b.rows.loc[shared]
     if not (left["label"] == right["label"]).all():
         wrong = shared[(left["label"] != right["label"]).to_numpy()][0]
-        raise HinterlandError(f"{a.path} and {b.path} have different labels of {wrong!r}.")
+        raise HinterlandError(
+            f"{a.path} and {b.path} have different labels of {wrong!r}."
+            " Evaluate both with the same table of labels."
+        )
     patients = [str(g) for g in left["group"]] if "group" in left else [str(n) for n in shared]
     weights, units = resample_weights([str(n) for n in shared], patients, RESAMPLES, seed)
     found = []

@@ -125,7 +125,10 @@ def _test_cases(
     record = run.record
     if data is None:
         if labels or image_labels:
-            raise HinterlandError("--labels and --image-labels belong to --data DATASET.")
+            raise HinterlandError(
+                "--labels and --image-labels belong to --data DATASET."
+                " Give --data, too, or leave them away."
+            )
         dataset, names = dataset_of(record), record.split["test"]
         if not names:
             raise HinterlandError(

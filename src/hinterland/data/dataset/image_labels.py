@@ -66,7 +66,9 @@ def _rows(path: Path) -> list[list[str]]:
             "encodings). Save them as `CSV UTF-8`."
         ) from None
     except (OSError, csv.Error) as error:
-        raise HinterlandError(f"image labels {path} cannot be read: {error}") from None
+        raise HinterlandError(
+            f"image labels {path} cannot be read: {error} Give a CSV file in UTF-8."
+        ) from None
 
 
 def _value(path: Path, tree: LabelTree, name: str, column: str, text: str) -> int | str:

@@ -47,7 +47,10 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
         try:
             return LabelSpec.load(path)
         except OSError as error:
-            raise LabelError(f"{path} cannot be read as labels.yaml: {error.strerror}.") from None
+            raise LabelError(
+                f"{path} cannot be read as labels.yaml: {error.strerror}."
+                " Give a file that can be read."
+            ) from None
     if layout.dataset_json is not None:
         try:
             return spec_from_dataset_json(layout.dataset_json)

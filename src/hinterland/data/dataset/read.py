@@ -57,7 +57,7 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
     dataset, problems = scan(path, labels)
     Findings.of(problems).raise_errors()
     if dataset is None:  # scan explains every None by an error
-        raise HinterlandError(f"{path} could not be read.")
+        raise HinterlandError(f"{path} could not be read. See hinterland check {path}.")
     return dataset
 
 

@@ -305,5 +305,7 @@ def _write(
         with atomic_path(path) as temporary:
             format_of(path).write(temporary, np.ascontiguousarray(array), like.affine)
     except (ValueError, RuntimeError) as error:
-        raise HinterlandError(f"{path} could not be written: {error}") from error
+        raise HinterlandError(
+            f"{path} could not be written: {error}. Choose another format or folder."
+        ) from error
     return path

@@ -27,7 +27,9 @@ def worst_best(
     where more than half are worst-off, the best-off are the remaining ones.
     """
     if metric not in baseline.columns:
-        raise HinterlandError(f"the baseline's table has no column {metric!r}.")
+        raise HinterlandError(
+            f"the baseline's table has no column {metric!r}. Evaluate it with that metric."
+        )
     means = baseline.groupby("case")[metric].mean().dropna().sort_values(kind="stable")
     worst = [str(c) for c, value in means.items() if value < threshold]
     others = [str(c) for c in means.index[len(worst) :]]
@@ -40,7 +42,9 @@ def read_cases(path: Path) -> pd.DataFrame:
     try:
         return with_original_text(pd.read_csv(path, dtype=str, keep_default_na=False))
     except (ValueError, OSError) as error:
-        raise HinterlandError(f"{path} is not a readable table of cases: {error}") from None
+        raise HinterlandError(
+            f"{path} is not a readable table of cases: {error} Give a CSV file with a header line."
+        ) from None
 
 
 def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -62,6 +66,7 @@ def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.D
     if missing:
         raise HinterlandError(
             f"the cases table has no row for {len(missing)} cases: {', '.join(missing[:5])}."
+            " Add the rows."
         )
     return table.assign(subgroup=table[key].astype(str).map(values))
 

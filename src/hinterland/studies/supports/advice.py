@@ -267,7 +267,10 @@ def _information(
     picked = sorted(rng.permutation(len(with_target))[:_PROBED].tolist())
     cases = [with_target[i] for i in picked]
     if not cases:
-        raise HinterlandError("no training case holds the target; nothing can be advised.")
+        raise HinterlandError(
+            "no training case holds the target; nothing can be advised."
+            " Add training cases that show it."
+        )
     splits = [probe.record.spec.question(f"target/{s}") for s in marks.supports]
     added = added_information(probe, cases, marks.prepared, splits, seed=seed)
     shares = added.information / added.information.sum(axis=1, keepdims=True).clip(min=1e-12)

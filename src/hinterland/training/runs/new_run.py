@@ -158,6 +158,7 @@ def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
         raise HinterlandError(
             f"patch_size {list(patch)} has {len(patch)} edges, the plan is {plan.dims}D. "
             f"The plan's own patch is {list(plan.patch_size)}."
+            " Give as many edges as the plan has axes."
         )
     spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
     fitted = topology(spacing, patch) if min(patch) > 0 else None

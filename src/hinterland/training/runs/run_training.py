@@ -180,7 +180,10 @@ def _wait_for(file: Path, seconds: float = 3600) -> None:
     end = time.monotonic() + seconds
     while not (file.is_file() and file.stat().st_mtime >= started - 60):
         if time.monotonic() > end:
-            raise HinterlandError(f"waited {seconds:.0f} s for {file}; did the first process fail?")
+            raise HinterlandError(
+                f"waited {seconds:.0f} s for {file}; did the first process fail?"
+                " Look at its output, then start all processes again."
+            )
         time.sleep(0.5)
 
 
