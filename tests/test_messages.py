@@ -25,7 +25,7 @@ TO_DO = re.compile(
     r"expects|export|fetch|finish|fit|give|has|install|is the header|keep|leave|list|look|lower|"
     r"make|may have|mend|move|must|name|needs?|one of|pass|pip|plan again|predict|put|raise|reads|"
     r"remove|rename|reorient|replace|report|resample|restore|resume|run|save|say|see|set|start|"
-    r"take|train|try|undo|use|with no --|write)\b",
+    r"take|there are|train|try|undo|use|with no --|write)\b",
     re.I,
 )
 ELSEWHERE = re.compile(

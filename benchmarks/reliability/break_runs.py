@@ -145,7 +145,7 @@ BREAKS: Breaks = {
     ("run: config.yaml", ("use", "resume", "compare")): contents("config.yaml") | config(),
     ("run: plan.json", ("use",)): contents("plan.json"),
     ("run: labels.yaml", ("use", "compare")): contents("labels.yaml"),
-    ("run: checkpoints", ("use", "export")): checkpoints(),
+    ("run: checkpoints", ("use", "export", "resume")): checkpoints(),
     ("run: tables", ("compare",)): metrics(),
     ("predictions", ("judge",)): damage("t1.nii.gz") | header("t1.nii.gz") | meanings(),
 }

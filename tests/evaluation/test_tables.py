@@ -100,3 +100,13 @@ def test_subgroups_by_a_column() -> None:
         with_subgroup(table(), cases.head(2), "sex")
     with pytest.raises(HinterlandError, match="'age'"):
         with_subgroup(table(), cases, "age")
+
+
+@pytest.mark.parametrize("value", ["much", "inf", "-inf"])
+def test_metrics_that_are_no_numbers(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"case,class,dice\na,x,\nb,x,{value}\n")
+    with pytest.raises(HinterlandError, match=f"m.csv: the column dice holds '{value}'"):
+        read_table(path)
+    path.write_text("case,class,dice\na,x,\nb,x,0.5\n")
+    assert read_table(path)["dice"].tolist()[1] == 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hinterland.data.io.csv_text import csv_text, original
@@ -120,4 +121,13 @@ def read_table(path: Path | str) -> pd.DataFrame:
             f"{path} has the columns {list(table.columns)}; a metrics table needs `case`, `class` "
             f"and at least one of {', '.join(metrics_shown(Shown.TABLE))}."
         )
+    for column in metric_columns(table):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        words = table[column][numbers.isna() & table[column].notna()]
+        strange = [*words, *table[column][np.isinf(numbers)]]
+        if strange:
+            raise HinterlandError(
+                f"{path}: the column {column} holds {str(strange[0])!r}; expected numbers, and "
+                "nothing where there is none. Correct or evaluate it again."
+            )
     return table

@@ -134,6 +134,12 @@ def predict_files(
     loaded = _prefetch(lambda job: _load(job, predictor.plan), jobs, workers)
     for (volume, image, geometry), target in zip(loaded, targets, strict=True):
         logs = predictor.log_probabilities(image, at)
+        if np.isnan(logs).any():
+            raise HinterlandError(
+                f"{target.name}: the model's output is not a number. If it is so for every image, "
+                "its weights are spoilt: train again, with a smaller learning rate (--set "
+                "optimiser.lr=...). Else look at the image's intensities."
+            )
         index = geometry.undo_argmax(logs, background=at.background)
         write_label(target, lut[index], like=volume, overwrite=overwrite)
         if probabilities:

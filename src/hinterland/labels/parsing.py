@@ -137,7 +137,7 @@ def parse_cases(data: Any, schemes: Mapping[str, Scheme]) -> dict[str, CaseSetti
         if given.get("scheme", UNLABELLED) not in (*schemes, UNLABELLED):
             raise LabelError(
                 f"cases: {pattern}: there is no scheme {given['scheme']!r}; "
-                f"name one of {[*schemes, UNLABELLED]}."
+                f"there are {[*schemes, UNLABELLED]}."
             )
         result[pattern] = CaseSettings(**given)
     return result

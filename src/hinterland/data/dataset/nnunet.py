@@ -87,10 +87,11 @@ def _by_channel(
     folder: Path, ending: str, channels: int, problems: list[Problem]
 ) -> dict[str, dict[int, Path]]:
     found: dict[str, dict[int, Path]] = {}
+    strangers: list[Path] = []
     for path in files_in(folder):
         match = CHANNEL.match(path.name[: -len(ending)]) if path.name.endswith(ending) else None
         if match is None:
-            problems.append(foreign(path, f"files named CASE_0000{ending}"))
+            strangers.append(path)
             continue
         name, channel = match["case"], int(match["channel"])
         if channel >= channels:
@@ -101,14 +102,16 @@ def _by_channel(
             )  # fmt: skip
             continue
         found.setdefault(name, {})[channel] = path
+    problems += foreign(strangers, f"files named CASE_0000{ending}", ending)
     return found
 
 
 def _by_name(folder: Path, ending: str, problems: list[Problem]) -> dict[str, Path]:
-    found = {}
+    found, strangers = {}, []
     for path in files_in(folder):
         if path.name.endswith(ending):
             found[path.name[: -len(ending)]] = path
         else:
-            problems.append(foreign(path, f"files named CASE{ending}"))
+            strangers.append(path)
+    problems += foreign(strangers, f"files named CASE{ending}")
     return found

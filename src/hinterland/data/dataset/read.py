@@ -80,6 +80,8 @@ def scan(
     problems = list(layout.problems)
     if not layout.cases:
         folder = "imagesTr" if layout.dataset_json is not None else "images"
+        # masks without images follow from it
+        problems = [p for p in problems if p.code != "label-without-image"]
         problems.append(
             Problem("error", "no-cases", "",
                     f"{layout.root / folder} holds no case. Check the file ending and names.")
