@@ -22,6 +22,7 @@ BENCHMARKS = {
     "classify": "papers.classification",
     "synthetic": "papers.synthetic",
     "supports": "papers.supports",
+    "mutations": "reliability.mutations",
 }
 """Name -> module below `benchmarks`, in the order of RESULTS.md."""
 

@@ -329,7 +329,7 @@ def bombs() -> dict[str, Break]:
 BREAKS: Breaks = {
     ("an image (NIfTI)", ("check", "train")): damage(IMAGE) | voxels() | bombs(),
     ("the header of an image", ("check", "train")): header(IMAGE),
-    ("the header of image and mask", ("check",)): header(
+    ("the header of image and mask", ("check", "train")): header(
         IMAGE, IMAGE.replace("0000", "0001"), MASK
     ),
     ("a mask (NIfTI)", ("check", "train")): damage(MASK) | masks(),

@@ -124,7 +124,7 @@ def pictures(root: Path) -> None:
 def nifti(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> None:
     """Write an array (x, y, z)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array, affine), path)
+    nib.save(nib.Nifti1Image(array, affine, dtype=array.dtype), path)
 
 
 def picture(path: Path, array: np.ndarray) -> None:

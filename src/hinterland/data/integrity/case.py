@@ -83,7 +83,7 @@ def _images(task: CaseTask, facts: CaseFacts) -> Header | None:
         try:
             header = read_header(path)
             found += header.shape[0]
-            problem = _sound(header, name, path)
+            problem = sound(header, name, path)
             if problem is None and reference is not None:
                 problem = compare(reference, header, name, path.name, task.case.images[0].name)
             if problem is not None:
@@ -102,7 +102,8 @@ def _images(task: CaseTask, facts: CaseFacts) -> Header | None:
     return reference
 
 
-def _sound(header: Header, name: str, path: Path) -> Problem | None:
+def sound(header: Header, name: str, path: Path) -> Problem | None:
+    """Return an error where a file has no voxel, or no usable place for them."""
     if 0 in header.shape:
         return Problem(
             "error", "zero-size", name,
@@ -160,7 +161,7 @@ def _label(task: CaseTask, facts: CaseFacts, reference: Header | None) -> None:
     assert path is not None
     try:
         header = read_header(path)
-        problem = _sound(header, case.name, path)
+        problem = sound(header, case.name, path)
         if problem is None and reference is not None:
             what, to = f"the label {path.name}", f"the image {case.images[0].name}"
             problem = compare(reference, header, case.name, what, to)

@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read (C, z, y, x) in the file's own type (float32 if the header scales), and the affine."""
     image = _opened(path)
     channels, z, y, x = _layout(image.shape)
-    array = _voxels(path, image).reshape(x, y, z, channels)
+    array = _voxels(path, image).reshape(x, y, z, channels, order="F")  # as stored: no copy
     return np.ascontiguousarray(array.transpose(3, 2, 1, 0)), np.asarray(image.affine, float)
 
 
