@@ -21,7 +21,7 @@ from PIL import EpsImagePlugin
 from hinterland.data.dataset.files import read_json
 from hinterland.data.dataset.read import read_dataset, scan
 from hinterland.data.integrity.check import check_dataset
-from hinterland.data.io import limits, nifti
+from hinterland.data.io import limits
 from hinterland.data.io.limits import TooLarge, refuse_huge
 from hinterland.data.io.volume import VolumeError, read_header, read_label, read_volume
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
@@ -124,13 +124,18 @@ def test_a_file_that_inflates_to_far_more_than_it_promises(tmp_path: Path):
         read_volume(path)
 
 
-def test_a_small_file_that_inflates_to_a_volume_of_equal_voxels(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(nifti, "_EVEN", 100)
-    monkeypatch.setattr(nifti, "_MOST_EVEN", 2**24)
+def test_a_small_file_that_inflates_to_an_image_of_equal_voxels(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(limits, "EVEN", 100)
+    monkeypatch.setattr(limits, "MOST_EVEN", 2**24)
     path = zeros(tmp_path / "x.nii.gz", nifti_header((512, 512, 128)), 2)
     with pytest.raises(VolumeError, match=r"would inflate to 33,554,432.*uncompressed") as caught:
         read_volume(path)
     assert caught.value.code == "too-large"
+    assert not read_label(path).array.any()  # a large scan without a lesion has such a mask
+    picture = tmp_path / "x.tif"
+    tifffile.imwrite(picture, np.zeros((8000, 8000), np.uint8), compression="zlib")
+    with pytest.raises(VolumeError, match="would inflate to 64,000,000"):
+        read_volume(picture)
 
 
 def test_gigabytes_before_the_voxels(tmp_path: Path):

@@ -69,7 +69,7 @@ def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
             "Look at both: what is learnt from must not be tested on."
             if across
             else "Look at both, and give them one `group` in labels.yaml, so that no fold divides "
-            "them."
+            "them (`--group-duplicates FILE` writes that)."
         )
         problems.append(
             Problem("warning" if across else "note",

@@ -125,8 +125,11 @@ def _pixels(path: Path, name: str, digest: hashlib._Hash, facts: CaseFacts) -> b
             if array.dtype.kind == "f":
                 bad += int(np.size(plane) - np.isfinite(plane).sum())
             changes |= bool((plane != first).any())
-            # the same values in another number type are still the same image
-            digest.update(np.ascontiguousarray(plane, dtype=np.float32).tobytes())
+            # the same values in another number type are still the same image; rows at a time, as
+            # a picture may be one very large plane
+            for row in range(0, len(plane), _ROWS):
+                part = plane[row : row + _ROWS]
+                digest.update(np.ascontiguousarray(part, dtype=np.float32).tobytes())
         varies |= changes
     if varies and facts.look is None and not bad:
         facts.look = describe(array)
@@ -143,6 +146,9 @@ def _pixels(path: Path, name: str, digest: hashlib._Hash, facts: CaseFacts) -> b
                     "Export the image again, or remove the case.")
         )  # fmt: skip
     return varies
+
+
+_ROWS = 256
 
 
 def _channel_count(task: CaseTask, found: int) -> Problem:

@@ -80,6 +80,30 @@ def refuse_huge(shape: tuple[int, ...], dtype: np.dtype) -> None:
         )
 
 
+def refuse_even(shape: tuple[int, ...], dtype: np.dtype, size: int) -> None:
+    """Refuse an image that a small file inflates to: nearly all of its voxels would be equal.
+
+    Not for label files: a large scan with a small lesion is mostly background.
+
+    Args:
+        shape: What the header promises.
+        dtype: Of its numbers.
+        size: Bytes of the file.
+
+    Raises:
+        TooLarge: It promises more than 256 MiB, and more than 500 times its own size.
+    """
+    promised = math.prod(shape) * dtype.itemsize
+    if promised > MOST_EVEN and promised > EVEN * size:
+        raise TooLarge(
+            f"{size:,} bytes would inflate to {promised:,}, so that nearly all voxels are equal; "
+            "expected an image. If it is meant, save it uncompressed."
+        )
+
+
+EVEN, MOST_EVEN = 500, 2**28
+
+
 def excess(shape: tuple[int, ...], dtype: np.dtype) -> str:
     """Say by how much an array does not fit into half of the memory; "" where it fits."""
     needed, there = math.prod(shape) * dtype.itemsize, memory()

@@ -49,16 +49,10 @@ def _opened(path: Path) -> Any:
             f"its header promises {math.prod(image.shape):,} voxels of {image.get_data_dtype()}, "
             f"more than {path.stat().st_size:,} bytes can hold"
         )
-    if promised > _MOST_EVEN and promised > path.stat().st_size * _EVEN:
-        raise TooLarge(
-            f"{path.stat().st_size:,} bytes would inflate to {promised:,}, so that nearly all "
-            "voxels are equal; expected a scan. If it is meant, save it uncompressed (.nii)."
-        )
     return image
 
 
 _MOST_DEFLATED = 1032  # times: what deflate can make of equal bytes at best
-_EVEN, _MOST_EVEN = 500, 2**29  # above both, a file is taken for a bomb: times, bytes
 _MOST_EXTENSIONS = 2**24  # bytes between header and voxels
 _MOST_BEHIND = 2**24  # bytes after the last voxel
 
