@@ -72,7 +72,10 @@ def file_pairs(
         wanted = list(cases)
         unknown = [c for c in wanted if c not in files]
         if unknown:
-            raise HinterlandError(f"{references} has no reference for {_listed(unknown)}.")
+            raise HinterlandError(
+                f"{references} has no reference for {_listed(unknown)}."
+                " Add the references, or remove these predictions."
+            )
         files = {c: files[c] for c in wanted}
         extra = True
     found = _matched(predictions, list(files), extra)
@@ -108,7 +111,9 @@ def case_pairs(
     chosen = [c for c in references if wanted is None or c.name in wanted]
     labelled = [c for c in chosen if c.labelled]
     if not labelled:
-        raise HinterlandError("none of the cases has a reference label; nothing can be evaluated.")
+        raise HinterlandError(
+            "none of the cases has a reference label; nothing can be evaluated. Add label files."
+        )
     found = _matched(predictions, [c.name for c in labelled], extra or wanted is not None)
     return [
         Pair(
@@ -126,7 +131,9 @@ def label_files(folder: Path, what: str) -> dict[str, Path]:
         HinterlandError: there is no such folder, no label file in it, or one case in two formats.
     """
     if not folder.is_dir():
-        raise HinterlandError(f"there is no folder {folder} with the {what}.")
+        raise HinterlandError(
+            f"there is no folder {folder} with the {what}. Give the folder that holds them."
+        )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if not file_ending(path) or path.name.startswith(".") or path.is_dir():
@@ -187,7 +194,10 @@ def annotated(pairs: list[Pair]) -> list[Pair]:
         log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))
     pairs = [p for p in pairs if p.scheme != "none"]
     if not pairs:
-        raise HinterlandError("every case is unlabelled: there is no reference to hold against.")
+        raise HinterlandError(
+            "every case is unlabelled: there is no reference to hold against."
+            " Add label files, or give their schemes in labels.yaml."
+        )
     return pairs
 
 

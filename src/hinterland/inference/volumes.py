@@ -155,6 +155,12 @@ def predict_files(
     loaded = _prefetch(lambda item: _load(item[0], predictor.plan), todo, workers)
     for (volume, image, geometry), (_, target) in zip(loaded, todo, strict=True):
         logs = predictor.log_probabilities(image, at)
+        if np.isnan(logs).any():
+            raise HinterlandError(
+                f"{target.name}: the model's output is not a number. If it is so for every image, "
+                "its weights are spoilt: train again, with a smaller learning rate (--set "
+                "optimiser.lr=...). Else look at the image's intensities."
+            )
         index = geometry.undo_argmax(logs, background=at.background)
         replaced = overwrite or journal.ours(target)
         journal.begin(*files[target])

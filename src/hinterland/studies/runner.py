@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text, with_original_text
 from hinterland.data.io.files import atomic_path, write_text
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
@@ -92,13 +93,14 @@ def target_scores(file: Path, question: str = "target") -> pd.DataFrame:
     The index is (group, case).
     """
     table = pd.read_csv(file, dtype={"case": str, "group": str}).fillna({"group": ""})
+    table = with_original_text(table)
     table = table[table["coarsening"] == question]
     return table.groupby(["group", "case"])[["dice", "jaccard"]].mean()
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:
     """Write a CSV table, whole or not at all."""
-    write_text(file, table.to_csv(index=False, float_format="%.6g"))
+    write_text(file, csv_text(table, "%.6g"))
 
 
 def save_figure(figure: Any, file: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -18,6 +17,7 @@ from pydantic import (
 
 from hinterland.data.on_device.augmentation import BATCH_AUGMENTATIONS
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
+from hinterland.labels.strict_yaml import parse_yaml
 from hinterland.training.optimisation.pace import seconds_of
 from hinterland.types import HinterlandError
 
@@ -261,6 +261,6 @@ def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[s
 
 def _value(text: str) -> Any:
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return yaml.safe_load(text)
+        return float(text) if "e" in text.lower() else parse_yaml(text)
+    except ValueError:
+        return parse_yaml(text)

@@ -91,7 +91,7 @@ class GallerySource:
         volume = read_volume(known.images)
         spec = self._dataset.labels
         if known.label is None:
-            raise HinterlandError(f"{case} has no reference label to show.")
+            raise HinterlandError(f"{case} has no reference label to show. Add its label file.")
         scheme = spec.scheme(known.scheme)
         image = known.images[0]
 
@@ -207,7 +207,9 @@ class GallerySource:
     def _mask(self, labels: np.ndarray, meaning: ValueMap, group: str, what: str) -> np.ndarray:
         coded = encode(labels, meaning, self._at, what)
         if group not in self._at.names:
-            raise HinterlandError(f"the question ({self._at}) has no class {group!r}.")
+            raise HinterlandError(
+                f"the question ({self._at}) has no class {group!r}. Ask for one of its classes."
+            )
         return coded.mask(self._at.names.index(group))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
@@ -157,7 +158,7 @@ def advise_supports(
         "learnt": (learnt, held),
     }
     advice = conclude(supports, columns, question.seed, str(probe.path), str(judge.path))
-    write_text(out / "table.csv", advice.table.to_csv(index=False, float_format="%.5f"))
+    write_text(out / "table.csv", csv_text(advice.table, "%.5f"))
     write_text(out / "summary.json", json.dumps(advice.to_dict(), indent=2) + "\n")
     return advice
 
@@ -269,7 +270,10 @@ def _information(
     picked = sorted(rng.permutation(len(with_target))[:_PROBED].tolist())
     cases = [with_target[i] for i in picked]
     if not cases:
-        raise HinterlandError("no training case holds the target; nothing can be advised.")
+        raise HinterlandError(
+            "no training case holds the target; nothing can be advised."
+            " Add training cases that show it."
+        )
     splits = [probe.record.spec.question(f"target/{s}") for s in marks.supports]
     added = added_information(probe, cases, marks.prepared, splits, seed=seed)
     shares = added.information / added.information.sum(axis=1, keepdims=True).clip(min=1e-12)

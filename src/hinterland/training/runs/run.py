@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +10,13 @@ from typing import Any, Literal
 
 import torch
 
+from hinterland.data.dataset.files import read_object
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
 from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
-from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.checkpoint import load_networks
 from hinterland.training.device import (
     arrange,
     refuse_missing_accelerator,
@@ -76,8 +76,7 @@ class Run:
         """
         if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
-        content: dict[str, Any] = json.loads((self.path / "summary.json").read_text("utf-8"))
-        return content
+        return read_object(self.path / "summary.json")
 
     @property
     def reported(self) -> Which:
@@ -86,9 +85,8 @@ class Run:
 
     def networks(self, which: Which | None = None) -> torch.nn.Module:
         """Load the trained networks, in evaluation mode, on the CPU."""
-        content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
         networks: torch.nn.Module = self.method.build(build_context(self.record))
-        networks.load_state_dict(content["networks"])
+        load_networks(networks, self.path / "checkpoints" / f"{which or self.reported}.ckpt")
         return networks.eval().requires_grad_(False)
 
     def window_options(
