@@ -36,6 +36,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for all tests, which need a gigabyte or two each; none for a few of them."""
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    return min(2, os.cpu_count() or 1) if whole else 0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [n for n in ("chromium", "chromedriver") if shutil.which(n) is None]
     if missing:
