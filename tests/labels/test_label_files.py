@@ -86,7 +86,10 @@ def test_a_file_names_its_source(name):
 def test_total_has_117_classes_and_its_systems_hold_them_all():
     assert len(TOTAL) == len(set(TOTAL)) == 117
     tree = load("totalsegmentator").tree
-    systems = ["digestive", "urogenital", "endocrine", "respiratory", "cardiovascular", "nervous", "skeleton", "muscle", "spleen"]  # fmt: skip
+    systems = [
+        "digestive", "urogenital", "endocrine", "respiratory", "cardiovascular", "nervous",
+        "skeleton", "muscle", "spleen",
+    ]  # fmt: skip
     parts = [tree.leaves_under(system) for system in systems]
     assert sum(map(len, parts)) == 117
     ribs = [n for n in TOTAL if n.startswith("rib_")]
