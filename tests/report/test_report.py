@@ -94,7 +94,7 @@ def test_page_is_whole_and_refers_to_nothing_outside(page: str) -> None:
 def test_every_section_has_content(page: str) -> None:
     sections = dict(re.findall(r'<section id="([\w-]+)">(.*?)</section>', page, re.DOTALL))
     assert list(sections) == [
-        "results", "cases", "distributions", "volume", "gallery", "groups", "lesions",
+        "gallery", "results", "cases", "distributions", "volume", "groups", "lesions",
         "false-positives", "subclasses", "training", "protocol",
     ]  # fmt: skip
     for name in ("cases", "distributions", "volume", "false-positives", "training"):

@@ -36,11 +36,11 @@ from hinterland.report.runs import Arm
 
 SIGNIFICANT = 0.05
 _SECTIONS = (
+    ("gallery", "Wins and losses"),
     ("results", "Results"),
     ("cases", "Case by case"),
     ("distributions", "Distributions"),
     ("volume", "Dice against volume"),
-    ("gallery", "Wins and losses"),
     ("groups", "Groups of cases"),
     ("lesions", "Lesions by size"),
     ("false-positives", "False positives"),

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from hinterland.evaluation.metrics.cldice import cl_dice
 from hinterland.evaluation.metrics.metric import Metric, Shown
 from hinterland.types import HinterlandError
 from hinterland.types.registry import Registry
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LESIONS = "lesions"
+BRATS = "brats"
 _NAN = float("nan")
 
 
@@ -68,6 +70,11 @@ _OWN = (
            direction="neither", decimals=0, shown=Shown.COUNT, family=LESIONS),
     Metric("lesions_prediction", "Lesions in the prediction", lambda p: p.lesions.prediction.size,
            direction="neither", decimals=0, shown=Shown.COUNT, family=LESIONS),
+    Metric("cldice", "clDice", lambda p: cl_dice(p.prediction, p.reference),
+           both_empty=1.0, one_empty=0.0),
+    Metric("brats_dice", "Lesion-wise Dice (BraTS)", lambda p: p.brats.mean_dice, family=BRATS),
+    Metric("brats_hd95", "Lesion-wise HD95 (BraTS)", lambda p: p.brats.mean_hd95,
+           unit="distance", direction="lower", decimals=1, family=BRATS),
 )  # fmt: skip
 
 METRICS: Registry[Metric] = Registry("metric", "hinterland.metrics", {m.name: m for m in _OWN})
