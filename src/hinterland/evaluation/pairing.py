@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hinterland.data.dataset.decoded import DESCRIPTION, groups_of_folder
 from hinterland.data.integrity.geometry import compare
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import endings, file_ending, read_header, read_label, stem
@@ -122,6 +123,16 @@ def case_pairs(
         for c in labelled
         if c.label is not None
     ]
+
+
+def predicted_in(folder: Path, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs with predictions from another folder.
+
+    Raises:
+        HinterlandError: a prediction is missing there.
+    """
+    found = _matched(folder, [p.name for p in pairs], extra=True)
+    return [replace(p, prediction=found[p.name]) for p in pairs]
 
 
 def label_files(folder: Path, what: str) -> dict[str, Path]:
@@ -253,14 +264,17 @@ def prediction_values(folder: Path, spec: LabelSpec) -> ValueMap:
     """Read what the integers of the predictions in a folder mean.
 
     From `labels.json` (ours: {"labels": {name: integer}}, or just the mapping) or nnU-Net's
-    `dataset.json` beside them. Without either, or where dataset.json has regions (whose
-    predictions are written with the integers of the references), what the references' integers
-    mean by default.
+    `dataset.json` beside them (ours says the leaves of each name, too). Without either, or where
+    dataset.json has regions (whose predictions are written with the integers of the references),
+    what the references' integers mean by default.
     """
-    for name in ("labels.json", "dataset.json"):
+    for name in ("labels.json", DESCRIPTION):
         path = folder / name
         if path.is_file():
             labels = _labels_of(path)
+            groups = groups_of_folder(folder, spec.tree) if name == DESCRIPTION else None
+            if labels is not None and groups is not None and set(groups) == set(labels):
+                return {labels[group]: leaves for group, leaves in groups.items()}
             if labels is not None:
                 return named_values(spec.tree, labels, str(path))
             break

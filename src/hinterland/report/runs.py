@@ -11,6 +11,7 @@ import pandas as pd
 
 from hinterland.data.dataset.files import read_object
 from hinterland.evaluation.table import read_table
+from hinterland.labels import Coarsening, common_refinement
 from hinterland.report.protocol.protocol import Protocol, coarsenings_text, label_counts
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError
@@ -195,6 +196,12 @@ def with_question(arm: Arm, at: str) -> Arm:
         for r in arm.runs
     )
     return replace(arm, runs=runs)
+
+
+def cells_of(record: RunRecord) -> Coarsening:
+    """Return what a run tells apart: its record says so, else everything."""
+    on = [Coarsening.from_dict(record.spec.tree, groups) for groups in record.on]
+    return common_refinement(on) if on else record.spec.tree.leaves
 
 
 def _read_run(folder: Path, table: Path) -> Run:

@@ -233,9 +233,8 @@ class _Marks:
         """Measure `false_positives` of a run, whose preprocessing may be its own."""
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
-        cells = predictor.cells
         asked = run.record.spec.target
-        group = asked.over(cells).argmax(0)[predictor.labels(image, geometry, cells)]
+        group = predictor.labels(image, geometry, asked)
         assert case.label is not None
         label = read_label(case.label, case.images[0]).array[0]
         rows = LabelSetLookup(self.label_sets, self.spec.scheme(case.scheme))(

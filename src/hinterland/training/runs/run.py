@@ -13,8 +13,8 @@ import torch
 from hinterland.data.dataset.files import read_object
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
-from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
-from hinterland.labels import Coarsening, group_values
+from hinterland.inference.volumes import Decoding, Predictor, WindowOptions, predict_files
+from hinterland.labels import Coarsening, LabelError, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_networks
 from hinterland.training.device import (
@@ -61,6 +61,18 @@ class Run:
     def method(self) -> Method[Any]:
         """The method it was trained with."""
         return self.record.make_method()
+
+    @cached_property
+    def questions(self) -> dict[str, Coarsening]:
+        """The questions of labels.yaml that its model can answer, by name."""
+        found = {}
+        for name, question in self.record.spec.questions.items():
+            try:
+                question.over(self.method.cells)
+            except LabelError:
+                continue
+            found[name] = question
+        return found
 
     @property
     def finished(self) -> bool:
@@ -159,7 +171,8 @@ class Run:
         """Write a segmentation of every case into a folder.
 
         Integers are the data set's own where its scheme has them, as dataset.json beside the files
-        says.
+        says. Without `at`, coarser questions of labels.yaml are decoded, too, each into a folder
+        out/at/QUESTION: there, probabilities are summed by group before the largest is taken.
 
         Args:
             cases: the cases to predict.
@@ -176,14 +189,24 @@ class Run:
             The folder.
         """
         out = out or self.path / "predictions"
+        also = {} if at else self._coarser()
         at = at or self.method.cells
         values = group_values(at, self.record.spec.default_scheme)
         jobs = [(c.name, c.images) for c in cases]
         written = predict_files(
-            predictor or self.predictor(which), jobs, out, at, values,
+            predictor or self.predictor(which), jobs, out, at, values, also=also,
             probabilities=probabilities, overwrite=overwrite, journal=journal,
         )  # fmt: skip
         for done, _ in enumerate(written, start=1):
             if tick:
                 tick(done, len(jobs))
         return out
+
+    def _coarser(self) -> dict[str, Decoding]:
+        """Find the questions that the most probable cell does not answer: other partitions."""
+        seen, found = {frozenset(self.method.cells.groups)}, {}
+        for name, at in self.questions.items():
+            if (groups := frozenset(at.groups)) not in seen:
+                seen.add(groups)
+                found[name] = Decoding(at, group_values(at, self.record.spec.default_scheme))
+        return found
