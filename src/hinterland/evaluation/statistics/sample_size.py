@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import pandas as pd
+
+from hinterland.evaluation.statistics.published import dice_sd
+from hinterland.evaluation.statistics.statistics import patients_of
 from hinterland.types import HinterlandError
 
 _MOST = 1_000_000
@@ -84,6 +89,88 @@ def cases_for_difference(
     """
     _positive(difference=abs(difference), sd=sd, power=power, one_minus_power=1 - power)
     return _least(lambda n: power_of(difference, sd, n, alpha) >= power)
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """How many cases are needed, the standard deviation that says so, and both in a sentence."""
+
+    cases: int
+    sd: float
+    sentence: str
+
+
+def advise_sample_size(
+    tables: Sequence[pd.DataFrame] = (),
+    *,
+    width: float | None = None,
+    difference: float | None = None,
+    sd: float | None = None,
+    mean: float | None = None,
+    metric: str = "dice",
+    power: float = 0.8,
+) -> SampleSize:
+    """Find how many cases an interval or a difference needs, from pilot results or a given spread.
+
+    Args:
+        tables: of metrics; one for `width`, two of the same cases for `difference`.
+        width: of the interval of a mean; this or `difference`.
+        difference: between two methods.
+        sd: in place of tables, of the cases or of the paired differences.
+        mean: in place of tables, for `width`: of Dice (see `dice_sd`).
+        metric: the tables' column.
+        power: how probable it shall be to show the difference.
+
+    Returns:
+        The advice.
+
+    Raises:
+        HinterlandError: not one question and one source, tables that do not fit it.
+    """
+    if (width is None) == (difference is None):
+        raise HinterlandError("say what is wanted: --width of an interval, or a --difference.")
+    if (len(tables) > 0) + (sd is not None) + (mean is not None) != 1:
+        raise HinterlandError("say where the spread comes from: tables, --sd, or --mean.")
+    if mean is not None and width is None:
+        raise HinterlandError("--mean says nothing of paired differences; give two tables or --sd.")
+    needed = 1 if difference is None else 2
+    if tables and len(tables) != needed:
+        raise HinterlandError(
+            f"{len(tables)} tables were given; expected one for --width, two of the same cases for "
+            "--difference."
+        )
+    if sd is None:
+        sd = _spread(tables, metric) if mean is None else dice_sd(mean)
+    if width is not None:
+        cases = cases_for_width(sd, width)
+        what = f"an interval {width:g} wide"
+    else:
+        assert difference is not None
+        cases = cases_for_difference(difference, sd, power)
+        what = f"showing a difference of {difference:g} with a probability of {power:g}"
+    sentence = f"{what} needs {cases} cases, at a standard deviation of {sd:.3f}"
+    return SampleSize(cases, sd, sentence)
+
+
+def _spread(tables: Sequence[pd.DataFrame], metric: str) -> float:
+    """Return the SD over patients of a metric, or of the difference of two tables."""
+    values = []
+    for table in tables:
+        if metric not in table.columns:
+            raise HinterlandError(
+                f"a table has no column {metric!r}; it has {list(table.columns)}."
+            )
+        cases = table.groupby("case", sort=True)[metric].mean()
+        names = [str(case) for case in cases.index]
+        values.append(cases.groupby(patients_of(table, names)).mean())
+    if len({tuple(v.index) for v in values}) > 1:
+        raise HinterlandError("the two tables hold different cases; paired differences need both.")
+    spread = (values[-1] - values[0] if len(values) > 1 else values[0]).std(ddof=1)
+    if not spread > 0:
+        raise HinterlandError(
+            f"the tables' {metric} has no spread over {len(values[0])} patients; give --sd."
+        )
+    return float(spread)
 
 
 def _least(enough: Callable[[int], bool]) -> int:
