@@ -11,6 +11,7 @@ import typer
 from hinterland._version import __version__
 from hinterland.cli.advise.addition import advise_addition
 from hinterland.cli.advise.annotate import advise_annotate
+from hinterland.cli.advise.cases import advise_cases, advise_interval
 from hinterland.cli.advise.masks import advise_masks
 from hinterland.cli.advise.supports import advise_supports
 from hinterland.cli.analyse.confidence import analyse_confidence
@@ -103,6 +104,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "advise annotate": (advise_annotate, "runs/cvbm new_scans --out ranking.csv --maps maps"),
     "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
     "advise masks": (advise_masks, "BUSI --at target"),
+    "advise cases": (advise_cases, "runs/binary/metrics.csv --width 0.05"),
+    "advise interval": (advise_interval, "0.784 --cases 50"),
 }
 GROUPS = {
     "supports": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",

@@ -26,6 +26,7 @@ from hinterland.report.gallery.gallery import REFERENCE, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
 from hinterland.report.page import Content, render
 from hinterland.report.protocol.checks import Finding, check_protocol, enforce
+from hinterland.report.ranking import Ranking, ranking_breakdowns, rankings
 from hinterland.report.results import (
     Result,
     differences_of,
@@ -52,6 +53,7 @@ class Comparison:
     unit: str
     results: tuple[Result, ...]
     findings: tuple[Finding, ...]
+    rankings: tuple[Ranking, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -77,12 +79,14 @@ class Comparison:
             "at": self.question,
             "unit": self.unit,
             "findings": [asdict(f) for f in self.findings],
-            "results": [
-                {k: None if isinstance(v, float) and not isfinite(v) else v
-                 for k, v in asdict(r).items()}
-                for r in self.results
-            ],
-        }  # fmt: skip
+            "rankings": [_finite(asdict(r)) for r in self.rankings],
+            "results": [_finite(asdict(r)) for r in self.results],
+        }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Put null for numbers that JSON does not know."""
+    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}
 
 
 def compare(
@@ -145,7 +149,13 @@ def compare(
     if out is not None:
         content = replace(content, **_breakdowns(arms, content, subgroups))
     comparison = Comparison(
-        out, tuple(content.methods), question, content.unit, content.results, tuple(findings)
+        out,
+        tuple(content.methods),
+        question,
+        content.unit,
+        content.results,
+        tuple(findings),
+        content.rankings,
     )
     if out is not None:
         files = _files(comparison, content)  # all made before one is written
@@ -258,6 +268,8 @@ def _content(
     if "dice" in metrics and not source.trouble:
         confusion = source.confusion()
     units = {str(u) for arm in arms for u in arm.table.get("unit", ["mm"])}
+    unit = "voxels" if units == {"voxel"} else "mm"
+    ranked = rankings(arms, headline)
     return Content(
         title=title or f"{', '.join(a.name for a in arms[1:])} against {arms[0].name}",
         arms=tuple(arms),
@@ -271,7 +283,9 @@ def _content(
         lesions=tuple(lesions),
         seeds=_seeds(arms, headline),
         absent=absent,
-        unit="voxels" if units == {"voxel"} else "mm",
+        unit=unit,
+        rankings=tuple(ranked),
+        ranking=tuple(ranking_breakdowns(ranked, results, unit)),
         structures_unit=source.unit if structures else "mL",
     )
 

@@ -31,6 +31,7 @@ from hinterland.report.plots.plots import (
 )
 from hinterland.report.protocol.box import protocol_box
 from hinterland.report.protocol.checks import Finding
+from hinterland.report.ranking import Ranking
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm
 
@@ -38,6 +39,7 @@ SIGNIFICANT = 0.05
 _SECTIONS = (
     ("gallery", "Wins and losses"),
     ("results", "Results"),
+    ("ranking", "Who wins"),
     ("cases", "Case by case"),
     ("distributions", "Distributions"),
     ("volume", "Dice against volume"),
@@ -58,7 +60,7 @@ class Content:
     `groups`, `lesions`, `cases_without`: results by subgroup, by lesion size, and on cases without
     the class. `confusion`: superclass -> shares, a row a (method, subclass), a column what it was
     taken for.
-    `absent`: section -> why it has nothing to show.
+    `ranking`: the `rankings` as tables. `absent`: section -> why it has nothing to show.
     """
 
     title: str
@@ -73,6 +75,8 @@ class Content:
     groups: tuple[Breakdown, ...] = ()
     groups_text: str = ""
     lesions: tuple[Breakdown, ...] = ()
+    ranking: tuple[Breakdown, ...] = ()
+    rankings: tuple[Ranking, ...] = ()
     cases_without: tuple[Breakdown, ...] = ()
     seeds: pd.DataFrame | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +125,7 @@ def _context(content: Content) -> dict[str, Any]:
     ]
     optional = {
         "subclasses": content.confusion, "groups": content.groups, "lesions": content.lesions,
+        "ranking": content.ranking,
     }  # fmt: skip
     return {
         "title": content.title,
@@ -147,7 +152,7 @@ def _context(content: Content) -> dict[str, Any]:
         "exhibits": _exhibits(content),
         "structures": inline(bars),
         **{k: [_breakdown(b, methods) for b in getattr(content, k)]
-           for k in ("groups", "lesions", "cases_without")},
+           for k in ("ranking", "groups", "lesions", "cases_without")},
         "groups_text": content.groups_text,
         "confusion": _confusion(content),
         "curves": inline(curve_plots(content.arms)),

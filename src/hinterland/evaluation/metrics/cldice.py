@@ -44,4 +44,4 @@ def cl_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     precision = np.count_nonzero(lines[0] & reference) / np.count_nonzero(lines[0])
     sensitivity = np.count_nonzero(lines[1] & prediction) / np.count_nonzero(lines[1])
     total = precision + sensitivity
-    return 2 * precision * sensitivity / total if total else 0.0
+    return float(2 * precision * sensitivity / total) if total else 0.0
