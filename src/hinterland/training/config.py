@@ -262,7 +262,7 @@ def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[s
 
 
 _WORDS = ("on", "off", "yes", "no")
-"""Booleans of old YAML that are words here (`data.foreground_on=on`); a switch takes them as well."""
+"""Booleans of old YAML that are words here (`data.foreground_on=on`); a switch takes them, too."""
 
 
 def _value(text: str) -> Any:
