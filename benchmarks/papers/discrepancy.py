@@ -205,8 +205,8 @@ def _composed(size: str, arm: str, seed: int, fold: str, phases: str) -> TrainCe
     return TrainCell(
         arm=arm, seed=seed, group="covid" + phases, fold=fold, options=_options(phases),
         dataset="Dataset115_COVID19CT", labels="covid19ct.yaml", method=method,
-        on=() if method == "backsplit" else ("target",),
-        settings=chosen, dims=2, memory=2.0 if size != "paper" else 8.0,
+        on=() if method == "backsplit" else ("target",), settings=chosen, dims=2,
+        memory=2.0 if size != "paper" else 8.0,
     )  # fmt: skip
 
 

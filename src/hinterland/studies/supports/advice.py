@@ -61,6 +61,9 @@ class Advice:
             a resample takes it.
         take: the smallest set of the best supports with two thirds of the summed score, at most
             three.
+        centred_on: what patches are centred on: "target" (its classes), or "on" (all classes that
+            are trained on, as nnU-Net does). The probe was trained so, and so should the model be:
+            with the other rule supports are seen more often, or less.
     """
 
     table: pd.DataFrame
@@ -69,13 +72,15 @@ class Advice:
     baseline: str
     cases: int
     patients: int
+    centred_on: str = "target"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content, for summary.json."""
         clean = self.table.astype(object).where(self.table.notna(), None)
         return {
             "take": list(self.take), "probe": self.probe, "baseline": self.baseline,
-            "cases": self.cases, "patients": self.patients, "supports": clean.to_dict("records"),
+            "cases": self.cases, "patients": self.patients, "foreground_on": self.centred_on,
+            "supports": clean.to_dict("records"),
         }  # fmt: skip
 
 
@@ -158,6 +163,7 @@ def advise_supports(
         "learnt": (learnt, held),
     }
     advice = conclude(supports, columns, question.seed, str(probe.path), str(judge.path))
+    advice = replace(advice, centred_on=probe.record.train.data.foreground_on)
     write_text(out / "table.csv", csv_text(advice.table, "%.5f"))
     write_text(out / "summary.json", json.dumps(advice.to_dict(), indent=2) + "\n")
     return advice
