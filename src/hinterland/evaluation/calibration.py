@@ -124,7 +124,7 @@ def calibrate_folder(
         undecided = encode(masks.labels, masks.scheme.label_values, question, what).undecided(group)
         counted = np.ones(masks.reference.shape, bool) if undecided is None else ~undecided
         near = counted & _near(masks.reference | masks.prediction)
-        scores = {}
+        scores: Row = {}
         for name, where in (("", counted), ("_near", near)):
             found = voxel_calibration(probability[where], masks.reference[where], bins)
             scores |= {f"brier{name}": found.brier, f"ece{name}": found.ece}
