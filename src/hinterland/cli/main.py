@@ -14,6 +14,7 @@ from hinterland.cli.advise.annotate import advise_annotate
 from hinterland.cli.advise.cases import advise_cases, advise_interval
 from hinterland.cli.advise.masks import advise_masks
 from hinterland.cli.advise.supports import advise_supports
+from hinterland.cli.analyse.calibration import analyse_calibration
 from hinterland.cli.analyse.confidence import analyse_confidence
 from hinterland.cli.analyse.features import analyse_features
 from hinterland.cli.check import check
@@ -95,6 +96,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "STU BUSI --add 0,15,30,45 --resize 128x128 --out addition",
     ),
     "study noise": (study_noise, "MoNuSeg --losses none,fd --steps 2000 --out noise"),
+    "analyse calibration": (
+        analyse_calibration,
+        "segmentations Dataset115_COVID19CT/labelsTs --out calibration",
+    ),
     "analyse confidence": (analyse_confidence, "runs/supervised runs/cvbm --out confidence"),
     "analyse features": (
         analyse_features,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import isfinite
 
 import pandas as pd
@@ -50,7 +51,7 @@ def rankings(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Ranking]:
             continue
         values = {group: wide(table, group, name)[list(methods)] for group in classes}
         if len(classes) > 1:
-            values = {MACRO: sum(values.values()) / len(classes), **values}
+            values = {MACRO: reduce(pd.DataFrame.add, values.values()) / len(classes), **values}
         for group, part in values.items():
             stable = ranking_stability(
                 part.to_numpy(float),
@@ -84,14 +85,14 @@ def ranking_breakdowns(
     tables = []
     for ranking in ranked:
         metric = METRICS.get(ranking.metric)
-        columns = ("rank", "best in", "tau")
+        columns: tuple[str, ...] = ("rank", "best in", "tau")
         rope = metric.rope
         if rope is not None:
             shown = f"{number(rope, metric.name)} {metric.shown_unit(unit)}".strip()
             columns += ("lower", f"equal (within {shown})", "higher")
         rows = []
         for method, rank, wins in zip(ranking.methods, ranking.ranks, ranking.wins, strict=True):
-            cells = (f"{rank:g}", _percent(wins), number(ranking.tau, "dice"))
+            cells: tuple[str, ...] = (f"{rank:g}", _percent(wins), number(ranking.tau, "dice"))
             if rope is not None:
                 r = of[ranking.group, ranking.metric, method]
                 cells += tuple(_percent(p) for p in (r.lower, r.equal, r.higher))
