@@ -78,11 +78,10 @@ def test_lesions_found_and_false_positives_by_structure_of_two_arms():
                 "structures": {"columns": ["case", "class", "structure", "volume"],
                                "data": places}}  # fmt: skip
 
-    results = {
-        cells[0].name: result([1, 1], [["c0", "lesion", "decoy", 3.0], ["c1", "lesion", "decoy", 1.0],
-                                       ["c1", "lesion", "rest", 1.0]]),
-        cells[1].name: result([2, 1], [["c0", "lesion", "decoy", 0.5], ["c1", "lesion", "rest", 1.0]]),
-    }  # fmt: skip
+    binary = [["c0", "lesion", "decoy", 3.0], ["c1", "lesion", "decoy", 1.0],
+              ["c1", "lesion", "rest", 1.0]]  # fmt: skip
+    leaves = [["c0", "lesion", "decoy", 0.5], ["c1", "lesion", "rest", 1.0]]
+    results = {cells[0].name: result([1, 1], binary), cells[1].name: result([2, 1], leaves)}
     lines = lesions.lesion_section("T", "g", cells, results).splitlines()
     assert "| arm | runs | lesion sensitivity | in decoy | in rest | all |" in lines
     assert "| binary | 1 | 0.500 | 2.00 | 0.50 | 2.50 |" in lines

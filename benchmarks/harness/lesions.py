@@ -66,7 +66,8 @@ def volumes(result: Mapping[str, Any]) -> pd.Series | None:
     table = _table(result, "structures")
     if table is None:
         return None
-    return table.groupby(["structure", "case"])["volume"].sum().unstack().fillna(0).mean(axis=1)
+    sums = table.groupby("structure")["volume"].sum()
+    return sums / table["case"].nunique()
 
 
 def lesion_section(title: str, group: str, cells: Sequence[Cell], results: Results) -> str:
@@ -95,7 +96,6 @@ def lesion_section(title: str, group: str, cells: Sequence[Cell], results: Resul
         means = pd.concat(where, axis=1).reindex(order).fillna(0).mean(axis=1)
         share = f"{sum(found) / len(found):.3f}" if found else "-"
         parts = [f"{means[s]:.2f}" for s in order]
-        lines.append(
-            "| " + " | ".join([arm, str(count), share, *parts, f"{means.sum():.2f}"]) + " |"
-        )
+        row = [arm, str(count), share, *parts, f"{means.sum():.2f}"]
+        lines.append("| " + " | ".join(row) + " |")
     return "\n".join([*lines, ""])
