@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness.cell import Cell, TrainCell
+from benchmarks.harness.lesions import lesion_section
 from benchmarks.harness.tables import Table
 
 # The phantoms' settings of these cells: those of the first demo, not of today's.
@@ -119,13 +121,21 @@ def tables(size: str) -> list[Table]:
         "binary": "KiTS cyst .1787, PANTHER tumour .4784",
         "leaves": "KiTS cyst .4573, PANTHER tumour .5251",
     }
-    titles = {
-        "phantom": ("Phantom, lesion (12 test patients a seed)", ()),
-        "null-phantom": ("Null phantom, lesion (12 test patients a seed)", ()),
-        "covid": ("COVID-19 CT, infection (out-of-fold)", ()),
-        "myops": ("MyoPS, mean of edema and scar (out-of-fold)", ()),
-    }
     return [
-        Table(title, group, columns(classes), "binary", paper if "phantom" not in group else {})
-        for group, (title, classes) in titles.items()
+        Table(title, group, columns(()), "binary", paper if "phantom" not in group else {})
+        for group, title in TITLES.items()
     ]
+
+
+TITLES = {
+    "phantom": "Phantom, lesion (12 test patients a seed)",
+    "null-phantom": "Null phantom, lesion (12 test patients a seed)",
+    "covid": "COVID-19 CT, infection (out-of-fold)",
+    "myops": "MyoPS, mean of edema and scar (out-of-fold)",
+}
+
+
+def page(size: str, all_cells: list[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Lesions found and false positives by structure, of each data set."""
+    del size
+    return "\n".join(lesion_section(t, g, all_cells, results) for g, t in TITLES.items())

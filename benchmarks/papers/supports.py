@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.cell import Cell
+from benchmarks.harness.lesions import lesion_section
 from benchmarks.harness.tables import Table, difference, per_case
 from benchmarks.papers.backsplit import _CPU as SIZES
 from benchmarks.papers.backsplit import ANY_CLASS, sampling
@@ -176,7 +177,8 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
         text = ", ".join(f"{o} {v:.3f}" for o, v in mean.items())
         lines += ["", f"Dice of the organ model's labels with the true ones, on "
                       f"patients it was not trained on: {text} ({len(quality)} runs)."]  # fmt: skip
-    return "\n".join([*lines, ""])
+    found = [lesion_section(t.title, t.group, all_cells, results) for t in tables("cpu")]
+    return "\n".join([*lines, "", *found])
 
 
 def marginal_against_naive(

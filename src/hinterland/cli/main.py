@@ -35,6 +35,7 @@ from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
 from hinterland.cli.study.synthetic import synthetic
 from hinterland.cli.supports.commands import (
+    agreement,
     masks,
     model,
     nninteractive,
@@ -67,6 +68,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),
     "supports masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
+    "supports agreement": (agreement, "with_organs Dataset116_MyoPS --structures LV,RV"),
     "supports model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),
     "supports totalsegmentator": (
         totalsegmentator,

@@ -14,6 +14,7 @@ import pandas as pd
 from hinterland.data.io.files import write_text
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metrics_shown
+from hinterland.evaluation.statistics.over_runs import run_differences
 from hinterland.evaluation.statistics.statistics import over_seeds
 from hinterland.evaluation.statistics.subgroups import read_cases, with_subgroup, worst_best
 from hinterland.report.breakdown import (
@@ -45,7 +46,10 @@ _LAST = "report.html"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared and where it was written. `str()` is the headline table for a terminal."""
+    """What was compared and where it was written. `str()` is the headline table for a terminal.
+
+    `parameters` are those of each method's deployed network, None where a run does not say.
+    """
 
     out: Path | None
     methods: tuple[str, ...]
@@ -54,6 +58,7 @@ class Comparison:
     results: tuple[Result, ...]
     findings: tuple[Finding, ...]
     rankings: tuple[Ranking, ...] = ()
+    parameters: tuple[int | None, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -78,6 +83,7 @@ class Comparison:
             "baseline": self.methods[0],
             "at": self.question,
             "unit": self.unit,
+            "parameters": dict(zip(self.methods, self.parameters, strict=False)),
             "findings": [asdict(f) for f in self.findings],
             "rankings": [_finite(asdict(r)) for r in self.rankings],
             "results": [_finite(asdict(r)) for r in self.results],
@@ -149,14 +155,9 @@ def compare(
     if out is not None:
         content = replace(content, **_breakdowns(arms, content, subgroups))
     comparison = Comparison(
-        out,
-        tuple(content.methods),
-        question,
-        content.unit,
-        content.results,
-        tuple(findings),
-        content.rankings,
-    )
+        out, tuple(content.methods), question, content.unit, content.results, tuple(findings),
+        content.rankings, tuple(arm.protocols[0].parameters for arm in arms),
+    )  # fmt: skip
     if out is not None:
         files = _files(comparison, content)  # all made before one is written
         if not overwrite:
@@ -295,7 +296,15 @@ def _seeds(arms: Sequence[Arm], metrics: Sequence[str]) -> pd.DataFrame | None:
     several = [arm for arm in arms if arm.seeds > 1]
     if not several:
         return None
-    return pd.concat([over_seeds(arm.table, metrics) for arm in several], ignore_index=True)
+    spread = pd.concat([over_seeds(arm.table, metrics) for arm in several], ignore_index=True)
+    tested = [
+        run_differences(arms[0].table, arm.table, metrics).assign(method=arm.name)
+        for arm in several
+        if arm is not arms[0]
+    ]
+    if not tested:
+        return spread
+    return spread.merge(pd.concat(tested), "left", on=["method", "class", "metric"])
 
 
 def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:

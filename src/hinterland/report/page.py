@@ -26,6 +26,7 @@ from hinterland.report.plots.plots import (
     curve_plots,
     distribution_plots,
     forest_plot,
+    layer_plots,
     paired_plots,
     volume_plots,
 )
@@ -156,6 +157,7 @@ def _context(content: Content) -> dict[str, Any]:
         "groups_text": content.groups_text,
         "confusion": _confusion(content),
         "curves": inline(curve_plots(content.arms)),
+        "layers": inline(layer_plots(content.arms)),
         "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
         "absent": {"volume": "The tables hold no reference volumes.",
                    "curves": "The runs hold no log.csv with curves."} | dict(content.absent),
@@ -273,9 +275,21 @@ def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
             "mean": number(row["mean"], row["metric"]),
             "sd": number(row["std_seeds"], row["metric"]),
             "seeds": row["seeds"],
+            **_over_runs(row),
         }
         for row in seeds.to_dict("records")
     ]
+
+
+def _over_runs(row: Mapping[Any, Any]) -> dict[str, str]:
+    """Show the difference to the baseline's runs; empty for the baseline itself."""
+    if pd.isna(row.get("difference")):
+        return {"difference": "", "p_runs": ""}
+    span = interval(row["low"], row["high"], row["metric"], sign=True)
+    return {
+        "difference": f"{signed(row['difference'], row['metric'])} {span}",
+        "p_runs": p_value(row["p"]),
+    }
 
 
 def _breakdown(table: Breakdown, methods: Sequence[str]) -> dict[str, Any]:

@@ -241,7 +241,7 @@ def _protocol(run: Run, name: str) -> Protocol:
     summary = run.path / "summary.json"
     if summary.is_file():
         known = read_object(summary)
-        told |= {key: known.get(key) for key in ("steps", "took_off", "take_off")}
+        told |= {key: known.get(key) for key in ("steps", "parameters", "took_off", "take_off")}
     return Protocol.of(name, run.record, told, list(run.table["case"]), groups)
 
 

@@ -26,6 +26,7 @@ from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
     WARM_START,
     Report,
+    against,
     regularisers,
     save_figure,
     target_scores,
@@ -250,8 +251,10 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Tabulate mean and standard deviation over seeds by loss and noise, and the dip from clean."""
+    """Tabulate mean, spread over seeds, dip from clean, and difference to no loss."""
     rows = []
+    keys = ["train_sigma", "test_sigma", "seed"]
+    plain = table[table["loss"] == "none"].set_index(keys)["dice"]
     for _, runs in table.groupby(["loss", "train_sigma", "test_sigma"], sort=False):
         loss, train_sigma, test_sigma = runs.iloc[0][["loss", "train_sigma", "test_sigma"]]
         clean = table[(table["loss"] == loss) & (table["train_sigma"] == 0)
@@ -260,7 +263,8 @@ def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
             {"loss": loss, "train_sigma": float(train_sigma), "test_sigma": float(test_sigma),
              "dice": float(runs["dice"].mean()), "seeds": len(runs),
              "sd": float(runs["dice"].std(ddof=1)) if len(runs) > 1 else None,
-             "dip": float(runs["dice"].mean() - clean["dice"].mean())}
+             "dip": float(runs["dice"].mean() - clean["dice"].mean()),
+             **against(plain, runs.set_index(keys)["dice"])}
         )  # fmt: skip
     return rows
 

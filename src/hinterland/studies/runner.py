@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from hinterland.data.io.csv_text import csv_text, with_original_text
 from hinterland.data.io.files import atomic_path, write_text
+from hinterland.evaluation.statistics.over_runs import t_test
 from hinterland.methods.regularisers.discrepancy import PAPER_WARM_START
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
@@ -85,6 +87,22 @@ def with_loss(settings: Mapping[str, Any], loss: str) -> dict[str, Any]:
         **settings,
         "regularisers": {name: {**own, **given.get(name, {})} for name, own in chosen.items()},
     }
+
+
+def against(plain: pd.Series, runs: pd.Series) -> dict[str, float | None]:
+    """Test runs with a loss against those without, paired by what indexes both.
+
+    Args:
+        plain: Dice of the runs without a loss.
+        runs: Dice of the runs with it.
+
+    Returns:
+        `difference`, the mean, and `p` of a one-sample t-test over runs; None where unknown.
+    """
+    differences = (runs - plain.reindex(runs.index)).dropna()
+    p = t_test(differences.to_numpy())
+    mean = float(differences.mean()) if len(differences) else None
+    return {"difference": mean, "p": None if isnan(p) else p}
 
 
 def train_all(

@@ -80,6 +80,7 @@ def study_data_addition(
         )
     for row in found["curves"]:
         spread = "" if row["sd"] is None else f" ± {row['sd']:.3f}"
-        screen.say(f"{row['loss']}, {row['added']} added: Dice {row['dice']:.3f}{spread}")
+        test = "" if row["p"] is None else f", {row['difference']:+.3f} to none (p {row['p']:.2g})"
+        screen.say(f"{row['loss']}, {row['added']} added: Dice {row['dice']:.3f}{spread}{test}")
     screen.say(f"table: {found['table']}, figure: {found['figure']}")
     screen.result(found)

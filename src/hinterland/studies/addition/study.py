@@ -26,6 +26,7 @@ from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
     WARM_START,
     Report,
+    against,
     regularisers,
     steps_of,
     target_scores,
@@ -308,13 +309,15 @@ def step_divergences(pooled: Pooled, added: Sequence[int]) -> dict[int, dict[str
 
 
 def curves(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Tabulate the mean and standard deviation over seeds of each loss and amount."""
+    """Tabulate mean, spread over seeds, and difference to no loss of each loss and amount."""
     rows = []
+    plain = table[table["loss"] == "none"].set_index(["added", "seed"])["dice"]
     for _, runs in table.groupby(["loss", "added"], sort=False):
         loss, added = runs.iloc[0][["loss", "added"]]
         spread = float(runs["dice"].std(ddof=1)) if len(runs) > 1 else None
         rows.append(
             {"loss": loss, "added": int(added), "dice": float(runs["dice"].mean()),
-             "sd": spread, "iou": float(runs["iou"].mean()), "seeds": len(runs)}
+             "sd": spread, "iou": float(runs["iou"].mean()), "seeds": len(runs),
+             **against(plain, runs.set_index(["added", "seed"])["dice"])}
         )  # fmt: skip
     return rows
