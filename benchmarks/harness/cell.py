@@ -175,6 +175,7 @@ def collect(run: Run) -> dict[str, Any]:
                  "features": record.plan.network.features, "spacing": record.plan.spacing},
         "seconds_training": summary["seconds_training"],
         "curve": curve(run.path / "log.csv"),
+        "decoding": "sums",
         **of_lesions(run),
     }  # fmt: skip
 
