@@ -53,3 +53,15 @@ def test_a_run_that_did_not_take_off_is_marked_in_its_row():
     rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if "|" in line}
     assert "2/2 |" in rows["one"]
     assert "2/2, 1 not taken off" in rows["two"]
+
+
+@pytest.mark.parametrize("name", ["backsplit", "budgets", "supports"])
+def test_every_table_of_backsplit_has_both_rules_of_sampling(name):
+    module = registry.load_benchmark(name)
+    cells = module.cells("cpu", 3)
+    for table in module.tables("cpu"):
+        arms = table.arms(cells)
+        for arm, rule in ((a, "on" if a.endswith(", any class") else None) for a in arms):
+            found = {c.settings.get("data", {}).get("foreground_on") for c in arms[arm]}
+            assert found == {rule}, (table.title, arm)
+        assert any(arm.endswith(", any class") for arm in arms), table.title

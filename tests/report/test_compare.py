@@ -13,9 +13,11 @@ import pytest
 import yaml
 from report_study import make_study
 
+from hinterland.data.dataset.decoded import described, folder_at
 from hinterland.data.io.files import write_text
 from hinterland.evaluation.statistics.statistics import compare_tables
 from hinterland.evaluation.table import MACRO
+from hinterland.labels import group_values
 from hinterland.report.compare import compare
 from hinterland.report.runs import arms_of, read_runs
 from hinterland.types import HinterlandError
@@ -314,3 +316,21 @@ def test_a_file_of_somebody_else_is_not_replaced(save: Callable[..., Path], tmp_
         compare(runs, out)
     assert [p.name for p in out.iterdir()] == ["summary.json"]
     assert (out / "summary.json").read_text() == "{}"
+
+
+def test_runs_that_merged_the_most_probable_class_are_told_from_those_that_summed(
+    study: tuple[Path, Path], tmp_path: Path
+) -> None:
+    old, new = (tmp_path / name / "run" for name in ("old", "new"))
+    for run in (old, new):
+        shutil.copytree(study[1], run)
+    assert not [f for f in compare([old, new]).findings if f.code == "decoding"]
+    spec = read_runs(new)[0].record.spec  # type: ignore[union-attr]
+    for folder, at in ((new / "predictions", spec.tree.leaves),
+                       (folder_at(new / "predictions", "target"), spec.target)):  # fmt: skip
+        folder.mkdir(exist_ok=True, parents=True)
+        said = {"labels": group_values(at, spec.default_scheme), **described(at)}
+        (folder / "dataset.json").write_text(json.dumps(said))
+    (finding,) = (f for f in compare([old, new]).findings if f.code == "decoding")
+    assert finding.runs == (str(old),)
+    assert not [f for f in compare([study[0], new]).findings if f.code == "decoding"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from hinterland.data.dataset.decoded import described, folder_at, forget_decoded
 from hinterland.data.dataset.files import read_json
 from hinterland.data.io.files import write_text
 from hinterland.data.io.journal import Journal
@@ -82,6 +83,19 @@ class Predictor:
         return geometry.undo_argmax(logs, background=at.background).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """A question, and the integer that is written for each of its groups (`group_values`)."""
+
+    at: Coarsening
+    values: Mapping[str, int]
+
+    @property
+    def integers(self) -> np.ndarray:
+        """The integer of each group; `write_label` takes the smallest type."""
+        return np.array([self.values[name] for name in self.at.names])
+
+
 def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Return the log of summed probabilities: (cells, ...) -> (groups, ...).
 
@@ -103,6 +117,7 @@ def predict_files(
     at: Coarsening,
     values: Mapping[str, int],
     *,
+    also: Mapping[str, Decoding] | None = None,
     probabilities: bool = False,
     overwrite: bool = False,
     workers: int = 1,
@@ -110,8 +125,10 @@ def predict_files(
 ) -> Iterator[Path]:
     """Predict image files into `out`, one label file a case.
 
-    A dataset.json beside the files says what their integers mean. While one volume is predicted the
-    next `workers` are read and preprocessed, no more: memory is bounded by the largest cases.
+    A dataset.json beside the files says what their integers mean. Coarser questions are decoded
+    from the same probabilities, summed by group, into folders of their own (`folder_at`). While one
+    volume is predicted the next `workers` are read and preprocessed, no more: memory is bounded by
+    the largest cases.
 
     Args:
         predictor: the trained model.
@@ -119,6 +136,7 @@ def predict_files(
         out: the folder to write into.
         at: the question whose groups are written.
         values: the integer written for each group of `at` (`group_values`).
+        also: coarser questions than `at` that are decoded, too, by name.
         probabilities: write the probabilities of the groups, too.
         overwrite: replace results that are there.
         workers: volumes that are read ahead while one is predicted.
@@ -139,26 +157,42 @@ def predict_files(
             "predict them into different folders."
         )
     journal = journal or Journal()
-    existing = [t for t in targets if t.exists() and not journal.ours(t)]
+    own = Decoding(at, values)
+    coarser = {folder_at(out, name): decoding for name, decoding in (also or {}).items()}
+    labels = {t: (t, *(folder / t.name for folder in coarser)) for t in targets}
+    existing = [t for t in targets if any(f.exists() and not journal.ours(f) for f in labels[t])]
     if existing and not overwrite:
         raise HinterlandError(
             f"{len(existing)} of {len(targets)} predictions exist already, the first is "
             f"{existing[0]}. Give --overwrite to replace them, or another folder."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    _write_dataset_json(out, values, targets, overwrite)
-    lut = np.array([values[name] for name in at.names])  # `write_label` takes the smallest type
-    files = {t: (t, _beside(t)) if probabilities else (t,) for t in targets}
+    if overwrite:
+        forget_decoded(out, keep=coarser)
+    for folder, decoding in {out: own, **coarser}.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_dataset_json(folder, decoding, targets, overwrite)
+    files = {t: (*labels[t], _beside(t)) if probabilities else labels[t] for t in targets}
     done = {t for t in targets if journal.finished(*files[t])}
     yield from (t for t in targets if t in done)
     todo = [(job, t) for job, t in zip(jobs, targets, strict=True) if t not in done]
     loaded = _prefetch(lambda item: _load(item[0], predictor.plan), todo, workers)
     for (volume, image, geometry), (_, target) in zip(loaded, todo, strict=True):
         logs = predictor.log_probabilities(image, at)
-        index = geometry.undo_argmax(logs, background=at.background)
+        if np.isnan(logs).any():
+            raise HinterlandError(
+                f"{target.name}: the model's output is not a number. If it is so for every image, "
+                "its weights are spoilt: train again, with a smaller learning rate (--set "
+                "optimiser.lr=...). Else look at the image's intensities."
+            )
         replaced = overwrite or journal.ours(target)
         journal.begin(*files[target])
-        write_label(target, lut[index], like=volume, overwrite=replaced)
+        index = geometry.undo_argmax(logs, background=at.background)
+        write_label(target, own.integers[index], like=volume, overwrite=replaced)
+        for folder, decoding in coarser.items():
+            summed = group_logs(logs, decoding.at.over(at))
+            index = geometry.undo_argmax(summed, background=decoding.at.background)
+            array = decoding.integers[index]
+            write_label(folder / target.name, array, like=volume, overwrite=replaced)
         if probabilities:
             _beside(target).parent.mkdir(exist_ok=True)
             restored = geometry.undo(np.exp(logs), background=at.background)
@@ -178,7 +212,7 @@ def _beside(target: Path) -> Path:
 
 
 def _write_dataset_json(
-    out: Path, values: Mapping[str, int], targets: Sequence[Path], overwrite: bool
+    out: Path, decoding: Decoding, targets: Sequence[Path], overwrite: bool
 ) -> None:
     """Say what the integers in a folder of segmentations mean, in nnU-Net's way.
 
@@ -187,14 +221,15 @@ def _write_dataset_json(
     """
     file = out / "dataset.json"
     if file.is_file() and not overwrite:
-        if (found := read_json(file).get("labels")) == dict(values):
+        if (found := read_json(file).get("labels")) == dict(decoding.values):
             return
         raise HinterlandError(
             f"{file} says that the integers in this folder mean {found}, and these predictions "
-            f"would be {dict(values)}. Choose another folder, or give --overwrite."
+            f"would be {dict(decoding.values)}. Choose another folder, or give --overwrite."
         )
     content = {
-        "labels": dict(values),
+        "labels": dict(decoding.values),
+        **described(decoding.at),
         "file_ending": file_ending(targets[0]) if targets else ".nii.gz",
     }
     write_text(file, json.dumps(content, indent=2))

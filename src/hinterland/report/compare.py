@@ -21,6 +21,7 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
+from hinterland.report.decoding import decoding_findings
 from hinterland.report.gallery.gallery import REFERENCE, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
 from hinterland.report.page import Content, render
@@ -143,7 +144,7 @@ def compare(
         )
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
-    findings += take_off_findings(arms)
+    findings += take_off_findings(arms) + decoding_findings(arms, question)
     content = _content(arms, question, findings, title, images and out is not None)
     if out is not None:
         content = replace(content, **_breakdowns(arms, content, subgroups))

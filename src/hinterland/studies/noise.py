@@ -24,11 +24,13 @@ from hinterland.evaluation.table import write_table as write_metrics
 from hinterland.studies.addition.figure import NAMES
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
+    WARM_START,
     Report,
     regularisers,
     save_figure,
     target_scores,
     train_all,
+    two_phases,
     with_loss,
     write_table,
 )
@@ -52,6 +54,7 @@ class Noise:
         all_tests: put that noise on the test images of all runs.
         settings: of `TrainConfig`, nested.
         draw: the seed of noise, and of validation cases where none are given.
+        warm_start: share of the steps that is a phase of its own, in every arm; see `two_phases`.
     """
 
     sigmas: tuple[float, ...] = SIGMAS
@@ -65,6 +68,7 @@ class Noise:
     dims: Literal[2, 3] | None = None
     memory: float = 8.0
     draw: int = 0
+    warm_start: float = WARM_START
 
 
 def gaussian(sigma: float, seed: int) -> Change:
@@ -205,7 +209,11 @@ def noise_requests(
     ]:
         settings = with_loss({**asked.settings, "steps": asked.steps, "seed": seed}, loss)
         requests[loss, sigma, seed] = RunRequest(
-            trained[sigma], fold="fixed", plan=plans[sigma], config=make_config(settings)
+            trained[sigma],
+            options=two_phases(asked.warm_start),
+            fold="fixed",
+            plan=plans[sigma],
+            config=make_config(settings),
         )
     return requests
 

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from nibabel.orientations import aff2axcodes
 
-from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case
+from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case, sound
 from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Header, read_header, read_volume
@@ -84,10 +84,13 @@ def _look(case: Case, expected: Expected, voxels: bool) -> list[Problem]:
 
 
 def _headers(case: Case) -> CaseFacts:
-    """Find what headers alone tell: unreadable files."""
+    """Find what headers alone tell: unreadable files, no voxels, no usable affine."""
+    facts = CaseFacts(case.name)
     for path in case.images:
-        read_header(path)  # raises HinterlandError, which map_cases gives the case's name
-    return CaseFacts(case.name)
+        header = read_header(path)  # raises HinterlandError, which map_cases gives the case's name
+        problem = sound(header, case.name, path)
+        facts.problems += [problem] if problem is not None else []
+    return facts
 
 
 def _geometry(case: Case, header: Header, expected: Expected) -> list[Problem]:

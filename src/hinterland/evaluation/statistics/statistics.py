@@ -173,6 +173,7 @@ def _pair(baseline: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[str] | 
     if not chosen or any(m not in common for m in chosen):
         raise HinterlandError(
             f"cannot compare {chosen or list(tested)}: both tables have only {common}."
+            " Choose among them."
         )
     for column, what in (("empty", "empty-mask policies"), ("unit", "units")):
         if column in baseline and column in other:
@@ -231,7 +232,7 @@ def over_seeds(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.
         HinterlandError: the table has no column `seed`.
     """
     if "seed" not in table.columns:
-        raise HinterlandError("the table has no column `seed`.")
+        raise HinterlandError("the table has no column `seed`. Add it, or compare without --seeds.")
     names = list(metrics or metric_columns(table, Shown.COMPARED))
     keys = [k for k in GROUPING if k in table.columns]
     long = table.melt([*keys, "case", "seed"], names, var_name="metric")

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hinterland.data.integrity.before_training import refuse_other_grids, refuse_unknown_values
+from hinterland.data.io.limits import excess
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import prepare
@@ -170,6 +172,7 @@ def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
         raise HinterlandError(
             f"patch_size {list(patch)} has {len(patch)} edges, the plan is {plan.dims}D. "
             f"The plan's own patch is {list(plan.patch_size)}."
+            " Give as many edges as the plan has axes."
         )
     spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
     fitted = topology(spacing, patch) if min(patch) > 0 else None
@@ -188,6 +191,10 @@ def _built(record: RunRecord) -> torch.nn.Module:
     The networks as their seed makes them.
     """
     refuse_missing_devices(record.train)
+    plan = record.plan
+    batch = (plan.batch_size, len(plan.channels), *plan.patch_size)
+    if wrong := excess(batch, np.dtype(np.float32)):
+        raise HinterlandError(f"a batch holds {wrong}. Take a smaller batch_size or patch_size.")
     context, method = build_context(record), record.make_method()
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask

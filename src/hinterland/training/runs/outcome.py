@@ -14,7 +14,6 @@ from hinterland.data.io.files import write_text
 from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.statistics.take_off import take_off, validation_curve
 from hinterland.evaluation.table import summarise, write_table
-from hinterland.labels import LabelError
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.loop.trainer import Report
 from hinterland.training.runs.run import Run, Which
@@ -135,13 +134,7 @@ def evaluate_run_predictions(
         The tidy table: one row per case, question and class.
     """
     record, cells = run.record, run.method.cells
-    questions = {}
-    for name, question in record.spec.questions.items():
-        try:
-            question.over(cells)
-        except LabelError:
-            continue
-        questions[name] = question
+    questions = dict(run.questions)
     if cells not in questions.values():
         questions["cells"] = cells
     origin = Origin(method=record.method, fold=record.fold, seed=record.train.seed)
