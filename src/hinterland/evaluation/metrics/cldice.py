@@ -37,7 +37,7 @@ def cl_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     Example:
         >>> tube = np.zeros((7, 20), bool)
         >>> tube[2:5, 1:19] = True
-        >>> cl_dice(tube, tube)
+        >>> round(cl_dice(tube, tube), 4)
         1.0
     """
     lines = skeleton(prediction), skeleton(reference)
