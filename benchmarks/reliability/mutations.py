@@ -63,7 +63,7 @@ def trial(kind: Kind, healthy: Healthy, folder: Path) -> list[tuple[str, Outcome
 
 @dataclass(frozen=True)
 class MutationCell(Cell):
-    """All kinds once."""
+    """All kinds of one area; `arm` is the area."""
 
     def run(self, folder: Path) -> dict[str, Any]:
         os.environ["HINTERLAND_CACHE"] = str(folder / "cache")
@@ -71,6 +71,8 @@ class MutationCell(Cell):
         healthy = prepare_healthy(folder / "healthy")
         rows = []
         for kind in kinds():
+            if kind.area != self.arm:
+                continue
             work = Path(tempfile.mkdtemp(dir=folder))
             for command, outcome in trial(kind, healthy, work):
                 rows.append(
@@ -83,17 +85,19 @@ class MutationCell(Cell):
 
 
 def cells(size: str, seeds: int) -> list[Cell]:
-    """One cell; it has no seeds."""
-    return [MutationCell("mutations", 0, size)]
+    """One cell for each area; they have no seeds."""
+    return [MutationCell(area, 0, "mutations") for area in dict.fromkeys(k.area for k in kinds())]
 
 
 def section() -> str:
     """The table: by area, kinds, commands, passes, exits, peak memory and longest time."""
-    file = ROOT / "benchmarks" / "results" / "mutations" / "cpu" / f"{cells('cpu', 1)[0].name}.json"
-    lines = [f"## {TITLE}", "", TEXT.strip(), ""]
-    if not file.is_file():
+    folder = ROOT / "benchmarks" / "results" / "mutations" / "cpu"
+    files = [folder / f"{cell.name}.json" for cell in cells("cpu", 1)]
+    done = [json.loads(file.read_text()) for file in files if file.is_file()]
+    lines = [f"## {TITLE}", "", TEXT.strip(), "", "`python -m benchmarks mutations --size cpu`", ""]
+    if not done:
         return "\n".join([*lines, f"not run ({len(kinds())} kinds defined)", ""])
-    return "\n".join([*lines, table(json.loads(file.read_text())["trials"]), ""])
+    return "\n".join([*lines, table([t for result in done for t in result["trials"]]), ""])
 
 
 def table(trials: list[dict[str, Any]]) -> str:

@@ -206,6 +206,6 @@ def test_a_tree_is_drawn_with_its_marks_and_notes():
 
 
 def test_more_leaves_than_any_atlas_has():
-    with pytest.raises(LabelError, match="has 4,097 leaves; expected at most 4,096"):
-        LabelTree({f"n{i}": {} for i in range(4097)})
-    assert len(LabelTree({f"n{i}": {} for i in range(4096)}).leaf_names) == 4096
+    with pytest.raises(LabelError, match="has 2,049 leaves; expected at most 2,048"):
+        LabelTree({f"n{i}": {} for i in range(2049)})
+    assert len(LabelTree({f"n{i}": {} for i in range(2048)}).leaf_names) == 2048

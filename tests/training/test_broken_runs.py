@@ -103,6 +103,18 @@ def test_a_checkpoint_of_something_else(run: Path, change: Callable, message: st
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("networks", [..., {}, 5])
+def test_resume_from_a_checkpoint_of_something_else(run: Path, networks: object):
+    (run / "summary.json").unlink()
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        changed(
+            file, lambda c: {k: v for k, v in {**c, "networks": networks}.items() if v is not ...}
+        )
+    with pytest.raises(HinterlandError, match=r"last\.ckpt does not fit the networks"):
+        resume(run)
+
+
+@pytest.mark.slow
 def test_spoilt_weights_do_not_become_empty_masks(run: Path, whole: Path, tmp_path: Path):
     which = Run(run).reported
     cases = read_dataset(whole / "data").cases

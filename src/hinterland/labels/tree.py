@@ -10,7 +10,7 @@ from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
 
 # How the part of an image that no other leaf claims is usually called, most specific first.
-MOST_LEAVES = 4096
+MOST_LEAVES = 2048
 """More classes than any atlas has; tables of leaf sets grow with the square."""
 REMAINDER_NAMES = ("rest", "other", "background")
 

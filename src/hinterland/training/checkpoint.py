@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Turn whatever loading the content of `path` into networks raises into one HinterlandError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise HinterlandError(
+            f"{path} does not fit the networks that config.yaml and plan.json beside it describe "
+            f"({type(error).__name__}: {reason}). Restore the files of the run, or train again."
+        ) from None
+
+
 def load_networks(networks: torch.nn.Module, path: Path) -> dict[str, Any]:
     """Load the networks' weights from a checkpoint.
 
@@ -73,12 +88,6 @@ def load_networks(networks: torch.nn.Module, path: Path) -> dict[str, Any]:
         HinterlandError: It cannot be read, or its weights are of other networks.
     """
     content = load_checkpoint(path)
-    try:
+    with fitting(path):
         networks.load_state_dict(content["networks"])
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise HinterlandError(
-            f"{path} does not fit the networks that config.yaml and plan.json beside it describe "
-            f"({type(error).__name__}: {reason}). Restore the files of the run, or train again."
-        ) from None
     return content

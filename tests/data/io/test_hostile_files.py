@@ -6,6 +6,8 @@ import gzip
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -329,3 +331,46 @@ def test_links_out_of_the_data_set_are_read_and_named(tmp_path: Path):
     assert note.severity == "note"
     assert str(outside) in note.message
     assert note.message.startswith("1 file(s)")
+
+
+def test_files_without_a_voxel(tmp_path: Path):
+    path = tmp_path / "x.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((9, 0, 6), np.uint8), np.eye(4)), path)
+    for read in (read_volume, read_label):
+        with pytest.raises(VolumeError, match="holds no voxel") as caught:
+            read(path)
+        assert caught.value.code == "zero-size"
+
+
+def test_reading_holds_a_compressed_volume_once(tmp_path: Path):
+    """128 MiB of noise-free voxels, read in a process that may hold 1.5 times as much."""
+    path = tmp_path / "x.nii.gz"
+    array = np.zeros((512, 512, 512), np.uint8)
+    array[::3] = np.random.default_rng(0).integers(0, 9, (171, 512, 512), np.uint8)
+    nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    script = (
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from hinterland.data.io.volume import read_volume\n"
+        "def peak():\n"
+        "    text = Path('/proc/self/status').read_text()\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+)', text)[1]) / 1024\n"
+        "before = peak()\n"
+        "array = read_volume(sys.argv[1]).array\n"
+        "used = peak() - before\n"
+        "print(array.shape, array.flags.c_contiguous, int(array.sum()))\n"
+        "print(used)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    first, megabytes = done.stdout.splitlines()
+    assert first == f"(1, 512, 512, 512) True {int(array.sum(dtype=np.int64))}"
+    assert 120 < float(megabytes) < 1.5 * 128
+
+
+def test_more_channels_than_four_digits_can_number(tmp_path: Path):
+    root = broken.nnunet(tmp_path / "d")
+    broken.edit_json(root / "dataset.json", channel_names={str(i): "c" for i in range(10_001)})
+    with pytest.raises(HinterlandError, match="names 10,001 channels; expected at most 10,000"):
+        read_dataset(root)

@@ -20,6 +20,8 @@ from hinterland.data.integrity.problems import Problem
 from hinterland.data.io.volume import endings
 from hinterland.types import HinterlandError
 
+MOST_CHANNELS = 10_000
+
 
 def nnunet_layout(root: Path) -> Layout:
     """Return the cases of imagesTr (train) and imagesTs (test) by file names; see `find_files`."""
@@ -75,6 +77,11 @@ def read_dataset_json(path: Path) -> dict[str, Any]:
         if key not in content:
             raise HinterlandError(f"{path} has no key {key!r}; add it, such as {key}: {example}.")
     names = content["channel_names"]
+    if isinstance(names, dict) and len(names) > MOST_CHANNELS:
+        raise HinterlandError(
+            f"{path} names {len(names):,} channels; expected at most {MOST_CHANNELS:,}, as files "
+            "number them by four digits. Correct channel_names."
+        )
     wanted = {str(i) for i in range(len(names))} if isinstance(names, dict) else None
     if not wanted or set(names) != wanted:
         raise HinterlandError(

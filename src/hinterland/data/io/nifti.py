@@ -80,7 +80,7 @@ def _is_gzip(path: Path) -> bool:
 def _voxels(path: Path, image: Any) -> np.ndarray:
     if not _is_gzip(path):
         return _values(image)
-    with gzip.open(path) as stream:
+    with _Stream(path) as stream:
         array = _values(image.from_file_map({"image": nib.FileHolder(fileobj=stream)}))
         behind = 0
         while more := len(stream.read(1 << 20)):  # gzip compares its checksum only at the end
@@ -88,6 +88,18 @@ def _voxels(path: Path, image: Any) -> np.ndarray:
             if behind > _MOST_BEHIND:
                 raise ValueError("it goes on for megabytes after the last voxel that it promises")
     return array
+
+
+class _Stream(gzip.GzipFile):
+    """Inflate into the array itself: the standard library would make a copy of the whole first."""
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; return how many bytes came."""
+        view, done = memoryview(buffer).cast("B"), 0
+        while part := self.read(min(1 << 20, len(view) - done)):
+            view[done : done + len(part)] = part
+            done += len(part)
+        return done
 
 
 def _values(image: Any) -> np.ndarray:

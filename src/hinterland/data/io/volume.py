@@ -181,6 +181,12 @@ def _load(
         call(path, look)
     array, affine = call(path, read)
     _check_type(path, array.dtype)
+    if not array.size:
+        raise VolumeError(
+            "zero-size",
+            f"{path} has the shape {array.shape} (channel, z, y, x): it holds no voxel. Write it "
+            "again from its source.",
+        )
     return array, affine
 
 
