@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.gpu.matrix import AGREE
-from benchmarks.harness.cell import RESULTS, Cell
+from benchmarks.harness.cell import RESULTS
 
 TITLE = "On a GPU"
 TEXT = """
@@ -18,12 +18,6 @@ TEXT = """
 float32 without TF32; then seconds a step of whole training runs on phantoms, data included. The
 recipe is `fast`.
 """
-
-
-def cells(size: str, seeds: int) -> list[Cell]:
-    """None: the runner of this benchmark is `python -m benchmarks.gpu`."""
-    del size, seeds
-    return []
 
 
 def section() -> str:

@@ -63,7 +63,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Turn whatever loading the content of `path` into networks raises into one HinterlandError."""
+    """Turn whatever loading the content of `path` into networks raises into one message.
+
+    Raises:
+        HinterlandError: the content does not fit.
+    """
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

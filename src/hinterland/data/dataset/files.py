@@ -61,7 +61,11 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Parse a JSON file that holds an object; HinterlandError where it holds anything else."""
+    """Parse a JSON file that holds an object.
+
+    Raises:
+        HinterlandError: it is no JSON, or holds anything else.
+    """
     content = read_json(path)
     if not isinstance(content, dict):
         raise HinterlandError(
@@ -102,6 +106,9 @@ def foreign(paths: Iterable[Path], expected: str, unnumbered: str = "") -> list[
         paths: The files of one folder.
         expected: Which files count.
         unnumbered: An ending whose files only lack the number of their channel.
+
+    Returns:
+        The warnings.
     """
     kinds: dict[str, list[Path]] = {}
     for path in paths:

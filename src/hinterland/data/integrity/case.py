@@ -103,7 +103,16 @@ def _images(task: CaseTask, facts: CaseFacts) -> Header | None:
 
 
 def sound(header: Header, name: str, path: Path) -> Problem | None:
-    """Return an error where a file has no voxel, or no usable place for them."""
+    """Return an error where a file has no voxel, or no usable place for them.
+
+    Args:
+        header: of the file.
+        name: of the case.
+        path: of the file.
+
+    Returns:
+        The error; None where all is well.
+    """
     if 0 in header.shape:
         return Problem(
             "error", "zero-size", name,

@@ -80,7 +80,11 @@ class RunRecord:
         return tuple(cases)
 
     def refuse_missing(self, dataset: Dataset) -> None:
-        """Raise HinterlandError where the data set has no longer all cases of the run."""
+        """Refuse a data set that has no longer all cases of the run.
+
+        Raises:
+            HinterlandError: it names the first that are gone.
+        """
         known = {c.name for c in dataset.cases}
         gone = [n for names in self.split.values() for n in names if n not in known]
         if gone:
