@@ -54,7 +54,7 @@ def _matrix(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
     if apart:
         lines.append(
-            "The others draw dropout on the device, from another generator than the CPU's: "
+            "The others draw random numbers (dropout, noise, places) on the device: "
             + ", ".join(apart) + "."
         )  # fmt: skip
     lines += [f"- failed: {r['job']}: {r['error']}" for r in rows if r["status"] == "failed"]
