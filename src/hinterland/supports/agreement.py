@@ -39,8 +39,8 @@ def support_agreement(
     known = [n for n in _backgrounds(made.labels) if n in reference.labels.tree]
     if unknown := [n for n in structures if n not in known]:
         raise HinterlandError(
-            f"{unknown[0]!r} is not a structure of both {made.root} and {reference.root}; these "
-            f"are: {', '.join(known) or 'none'}."
+            f"{unknown[0]!r} is not a structure of both {made.root} and {reference.root}; expected "
+            f"one of {', '.join(known) or 'none'}. Name one of them, or leave the structures away."
         )
     chosen = list(structures) or known
     truth = {c.name: c for c in reference.cases if c.labelled}

@@ -164,7 +164,11 @@ def _spread(tables: Sequence[pd.DataFrame], metric: str) -> float:
         names = [str(case) for case in cases.index]
         values.append(cases.groupby(patients_of(table, names)).mean())
     if len({tuple(v.index) for v in values}) > 1:
-        raise HinterlandError("the two tables hold different cases; paired differences need both.")
+        odd = sorted(set(map(str, values[0].index)) ^ set(map(str, values[1].index)))
+        raise HinterlandError(
+            f"the two tables hold different cases ({len(odd)} are in one only, the first is "
+            f"{odd[0]!r}); paired differences need both. Evaluate the same cases with both models."
+        )
     spread = (values[-1] - values[0] if len(values) > 1 else values[0]).std(ddof=1)
     if not spread > 0:
         raise HinterlandError(
