@@ -156,3 +156,18 @@ def test_a_summary_that_is_none(run: Path, content: str):
     (run / "summary.json").write_text(content)
     with pytest.raises(HinterlandError, match=r"summary\.json (is not valid JSON|holds a)"):
         _ = Run(run).summary
+
+
+@pytest.mark.slow
+def test_more_groups_than_can_be_evaluated_are_refused_before_the_first_step(
+    whole: Path, tmp_path: Path
+):
+    """They were trained, and refused when they were evaluated."""
+    names = ["background", "foreground", *(f"n{i}" for i in range(253))]
+    labels = {"tree": {n: {} for n in names}, "schemes": {"full": dict(enumerate(names))}}
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(labels, sort_keys=False))
+    data = read_dataset(whole / "data", tmp_path / "labels.yaml")
+    request = RunRequest(data, "supervised", fold="fixed", config=make_config(SETTINGS))
+    with pytest.raises(HinterlandError, match=r"asks for 255 groups at once.*at most 254"):
+        run_or_resume(request, tmp_path / "never")
+    assert not (tmp_path / "never").exists()

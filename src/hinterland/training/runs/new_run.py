@@ -16,6 +16,8 @@ from hinterland.data.io.limits import excess
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import prepare
+from hinterland.evaluation.masks import MOST_GROUPS
+from hinterland.labels import Coarsening
 from hinterland.methods import make_method
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import save_checkpoint
@@ -66,6 +68,7 @@ def start_run(
     request = request.with_virtual_classes()
     config, source = request.make_config(), request.source
     request.make_method()  # a wrong name costs nothing yet
+    _refuse_many_groups(request.dataset.labels.target)
     dataset, splits = split_cases(
         request.dataset, request.fold, config.seed, request.labelled, request.fine, request.naive
     )
@@ -183,6 +186,15 @@ def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
             f"{list(plan.patch_size)}."
         )
     return replace(plan, patch_size=fitted.patch, network=fitted.network())
+
+
+def _refuse_many_groups(question: Coarsening) -> None:
+    """Refuse before the first step what the evaluation after the last one could not count."""
+    if len(question) > MOST_GROUPS:
+        raise HinterlandError(
+            f"labels.yaml asks for {len(question)} groups at once by default; expected at most "
+            f"{MOST_GROUPS}. Name fewer in `target`, such as the classes that matter."
+        )
 
 
 def _built(record: RunRecord) -> torch.nn.Module:
