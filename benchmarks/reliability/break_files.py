@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reliability.healthy import Options
+
 Break = Callable[[Path], object]
 Breaks = dict[tuple[str, tuple[str, ...]], dict[str, Break]]
 
@@ -296,7 +298,7 @@ def settings() -> dict[str, Break]:
         "regularisers.magic={}", "colour=red", "a.b.c.d=1", "=5", "steps", "steps=",
         "steps=[1, 2]", "steps={a: b}", "augmentation=wild", "data=5", "ema=2",
     )  # fmt: skip
-    found: dict[str, Break] = {f"--set {t}": (lambda _, t=t: ["--set", t]) for t in texts}
+    found: dict[str, Break] = {f"--set {t}": (lambda _, t=t: Options(("--set", t))) for t in texts}
     options = (
         ("--method", "magic"), ("--method", ""), ("--fold", "9"), ("--fold", "-1"),
         ("--fold", "x"), ("--dims", "4"), ("--dims", "3"), ("--on", "kidney"), ("--on", ""),
@@ -307,7 +309,7 @@ def settings() -> dict[str, Break]:
         ("--time", "never"), ("--init-from", "nowhere"), ("--out", "/proc/nowhere"),
         ("--out", "/dev/null"),
     )  # fmt: skip
-    found |= {" ".join(o): (lambda _, o=o: list(o)) for o in options}
+    found |= {" ".join(o): (lambda _, o=o: Options(o)) for o in options}
     return found
 
 

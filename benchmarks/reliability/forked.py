@@ -35,7 +35,7 @@ class Outcome:
     def faults(self) -> list[str]:
         """Every way in which it did not end as demanded: an answer, or one message and exit 1."""
         wrong = []
-        if self.code not in (0, 1, 2):
+        if self.code not in (0, 1, 2) or (self.code == 2 and "Usage" not in self.text):
             wrong.append(f"exit {self.code}")
         if "Traceback (most recent call last)" in self.text:
             wrong.append("traceback")

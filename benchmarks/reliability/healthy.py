@@ -24,6 +24,10 @@ NAMES = ("a1", "a2", "b1", "c1", "d1", "t1")
 SIDE = 16
 
 
+class Options(tuple[str, ...]):
+    """Further arguments of a command: what a kind returns that breaks the command, not a file."""
+
+
 @dataclass(frozen=True)
 class Healthy:
     """Where they lie."""
@@ -39,7 +43,7 @@ class Healthy:
         return self.root / ("pictures" if area.startswith("picture") else "volumes")
 
     def command(
-        self, name: str, area: str, target: Path, folder: Path, options: list[str]
+        self, name: str, area: str, target: Path, folder: Path, options: Options
     ) -> list[str]:
         """The arguments of a command on a broken copy."""
         flat = area.startswith("picture")

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness.cell import ROOT, Cell
 from benchmarks.reliability import break_files, break_images, break_runs
 from benchmarks.reliability.forked import Outcome, run, warm
-from benchmarks.reliability.healthy import Healthy, prepare_healthy
+from benchmarks.reliability.healthy import Healthy, Options, prepare_healthy
 
 TITLE = "Broken data sets and settings"
 TEXT = """
@@ -56,8 +56,8 @@ def trial(kind: Kind, healthy: Healthy, folder: Path) -> list[tuple[str, Outcome
     target = folder / "set"
     source = healthy.source(kind.area)
     shutil.copytree(source, target, symlinks=True)
-    extra = kind.apply(target)
-    options = [str(e) for e in extra] if isinstance(extra, list | tuple) else []
+    made = kind.apply(target)
+    options = made if isinstance(made, Options) else Options()
     return [(c, run(healthy.command(c, kind.area, target, folder, options))) for c in kind.commands]
 
 
