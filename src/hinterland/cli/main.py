@@ -30,6 +30,9 @@ from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
+from hinterland.cli.queue.add import queue_add
+from hinterland.cli.queue.status import queue_status
+from hinterland.cli.queue.work import queue_work
 from hinterland.cli.study.data_addition import study_data_addition
 from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
@@ -107,6 +110,9 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         analyse_features,
         "runs/with-fd --without runs/without --out features",
     ),
+    "queue add": (queue_add, "queue -- train Dataset115_COVID19CT --method backsplit --out runs/a"),
+    "queue work": (queue_work, "queue --workers 4 --until-empty"),
+    "queue status": (queue_status, "queue"),
     "advise addition": (advise_addition, "STU BUSI --resize 128x128 --out advice"),
     "advise annotate": (advise_annotate, "runs/cvbm new_scans --out ranking.csv --maps maps"),
     "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
@@ -118,6 +124,7 @@ GROUPS = {
     "supports": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
     "study": "Experiments of the papers, each one command: tables and figures.",
     "advise": "What to do next with a data set or a run, and how unsure the advice is.",
+    "queue": "Many commands, shared out among machines that see one folder.",
     "analyse": "Look inside a trained run.",
     "classify": "Image labels out of segmentation networks, and classifiers beside them.",
 }
