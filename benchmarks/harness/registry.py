@@ -26,6 +26,7 @@ BENCHMARKS = {
     "supports": "papers.supports",
     "reliability": "reliability.campaign",
     "mutations": "reliability.mutations",
+    "queue": "reliability.queue_kills",
 }
 """Name -> module below `benchmarks`, in the order of RESULTS.md."""
 

@@ -41,7 +41,7 @@ def main(folder: str, number: int, every: float) -> int:
     _die_with_the_worker(job, number, every)
     started = time.monotonic()
     with _after_others(job):
-        if any(end.how == "done" for end in job.ends.values()):
+        if job.done:
             return 0
         code = _run(job)
         if code == 0:  # as near to the command's last file as can be

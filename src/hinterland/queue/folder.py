@@ -36,13 +36,14 @@ class Queue:
             )
         return queue
 
-    def add(self, request: JobRequest) -> Job:
+    def add(self, request: JobRequest, *, anew: bool = False) -> Job:
         """Add a command; one that is there already is the same job.
 
         Asked for again, a job that has failed gets its tries anew.
 
         Args:
             request: The command.
+            anew: Whether a job that is done is to be done again.
 
         Returns:
             Its job.
@@ -61,7 +62,7 @@ class Queue:
             except HinterlandError:
                 if not job.path.is_dir():  # else somebody has just added the same
                     raise
-        elif job.state == "failed":
+        elif job.state == "failed" or (anew and job.state == "done"):
             job.again()
         return job
 

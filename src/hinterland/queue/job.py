@@ -5,7 +5,7 @@
     N.beat         a number that the worker goes on changing for as long as it lives
     N.log          what the command said
     N.ended        how the attempt ended
-    again          how many attempts had ended when the command was asked for again
+    again          how many attempts there had been when the command was asked for again
 
 Nothing is removed to take a job over: attempt N + 1 is claimed, and whoever holds attempt N sees
 that and stops. So there is no moment at which two could take it.
@@ -96,11 +96,16 @@ class Job:
     def state(self) -> State:
         """The state; "running" also where the worker may be dead (see `Watch`)."""
         latest, ends = self.latest, self.ends
-        if any(end.how == "done" for end in ends.values()):
+        if self.done:
             return "done"
         if latest and latest not in ends:
             return "running"
         return "failed" if self.hopeless else "waiting"
+
+    @property
+    def done(self) -> bool:
+        """Whether an attempt has ended well since the command was last asked for anew."""
+        return any(end.how == "done" for n, end in self.ends.items() if n > self._forgiven)
 
     @property
     def hopeless(self) -> bool:
@@ -145,7 +150,7 @@ class Job:
         write_text(self._file(number, "ended"), json.dumps(asdict(end)) + "\n")
 
     def again(self) -> None:
-        """Forget what failed until now."""
+        """Forget how all attempts until now have ended."""
         write_text(self.path / "again", f"{self.latest}\n")
 
     def log(self, number: int) -> Path:

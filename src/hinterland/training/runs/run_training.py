@@ -66,12 +66,7 @@ def run_or_resume(
     """
     path, say = Path(out), stage or log.info
     if existing == "resume" and is_run(path):
-        run = Run(path)
-        if different := request.differences(run.record):
-            raise HinterlandError(
-                f"{path} holds a run of another request ({', '.join(different)}). Choose another "
-                "--out, or remove it."
-            )
+        run = _opened(request, path)
         return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
     with ExitStack() as held:
         if process_rank(request.config.devices) == 0:
@@ -82,6 +77,42 @@ def run_or_resume(
             _wait_for(path / "config.yaml")
             dataset = Run(path).record.present(request.with_virtual_classes().dataset)
         return _go(Run(path), dataset, report or (lambda *_: None), say, finish)
+
+
+def begin(
+    request: RunRequest, out: Path | str, *, progress: Callable[[int, int], None] | None = None
+) -> Run:
+    """Make the run of a request up to its first step, for `resume` to train it, here or elsewhere.
+
+    Args:
+        request: The run to start.
+        out: The run directory. The run of this request that is there already is only opened.
+        progress: Called with (cases done, cases) while measuring and preprocessing.
+
+    Returns:
+        The run.
+
+    Raises:
+        HinterlandError: The request cannot be carried out, or `out` holds something else.
+    """
+    path = Path(out)
+    if is_run(path):
+        return _opened(request, path)
+    refuse_taken(path, False)
+    with ExitStack() as held:
+        start_run(request, path, False, progress, log.info, held)
+    return Run(path)
+
+
+def _opened(request: RunRequest, path: Path) -> Run:
+    """Open a run that is there; HinterlandError for one of another request."""
+    run = Run(path)
+    if different := request.differences(run.record):
+        raise HinterlandError(
+            f"{path} holds a run of another request ({', '.join(different)}). Choose another "
+            "--out, or remove it."
+        )
+    return run
 
 
 def train(
