@@ -144,10 +144,19 @@ class Job:
             return ""
 
     def end(self, number: int, how: Ending, code: int | None, seconds: float) -> None:
-        """Note how an attempt has ended."""
+        """Note how an attempt has ended; what was noted first stands.
+
+        So a worker that is told to stop while its command says "done" does not undo that.
+
+        Args:
+            number: The attempt.
+            how: How it ended.
+            code: The exit code, if there is one.
+            seconds: What it took.
+        """
         date = time.strftime("%Y-%m-%d %H:%M:%S%z")
         end = End(how, code, round(seconds, 1), date)
-        write_text(self._file(number, "ended"), json.dumps(asdict(end)) + "\n")
+        create(self._file(number, "ended"), json.dumps(asdict(end)) + "\n")
 
     def again(self) -> None:
         """Forget how all attempts until now have ended."""
