@@ -26,6 +26,7 @@ from hinterland.cli.classify.start import classify_start
 from hinterland.cli.classify.train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
+from hinterland.cli.dicom.import_series import dicom_import
 from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
 from hinterland.cli.plan import plan
@@ -110,6 +111,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         analyse_features,
         "runs/with-fd --without runs/without --out features",
     ),
+    "dicom import": (dicom_import, "scans data --structures 'GTV*=tumour,Lung*=lung'"),
     "queue add": (queue_add, "queue -- train Dataset115_COVID19CT --method backsplit --out runs/a"),
     "queue work": (queue_work, "queue --workers 4 --until-empty"),
     "queue status": (queue_status, "queue"),
@@ -124,6 +126,7 @@ GROUPS = {
     "supports": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
     "study": "Experiments of the papers, each one command: tables and figures.",
     "advise": "What to do next with a data set or a run, and how unsure the advice is.",
+    "dicom": "Series and outlines as a data set (check and predict take DICOM as it is).",
     "queue": "Many commands, shared out among machines that see one folder.",
     "analyse": "Look inside a trained run.",
     "classify": "Image labels out of segmentation networks, and classifiers beside them.",

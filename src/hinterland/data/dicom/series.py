@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hinterland.data.dicom.files import dicom_files
+from hinterland.data.dicom.files import dicom_files, library
 from hinterland.data.dicom.geometry import NoStack, stacked
 from hinterland.data.dicom.slices import APART, NoSlice, Slice, slices_of
 from hinterland.data.integrity.problems import Problem
@@ -63,9 +63,14 @@ def find_series(
     Returns:
         The volumes, by name, and what is wrong: files without an image (notes), images without a
         place (warnings), series that make no volume (errors).
+
+    Raises:
+        HinterlandError: There are such files, and pydicom is not installed.
     """
     paths = [given] if isinstance(given, Path) else list(given)
     files = list(dict.fromkeys(f for path in paths for f in dicom_files(path)))
+    if files:
+        library()
     slices: list[Slice] = []
     problems: list[Problem] = []
     other = 0
