@@ -16,6 +16,7 @@ from hinterland.cli.advise.masks import advise_masks
 from hinterland.cli.advise.supports import advise_supports
 from hinterland.cli.analyse.calibration import analyse_calibration
 from hinterland.cli.analyse.confidence import analyse_confidence
+from hinterland.cli.analyse.errors import analyse_errors
 from hinterland.cli.analyse.features import analyse_features
 from hinterland.cli.check import check
 from hinterland.cli.classify.compare import classify_compare
@@ -29,6 +30,7 @@ from hinterland.cli.demo import demo
 from hinterland.cli.dicom.import_series import dicom_import
 from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
+from hinterland.cli.new import new
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
 from hinterland.cli.queue.add import queue_add
@@ -60,6 +62,7 @@ app = typer.Typer(
 # What is typed (a command, or a group and a command) -> what runs and an example of it.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "demo": (demo, "--out demo"),
+    "new": (new, "Dataset115_COVID19CT --names 1=lung,2=infection --target infection --yes"),
     "check": (check, "Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml"),
     "plan": (plan, "Dataset115_COVID19CT --memory 4 --out plan.json"),
     "train": (
@@ -107,6 +110,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "segmentations Dataset115_COVID19CT/labelsTs --out calibration",
     ),
     "analyse confidence": (analyse_confidence, "runs/supervised runs/cvbm --out confidence"),
+    "analyse errors": (
+        analyse_errors,
+        "segmentations Dataset115_COVID19CT/labelsTs --out errors.csv",
+    ),
     "analyse features": (
         analyse_features,
         "runs/with-fd --without runs/without --out features",
@@ -158,11 +165,11 @@ def _add_commands() -> None:
         *group, name = typed.split()
         at = groups[group[0]] if group else app
         at.command(name, epilog=f"Example: hinterland {typed} {example}")(command)
-    for old, new in RENAMED.items():
+    for old, now in RENAMED.items():
         app.command(
             old, hidden=True, add_help_option=False,
             context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        )(_renamed(old, new))  # fmt: skip
+        )(_renamed(old, now))  # fmt: skip
     for name in dict.fromkeys(typed.split()[0] for typed in COMMANDS if " " in typed):
         app.add_typer(groups[name], name=name)
 
