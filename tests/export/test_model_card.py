@@ -99,6 +99,12 @@ def test_every_export_has_its_card(run, tmp_path):
     with pytest.raises(HinterlandError, match="exists already"):
         export_run(run, tmp_path / "bundle", "monai")
     export_run(run, tmp_path / "bundle", "monai", overwrite=True)
+    (tmp_path / "model.onnx").unlink()
+    (tmp_path / "model.model_card.md").write_text("completed by hand")
+    with pytest.raises(HinterlandError, match="says something else"):
+        export_run(run, tmp_path / "model.onnx", "onnx")
+    assert (tmp_path / "model.model_card.md").read_text() == "completed by hand"
+    export_run(run, tmp_path / "model.onnx", "onnx", overwrite=True)
     with pytest.raises(HinterlandError, match="exporter"):
         export_run(run, tmp_path / "x", "nonsense")
     assert sorted(p.name for p in tmp_path.iterdir()) == [

@@ -9,6 +9,7 @@ from hinterland.export.folder import fresh_output
 from hinterland.export.model_card import CARD, model_card
 from hinterland.export.registry import EXPORTERS
 from hinterland.training.runs.run import Run, Which
+from hinterland.types import HinterlandError
 
 
 def export_run(
@@ -33,8 +34,17 @@ def export_run(
     """
     write = EXPORTERS.get(to)
     card = model_card(run, checkpoint, kind=to)
+    beside = out.with_name(f"{out.stem}.{CARD}")
+    _refuse_another(beside, card, overwrite)
     with fresh_output(out, overwrite) as temporary:
         labels = write(run, temporary, checkpoint=checkpoint, overwrite=False)
-        beside = temporary / CARD if temporary.is_dir() else out.with_name(f"{out.stem}.{CARD}")
-        write_text(beside, card)
+        write_text(temporary / CARD if temporary.is_dir() else beside, card)
     return labels
+
+
+def _refuse_another(file: Path, card: str, overwrite: bool) -> None:
+    """Refuse to replace a card with other content, which somebody may have completed by hand."""
+    if file.exists() and not overwrite and file.read_text(encoding="utf-8") != card:
+        raise HinterlandError(
+            f"{file} exists already and says something else. Give --overwrite, or another path."
+        )
