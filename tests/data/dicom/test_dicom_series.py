@@ -260,3 +260,47 @@ def test_a_series_too_large_for_memory_is_refused(tmp_path):
     big = type(series)(series.name, series.slices * 10_000, series.affine)
     with pytest.raises(HinterlandError, match="is not read"):
         read_series(big)
+
+
+@pytest.mark.parametrize("value", [b"Secret", b"1Secre", b"17\\MRN", b"\xff\xfe\x00ABC"])
+def test_values_that_are_read_late_are_not_quoted_either(tmp_path, caplog, recwarn, value):
+    """pydicom turns bytes into numbers when they are asked for, and remarks on them then."""
+    folder = write_series(tmp_path / "s", voxels(), AcquisitionNumber=123456)
+    for file in folder.iterdir():
+        raw = file.read_bytes()
+        assert raw.count(b"123456") == 1
+        file.write_bytes(raw.replace(b"123456", value))
+    found, problems = find_series(folder)
+    for series in found:
+        read_series(series)
+    told = " ".join([*map(str, problems), caplog.text, *(str(w.message) for w in recwarn)])
+    assert not [secret for secret in ("Secre", "MRN", "ABC") if secret in told]
+
+
+def test_files_without_a_preamble_are_read(tmp_path):
+    array = voxels()
+    folder = write_series(tmp_path / "s", array)
+    for file in list(folder.iterdir()):
+        ds = pydicom.dcmread(file)
+        ds.remove_private_tags()
+        bare = pydicom.dataset.Dataset(ds)
+        pydicom.dcmwrite(folder / f"{file.name}.dcm", bare, implicit_vr=True, little_endian=True)
+        file.unlink()
+    np.testing.assert_array_equal(read_series(one(folder)).array[0], array.astype(int) - 1024)
+
+
+def test_a_scanners_series_is_that_of_simpleitk(tmp_path):
+    """Five CT slices of pydicom's own test files, among series of one and two images."""
+    root = Path(get_testdata_file("dicomdirtests/DICOMDIR", download=False)).parent
+    found, problems = find_series(root)
+    (ct,) = [s for s in found if len(s.slices) == 5]
+    folder = ct.slices[0].path.parent
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), ct.uid))
+    image = reader.Execute()
+    np.testing.assert_array_equal(read_series(ct).array[0], sitk.GetArrayFromImage(image))
+    np.testing.assert_allclose(ct.affine[:3, 3], LPS[:3, :3] @ image.GetOrigin(), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(ct.affine[:3, :3], axis=0), image.GetSpacing(),
+                               atol=1e-6)  # fmt: skip
+    assert len(found) == 20
+    assert [p.code for p in problems if p.severity == "error"] == ["dicom-missing-slice"]

@@ -37,14 +37,15 @@ def library() -> Any:
 
 def is_dicom(path: Path) -> bool:
     """Tell whether a file is DICOM: by its mark, or by its ending where it has no mark."""
-    if not path.is_file():
-        return False
+    return path.is_file() and (_marked(path) or path.suffix.lower() in ENDINGS)
+
+
+def _marked(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            marked = file.read(132)[128:] == b"DICM"
+            return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
-    return marked or path.suffix.lower() in ENDINGS
 
 
 def dicom_files(given: Path) -> list[Path]:
@@ -64,7 +65,10 @@ def holds_dicom(given: Path) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom's remarks, which quote values of headers, out of logs."""
+    """Keep pydicom's remarks, which quote values of headers, out of logs.
+
+    It reads values when they are asked for, so all that asks stands in such a block.
+    """
     logger = logging.getLogger("pydicom")
     before, logger.disabled = logger.disabled, True
     try:
@@ -91,9 +95,10 @@ def read_header(path: Path, *, voxels: bool = False) -> Header:
     pydicom = library()
     try:
         with quiet():
-            meta = pydicom.filereader.read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == _DEFLATED:
-                raise ValueError("it is deflated as a whole; write it without (dcmconv)")
+            if _marked(path):
+                meta = pydicom.filereader.read_file_meta_info(path)
+                if meta.get("TransferSyntaxUID") == _DEFLATED:
+                    raise ValueError("it is deflated as a whole; write it without (dcmconv)")
             return pydicom.dcmread(path, stop_before_pixels=not voxels, force=True)
     except MemoryError:
         raise

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from skimage.draw import polygon2mask
 
-from hinterland.data.dicom.files import dicom_files, read_header
+from hinterland.data.dicom.files import dicom_files, quiet, read_header
 from hinterland.data.dicom.series import Series
 from hinterland.types import HinterlandError
 
@@ -35,8 +35,9 @@ class Outlines:
 
 def find_outlines(given: Path) -> list[Outlines]:
     """Read all RTSTRUCT files of a folder."""
-    headers = ((path, read_header(path)) for path in dicom_files(given))
-    return [_read(path, h) for path, h in headers if h.get("Modality") == "RTSTRUCT"]
+    with quiet():
+        headers = ((path, read_header(path)) for path in dicom_files(given))
+        return [_read(path, h) for path, h in headers if h.get("Modality") == "RTSTRUCT"]
 
 
 def _read(path: Path, header: Any) -> Outlines:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hinterland.data.dicom.files import read_header
+from hinterland.data.dicom.files import quiet, read_header
 
 Vector = tuple[float, ...]
 APART = ("EchoTime", "TemporalPositionIdentifier", "DiffusionBValue", "TriggerTime",
@@ -64,6 +64,11 @@ def slices_of(path: Path) -> list[Slice]:
         HinterlandError: The file cannot be read.
         NoSlice: It holds an image without a place, or in colours.
     """
+    with quiet():
+        return _slices_of(path)
+
+
+def _slices_of(path: Path) -> list[Slice]:
     header = read_header(path)
     if "Rows" not in header or "SOPClassUID" not in header or header.get("Modality") == "SEG":
         return []
