@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("--size", choices=SIZES, default="cpu")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cells at a time")
-    parser.add_argument("--only", default="", help="run only cells whose name contains this text")
+    parser.add_argument("--only", default="", help="run only cells whose name matches this pattern")
     parser.add_argument("--until", type=float, default=0, help="start no cell after these minutes")
     parser.add_argument("--again", action="store_true", help="also run cells that have a result")
     args = parser.parse_args()
@@ -50,7 +51,9 @@ def run_all(args: argparse.Namespace, end: float) -> int:
         if not hasattr(module, "cells"):
             raise SystemExit(f"{name} has a command of its own: see {module.__name__}.")
         for cell in module.cells(args.size, args.seeds):
-            if args.only in cell.name and (args.again or not up_to_date(name, args.size, cell)):
+            if re.search(args.only, cell.name) and (
+                args.again or not up_to_date(name, args.size, cell)
+            ):
                 pending.append((name, cell))
     print(f"{len(pending)} cells to run, {args.jobs} at a time", flush=True)
 
