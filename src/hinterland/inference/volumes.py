@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from hinterland.data.dataset.files import read_json
 from hinterland.data.io.files import write_text
@@ -27,14 +29,13 @@ from hinterland.data.io.volume import (
 )
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import preprocess
-from hinterland.inference.window import sliding_window
+from hinterland.inference.restore import restored_labels
+from hinterland.inference.slabs import Slab
+from hinterland.inference.window import assembled, window_slabs
 from hinterland.labels import Coarsening
 from hinterland.types import HinterlandError, Plan
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Model = Callable[["Tensor"], "Tensor"]
+Model = Callable[[Tensor], Tensor]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -62,10 +63,26 @@ class Predictor:
     cells: Coarsening
     options: WindowOptions = field(default_factory=WindowOptions)
 
+    def slabs(self, image: np.ndarray, at: Coarsening) -> Iterator[Slab]:
+        """Predict a preprocessed image, slab by slab.
+
+        Where the question is coarser than the model's cells, each tile's probabilities are summed
+        to groups before tiles are averaged: cells are alive for a few tiles at a time, groups for
+        a slab.
+
+        Args:
+            image: (C, z, y, x).
+            at: the question.
+
+        Returns:
+            An iterator of log-probabilities of the groups of `at`; see `window_slabs`.
+        """
+        model = grouped(self.model, at.over(self.cells))
+        return window_slabs(model, image, self.plan.patch_size, **vars(self.options))
+
     def log_probabilities(self, image: np.ndarray, at: Coarsening) -> np.ndarray:
         """Map a preprocessed image (C, z, y, x) to log-probabilities (groups of `at`, z, y, x)."""
-        logs = sliding_window(self.model, image, self.plan.patch_size, **vars(self.options))
-        return group_logs(logs, at.over(self.cells))
+        return assembled(self.slabs(image, at), image.shape[1:])
 
     def labels(self, image: np.ndarray, geometry: Geometry, at: Coarsening) -> np.ndarray:
         """Predict the most probable group for each voxel of the file.
@@ -78,8 +95,33 @@ class Predictor:
         Returns:
             Indices of groups, uint8 (z, y, x).
         """
-        logs = self.log_probabilities(image, at)
-        return geometry.undo_argmax(logs, background=at.background).astype(np.uint8)
+        indices = np.arange(len(at), dtype=np.uint8)
+        return restored_labels(self.slabs(image, at), geometry, indices, at.background)
+
+
+def grouped(model: Model, members: np.ndarray) -> Model:
+    """Return a model of groups: it sums the probabilities of their cells.
+
+    Args:
+        model: (B, C, ...) -> probabilities (B, cells, ...).
+        members: (groups, cells) bool.
+
+    Returns:
+        (B, C, ...) -> probabilities (B, groups, ...).
+    """
+    if np.array_equal(members, np.eye(len(members))):
+        return model
+    rows = [np.flatnonzero(row).tolist() for row in members]
+
+    def answer(x: Tensor) -> Tensor:
+        p = model(x)
+        out = p.new_zeros((len(p), len(rows), *p.shape[2:]), dtype=torch.float32)
+        for group, cells in enumerate(rows):
+            for cell in cells:  # no copy of many channels
+                out[:, group] += p[:, cell]
+        return out
+
+    return answer
 
 
 def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -147,25 +189,28 @@ def predict_files(
         )
     out.mkdir(parents=True, exist_ok=True)
     _write_dataset_json(out, values, targets, overwrite)
-    lut = np.array([values[name] for name in at.names])  # `write_label` takes the smallest type
+    lut = np.array([values[name] for name in at.names])
+    lut = lut.astype(np.result_type(*(np.min_scalar_type(v) for v in lut)))
     files = {t: (t, _beside(t)) if probabilities else (t,) for t in targets}
     done = {t for t in targets if journal.finished(*files[t])}
     yield from (t for t in targets if t in done)
     todo = [(job, t) for job, t in zip(jobs, targets, strict=True) if t not in done]
     loaded = _prefetch(lambda item: _load(item[0], predictor.plan), todo, workers)
     for (volume, image, geometry), (_, target) in zip(loaded, todo, strict=True):
-        logs = predictor.log_probabilities(image, at)
-        index = geometry.undo_argmax(logs, background=at.background)
+        shares = _shares(geometry, at) if probabilities else None
+        label = restored_labels(predictor.slabs(image, at), geometry, lut, at.background, shares)
         replaced = overwrite or journal.ours(target)
         journal.begin(*files[target])
-        write_label(target, lut[index], like=volume, overwrite=replaced)
-        if probabilities:
+        write_label(target, label, like=volume, overwrite=replaced)
+        if shares is not None:
             _beside(target).parent.mkdir(exist_ok=True)
-            restored = geometry.undo(np.exp(logs), background=at.background)
-            restored /= restored.sum(axis=0, keepdims=True)
-            write_probabilities(_beside(target), restored, like=volume, overwrite=replaced)
+            write_probabilities(_beside(target), shares, like=volume, overwrite=replaced)
         journal.finish(*files[target])
         yield target
+
+
+def _shares(geometry: Geometry, at: Coarsening) -> np.ndarray:
+    return np.empty((len(at), *geometry.original_shape), np.float32)
 
 
 def _target(out: Path, name: str, files: Sequence[Path]) -> Path:
