@@ -13,7 +13,7 @@ from nibabel.orientations import aff2axcodes
 from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case
 from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.io.formats import is_flat
-from hinterland.data.io.volume import Header, read_header, read_volume
+from hinterland.data.io.volume import Header, VolumeError, read_header, read_volume
 from hinterland.data.planning.fingerprint import Fingerprint, Intensity
 from hinterland.data.workers import map_cases
 from hinterland.types import Case, Normalisation, Plan, Tick
@@ -85,9 +85,13 @@ def _look(case: Case, expected: Expected, voxels: bool) -> list[Problem]:
 
 def _headers(case: Case) -> CaseFacts:
     """Find what headers alone tell: unreadable files."""
+    facts = CaseFacts(case.name)
     for path in case.images:
-        read_header(path)  # raises HinterlandError, which map_cases gives the case's name
-    return CaseFacts(case.name)
+        try:
+            read_header(path)
+        except VolumeError as error:
+            facts.problems.append(Problem("error", error.code, case.name, str(error)))
+    return facts
 
 
 def _geometry(case: Case, header: Header, expected: Expected) -> list[Problem]:

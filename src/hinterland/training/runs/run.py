@@ -13,7 +13,8 @@ import torch
 
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
-from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
+from hinterland.inference.folder import predict_files
+from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_checkpoint
@@ -157,6 +158,7 @@ class Run:
         predictor: Predictor | None = None,
         tick: Callable[[int, int], None] | None = None,
         journal: Journal | None = None,
+        broken: dict[str, str] | None = None,
     ) -> Path:
         """Write a segmentation of every case into a folder.
 
@@ -173,6 +175,7 @@ class Run:
             predictor: the predictor to use; default, the run's own.
             tick: called with (done, of how many).
             journal: see `predict_files`.
+            broken: see `predict_files`.
 
         Returns:
             The folder.
@@ -183,7 +186,7 @@ class Run:
         jobs = [(c.name, c.images) for c in cases]
         written = predict_files(
             predictor or self.predictor(which), jobs, out, at, values,
-            probabilities=probabilities, overwrite=overwrite, journal=journal,
+            probabilities=probabilities, overwrite=overwrite, journal=journal, broken=broken,
         )  # fmt: skip
         for done, _ in enumerate(written, start=1):
             if tick:
