@@ -190,7 +190,7 @@ def test_hostile_bodies_are_answered_and_the_next_is_served(server, expected, na
     ],
 )  # fmt: skip
 def test_hostile_requests_are_answered(server, request_, status):
-    assert f" {status} " in raw(server, request_) or status in raw(server, request_)
+    assert status in raw(server, request_)
 
 
 def test_a_sender_that_dawdles_is_let_go(server):
@@ -259,4 +259,3 @@ def test_a_port_that_is_taken_is_said(server, predictor):
 
 def test_the_default_address_is_not_reachable_from_elsewhere(server):
     assert server.server_address[0] == "127.0.0.1"
-    assert Path("hacked").exists() is False
