@@ -46,7 +46,10 @@ def run_all(args: argparse.Namespace, end: float) -> int:
     """Run the pending cells of all named benchmarks, in their order; returns how many failed."""
     pending = []
     for name in args.names:
-        for cell in load_benchmark(name).cells(args.size, args.seeds):
+        module = load_benchmark(name)
+        if not hasattr(module, "cells"):
+            raise SystemExit(f"{name} has a command of its own: see {module.__name__}.")
+        for cell in module.cells(args.size, args.seeds):
             if args.only in cell.name and (args.again or not up_to_date(name, args.size, cell)):
                 pending.append((name, cell))
     print(f"{len(pending)} cells to run, {args.jobs} at a time", flush=True)

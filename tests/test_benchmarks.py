@@ -53,3 +53,38 @@ def test_a_run_that_did_not_take_off_is_marked_in_its_row():
     rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if "|" in line}
     assert "2/2 |" in rows["one"]
     assert "2/2, 1 not taken off" in rows["two"]
+
+
+@pytest.mark.parametrize("name", ["backsplit", "budgets", "supports"])
+def test_every_table_of_backsplit_has_both_rules_of_sampling(name):
+    module = registry.load_benchmark(name)
+    cells = module.cells("cpu", 3)
+    for table in module.tables("cpu"):
+        arms = table.arms(cells)
+        for arm, rule in ((a, "on" if a.endswith(", any class") else None) for a in arms):
+            found = {c.settings.get("data", {}).get("foreground_on") for c in arms[arm]}
+            assert found == {rule}, (table.title, arm)
+        assert any(arm.endswith(", any class") for arm in arms), table.title
+
+
+def test_lesions_found_and_false_positives_by_structure_of_two_arms():
+    lesions = import_module("benchmarks.harness.lesions")
+    cell = import_module("benchmarks.harness.cell").Cell
+    cells = [cell(arm, 0, "g") for arm in ("binary", "leaves", "later")]
+
+    def result(found: list[int], places: list[list[object]]) -> dict:
+        counted = [[f"c{i}", "lesion", 2, n] for i, n in enumerate(found)]
+        return {"lesions": {"columns": ["case", "class", "lesions", "found"], "data": counted},
+                "structures": {"columns": ["case", "class", "structure", "volume"],
+                               "data": places}}  # fmt: skip
+
+    binary = [["c0", "lesion", "decoy", 3.0], ["c1", "lesion", "decoy", 1.0],
+              ["c1", "lesion", "rest", 1.0]]  # fmt: skip
+    leaves = [["c0", "lesion", "decoy", 0.5], ["c1", "lesion", "rest", 1.0]]
+    results = {cells[0].name: result([1, 1], binary), cells[1].name: result([2, 1], leaves)}
+    lines = lesions.lesion_section("T", "g", cells, results).splitlines()
+    assert "| arm | runs | lesion sensitivity | in decoy | in rest | all |" in lines
+    assert "| binary | 1 | 0.500 | 2.00 | 0.50 | 2.50 |" in lines
+    assert "| leaves | 1 | 0.750 | 0.25 | 0.50 | 0.75 |" in lines
+    assert "| later | 0 | not run | not run | not run | not run |" in lines
+    assert "not run" in lesions.lesion_section("T", "g", cells, {})

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.gpu.matrix import AGREE
-from benchmarks.harness.cell import RESULTS, Cell
+from benchmarks.harness.cell import RESULTS
 
 TITLE = "On a GPU"
 TEXT = """
@@ -18,12 +18,6 @@ TEXT = """
 float32 without TF32; then seconds a step of whole training runs on phantoms, data included. The
 recipe is `fast`.
 """
-
-
-def cells(size: str, seeds: int) -> list[Cell]:
-    """None: the runner of this benchmark is `python -m benchmarks.gpu`."""
-    del size, seeds
-    return []
 
 
 def section() -> str:
@@ -60,7 +54,7 @@ def _matrix(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
     if apart:
         lines.append(
-            "The others draw dropout on the device, from another generator than the CPU's: "
+            "The others draw random numbers (dropout, noise, places) on the device: "
             + ", ".join(apart) + "."
         )  # fmt: skip
     lines += [f"- failed: {r['job']}: {r['error']}" for r in rows if r["status"] == "failed"]

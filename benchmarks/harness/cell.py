@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from benchmarks.harness.lesions import of_lesions
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
@@ -174,6 +175,8 @@ def collect(run: Run) -> dict[str, Any]:
                  "features": record.plan.network.features, "spacing": record.plan.spacing},
         "seconds_training": summary["seconds_training"],
         "curve": curve(run.path / "log.csv"),
+        "decoding": "sums",
+        **of_lesions(run),
     }  # fmt: skip
 
 

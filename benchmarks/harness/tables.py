@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
@@ -99,7 +99,21 @@ def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[st
             row.append(table.paper.get(arm, ""))
         lines.append("| " + " | ".join(row) + " |")
     parts = [f"#### {table.title}", ""]
-    return "\n".join([*parts, *lines, "", *([table.note, ""] if table.note else [])])
+    notes = [note for note in (table.note, _merged(run.values())) if note]
+    return "\n".join([*parts, *lines, "", *(line for note in notes for line in (note, ""))])
+
+
+def _merged(results: Iterable[Mapping[str, Any]]) -> str:
+    """Say how many runs of finer models were decoded as was done before group sums."""
+    older = [cases_of(r) for r in results if "decoding" not in r and "cases" in r]
+    old = sum(len(set(table.get("coarsening", ()))) > 1 for table in older)
+    if not old:
+        return ""
+    return (
+        f"In {old} of these runs, of models that tell more apart than is asked, the most probable "
+        "class was merged into the question; today probabilities are summed by group first, which "
+        "finds fewer voxels of a lesion beside several organs."
+    )
 
 
 def best_validation(result: Mapping[str, Any]) -> float:

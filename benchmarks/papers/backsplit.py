@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness.cell import Cell, TrainCell
+from benchmarks.harness.lesions import lesion_section
 from benchmarks.harness.tables import Table
 
 # The phantoms' settings of these cells: those of the first demo, not of today's.
@@ -25,7 +27,9 @@ partition that the loss sees differs. `target + target` is the control for the l
 `leaves + target`. Phantom: lesions in one organ, look-alikes in another; the null phantom has the
 same images and support labels that say nothing. COVID-19 CT and MyoPS run over all five folds by
 patient, so that every training patient is tested once; the last checkpoint is reported there,
-nothing is selected.
+nothing is selected. Patches that must show foreground are centred on the *target's* classes in
+every arm; "any class" is nnU-Net's rule, which centres on every class that the arm is trained on,
+organs included (`data.foreground_on=on`): for the binary arm the two are the same.
 """
 ARMS = {
     "binary": ("supervised", ("target",)),
@@ -33,17 +37,35 @@ ARMS = {
     "leaves + target": ("supervised", ("leaves", "target")),
     "target + target": ("supervised", ("target", "target")),
 }
+ANY_CLASS = ", any class"
+"""What an arm's name ends in where patches are centred on all classes it is trained on."""
+
+
+def sampling(arm: str) -> dict[str, Any]:
+    """The settings of an arm's sampling rule; none for the default, the target's classes."""
+    return {"data": {"foreground_on": "on"}} if arm.endswith(ANY_CLASS) else {}
+
+
+def arm_of(arm: str) -> tuple[str, tuple[str, ...]]:
+    """Method and coarsenings of an arm, whatever its sampling rule."""
+    return ARMS[arm.removesuffix(ANY_CLASS)]
+
+
+BOTH_RULES = ("leaves" + ANY_CLASS, "leaves + target" + ANY_CLASS)
 FAST = {"optimiser": "adamw", "lr": 2e-3, "weight_decay": 1e-2, "schedule": "cosine"}
 NNUNET_STEPS = 250_000
 
 
 def cells(size: str, seeds: int) -> list[Cell]:
-    """Phantoms, then seed by seed COVID-19 CT and MyoPS; the control arm last."""
+    """Phantoms, then seed by seed COVID-19 CT and MyoPS; the control and nnU-Net's rule last."""
     result: list[Cell] = []
     for seed in range(seeds):
         for dataset in ("phantom", "null-phantom"):
             result += [_cell(size, dataset, arm, seed, "fixed") for arm in list(ARMS)[:3]]
-    for arms in (list(ARMS)[:3], list(ARMS)[3:]):
+    for seed in range(seeds):
+        for dataset in ("phantom", "null-phantom"):
+            result += [_cell(size, dataset, arm, seed, "fixed") for arm in BOTH_RULES]
+    for arms in (list(ARMS)[:3], list(ARMS)[3:], BOTH_RULES):
         for seed in range(seeds):
             for dataset in ("covid", "myops"):
                 result += [_cell(size, dataset, a, seed, str(f)) for f in range(5) for a in arms]
@@ -51,13 +73,15 @@ def cells(size: str, seeds: int) -> list[Cell]:
 
 
 def _cell(size: str, dataset: str, arm: str, seed: int, fold: str) -> TrainCell:
-    method, on = ARMS[arm]
+    method, on = arm_of(arm)
     steps = {"smoke": 4, "paper": NNUNET_STEPS}.get(size) or _CPU[dataset]["steps"]
     settings = {**_CPU[dataset], "steps": steps} if size != "paper" else {"steps": steps}
     if size != "paper":
         # On folds nothing is selected, so nothing need be validated before the end.
         interval = -(-steps // 4) if fold == "fixed" else steps
         settings["validation"] = {"interval": interval, "mirror": False}
+    for name, values in sampling(arm).items():
+        settings[name] = {**settings.get(name, {}), **values}
     folder, labels, dims, memory = _DATA[dataset]
     return TrainCell(
         arm=arm, seed=seed, group=dataset, fold=fold, dataset=folder, labels=labels,
@@ -97,13 +121,21 @@ def tables(size: str) -> list[Table]:
         "binary": "KiTS cyst .1787, PANTHER tumour .4784",
         "leaves": "KiTS cyst .4573, PANTHER tumour .5251",
     }
-    titles = {
-        "phantom": ("Phantom, lesion (12 test patients a seed)", ()),
-        "null-phantom": ("Null phantom, lesion (12 test patients a seed)", ()),
-        "covid": ("COVID-19 CT, infection (out-of-fold)", ()),
-        "myops": ("MyoPS, mean of edema and scar (out-of-fold)", ()),
-    }
     return [
-        Table(title, group, columns(classes), "binary", paper if "phantom" not in group else {})
-        for group, (title, classes) in titles.items()
+        Table(title, group, columns(()), "binary", paper if "phantom" not in group else {})
+        for group, title in TITLES.items()
     ]
+
+
+TITLES = {
+    "phantom": "Phantom, lesion (12 test patients a seed)",
+    "null-phantom": "Null phantom, lesion (12 test patients a seed)",
+    "covid": "COVID-19 CT, infection (out-of-fold)",
+    "myops": "MyoPS, mean of edema and scar (out-of-fold)",
+}
+
+
+def page(size: str, all_cells: list[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Lesions found and false positives by structure, of each data set."""
+    del size
+    return "\n".join(lesion_section(t, g, all_cells, results) for g, t in TITLES.items())

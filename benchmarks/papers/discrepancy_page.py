@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.harness.cell import Cell
 from benchmarks.harness.tables import per_case
 from benchmarks.papers.discrepancy_cells import OverheadCell
+from hinterland.evaluation.statistics.over_runs import t_test
 
 Results = Mapping[str, Mapping[str, Any]]
 COLUMNS = {"Dice": ("Dice", "target", (), "dice"), "IoU": ("IoU", "target", (), "jaccard")}
@@ -103,15 +103,6 @@ def groups_of(baseline: pd.DataFrame) -> dict[str, dict[Any, pd.Index]]:
         order = baseline.drop(columns=seed).mean(axis=1).sort_values(kind="stable").index
         found["worst-off"][seed], found["best-off"][seed] = order[:count], order[-count:]
     return found
-
-
-def t_test(differences: np.ndarray) -> float:
-    """Two-sided p of a one-sample t-test against zero; NaN below two values."""
-    from scipy import stats
-
-    if len(differences) < 2:
-        return float("nan")
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def _spread(values: pd.Series) -> str:

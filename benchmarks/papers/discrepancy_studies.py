@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pandas as pd
 from benchmarks.harness.cell import ROOT, Cell, collect, data_root, work_root
 from benchmarks.harness.tables import cases_of
 from hinterland.evaluation.statistics.difference import paired_difference
+from hinterland.studies.runner import WARM_START
 
 Results = Mapping[str, Mapping[str, Any]]
 REGIONS = ("foreground", "background", "image")
@@ -36,7 +37,13 @@ def figures(result: Mapping[str, Any]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class AdditionCell(Cell):
-    """One run of the data addition study: base STU, so many BUSI lesions added."""
+    """One run of the data addition study: base STU, so many BUSI lesions added.
+
+    The same steps whatever is added, in one schedule: as it was first measured.
+    """
+
+    fixed_steps: ClassVar[bool] = True
+    warm_start: ClassVar[float] = 0.0
 
     loss: str = "none"
     added: int = 0
@@ -59,8 +66,9 @@ class AdditionCell(Cell):
         home.parent.mkdir(parents=True, exist_ok=True)
         pooled = make_pool(base, novel, home, size=size)
         asked = Addition(
-            (self.added,), (self.loss,), self.seed + 1, self.steps, size, settings=self.settings
-        )
+            (self.added,), (self.loss,), self.seed + 1, self.steps, size, settings=self.settings,
+            fixed_steps=self.fixed_steps, warm_start=self.warm_start,
+        )  # fmt: skip
         request = addition_requests(pooled, asked, folder)[self.loss, self.added, self.seed]
         run = run_or_resume(request, folder / "run")
         distances = step_divergences(pooled, (self.added,))[self.added]
@@ -72,8 +80,21 @@ class AdditionCell(Cell):
 
 
 @dataclass(frozen=True)
+class EpochAdditionCell(AdditionCell):
+    """The same with steps in proportion to the cases, and two phases in every arm."""
+
+    fixed_steps: ClassVar[bool] = False
+    warm_start: ClassVar[float] = WARM_START
+
+
+@dataclass(frozen=True)
 class NoiseCell(Cell):
-    """One run of the noise study on MoNuSeg; the clean ones are tested on noisy images, too."""
+    """One run of the noise study on MoNuSeg; the clean ones are tested on noisy images, too.
+
+    In one schedule, as it was first measured.
+    """
+
+    warm_start: ClassVar[float] = 0.0
 
     loss: str = "none"
     sigma: float = 0.0
@@ -100,8 +121,9 @@ class NoiseCell(Cell):
             "regularisers": regularisers([self.loss])[self.loss],
         }  # fmt: skip
         request = RunRequest(
-            noisy, fold="fixed", plan=PlanOptions(2, 4.0), config=make_config(settings)
-        )
+            noisy, options={"warm_start": self.warm_start} if self.warm_start else {},
+            fold="fixed", plan=PlanOptions(2, 4.0), config=make_config(settings),
+        )  # fmt: skip
         run = run_or_resume(request, folder / "run")
         tested = {}
         for sigma in self.test_sigmas:
@@ -110,6 +132,13 @@ class NoiseCell(Cell):
             )
             tested[f"{sigma:g}"] = figures_of(evaluate_on(run, copy, f"test-{sigma:g}"), data)
         return {**collect(run), "tested": tested}
+
+
+@dataclass(frozen=True)
+class TwoPhaseNoiseCell(NoiseCell):
+    """The same with two phases in every arm."""
+
+    warm_start: ClassVar[float] = WARM_START
 
 
 def _table(
@@ -130,9 +159,11 @@ def _table(
     return [*lines, ""]
 
 
-def addition_table(cells: Sequence[Cell], results: Results) -> str:
+def addition_table(
+    cells: Sequence[Cell], results: Results, kind: type[AdditionCell] = AdditionCell
+) -> str:
     """Dice on base for each loss and amount, and the divergences of each amount."""
-    mine = [c for c in cells if isinstance(c, AdditionCell)]
+    mine = [c for c in cells if type(c) is kind]
     amounts = sorted({c.added for c in mine})
     columns = [f"{n} added" for n in amounts]
     rows: dict[str, dict[str, list[float]]] = {LABELS[c.loss]: {} for c in mine}
@@ -151,7 +182,9 @@ def addition_table(cells: Sequence[Cell], results: Results) -> str:
                 if value is not None:
                     apart[f"{k.upper()} {region}"][column] = [value]
     lines = [
-        "#### Data addition: base STU, BUSI lesions added, Dice on STU's test images", "",
+        "#### Data addition: base STU, BUSI lesions added, Dice on STU's test images; "
+        + ("the same steps in every run, one schedule" if kind.fixed_steps
+           else "steps in proportion to the cases, two phases"), "",
         *_table(rows, columns, "loss"),
         "Divergence of base's training images from the novel ones added so far, grey levels, "
         "nats (the number in brackets counts measurements):", "",
@@ -187,9 +220,9 @@ def _drops(cells: Sequence[AdditionCell], results: Results, amounts: Sequence[in
     )
 
 
-def noise_table(cells: Sequence[Cell], results: Results) -> str:
+def noise_table(cells: Sequence[Cell], results: Results, kind: type[NoiseCell] = NoiseCell) -> str:
     """Dice on clean test images by the noise of training, and of clean runs by that of testing."""
-    mine = [c for c in cells if isinstance(c, NoiseCell)]
+    mine = [c for c in cells if type(c) is kind]
     sigmas = sorted({c.sigma for c in mine})
     columns = [f"{s:g}" for s in sigmas]
     trained: dict[str, dict[str, list[float]]] = {LABELS[c.loss]: {} for c in mine}
@@ -205,7 +238,8 @@ def noise_table(cells: Sequence[Cell], results: Results) -> str:
             for sigma, values in found["tested"].items():
                 tested[LABELS[cell.loss]].setdefault(sigma, []).append(values["dice"])
     lines = [
-        "#### Noise: MoNuSeg, NucleiSegNet, Dice", "",
+        "#### Noise: MoNuSeg, NucleiSegNet, Dice; "
+        + ("two phases" if kind.warm_start else "one schedule"), "",
         "Trained on images with noise of this sigma, tested on clean ones (the paper's figure 9):",
         "", *_table(trained, columns, "loss \\ sigma of training"),
         "Trained on clean images, tested on images with noise of this sigma:", "",

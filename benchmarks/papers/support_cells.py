@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,20 @@ class SupportCell(TrainCell):
 
 def support_cell(arm: Arm, base: SupportCell) -> SupportCell:
     """The cell of an arm; `base` has data, group, fold, seed and the settings of a full run."""
-    settings = {**base.settings, **arm.settings, "steps": max(1, round(base.whole * arm.steps))}
+    settings = merge(base.settings, arm.settings)
+    settings["steps"] = max(1, round(base.whole * arm.steps))
     interval = -(-settings["steps"] // 4) if base.fold == "fixed" else settings["steps"]
     if "validation" in settings:
         settings["validation"] = {**settings["validation"], "interval": interval}
     return replace(
         base, arm=arm.name, on=arm.on, init_from=arm.init_from, settings=settings, **arm.changes
     )
+
+
+def merge(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others over them, one level deep."""
+    nested = {k: {**settings.get(k, {}), **v} for k, v in more.items() if isinstance(v, Mapping)}
+    return {**settings, **more, **nested}
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.cell import Cell
+from benchmarks.harness.lesions import lesion_section
 from benchmarks.harness.tables import Table, difference, per_case
 from benchmarks.papers.backsplit import _CPU as SIZES
+from benchmarks.papers.backsplit import ANY_CLASS, sampling
 from benchmarks.papers.support_cells import ORGANS, AdviceCell, OrganCell, SupportCell, support_cell
 from hinterland.studies.supports.arms import (
     BINARY,
@@ -35,7 +37,9 @@ LV, RV and normal myocardium, of which the second half of the training patients 
 those of a model trained on the first half, or none (marginal). The adviser (`hinterland advise
 supports`) sees training and held-out cases and the binary run; its scores are held against the
 gains of the arms `+ support` over binary, pooled over phantoms with informative supports, null
-phantoms (the same images, labels that say nothing), MyoPS and COVID-19 CT.
+phantoms (the same images, labels that say nothing), MyoPS and COVID-19 CT. It assumes patches that
+are centred on the target's classes, as those of all arms are but "any class" (nnU-Net's rule, which
+centres on supports, too).
 """
 SUPPORTS = {
     "myops": ("LV", "RV", "normal", "edema"),
@@ -105,7 +109,22 @@ def cells(size: str, seeds: int) -> list[Cell]:
         for source, name in ORGAN_ARMS.items():
             cell = support_cell(Arm(name, with_supports(ORGANS)), base)
             result.append(OrganCell(**{**vars(cell), "source": source}))
+    for seed in range(seeds):
+        for group, supports in SUPPORTS.items():
+            result += [
+                support_cell(arm, _base(size, group, seed)) for arm in any_class(_arms(supports))
+                if not (group.endswith("phantom") and arm.name.startswith("all"))
+            ]  # fmt: skip
     return result
+
+
+def any_class(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms of single and of all supports, with patches centred on every class."""
+    return [
+        replace(a, name=a.name + ANY_CLASS, settings={**a.settings, **sampling(ANY_CLASS)})
+        for a in arms
+        if a.name == "all supports" or a.name.startswith("+ ")
+    ]
 
 
 ORGAN_ARMS = {
@@ -158,7 +177,8 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
         text = ", ".join(f"{o} {v:.3f}" for o, v in mean.items())
         lines += ["", f"Dice of the organ model's labels with the true ones, on "
                       f"patients it was not trained on: {text} ({len(quality)} runs)."]  # fmt: skip
-    return "\n".join([*lines, ""])
+    found = [lesion_section(t.title, t.group, all_cells, results) for t in tables("cpu")]
+    return "\n".join([*lines, "", *found])
 
 
 def marginal_against_naive(

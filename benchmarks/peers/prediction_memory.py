@@ -141,7 +141,7 @@ class Job:
 
 def slabs(job: Job) -> np.ndarray:
     """As Hinterland predicts now."""
-    from hinterland.inference.restore import restored_labels
+    from hinterland.inference.restore import Sums, restored_labels
     from hinterland.inference.volumes import grouped
     from hinterland.inference.window import window_slabs
 
@@ -151,7 +151,7 @@ def slabs(job: Job) -> np.ndarray:
         job.tile,
         overlap=job.overlap,
     )
-    return restored_labels(found, job.geometry, np.arange(len(job.rows), dtype=np.uint8))
+    return restored_labels(found, job.geometry, [Sums(np.arange(len(job.rows), dtype=np.uint8))])[0]
 
 
 def one_piece(job: Job) -> np.ndarray:

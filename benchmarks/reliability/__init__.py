@@ -1,0 +1,1 @@
+"""Reliability: what people's files, disks and hands do."""

@@ -34,6 +34,11 @@ def test_advice_for_people_and_machines(hinterland, phantoms, runs, tmp_path):
     assert found["baseline"] == str(runs / "binary")
     said = hinterland(*arguments).stdout  # the probe is there already
     assert "Take " in said
+    assert "assumes patches centred on the target's classes (data.foreground_on=target)" in said
+    assert found["foreground_on"] == "target"
+    other = ["advise", "supports", phantoms, runs / "binary", "--steps", 2, "--out",
+             tmp_path / "other", *FAST, "--set", "data.foreground_on=on"]  # fmt: skip
+    assert as_json(hinterland(*other, "--json"))["foreground_on"] == "on"
     assert "host" in said
 
 

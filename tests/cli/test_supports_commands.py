@@ -65,6 +65,17 @@ def test_an_organ_model_of_one_part_labels_the_other(hinterland, runs, rest, tmp
     assert record["source"]["trained_on"] == run.record.split["train"]
 
 
+def test_the_dice_of_support_labels_with_true_ones(hinterland, phantoms, rest, tmp_path):
+    truth = make_phantoms(tmp_path / "truth", (4, 1, 1), 7, dims=2, size=32)  # of `rest`
+    asked = ["supports", "agreement", truth, truth, "--structures", "host,spine"]
+    found = as_json(hinterland(*asked, "--out", tmp_path / "table.csv", "--json"))
+    assert found["dice"] == {"host": 1.0, "spine": 1.0}
+    assert "host: Dice 1.000" in hinterland(*asked).stdout
+    assert (tmp_path / "table.csv").read_text().startswith("case,structure,dice")
+    wrong = hinterland("supports", "agreement", rest, truth, "--structures", "host", code=1)
+    assert "is not a structure of both" in wrong.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not NNUNET, reason="HINTERLAND_NNUNET_PYTHON names no Python with nnU-Net")
 def test_nnunets_own_prediction_says_the_same(hinterland, runs, rest, tmp_path):

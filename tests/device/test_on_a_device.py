@@ -59,6 +59,14 @@ def test_the_host_waits_no_more_than_it_did(rows):
     assert not {key(r): r["by"] for r in training if r["waits"] > MOST}
 
 
+def test_a_step_of_many_classes_fits_into_eight_gigabytes():
+    """118 classes, two patches of 128^3, nnU-Net's widths: 21.7 GB when losses held tables."""
+    command = [sys.executable, str(HERE / "measure_memory.py"), "--classes", "118"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 4 < json.loads(done.stdout)["peak_gb"] < 8
+
+
 def test_planted_faults_are_caught(tmp_path):
     found = {row["job"]: row for row in seen(tmp_path / "planted.json", "--plant")}
     assert len(found) == 5

@@ -106,3 +106,13 @@ def test_a_place_that_cannot_be_written_to_is_one_message(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(HinterlandError, match=r"table\.csv cannot be written"):
         write_table(table(), tmp_path / "file" / "table.csv")
+
+
+@pytest.mark.parametrize("value", ["much", "inf", "-inf"])
+def test_metrics_that_are_no_numbers(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"case,class,dice\na,x,\nb,x,{value}\n")
+    with pytest.raises(HinterlandError, match=f"m.csv: the column dice holds '{value}'"):
+        read_table(path)
+    path.write_text("case,class,dice\na,x,\nb,x,0.5\n")
+    assert read_table(path)["dice"].tolist()[1] == 0.5

@@ -12,7 +12,7 @@ from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.resample import resampled_shape
 from hinterland.inference import slabs as slab_module
 from hinterland.inference.forward import Forward
-from hinterland.inference.restore import restored_labels
+from hinterland.inference.restore import Sums, restored_labels
 from hinterland.inference.slabs import LiveSlab, Slab, slab_axis, sums_device
 from hinterland.inference.volumes import grouped
 from hinterland.inference.window import (
@@ -111,7 +111,7 @@ def test_the_way_back_in_slabs_is_the_way_back(shape, order, spacing, target, ax
 
     shares = np.full((3, *geometry.original_shape), np.nan, np.float32)
     values = np.array([7, 9, 200], np.uint8)
-    got = restored_labels(parts(), geometry, values, 1, shares)
+    (got,) = restored_labels(parts(), geometry, [Sums(values, 1)], shares)
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, values[geometry.undo_argmax(logs, background=1)])
     expected = geometry.undo(np.exp(logs), background=1)

@@ -203,3 +203,9 @@ def test_a_tree_is_drawn_with_its_marks_and_notes():
         "│   └── rest  (remainder)",
         "└── x  (virtual)",
     ]
+
+
+def test_more_leaves_than_any_atlas_has():
+    with pytest.raises(LabelError, match="has 2,049 leaves; expected at most 2,048"):
+        LabelTree({f"n{i}": {} for i in range(2049)})
+    assert len(LabelTree({f"n{i}": {} for i in range(2048)}).leaf_names) == 2048

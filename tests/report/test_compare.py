@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 import yaml
 from report_study import make_study
 
+from hinterland.data.dataset.decoded import described, folder_at
 from hinterland.data.io.files import write_text
 from hinterland.evaluation.statistics.statistics import compare_tables
 from hinterland.evaluation.table import MACRO
+from hinterland.labels import group_values
 from hinterland.report.compare import compare
 from hinterland.report.runs import arms_of, read_runs
 from hinterland.types import HinterlandError
@@ -314,3 +317,72 @@ def test_a_file_of_somebody_else_is_not_replaced(save: Callable[..., Path], tmp_
         compare(runs, out)
     assert [p.name for p in out.iterdir()] == ["summary.json"]
     assert (out / "summary.json").read_text() == "{}"
+
+
+def test_runs_that_merged_the_most_probable_class_are_told_from_those_that_summed(
+    study: tuple[Path, Path], tmp_path: Path
+) -> None:
+    old, new = (tmp_path / name / "run" for name in ("old", "new"))
+    for run in (old, new):
+        shutil.copytree(study[1], run)
+    assert not [f for f in compare([old, new]).findings if f.code == "decoding"]
+    spec = read_runs(new)[0].record.spec  # type: ignore[union-attr]
+    for folder, at in ((new / "predictions", spec.tree.leaves),
+                       (folder_at(new / "predictions", "target"), spec.target)):  # fmt: skip
+        folder.mkdir(exist_ok=True, parents=True)
+        said = {"labels": group_values(at, spec.default_scheme), **described(at)}
+        (folder / "dataset.json").write_text(json.dumps(said))
+    (finding,) = (f for f in compare([old, new]).findings if f.code == "decoding")
+    assert finding.runs == (str(old),)
+    assert not [f for f in compare([study[0], new]).findings if f.code == "decoding"]
+
+
+def test_parameters_that_supports_add_are_told(study: tuple[Path, Path], tmp_path: Path) -> None:
+    copies = [tmp_path / path.name for path in study]
+    for path, copy, count in zip(study, copies, (1_000_000, 1_000_200), strict=True):
+        shutil.copytree(path, copy)
+        summary = copy / "summary.json"
+        known = json.loads(summary.read_text()) if summary.is_file() else {}
+        summary.write_text(json.dumps({**known, "parameters": count}))
+    made = compare(copies, tmp_path / "out", images=False)
+    assert made.parameters == (1_000_000, 1_000_200)
+    assert list(made.to_dict()["parameters"].values()) == [1_000_000, 1_000_200]
+    page = made.report.read_text()
+    assert "Parameters added to the first" in page
+    assert "+0.020 %" in page
+    assert "1,000,200" in page
+
+
+def test_seeds_are_tested_run_by_run(save: Callable[..., Path], tmp_path: Path) -> None:
+    gains = (0.02, 0.05, 0.08)
+    paths = [save(f"a{s}", metrics("supervised", seed=s)) for s in range(3)]
+    paths += [save(f"b{s}", metrics("backsplit", seed=s, shift=g)) for s, g in enumerate(gains)]
+    page = compare(paths, tmp_path / "out").report.read_text()
+    row = next(r for r in page.split("<tr>") if "Dice · backsplit" in r and r.count("<td>") == 5)
+    # mean .05, sd .03: t = .05 / (.03 / sqrt 3) = 2.887, p = .102 with 2 degrees of freedom, and
+    # the interval reaches 4.303 x .0173 = .0745 to either side
+    cells = re.findall(r"<td>(.*?)</td>", row)
+    assert cells[2:] == ["3", "+.050 [\u2212.025, +.125]", ".10"]
+
+
+def test_learned_weights_of_layers_are_plotted_a_line_a_layer(
+    study: tuple[Path, Path], tmp_path: Path
+) -> None:
+    copies = [shutil.copytree(path, tmp_path / path.name) for path in study]
+    rows = [
+        {"phase": "train", "step": step, "key": f"train/{term}.{layer}", "value": value * step}
+        for step in range(5)
+        for term, value in (("fd", 1.0), ("lambda", 0.25))
+        for layer in ("encoder.0", "bottleneck")
+    ]
+    rows += [{"phase": "train", "step": s, "key": "train/ce", "value": 1.0} for s in range(5)]
+    pd.DataFrame(rows).to_csv(copies[1] / "log.csv", index=False)
+    made = compare(copies, tmp_path / "out", images=False)
+    page = made.report.read_text()
+    labels = re.findall(r'aria-label="([^"]*by layer[^"]*)"', page)
+    assert labels == [
+        f"{what} by layer: {made.methods[1]}, against the training step; encoder.0 ends at {end}, "
+        f"bottleneck ends at {end}."
+        for what, end in (("L_fd", "4"), ("Learned weight of L_fd", "1"))
+    ]
+    assert "Loss term fd.encoder.0" not in page  # not a panel of its own as well

@@ -94,7 +94,7 @@ def test_page_is_whole_and_refers_to_nothing_outside(page: str) -> None:
 def test_every_section_has_content(page: str) -> None:
     sections = dict(re.findall(r'<section id="([\w-]+)">(.*?)</section>', page, re.DOTALL))
     assert list(sections) == [
-        "results", "cases", "distributions", "volume", "gallery", "groups", "lesions",
+        "gallery", "results", "ranking", "cases", "distributions", "volume", "groups", "lesions",
         "false-positives", "subclasses", "training", "protocol",
     ]  # fmt: skip
     for name in ("cases", "distributions", "volume", "false-positives", "training"):
@@ -338,7 +338,7 @@ def test_number_formats(shown: str, expected: str) -> None:
 
 def test_directions_agree_with_the_statistics() -> None:
     lower = {m for m in METRICS.names() if better(m, -1.0)}
-    assert lower == {"hd95", "assd", "lesion_false_positives"}
+    assert lower == {"hd95", "assd", "lesion_false_positives", "brats_hd95"}
     assert {m for m in METRICS.names() if better(m, 1.0) is None} == {
         "volume_error_ml", "relative_volume_difference", "lesions_reference", "lesions_prediction",
     }  # fmt: skip

@@ -14,7 +14,7 @@ from hinterland.studies.addition.advice import ARMS, Probe, advise_addition, est
 from hinterland.studies.addition.study import Addition, run_data_addition
 from hinterland.studies.features import analyse_features, correlations, groups_by, layer_weights
 from hinterland.studies.noise import Noise, run_noise
-from hinterland.studies.runner import LOSSES, regularisers, with_loss
+from hinterland.studies.runner import LOSSES, regularisers, steps_of, with_loss
 from hinterland.training.runs.run import Run
 from hinterland.types import HinterlandError
 
@@ -60,6 +60,11 @@ def test_each_step_trains_on_its_cases_and_tests_on_base(study):
         assert record.train.regularisers["discrepancy"] == {
             "exchange": "batch", "warm_start": 0.0
         }  # fmt: skip
+        # as many epochs of base's cases, and two phases with the loss or without
+        without = Run(folder / "out" / "runs" / f"none-{added}-seed0").record
+        for each in (record, without):
+            assert each.train.steps == {0: 2, 2: 3}[added]
+            assert each.method_options["warm_start"] == pytest.approx(100 / 175)
 
 
 def test_a_study_goes_on_where_it_was_and_refuses_other_settings(study, monkeypatch):
@@ -76,6 +81,12 @@ def test_a_study_goes_on_where_it_was_and_refuses_other_settings(study, monkeypa
         run_data_addition(base, novel, replace(asked, steps=3), folder / "out")
     with pytest.raises(HinterlandError, match="rising numbers up to 3"):
         run_data_addition(base, novel, replace(asked, added=(0, 9)), folder / "new")
+
+
+def test_steps_grow_with_the_cases_unless_they_are_fixed():
+    assert steps_of(200, 22, 45, fixed=False) == 609  # 200 * 67 / 22
+    assert steps_of(200, 22, 0, fixed=False) == 200
+    assert steps_of(200, 22, 45, fixed=True) == 200
 
 
 def test_features_of_a_run_with_and_without_the_loss(study, monkeypatch):

@@ -14,6 +14,8 @@ from hinterland.training.optimisation.muon import (
     QUINTIC,
     Muon,
     groups_by_role,
+    iterate,
+    iterate_gram,
     orthogonalise,
 )
 
@@ -43,6 +45,46 @@ def test_a_matrix_of_low_rank_stays_of_low_rank_and_zero_stays_zero():
     assert singular[2] > 0.6
     assert singular[3:].max() < 1e-3
     assert not orthogonalise(torch.zeros(1, 4, 9)).any()
+
+
+def steep(rows: int, columns: int) -> torch.Tensor:
+    """A matrix whose singular values fall as those of gradients do: 1, 2^-1.5, 3^-1.5, ..."""
+    generator = torch.Generator().manual_seed(4)
+    u = torch.linalg.qr(torch.randn(rows, rows, generator=generator))[0]
+    v = torch.linalg.qr(torch.randn(columns, columns, generator=generator))[0][:, :rows]
+    matrix = (u * torch.arange(1, rows + 1) ** -1.5) @ v.T
+    return (matrix / matrix.norm())[None]
+
+
+def test_autocast_does_not_round_the_iterations():
+    """A training step runs under autocast; under it steps were up to 16,000 times too long."""
+    matrix = steep(64, 576)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = orthogonalise(matrix)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, orthogonalise(matrix))
+    assert torch.linalg.svdvals(found[0])[0] < 1.25
+
+
+def to_tf32(x: torch.Tensor) -> torch.Tensor:
+    """Round to 10 bits of mantissa, as tensor cores do with factors."""
+    return ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+def test_on_an_accelerator_iterations_forgive_tf32(monkeypatch):
+    bmm, baddbmm = torch.bmm, torch.baddbmm
+    matrix = steep(64, 576)
+    exact = iterate(matrix)
+    torch.testing.assert_close(iterate_gram(matrix), exact, atol=1e-2, rtol=0)
+    monkeypatch.setattr(torch, "bmm", lambda a, b: bmm(to_tf32(a), to_tf32(b)))
+    monkeypatch.setattr(
+        torch, "baddbmm", lambda c, a, b, **rest: baddbmm(c, to_tf32(a), to_tf32(b), **rest)
+    )
+    found = iterate(matrix)
+    assert torch.linalg.svdvals(found[0])[0] < 1.25
+    assert torch.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.999
+    gram = iterate_gram(matrix)  # why it is for the CPU alone
+    assert torch.linalg.svdvals(gram[0])[0] > 1.5
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")

@@ -13,13 +13,17 @@ from hinterland.inference.volumes import Predictor
 from hinterland.training.validation.validate import confidence, mean_score, validate
 
 
-def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
-    """A lesion of probability .4 beside four organs of .15 each is a lesion: it is the arg max."""
+@pytest.mark.parametrize(("sure_of_it", "found"), [(0.4, False), (0.6, True)])
+def test_the_summed_background_decides_not_the_most_probable_cell(
+    phantoms, plan, sure_of_it, found
+):
+    """A lesion of probability .4 beside organs of .6 together is no lesion, one of .6 is."""
     spec = phantoms.labels
     cells, at = spec.tree.leaves, spec.target
     lesion = cells.names.index("lesion")
-    p = torch.full((len(cells),), 0.6 / (len(cells) - 1))
-    p[lesion] = 0.4
+    p = torch.full((len(cells),), (1 - sure_of_it) / (len(cells) - 1))
+    p[lesion] = sure_of_it
+    assert p.argmax() == lesion  # in both cases it is the most probable cell
     prepared = prepare(phantoms, plan, workers=0, cases=phantoms.val)
 
     def model(x: torch.Tensor) -> torch.Tensor:
@@ -31,9 +35,10 @@ def test_most_probable_cell_decides_not_the_summed_background(phantoms, plan):
     label = np.asarray(prepared[case.name].label)
     value = {leaves: v for v, leaves in spec.schemes["full"].values}[cells.groups[lesion]]
     share = float((label == value).mean())
-    assert scores[case.name] == {"lesion": pytest.approx(2 * share / (1 + share))}
+    dice = 2 * share / (1 + share) if found else 0.0
+    assert scores[case.name] == {"lesion": pytest.approx(dice)}
     entropy = -(p * p.log()).sum() / np.log(len(p))
-    expected = {"confidence": 0.4, "entropy": float(entropy)}
+    expected = {"confidence": sure_of_it, "entropy": float(entropy)}
     assert sure[case.name] == pytest.approx(expected, abs=1e-5)
 
 

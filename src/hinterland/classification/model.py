@@ -24,7 +24,7 @@ from hinterland.classification.source import EMBEDDINGS, IMAGES, Frozen, members
 from hinterland.classification.trainer import predict_canvases
 from hinterland.labels import Coarsening, LabelError, common_refinement
 from hinterland.networks.recipes import OptimiserRecipe, classifier_recipe
-from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.checkpoint import load_networks
 from hinterland.training.config import make_config
 from hinterland.training.device import resolve_accelerator
 from hinterland.training.runs.run import Run
@@ -116,11 +116,10 @@ class ClassifierModel:
 
     @cached_property
     def _trained(self) -> tuple[Classifier, Any, str]:
-        content = load_checkpoint(self.path / "checkpoints" / "best.ckpt")
         plan = self.canvas_plan
         classifier = make_classifier(self.record)
         networks = classifier.build(build_context(self.record, plan, len(plan.channels)))
-        networks.load_state_dict(content["networks"])
+        load_networks(networks, self.path / "checkpoints" / "best.ckpt")
         device = resolve_accelerator(make_config(self.record.settings).accelerator)
         return classifier, networks.eval().requires_grad_(False).to(device), device
 

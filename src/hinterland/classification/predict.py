@@ -58,7 +58,10 @@ def with_patients(
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise HinterlandError(f"patient pattern {pattern!r}: {error}.") from None
+        raise HinterlandError(
+            f"patient pattern {pattern!r}: {error}."
+            " Write a regular expression that finds the patient in a name."
+        ) from None
     result = []
     for case in cases:
         match = compiled.search(case.name)

@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from pydantic import ConfigDict, InstanceOf, TypeAdapter
 
 from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
+from hinterland.data.io.limits import read_text
 from hinterland.labels import LabelSpec
+from hinterland.labels.parsing import within
+from hinterland.labels.strict_yaml import parse_yaml
 from hinterland.training.runs.record import to_yaml, whole_record
 from hinterland.types import HinterlandError, Plan
 
@@ -97,10 +99,13 @@ class ClassifierRecord:
                 "--out` has made."
             )
         with whole_record(path):
-            data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+            with within(f"{path / 'config.yaml'} is damaged"):
+                data = parse_yaml(read_text(path / "config.yaml"))
+            if not isinstance(data, dict):
+                raise TypeError(f"config.yaml holds a {type(data).__name__}, not settings")
             data.pop("kind")
             data |= {new: data.pop(old) for old, new in RENAMED.items() if old in data}
-            plan = Plan.from_json((path / "plan.json").read_text(encoding="utf-8"))
+            plan = Plan.from_json(read_text(path / "plan.json"))
             spec = LabelSpec.load(path / "labels.yaml")
             return _RECORD.validate_python({**data, "plan": plan, "spec": spec})
 

@@ -72,7 +72,8 @@ def _check_dataset(
         screen.say(tree)
         screen.say(
             f"asked by default: {found.labels.target}\n"
-            f"{len(found)} cases of {groups} patients or groups: "
+            f"{len(found)} {'case' if len(found) == 1 else 'cases'} of {groups} "
+            f"{'patient or group' if groups == 1 else 'patients or groups'}: "
             + ", ".join(f"{n} {split}" for split, n in counts.items())
             + f", {sum(not c.labelled for c in found.cases)} unlabelled"
         )

@@ -11,8 +11,10 @@ import typer
 from hinterland._version import __version__
 from hinterland.cli.advise.addition import advise_addition
 from hinterland.cli.advise.annotate import advise_annotate
+from hinterland.cli.advise.cases import advise_cases, advise_interval
 from hinterland.cli.advise.masks import advise_masks
 from hinterland.cli.advise.supports import advise_supports
+from hinterland.cli.analyse.calibration import analyse_calibration
 from hinterland.cli.analyse.confidence import analyse_confidence
 from hinterland.cli.analyse.features import analyse_features
 from hinterland.cli.check import check
@@ -34,6 +36,7 @@ from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
 from hinterland.cli.study.synthetic import synthetic
 from hinterland.cli.supports.commands import (
+    agreement,
     masks,
     model,
     nninteractive,
@@ -67,6 +70,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),
     "supports masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
+    "supports agreement": (agreement, "with_organs Dataset116_MyoPS --structures LV,RV"),
     "supports model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),
     "supports totalsegmentator": (
         totalsegmentator,
@@ -96,6 +100,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "STU BUSI --add 0,15,30,45 --resize 128x128 --out addition",
     ),
     "study noise": (study_noise, "MoNuSeg --losses none,fd --steps 2000 --out noise"),
+    "analyse calibration": (
+        analyse_calibration,
+        "segmentations Dataset115_COVID19CT/labelsTs --out calibration",
+    ),
     "analyse confidence": (analyse_confidence, "runs/supervised runs/cvbm --out confidence"),
     "analyse features": (
         analyse_features,
@@ -105,6 +113,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "advise annotate": (advise_annotate, "runs/cvbm new_scans --out ranking.csv --maps maps"),
     "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
     "advise masks": (advise_masks, "BUSI --at target"),
+    "advise cases": (advise_cases, "runs/binary/metrics.csv --width 0.05"),
+    "advise interval": (advise_interval, "0.784 --cases 50"),
 }
 GROUPS = {
     "supports": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",

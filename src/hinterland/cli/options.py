@@ -74,6 +74,22 @@ ResizeOption = Annotated[
     str | None,
     typer.Option("--resize", metavar="ROWSxCOLUMNS", help="All 2D pictures to this size."),
 ]
+FixedStepsOption = Annotated[
+    bool,
+    typer.Option(
+        "--fixed-steps",
+        help="The same steps with novel cases as without, not the same epochs: base's cases are "
+        "then seen less often.",
+    ),
+]
+WarmStartOption = Annotated[
+    float | None,
+    typer.Option(
+        "--warm-start", min=0, max=1, metavar="SHARE",
+        help="Of the steps, a phase of its own without L_fd, in every arm. Default: the paper's "
+        "0.571; 0 is one phase.",
+    ),
+]  # fmt: skip
 StudyOutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")
 ]

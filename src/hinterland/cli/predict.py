@@ -46,7 +46,8 @@ def predict(
             "--at",
             metavar="COARSENING",
             help="What is asked: target, leaves, a question of labels.yaml, or an expression. "
-            "Default: all that the model tells apart.",
+            "Default: all that the model tells apart, and the coarser questions of labels.yaml in "
+            "OUT/at/QUESTION.",
         ),
     ] = None,
     probabilities: Annotated[
@@ -77,9 +78,11 @@ def predict(
 ) -> None:
     """Segment images with a trained run; the output has the geometry of the input.
 
-    A dataset.json beside the segmentations says what their integers mean. Probabilities and maps
-    are in folders of their own inside OUT. Stopped, the same command goes on where it was. A scan
-    that cannot be read is named at the end and stops no other; the exit code is 1 then.
+    A dataset.json beside the segmentations says what their integers mean. Without --at, OUT/at
+    holds the answers to the coarser questions of labels.yaml, decided by summed probabilities.
+    Probabilities and maps are in folders of their own inside OUT. Stopped, the same command goes
+    on where it was. A scan that cannot be read is named at the end and stops no other; the exit
+    code is 1 then.
     """
     from hinterland.data.integrity.images import Expected, check_images
     from hinterland.data.io.journal import Journal, journal
@@ -127,7 +130,7 @@ def predict(
         model.predict(
             sound,
             out,
-            at=question,
+            at=question if at else None,
             probabilities=probabilities,
             overwrite=overwrite,
             predictor=predictor,

@@ -42,13 +42,14 @@ class Screen:
     def say(self, what: RenderableType) -> None:
         """Print text on stdout, or on stderr where stdout holds the JSON of `--json`."""
         if not self.silent:
-            console(stderr=self.machine).print(what, markup=False, highlight=False, soft_wrap=True)
+            shown = printable(what) if isinstance(what, str) else what
+            console(stderr=self.machine).print(shown, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print on stderr what is going on."""
         if not self.silent:
             console(stderr=True).print(
-                text, style="dim", markup=False, highlight=False, soft_wrap=True
+                printable(text), style="dim", markup=False, highlight=False, soft_wrap=True
             )
 
     def result(self, content: dict[str, Any]) -> None:
@@ -156,11 +157,26 @@ class Lines(Meter):
             return
         self._last = now
         left = passed / max(done - self._first, 1) * (total - done)
-        tail = f", {message}" if message else ""
+        tail = printable(f", {message}" if message else "")
         typer.echo(
             f"{self.title}: {done}/{total}, {clock(passed)} passed, {clock(left)} left{tail}",
             err=True,
         )
+
+
+def printable(text: str) -> str:
+    r"""Write control characters as text: a name must not steer the terminal.
+
+    Examples:
+        >>> printable("a \x1b[2J b")
+        'a \\x1b[2J b'
+    """
+    kept = (c if c in "\n\t" or not _is_control(c) else f"\\x{ord(c):02x}" for c in text)
+    return "".join(kept)
+
+
+def _is_control(letter: str) -> bool:
+    return ord(letter) < 32 or 127 <= ord(letter) < 160
 
 
 def clock(seconds: float) -> str:
@@ -197,6 +213,7 @@ def guarded(command: Command) -> Command:
         from hinterland.errors import HinterlandError
 
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is raised, too
         machine = bool(kwargs.get("as_json"))
         try:
             return command(*args, **kwargs)
@@ -215,7 +232,7 @@ def guarded(command: Command) -> Command:
                 raise
             fail(f"{error.filename or 'a file'}: {error.strerror}.", machine)
         except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            if not _out_of_memory(error):
                 raise
             fail(
                 "the memory does not suffice. Plan for less (--memory GB), or take a smaller "
@@ -226,9 +243,15 @@ def guarded(command: Command) -> Command:
     return wrapper  # type: ignore[return-value]
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """Tell whether memory ran out; torch says so on a CPU by the words of a RuntimeError."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
 def fail(message: str, machine: bool = False) -> NoReturn:
     """Say what is wrong and exit with 1."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {printable(message)}", err=True)
     if machine:
         typer.echo(json.dumps({"error": message}))
     sys.stderr.flush()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hinterland.data.dataset.decoded import decoded_at
 from hinterland.evaluation.masks import ValueMap, decidable, encode, groups_of
 from hinterland.evaluation.metrics.case import (
     Questions,
@@ -26,11 +27,12 @@ from hinterland.evaluation.pairing import (
     annotated,
     case_pairs,
     file_pairs,
+    predicted_in,
     prediction_values,
     read_pair,
 )
 from hinterland.evaluation.sources import find_spec
-from hinterland.labels import LabelSpec, Scheme
+from hinterland.labels import Coarsening, LabelSpec, Scheme
 from hinterland.types import Case
 
 Progress = Callable[[int, int], None]
@@ -66,7 +68,8 @@ def evaluate_folders(
     Args:
         predictions: folder of label files (NIfTI, PNG, TIFF, ...), one a case, named like the
             references. What their integers mean is read from `labels.json` or `dataset.json` beside
-            them; without either they mean what the references' do.
+            them; without either they mean what the references' do. A question that the folder was
+            decoded at (`at/QUESTION` in it) is judged on what lies there.
         references: folder of label files, or the cases of a data set (with labels).
         spec: what the references' integers mean: a LabelSpec or a labels.yaml. Default:
             labels.yaml, else dataset.json, in the references' folder, its parent, or the
@@ -104,17 +107,23 @@ def evaluate_folders(
     if not spec.spacing_known:
         settings = replace(settings, unit="voxel")
     chosen = asked_metrics((*metrics, *((LESIONS,) if lesions else ())))
-    meaning = prediction_values(folder, spec)
     pairs = annotated([p.with_spec(spec) for p in pairs])
+    parts = _parts(folder, spec, questions, pairs)
     threads = threads or available_threads()
     inner = 1 if len(pairs) >= threads else threads
 
-    def work(pair: Pair) -> list[dict[str, Any]]:
-        return _rows(pair, spec, questions, settings, meaning, chosen, trust_reference, inner)
+    def work(place: int) -> list[dict[str, Any]]:
+        rows = [
+            row
+            for p in parts
+            for row in _rows(p.pairs[place], spec, p.questions, settings, p.meaning, chosen,
+                             trust_reference, inner)
+        ]  # fmt: skip
+        return sorted(rows, key=lambda row: list(questions).index(row["coarsening"]))
 
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(min(threads, len(pairs))) as pool:
-        for done, result in enumerate(pool.map(work, pairs), start=1):
+        for done, result in enumerate(pool.map(work, range(len(pairs))), start=1):
             rows.extend(result)
             if progress:
                 progress(done, len(pairs))
@@ -137,6 +146,32 @@ def read_questions(spec: LabelSpec, at: Questions | str | None) -> dict[str, Any
     if isinstance(at, str):
         return {text.strip(): spec.question(text.strip()) for text in at.split(",")}
     return named_questions(at)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Questions that are judged on the same segmentations, and what the integers of these mean."""
+
+    questions: dict[str, Coarsening]
+    pairs: list[Pair]
+    meaning: ValueMap
+
+
+def _parts(
+    folder: Path, spec: LabelSpec, questions: Mapping[str, Coarsening], pairs: list[Pair]
+) -> list[_Part]:
+    """Sort questions by the folder that was decoded at them; see `decoded_at`."""
+    places: dict[Path, dict[str, Coarsening]] = {}
+    for name, at in questions.items():
+        places.setdefault(decoded_at(folder, at), {})[name] = at
+    return [
+        _Part(
+            asked,
+            pairs if place == folder else predicted_in(place, pairs),
+            prediction_values(place, spec),
+        )
+        for place, asked in places.items()
+    ]
 
 
 def _rows(
@@ -218,15 +253,18 @@ def iterate_masks(
         pairs = case_pairs(folder, references, cases)
     known = find_spec(spec, pairs, folder)
     pairs = annotated([p.with_spec(known) for p in pairs])
-    meaning = prediction_values(folder, known)
-    questions = read_questions(known, at)
+    parts = _parts(folder, known, read_questions(known, at), pairs)
 
-    def work(pair: Pair) -> list[Row]:
+    def work(place: int) -> list[Row]:
+        return [row for part in parts for row in rows_of(part, part.pairs[place])]
+
+    def rows_of(part: _Part, pair: Pair) -> list[Row]:
+        meaning = part.meaning
         scheme = known.scheme(pair.scheme)
         prediction, labels, spacing, physical = read_pair(pair)
         physical &= known.spacing_known
         rows: list[Row] = []
-        for question, coarsening in questions.items():
+        for question, coarsening in part.questions.items():
             what = f"{pair.name}: the prediction"
             pred = decidable(encode(prediction, meaning, coarsening, what), meaning, what)
             ref = encode(labels, scheme.label_values, coarsening, f"{pair.name}: the reference")
@@ -245,5 +283,5 @@ def iterate_masks(
                 rows += [key | row for row in function(masks, known)]
         return rows
 
-    found = thread_map(work, pairs, threads or available_threads())
+    found = thread_map(work, range(len(pairs)), threads or available_threads())
     return [row for rows in found for row in rows]

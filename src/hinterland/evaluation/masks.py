@@ -13,6 +13,8 @@ from hinterland.types import HinterlandError
 ValueMap = Mapping[int, frozenset[int]]  # integer in a file -> the leaves it may be
 
 _UNKNOWN = 255
+MOST_GROUPS = _UNKNOWN - 1
+"""Groups of one question, with the sets of leaves that annotations leave open."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def encode(array: np.ndarray, meaning: ValueMap, at: Coarsening, what: str) -> G
         s for s, g in zip(meaning.values(), groups, strict=True) if g is None
     ))  # fmt: skip
     if len(at) + len(open_sets) >= _UNKNOWN:
-        raise HinterlandError(f"{what}: more than {_UNKNOWN} groups in one question.")
+        raise HinterlandError(
+            f"{what}: more than {MOST_GROUPS} groups in one question. Ask for fewer."
+        )
     codes = {
         value: len(at) + open_sets.index(leaves) if group is None else group
         for (value, leaves), group in zip(meaning.items(), groups, strict=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hinterland.data.dataset.decoded import DESCRIPTION, groups_of_folder
 from hinterland.data.integrity.geometry import compare
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import endings, file_ending, read_header, read_label, stem
@@ -72,7 +73,10 @@ def file_pairs(
         wanted = list(cases)
         unknown = [c for c in wanted if c not in files]
         if unknown:
-            raise HinterlandError(f"{references} has no reference for {_listed(unknown)}.")
+            raise HinterlandError(
+                f"{references} has no reference for {_listed(unknown)}."
+                " Add the references, or remove these predictions."
+            )
         files = {c: files[c] for c in wanted}
         extra = True
     found = _matched(predictions, list(files), extra)
@@ -108,7 +112,9 @@ def case_pairs(
     chosen = [c for c in references if wanted is None or c.name in wanted]
     labelled = [c for c in chosen if c.labelled]
     if not labelled:
-        raise HinterlandError("none of the cases has a reference label; nothing can be evaluated.")
+        raise HinterlandError(
+            "none of the cases has a reference label; nothing can be evaluated. Add label files."
+        )
     found = _matched(predictions, [c.name for c in labelled], extra or wanted is not None)
     return [
         Pair(
@@ -119,6 +125,16 @@ def case_pairs(
     ]
 
 
+def predicted_in(folder: Path, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs with predictions from another folder.
+
+    Raises:
+        HinterlandError: a prediction is missing there.
+    """
+    found = _matched(folder, [p.name for p in pairs], extra=True)
+    return [replace(p, prediction=found[p.name]) for p in pairs]
+
+
 def label_files(folder: Path, what: str) -> dict[str, Path]:
     """Find the label files of a folder: case name -> file, sorted by name.
 
@@ -126,7 +142,9 @@ def label_files(folder: Path, what: str) -> dict[str, Path]:
         HinterlandError: there is no such folder, no label file in it, or one case in two formats.
     """
     if not folder.is_dir():
-        raise HinterlandError(f"there is no folder {folder} with the {what}.")
+        raise HinterlandError(
+            f"there is no folder {folder} with the {what}. Give the folder that holds them."
+        )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if not file_ending(path) or path.name.startswith(".") or path.is_dir():
@@ -187,7 +205,10 @@ def annotated(pairs: list[Pair]) -> list[Pair]:
         log.warning("%d cases are unlabelled and not evaluated: %s", len(left), ", ".join(left))
     pairs = [p for p in pairs if p.scheme != "none"]
     if not pairs:
-        raise HinterlandError("every case is unlabelled: there is no reference to hold against.")
+        raise HinterlandError(
+            "every case is unlabelled: there is no reference to hold against."
+            " Add label files, or give their schemes in labels.yaml."
+        )
     return pairs
 
 
@@ -243,14 +264,17 @@ def prediction_values(folder: Path, spec: LabelSpec) -> ValueMap:
     """Read what the integers of the predictions in a folder mean.
 
     From `labels.json` (ours: {"labels": {name: integer}}, or just the mapping) or nnU-Net's
-    `dataset.json` beside them. Without either, or where dataset.json has regions (whose
-    predictions are written with the integers of the references), what the references' integers
-    mean by default.
+    `dataset.json` beside them (ours says the leaves of each name, too). Without either, or where
+    dataset.json has regions (whose predictions are written with the integers of the references),
+    what the references' integers mean by default.
     """
-    for name in ("labels.json", "dataset.json"):
+    for name in ("labels.json", DESCRIPTION):
         path = folder / name
         if path.is_file():
             labels = _labels_of(path)
+            groups = groups_of_folder(folder, spec.tree) if name == DESCRIPTION else None
+            if labels is not None and groups is not None and set(groups) == set(labels):
+                return {labels[group]: leaves for group, leaves in groups.items()}
             if labels is not None:
                 return named_values(spec.tree, labels, str(path))
             break

@@ -74,7 +74,7 @@ def _from_dataset_json(path: Path) -> LabelSpec:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise HinterlandError(f"{path} is not readable JSON: {error}") from None
+        raise HinterlandError(f"{path} is not readable JSON: {error}. Correct it there.") from None
     try:
         return spec_from_dataset_json(content)
     except HinterlandError as error:

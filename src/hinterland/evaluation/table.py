@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text, original
 from hinterland.data.io.files import atomic_path
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns, metrics_shown
@@ -18,9 +19,7 @@ GROUPING = ("method", "coarsening", "class")
 MACRO = "mean over classes"
 _TEXT = ("case", "class", "coarsening", "method", "fold", "group", "domain", "empty", "unit",
          "definition", "convention")  # fmt: skip
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet runs; apostrophes: written by us
 _GAPS = ["", "nan", "NaN", "NA", "N/A", "n/a", "null", "None", "<NA>"]
-_MARKED = re.compile(r"^'(?='*[=+\-@\t\r])")
 
 
 def summarise(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -89,12 +88,13 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
     try:
         with atomic_path(path) as temporary:
             if path.suffix == ".csv":
-                without_formulas(table).to_csv(temporary, index=False)
+                temporary.write_text(csv_text(table), encoding="utf-8")
             elif path.suffix == ".parquet":
                 table.to_parquet(temporary, index=False)
             else:
                 raise HinterlandError(
                     f"{path}: tables end in .csv or .parquet, not {path.suffix!r}."
+                    " Rename the output."
                 )
     except ImportError:
         raise HinterlandError(
@@ -103,32 +103,13 @@ def write_table(table: pd.DataFrame, path: Path | str, *, overwrite: bool = Fals
     return path
 
 
-def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Put an apostrophe before text that a spreadsheet would take for a formula.
-
-    `read_table` takes it away again. Numbers stay as they are.
-
-    Example:
-        >>> without_formulas(pd.DataFrame({"case": ["=1+1", "a"], "voxels": [-5, 1]}))
-            case  voxels
-        0  '=1+1      -5
-        1      a       1
-    """
-    text = table.select_dtypes(["object", "string", "category"]).columns
-    marked = {
-        c: table[c].map(lambda v: f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v)
-        for c in text
-    }
-    return table.assign(**marked)
-
-
 def _read_csv(path: Path) -> pd.DataFrame:
     """Read text columns as they are written ("NA" is a name), numbers with the usual gaps."""
     columns = pd.read_csv(path, nrows=0).columns
     text = [c for c in columns if c in _TEXT]
     gaps = {c: _GAPS for c in columns if c not in text}
     table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=gaps)
-    plain = {c: table[c].str.replace(_MARKED, "", regex=True) for c in text}
+    plain = {c: table[c].map(original) for c in text}
     return table.assign(**plain)
 
 
@@ -143,17 +124,31 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.is_file():
-        raise HinterlandError(f"there is no metrics table {path}.")
+        raise HinterlandError(
+            f"there is no metrics table {path}."
+            " Make it: hinterland evaluate PREDICTIONS REFERENCES --out FILE.csv."
+        )
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except ImportError:
         raise HinterlandError("Parquet needs pyarrow: pip install 'hinterland[parquet]'.") from None
     except (ValueError, OSError) as error:
-        raise HinterlandError(f"{path} is not a readable table: {error}") from None
+        raise HinterlandError(
+            f"{path} is not a readable table: {error} Write it again: hinterland evaluate."
+        ) from None
     missing = [c for c in ("case", "class") if c not in table.columns]
     if missing or not metric_columns(table):
         raise HinterlandError(
             f"{path} has the columns {list(table.columns)}; a metrics table needs `case`, `class` "
             f"and at least one of {', '.join(metrics_shown(Shown.TABLE))}."
         )
+    for column in metric_columns(table):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        words = table[column][numbers.isna() & table[column].notna()]
+        strange = [*words, *table[column][np.isinf(numbers)]]
+        if strange:
+            raise HinterlandError(
+                f"{path}: the column {column} holds {str(strange[0])!r}; expected numbers, and "
+                "nothing where there is none. Correct or evaluate it again."
+            )
     return table

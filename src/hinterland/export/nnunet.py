@@ -149,7 +149,9 @@ def _number(labels: Mapping[str, int], out_channels: int) -> tuple[dict[str, int
             "channels, all different, 0 for the background"
         )
     if min(values) < 0:
-        raise HinterlandError(f"labels {dict(labels)}: nnU-Net has no negative integers")
+        raise HinterlandError(
+            f"labels {dict(labels)}: nnU-Net has no negative integers. Write them as others."
+        )
     for name, value in labels.items():
         if name == "ignore" or (name == "background" and value != 0):
             raise HinterlandError(

@@ -128,7 +128,9 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
         raise  # of the disk, not of the network
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise HinterlandError(f"this network cannot be exported to ONNX: {first}") from error
+        raise HinterlandError(
+            f"this network cannot be exported to ONNX: {first} Use --to nnunet or --to monai."
+        ) from error
     finally:
         noisy.setLevel(level)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from hinterland.data.dataset.decoded import described, folder_at, forget_decoded
 from hinterland.data.dataset.files import read_json
 from hinterland.data.io.files import write_text
 from hinterland.data.io.journal import Journal
@@ -28,7 +29,7 @@ from hinterland.data.io.volume import (
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.inference.restore import restored_labels
-from hinterland.inference.volumes import Predictor
+from hinterland.inference.volumes import Decoding, Predictor
 from hinterland.labels import Coarsening
 from hinterland.types import HinterlandError, Plan
 
@@ -43,6 +44,7 @@ def predict_files(
     at: Coarsening,
     values: Mapping[str, int],
     *,
+    also: Mapping[str, Decoding] | None = None,
     probabilities: bool = False,
     overwrite: bool = False,
     workers: int = 1,
@@ -51,9 +53,10 @@ def predict_files(
 ) -> Iterator[Path]:
     """Predict image files into `out`, one label file a case.
 
-    A dataset.json beside the files says what their integers mean. While one volume is predicted the
-    next `workers` are read and preprocessed and the last is written, no more: memory is bounded by
-    the largest cases. A case that cannot be read stops no other.
+    A dataset.json beside the files says what their integers mean. Coarser questions are decoded
+    from the same probabilities, summed by group, into folders of their own (`folder_at`). While one
+    volume is predicted the next `workers` are read and preprocessed and the last is written, no
+    more: memory is bounded by the largest cases. A case that cannot be read stops no other.
 
     Args:
         predictor: the trained model.
@@ -61,6 +64,7 @@ def predict_files(
         out: the folder to write into.
         at: the question whose groups are written.
         values: the integer written for each group of `at` (`group_values`).
+        also: coarser questions than `at` that are decoded, too, by name.
         probabilities: write the probabilities of the groups, too.
         overwrite: replace results that are there.
         workers: volumes that are read ahead while one is predicted.
@@ -76,30 +80,37 @@ def predict_files(
             before anything is computed; or a case could not be read, and `broken` is None.
     """
     writer = _Writer(journal or Journal(), overwrite)
-    targets = [_target(out, name, files) for name, files in jobs]
-    _refuse(targets, writer)
-    out.mkdir(parents=True, exist_ok=True)
-    _write_dataset_json(out, values, targets, overwrite)
-    lut = np.array([values[name] for name in at.names])
-    lut = lut.astype(np.result_type(*(np.min_scalar_type(v) for v in lut)))
-    done = {t for t in targets if writer.journal.finished(*_files(t, probabilities))}
-    yield from (t for t in targets if t in done)
-    todo = [(job, t) for job, t in zip(jobs, targets, strict=True) if t not in done]
+    own = {out: Decoding(at, values)}
+    asked = own | {folder_at(out, name): decoding for name, decoding in (also or {}).items()}
+    jobs_of = [
+        _Job(name, tuple(files), _files(asked, name, files, probabilities)) for name, files in jobs
+    ]
+    _refuse(jobs_of, writer)
+    if overwrite:
+        forget_decoded(out, keep=asked)
+    for folder, decoding in asked.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_dataset_json(folder, decoding, [job.target for job in jobs_of], overwrite)
+    done = [job for job in jobs_of if writer.journal.finished(*job.written)]
+    yield from (job.target for job in done)
+    todo = [job for job in jobs_of if job not in done]
     found: dict[str, str] = {}
+    sums = [decoding.of(at) for decoding in asked.values()]
 
     def results() -> Iterator[_Result]:
-        loaded = _ahead(lambda item: _load(item[0], predictor.plan), todo, workers)
-        for case, ((name, _), target) in zip(loaded, todo, strict=True):
-            if isinstance(case, HinterlandError):
-                found[name] = str(case)
+        loaded = _ahead(lambda job: _load(job, predictor.plan), todo, workers)
+        for case, job in zip(loaded, todo, strict=True):
+            try:
+                if isinstance(case, HinterlandError):
+                    raise case
+                header, image, geometry = case
+                shape = (len(at), *geometry.original_shape)
+                shares = np.empty(shape, np.float32) if probabilities else None
+                labels = restored_labels(predictor.slabs(image, at), geometry, sums, shares)
+            except HinterlandError as error:
+                found[job.name] = str(error)
                 continue
-            header, image, geometry = case
-            shape = (len(at), *geometry.original_shape)
-            shares = np.empty(shape, np.float32) if probabilities else None
-            slabs = predictor.slabs(image, at)
-            yield _Result(
-                target, header, restored_labels(slabs, geometry, lut, at.background, shares), shares
-            )
+            yield _Result(job, header, labels, shares)
 
     yield from _ahead(writer, results(), 0)
     if broken is not None:
@@ -129,10 +140,22 @@ def unreadable(broken: Mapping[str, str], cases: int, out: Path) -> HinterlandEr
     )  # fmt: skip
 
 
+class _Job(NamedTuple):
+    """A case, and the files that are written of it: a label for each question, probabilities."""
+
+    name: str
+    files: tuple[Path, ...]
+    written: tuple[Path, ...]
+
+    @property
+    def target(self) -> Path:
+        return self.written[0]
+
+
 class _Result(NamedTuple):
-    target: Path
+    job: _Job
     header: Header
-    label: np.ndarray
+    labels: Sequence[np.ndarray]
     probabilities: np.ndarray | None
 
 
@@ -144,39 +167,44 @@ class _Writer:
     overwrite: bool
 
     def __call__(self, result: _Result) -> Path:
-        target, header, label, shares = result
-        replaced = self.overwrite or self.journal.ours(target)
-        files = _files(target, shares is not None)
-        self.journal.begin(*files)
-        write_label(target, label, like=header, overwrite=replaced)
+        job, header, labels, shares = result
+        replaced = [self.overwrite or self.journal.ours(path) for path in job.written]
+        self.journal.begin(*job.written)
+        for path, label, ours in zip(job.written, labels, replaced, strict=False):
+            write_label(path, label, like=header, overwrite=ours)
         if shares is not None:
-            _beside(target).parent.mkdir(exist_ok=True)
-            write_probabilities(_beside(target), shares, like=header, overwrite=replaced)
-        self.journal.finish(*files)
-        return target
+            job.written[-1].parent.mkdir(exist_ok=True)
+            write_probabilities(job.written[-1], shares, like=header, overwrite=replaced[-1])
+        self.journal.finish(*job.written)
+        return job.target
 
 
-def _refuse(targets: Sequence[Path], writer: _Writer) -> None:
-    twice = [t.name for t, n in Counter(targets).items() if n > 1]
+def _refuse(jobs: Sequence[_Job], writer: _Writer) -> None:
+    twice = [t.name for t, n in Counter(job.target for job in jobs).items() if n > 1]
     if twice:
         raise HinterlandError(
             f"several inputs are the same case, whose result is {twice[0]}. Rename them, or "
             "predict them into different folders."
         )
-    existing = [t for t in targets if t.exists() and not writer.journal.ours(t)]
+    existing = [
+        job.target
+        for job in jobs
+        if any(f.exists() and not writer.journal.ours(f) for f in job.written)
+    ]
     if existing and not writer.overwrite:
         raise HinterlandError(
-            f"{len(existing)} of {len(targets)} predictions exist already, the first is "
+            f"{len(existing)} of {len(jobs)} predictions exist already, the first is "
             f"{existing[0]}. Give --overwrite to replace them, or another folder."
         )
 
 
-def _files(target: Path, probabilities: bool) -> tuple[Path, ...]:
-    return (target, _beside(target)) if probabilities else (target,)
-
-
-def _target(out: Path, name: str, files: Sequence[Path]) -> Path:
-    return out / f"{name}{label_ending(file_ending(files[0]))}"
+def _files(
+    folders: Iterable[Path], name: str, files: Sequence[Path], probabilities: bool
+) -> tuple[Path, ...]:
+    """Name what is written of a case: a label in each folder, and probabilities in the first's."""
+    file = f"{name}{label_ending(file_ending(files[0]))}"
+    labels = [folder / file for folder in folders]
+    return (*labels, _beside(labels[0])) if probabilities else tuple(labels)
 
 
 def _beside(target: Path) -> Path:
@@ -185,7 +213,7 @@ def _beside(target: Path) -> Path:
 
 
 def _write_dataset_json(
-    out: Path, values: Mapping[str, int], targets: Sequence[Path], overwrite: bool
+    out: Path, decoding: Decoding, targets: Sequence[Path], overwrite: bool
 ) -> None:
     """Say what the integers in a folder of segmentations mean, in nnU-Net's way.
 
@@ -194,34 +222,30 @@ def _write_dataset_json(
     """
     file = out / "dataset.json"
     if file.is_file() and not overwrite:
-        if (found := read_json(file).get("labels")) == dict(values):
+        if (found := read_json(file).get("labels")) == dict(decoding.values):
             return
         raise HinterlandError(
             f"{file} says that the integers in this folder mean {found}, and these predictions "
-            f"would be {dict(values)}. Choose another folder, or give --overwrite."
+            f"would be {dict(decoding.values)}. Choose another folder, or give --overwrite."
         )
     content = {
-        "labels": dict(values),
+        "labels": dict(decoding.values),
+        **described(decoding.at),
         "file_ending": file_ending(targets[0]) if targets else ".nii.gz",
     }
     write_text(file, json.dumps(content, indent=2))
 
 
-def _load(
-    job: tuple[str, Sequence[Path]], plan: Plan
-) -> tuple[Header, np.ndarray, Geometry] | HinterlandError:
+def _load(job: _Job, plan: Plan) -> tuple[Header, np.ndarray, Geometry] | HinterlandError:
     """Read and preprocess; what is wrong with the files is returned, not raised."""
     try:
-        volume = read_volume(job[1])
+        volume = read_volume(job.files)
         image, _, geometry = preprocess(volume, plan)
     except HinterlandError as error:
         return error
     # the voxels as read are not kept while the case is predicted
-    return (
-        Header((len(volume.array), *volume.shape), volume.affine, volume.array.dtype),
-        image,
-        geometry,
-    )
+    header = Header((len(volume.array), *volume.shape), volume.affine, volume.array.dtype)
+    return header, image, geometry
 
 
 def _ahead(work: Callable[[T], R], items: Iterator[T] | Sequence[T], ahead: int) -> Iterator[R]:

@@ -148,7 +148,7 @@ def most_probable(part: Part, values: Tensor | None = None) -> Tensor:
     Returns:
         Indices (z, y, x).
     """
-    groups = len(part.source)
+    groups = len(part.source if values is None else values)
     best = part.channel(0, values)
     index = torch.zeros(best.shape, dtype=torch.uint8 if groups <= 256 else torch.int16,
                         device=best.device)  # fmt: skip
@@ -159,38 +159,59 @@ def most_probable(part: Part, values: Tensor | None = None) -> Tensor:
     return index
 
 
+@dataclass(frozen=True)
+class Sums:
+    """What is decoded of a prediction: sums of its channels, and the integer that each gets.
+
+    `members`, (groups, channels) bool, says which channels are summed; None: each is a group.
+    `values` holds a group's integer in the result's type, `background` is the index of a group.
+    """
+
+    values: np.ndarray
+    background: int = 0
+    members: np.ndarray | None = None
+
+    def __call__(self, logs: Tensor) -> Tensor:
+        """Return the log of summed probabilities: (channels, ...) -> (groups, ...)."""
+        if self.members is None:
+            return logs
+        rows = [torch.from_numpy(np.flatnonzero(row)).to(logs.device) for row in self.members]
+        return torch.stack([logs[row].logsumexp(dim=0) for row in rows])
+
+
 def restored_labels(
     slabs: Iterable[Slab],
     geometry: Geometry,
-    values: np.ndarray,
-    background: int = 0,
+    questions: Sequence[Sums],
     probabilities: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the value of the most probable group for each voxel of the file.
+) -> list[np.ndarray]:
+    """Return the value of the most probable group for each voxel of the file, a question a label.
 
     Interpolation is linear, of log-probabilities (nearest slice along a thick axis). Outside the
-    crop, where the image is zero, the answer is `background`.
+    crop, where the image is zero, the answer is a question's `background`.
 
     Args:
-        slabs: log-probabilities (groups, ...) of the preprocessed image.
+        slabs: log-probabilities (channels, ...) of the preprocessed image.
         geometry: how it came from the file.
-        values: integer written for each group, in the type of the result.
-        background: the index of a group.
-        probabilities: if given, (groups, z, y, x) of the file's shape, float32, that is filled
-            with interpolated probabilities.
+        questions: what is decoded.
+        probabilities: if given, (channels, z, y, x) of the file's shape, float32, that is filled
+            with interpolated probabilities; the first question's background is 1 outside the crop.
 
     Returns:
-        (z, y, x) in the order and shape of the file.
+        For each question (z, y, x) in the order and shape of the file.
     """
-    out = np.full(geometry.original_shape, values[background], values.dtype)
-    labels = geometry.crop(out)
+    shape = geometry.original_shape
+    out = [np.full(shape, q.values[q.background], q.values.dtype) for q in questions]
+    labels = [geometry.crop(label) for label in out]
     if probabilities is not None:
         probabilities[...] = 0
-        probabilities[background] = 1
+        probabilities[questions[0].background] = 1
         crop = geometry.crop(probabilities)
     with torch.inference_mode():
         for part in restored(slabs, geometry):
-            labels[part.box] = values[most_probable(part).cpu().numpy()]
+            for question, label in zip(questions, labels, strict=True):
+                index = most_probable(part, question(part.source))
+                label[part.box] = question.values[index.cpu().numpy()]
             if probabilities is not None:
                 p = part.source.exp()
                 channels = [part.channel(group, p) for group in range(len(p))]

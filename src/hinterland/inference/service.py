@@ -12,12 +12,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from hinterland.data.io.volume import Volume, read_volume, write_label
 from hinterland.data.preprocessing.preprocess import geometry_of, preprocess
 from hinterland.inference.restore import restored_labels
-from hinterland.inference.volumes import Predictor
+from hinterland.inference.volumes import Decoding, Predictor
 from hinterland.labels import Coarsening
 from hinterland.types import HinterlandError
 
@@ -90,12 +88,14 @@ class Service:
             text = str(error).replace(str(image), "the image")
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, text) from None
         image.unlink()
-        lut = np.array([self.values[name] for name in self.at.names])
+        question = Decoding(self.at, self.values).of(self.at)
         if not self._turn.acquire(timeout=self.limits.seconds):
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "busy with other images; try again.")
         try:
             slabs = self.predictor.slabs(array, self.at)
-            label = restored_labels(slabs, geometry, lut, self.at.background)
+            (label,) = restored_labels(slabs, geometry, [question])
+        except HinterlandError as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         finally:
             self._turn.release()
         return write_label(folder / "segmentation.nii.gz", label, like=volume)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from hinterland.data.preprocessing.geometry import Geometry
-from hinterland.inference.restore import restored_labels
+from hinterland.inference.restore import Sums, restored_labels
 from hinterland.inference.slabs import Slab
 from hinterland.inference.window import assembled, window_slabs
 from hinterland.labels import Coarsening
-from hinterland.types import Plan
+from hinterland.types import HinterlandError, Plan
 
 Model = Callable[[Tensor], Tensor]
 
@@ -55,9 +55,19 @@ class Predictor:
 
         Returns:
             An iterator of log-probabilities of the groups of `at`; see `window_slabs`.
+
+        Raises:
+            HinterlandError: the model's output is not a number.
         """
         model = grouped(self.model, at.over(self.cells))
-        return window_slabs(model, image, self.plan.patch_size, **vars(self.options))
+        for slab in window_slabs(model, image, self.plan.patch_size, **vars(self.options)):
+            if slab.logs.sum().isnan():
+                raise HinterlandError(
+                    "the model's output is not a number. If it is so for every image, its weights "
+                    "are spoilt: train again, with a smaller learning rate (--set "
+                    "optimiser.lr=...). Else look at the image's intensities."
+                )
+            yield slab
 
     def log_probabilities(self, image: np.ndarray, at: Coarsening) -> np.ndarray:
         """Map a preprocessed image (C, z, y, x) to log-probabilities (groups of `at`, z, y, x)."""
@@ -74,8 +84,8 @@ class Predictor:
         Returns:
             Indices of groups, uint8 (z, y, x).
         """
-        indices = np.arange(len(at), dtype=np.uint8)
-        return restored_labels(self.slabs(image, at), geometry, indices, at.background)
+        indices = Sums(np.arange(len(at), dtype=np.uint8), at.background)
+        return restored_labels(self.slabs(image, at), geometry, [indices])[0]
 
 
 def grouped(model: Model, members: np.ndarray) -> Model:
@@ -101,6 +111,22 @@ def grouped(model: Model, members: np.ndarray) -> Model:
         return out
 
     return answer
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """A question, and the integer that is written for each of its groups (`group_values`)."""
+
+    at: Coarsening
+    values: Mapping[str, int]
+
+    def of(self, channels: Coarsening) -> Sums:
+        """Say how it is decoded from predictions of the groups of `channels`."""
+        values = np.array([self.values[name] for name in self.at.names])
+        smallest = np.result_type(*(np.min_scalar_type(v) for v in values))
+        same = channels.groups == self.at.groups
+        members = None if same else self.at.over(channels)
+        return Sums(values.astype(smallest), self.at.background, members)
 
 
 def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:

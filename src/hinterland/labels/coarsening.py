@@ -211,10 +211,13 @@ def common_refinement(coarsenings: Sequence[Coarsening]) -> Coarsening:
         LabelError: there is no coarsening, or they are of different trees.
     """
     if not coarsenings:
-        raise LabelError("a method needs at least one coarsening to train on.")
+        raise LabelError("a method needs at least one coarsening to train on. Name one with --on.")
     tree = coarsenings[0].tree
     if any(c.tree != tree for c in coarsenings):
-        raise LabelError("coarsenings of different trees cannot be trained together.")
+        raise LabelError(
+            "coarsenings of different trees cannot be trained together."
+            " Take them from one labels.yaml."
+        )
     cells: dict[tuple[int, ...], set[int]] = {}
     for leaf in range(len(tree)):
         key = tuple(next(i for i, g in enumerate(c.groups) if leaf in g) for c in coarsenings)

@@ -41,5 +41,8 @@ def parents(cells: Coarsening, known: Coarsening) -> list[int]:
         found.append(inside[0])
     if set(found) != set(range(len(known))):
         lost = [n for i, n in enumerate(known.names) if i not in found]
-        raise LabelError(f"the older model's {lost} would be lost: nothing lies inside of it.")
+        raise LabelError(
+            f"the older model's {lost} would be lost: nothing lies inside of it."
+            " Keep that class in the new label tree."
+        )
     return found

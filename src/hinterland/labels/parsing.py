@@ -80,7 +80,9 @@ def parse_schemes(tree: LabelTree, data: Any) -> dict[str, Scheme]:
         if not isinstance(name, str) or not name:
             raise LabelError(f"{name!r} cannot name a scheme; expected non-empty text. {_QUOTE}")
         if name == UNLABELLED:
-            raise LabelError(f"a scheme may not be called {UNLABELLED!r}: it means unlabelled.")
+            raise LabelError(
+                f"a scheme may not be called {UNLABELLED!r}: it means unlabelled. Rename it."
+            )
         if not isinstance(values, Mapping):
             raise LabelError(f"scheme {name!r} is {values!r}; expected integer -> node name.")
         pairs = []
@@ -94,7 +96,10 @@ def parse_schemes(tree: LabelTree, data: Any) -> dict[str, Scheme]:
                 pairs.append((value, tree.parse(expression)))
         schemes[name] = Scheme(name, tree, tuple(pairs))
     if not any(s.values for s in schemes.values()):
-        raise LabelError("no scheme has any value: nothing could be learnt from label files.")
+        raise LabelError(
+            "no scheme has any value: nothing could be learnt from label files."
+            " Write what the integers of the label files mean."
+        )
     return schemes
 
 

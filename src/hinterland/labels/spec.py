@@ -241,7 +241,9 @@ class LabelSpec:
         if not isinstance(data, Mapping):
             raise LabelError(f"got {data!r}; expected a mapping with the keys `tree`, `schemes`.")
         if "tree" not in data:
-            raise LabelError(f"the key `tree` is missing; there are {[str(k) for k in data]}.")
+            raise LabelError(
+                f"the key `tree` is missing; there are {[str(k) for k in data]}. Add it."
+            )
         check_keys("labels.yaml", data, _KEYS)
         tree = parse_tree(data)
         schemes = parse_schemes(tree, data.get("schemes"))

@@ -10,6 +10,8 @@ from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
 
 # How the part of an image that no other leaf claims is usually called, most specific first.
+MOST_LEAVES = 2048
+"""More classes than any atlas has; tables of leaf sets grow with the square."""
 REMAINDER_NAMES = ("rest", "other", "background")
 
 
@@ -72,6 +74,11 @@ class LabelTree:
         own["_children"], own["_parent"] = {}, {}
         own["_roots"] = self._add(nodes, None)
         own["leaf_names"] = tuple(n for n in self.nodes if not self._children[n])
+        if len(self.leaf_names) > MOST_LEAVES:
+            raise LabelError(
+                f"the label tree has {len(self.leaf_names):,} leaves; expected at most "
+                f"{MOST_LEAVES:,}. Leave out what no label file holds."
+            )
         if len(self.leaf_names) < 2:
             raise LabelError(
                 f"the label tree has too few leaves: {list(self.leaf_names)}. A segmentation "

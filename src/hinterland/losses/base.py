@@ -24,7 +24,7 @@ class VoxelLoss(nn.Module, ABC):
         """
         total = levels[0].new_zeros(()).float()
         for weight, level, small in supervised_levels(levels, annotation):
-            total = total + weight * self.at_resolution(level.float(), small)
+            total = total + weight * self.at_resolution(level, small)
         return total
 
     @abstractmethod

@@ -9,7 +9,13 @@ from functools import cached_property
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hinterland.losses.marginal import marginalise
+from hinterland.losses.marginal import (
+    GroupSums,
+    group_sums,
+    marginal_cross_entropy,
+    marginal_focal_loss,
+    marginalise,
+)
 
 
 @dataclass(frozen=True)
@@ -43,3 +49,16 @@ class Comparison:
     def log_mass(self) -> Float[Tensor, "batch patterns *space"]:
         """Log-probability of each pattern, log sum_{c in S} p_c."""
         return marginalise(self.log_p, self.sets)
+
+    def cross_entropy(self) -> Float[Tensor, ""]:
+        """Return the mean of -log of the probability that the annotation leaves open."""
+        return marginal_cross_entropy(self.log_mass, self.target)
+
+    def focal(self) -> Float[Tensor, ""]:
+        """Return the cross entropy with the weight (1 - p)^2 of a voxel."""
+        return marginal_focal_loss(self.log_mass, self.target)
+
+    def sums(self) -> GroupSums:
+        """Return the sums over voxels that Dice and its like are made of."""
+        member, decided = (t.to(self.q.dtype) for t in (self.member, self.decided))
+        return group_sums(self.q, member, decided, batch=self.batch)

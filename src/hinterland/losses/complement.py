@@ -72,6 +72,7 @@ class Complement(VoxelLoss):
     def at_resolution(
         self, logits: Float[Tensor, "batch cells *space"], annotation: Int[Tensor, "batch *space"]
     ) -> Float[Tensor, ""]:
+        logits = logits.float()
         y, decided = self.targets.complements(annotation)
         bce = all_sum(binary_cross_entropy_with_logits(logits, y, decided, reduction="sum"))
         if self.form == "printed":
@@ -103,6 +104,7 @@ class SoftmaxComplement(VoxelLoss):
     def at_resolution(
         self, logits: Float[Tensor, "batch cells *space"], annotation: Int[Tensor, "batch *space"]
     ) -> Float[Tensor, ""]:
+        logits = logits.float()
         y, decided = self.targets.complements(annotation)
         known = decided.amax(dim=1)
         ce = -(y * decided * logits.log_softmax(dim=1)).sum()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hinterland.losses.precision import at_least_float32, float32
 from hinterland.losses.reduce import all_sum
 
 
@@ -74,7 +75,8 @@ def local_contrast(
     1.3133
     """
     a, b = F.normalize(one, dim=-1), F.normalize(two, dim=-1)
-    logits = a @ b.mT / temperature
+    with float32(a):
+        logits = at_least_float32(a) @ at_least_float32(b).mT / temperature
     itself = torch.arange(a.shape[1], device=a.device).expand(a.shape[:2])
     there = F.cross_entropy(logits.flatten(0, 1), itself.flatten())
     back = F.cross_entropy(logits.mT.flatten(0, 1), itself.flatten())
@@ -108,7 +110,8 @@ def class_contrast(
     z = F.normalize(vectors, dim=-1)
     self, there = torch.eye(len(z), dtype=torch.bool, device=z.device), classes >= 0
     left_out = self | ~there
-    logits = z @ z.T / temperature
+    with float32(z):
+        logits = at_least_float32(z) @ at_least_float32(z).T / temperature
     lowest = torch.finfo(logits.dtype).min  # finite: a row may have nothing to be compared with
     logits = logits.masked_fill(left_out, lowest)
     log_p = (logits - logits.logsumexp(dim=1, keepdim=True)).masked_fill(left_out, 0.0)

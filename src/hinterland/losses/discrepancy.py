@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hinterland.losses.precision import float32
 from hinterland.losses.reduce import all_sum
 
 Form = Literal["prototype", "map", "sum"]
@@ -98,30 +99,32 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(flat, masks)
-        if flat.dtype == masks.dtype:
-            return masks @ flat.mT, torch.linalg.vector_norm(flat, dim=(1, 2)).square()
-        # A map in half precision is added up in float32 a few channels at a time: a copy of the
-        # whole would double what a step remembers of it.
-        parts = flat.split(CHANNELS, dim=1)
-        sums = [masks @ part.to(masks.dtype).mT for part in parts]
-        squares = [part.to(masks.dtype).square().sum(dim=(1, 2)) for part in parts]
-        return torch.cat(sums, dim=2), torch.stack(squares).sum(dim=0)
+        with float32(flat):
+            if flat.dtype == masks.dtype:
+                return masks @ flat.mT, torch.linalg.vector_norm(flat, dim=(1, 2)).square()
+            # A map in half precision is added up in float32 a few channels at a time: a copy of the
+            # whole would double what a step remembers of it.
+            parts = flat.split(CHANNELS, dim=1)
+            sums = [masks @ part.to(masks.dtype).mT for part in parts]
+            squares = [part.to(masks.dtype).square().sum(dim=(1, 2)) for part in parts]
+            return torch.cat(sums, dim=2), torch.stack(squares).sum(dim=0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_sums: Tensor, of_square: Tensor) -> tuple[Tensor, None]:
         flat, masks = ctx.saved_tensors
-        if flat.dtype == masks.dtype:
-            gradient = of_sums.mT @ masks
-            return gradient.addcmul_(flat, 2 * of_square[:, None, None]), None
-        gradient = torch.empty_like(flat)
-        for start in range(0, flat.shape[1], CHANNELS):
-            part = slice(start, start + CHANNELS)
-            value = of_sums[:, :, part].mT @ masks
-            gradient[:, part] = value.addcmul_(
-                flat[:, part].to(masks.dtype), 2 * of_square[:, None, None]
-            ).to(flat.dtype)
-        return gradient, None
+        with float32(flat):
+            if flat.dtype == masks.dtype:
+                gradient = of_sums.mT @ masks
+                return gradient.addcmul_(flat, 2 * of_square[:, None, None]), None
+            gradient = torch.empty_like(flat)
+            for start in range(0, flat.shape[1], CHANNELS):
+                part = slice(start, start + CHANNELS)
+                value = of_sums[:, :, part].mT @ masks
+                gradient[:, part] = value.addcmul_(
+                    flat[:, part].to(masks.dtype), 2 * of_square[:, None, None]
+                ).to(flat.dtype)
+            return gradient, None
 
 
 def sides(

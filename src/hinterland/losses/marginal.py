@@ -8,10 +8,11 @@ leaves, given by its number in the data set's table of label sets.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hinterland.losses.positions import positions
@@ -64,8 +65,7 @@ def marginal_cross_entropy(
     1.3863
     """
     total = F.nll_loss(log_mass, target, ignore_index=IGNORE, reduction="sum")
-    count = (target != IGNORE).sum().to(total.dtype)
-    return all_sum(total) / all_sum(count).clamp(min=1)
+    return mean_over_decided(total, target != IGNORE)
 
 
 def marginal_focal_loss(
@@ -93,10 +93,31 @@ def marginal_focal_loss(
     >>> round(marginal_focal_loss(log_mass, target, gamma=0.0).item(), 4)
     0.3993
     """
-    decided = target != IGNORE
     log_m = log_mass.gather(1, target.clamp(min=0)[:, None])[:, 0]
+    return focal_of(log_m, target != IGNORE, gamma)
+
+
+def focal_of(
+    log_m: Float[Tensor, "batch *space"], decided: Bool[Tensor, "batch *space"], gamma: float = 2.0
+) -> Float[Tensor, ""]:
+    """Return `marginal_focal_loss` of the log-probability of what each voxel is annotated with.
+
+    Args:
+        log_m: that log-probability.
+        decided: where the annotation says something.
+        gamma: how much well predicted voxels are played down.
+
+    Returns:
+        The loss; 0 without a decided voxel.
+    """
     focus = (-torch.expm1(log_m)).clamp(min=0) ** gamma
-    total = (-(focus * log_m) * decided).sum()
+    return mean_over_decided((-(focus * log_m) * decided).sum(), decided)
+
+
+def mean_over_decided(
+    total: Float[Tensor, ""], decided: Bool[Tensor, "batch *space"]
+) -> Float[Tensor, ""]:
+    """Return a sum over voxels by the number of decided ones; 0 where none is."""
     return all_sum(total) / all_sum(decided.sum().to(total.dtype)).clamp(min=1)
 
 
@@ -127,9 +148,7 @@ def soft_dice_loss(
     >>> round(soft_dice_loss(q, torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])).item(), 3)
     0.5
     """
-    overlap, size, _, known = _sums(q, member, decided, batch)
-    dice = (2 * overlap + smooth) / (size + smooth)
-    return _mean_over_groups(1 - dice, known, batch)
+    return dice_of(group_sums(q, member, decided, batch=batch), batch=batch, smooth=smooth)
 
 
 def soft_tversky_loss(
@@ -166,17 +185,81 @@ def soft_tversky_loss(
     >>> round(soft_tversky_loss(q, member).item(), 3)
     0.13
     """
-    overlap, size, y_sum, known = _sums(q, member, decided, batch)
-    errors = alpha * (size - y_sum - overlap) + beta * (y_sum - overlap)
+    sums = group_sums(q, member, decided, batch=batch)
+    return tversky_of(sums, batch=batch, alpha=alpha, beta=beta, smooth=smooth)
+
+
+class GroupSums(NamedTuple):
+    """Sums over decided voxels, of each group and of each item (or of all items).
+
+    overlap is sum q y, size is sum (q + y), inside is sum y; known is 1 where there is such a
+    voxel.
+    """
+
+    overlap: Tensor
+    size: Tensor
+    inside: Tensor
+    known: Tensor
+
+    def over_items(self, batch: bool) -> GroupSums:
+        """Return the sums over all items (of all processes) if `batch`, `known` as 0 or 1."""
+        sums = GroupSums(*(all_sum(t.sum(0)) for t in self)) if batch else self
+        return sums._replace(known=(sums.known > 0).to(sums.size.dtype))
+
+
+def dice_of(sums: GroupSums, *, batch: bool = True, smooth: float = 1e-5) -> Float[Tensor, ""]:
+    """Return `soft_dice_loss` of its sums.
+
+    Args:
+        sums: from `group_sums`.
+        batch: whether they are over all items.
+        smooth: added to both sides of the fraction.
+
+    Returns:
+        The loss.
+    """
+    dice = (2 * sums.overlap + smooth) / (sums.size + smooth)
+    return _mean_over_groups(1 - dice, sums.known, batch)
+
+
+def tversky_of(
+    sums: GroupSums,
+    *,
+    batch: bool = True,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    smooth: float = 1e-5,
+) -> Float[Tensor, ""]:
+    """Return `soft_tversky_loss` of its sums.
+
+    Args:
+        sums: from `group_sums`.
+        batch: whether they are over all items.
+        alpha: weight of false positives.
+        beta: weight of false negatives.
+        smooth: added to both sides of the fraction.
+
+    Returns:
+        The loss.
+    """
+    overlap, size, inside, known = sums
+    errors = alpha * (size - inside - overlap) + beta * (inside - overlap)
     return _mean_over_groups(1 - (overlap + smooth) / (overlap + errors + smooth), known, batch)
 
 
-def _sums(
-    q: Tensor, member: Tensor, decided: Tensor | None, batch: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return sum q y, sum (q + y) and sum y over decided voxels, and 1 where there is such a voxel.
+def group_sums(
+    q: Tensor, member: Tensor, decided: Tensor | None = None, *, batch: bool = True
+) -> GroupSums:
+    """Return the sums that Dice and Tversky are made of.
 
-    The sums are of each group, and of each item unless `batch`.
+    Args:
+        q: probability of each group.
+        member: 1 where the voxel is inside the group.
+        decided: 1 where that is known; None means everywhere.
+        batch: sum over all items (of all processes) instead of for each.
+
+    Returns:
+        The sums of each group.
     """
     space = tuple(range(2, q.ndim))
     known = q.new_ones(q.shape[:2]) if decided is None else decided.amax(space)
@@ -184,9 +267,7 @@ def _sums(
         q, member = q * decided, member * decided
     inside = member.sum(space)
     overlap, size = (q * member).sum(space), q.sum(space) + inside
-    if batch:
-        overlap, size, inside, known = (all_sum(t.sum(0)) for t in (overlap, size, inside, known))
-    return overlap, size, inside, (known > 0).to(q.dtype)
+    return GroupSums(overlap, size, inside, known).over_items(batch)
 
 
 def _mean_over_groups(values: Tensor, known: Tensor, batch: bool) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.comparison import Comparison
+from hinterland.losses.many_classes import LARGE, ManyClasses
 from hinterland.losses.marginal import IGNORE
 from hinterland.losses.membership import Membership
 from hinterland.losses.registry import LOSSES
@@ -48,6 +49,8 @@ class PartitionLoss(nn.Module):
     """
 
     target: Tensor
+    group_of: Tensor
+    open_cells: Tensor
 
     def __init__(
         self,
@@ -72,6 +75,14 @@ class PartitionLoss(nn.Module):
         foreground = list(at.foreground)
         self.groups = _members(over[foreground])
         self.patterns = _members((patterns.astype(int) @ over.astype(int)) > 0)
+        group_of = np.full(len(cells), -1)
+        for group, members in enumerate(self.groups):
+            group_of[members] = group
+        open_cells = np.zeros((len(self.patterns), len(cells)), dtype=bool)
+        for pattern, members in enumerate(self.patterns):
+            open_cells[pattern, members] = True
+        self.register_buffer("group_of", torch.tensor(group_of), persistent=False)
+        self.register_buffer("open_cells", torch.tensor(open_cells), persistent=False)
         self.register_buffer("target", torch.tensor(target, dtype=torch.long), persistent=False)
         self.membership = Membership(at, table, foreground, unnamed=virtual_dice)
 
@@ -79,15 +90,23 @@ class PartitionLoss(nn.Module):
         self, logits: Float[Tensor, "batch cells *space"], annotation: Int[Tensor, "batch *space"]
     ) -> dict[str, Float[Tensor, ""]]:
         """Return the terms of the loss, in float32 whatever the logits' precision."""
-        logits = logits.float()
         if not self.patterns:  # a table that decides nothing: no label file, no loss
-            return {name: logits.sum() * 0 for name in self.terms}
-        member, decided = self.membership(annotation)
-        found = Comparison(
-            logits.log_softmax(dim=1), self.groups, member, decided, self.patterns,
-            self.target[annotation.long()], self.batch_dice,
-        )  # fmt: skip
+            return {name: logits.float().sum() * 0 for name in self.terms}
+        found = (self._many if logits.numel() >= LARGE else self._few)(logits, annotation.long())
         return {name: term(found) for name, term in self.terms.items()}
+
+    def _few(self, logits: Tensor, annotation: Tensor) -> Comparison:
+        member, decided = self.membership(annotation)
+        return Comparison(
+            logits.float().log_softmax(dim=1), self.groups, member, decided, self.patterns,
+            self.target[annotation], self.batch_dice,
+        )  # fmt: skip
+
+    def _many(self, logits: Tensor, annotation: Tensor) -> Comparison:
+        return ManyClasses(
+            logits, annotation, self.membership, self.group_of, self.open_cells,
+            self.target[annotation], self.groups, self.patterns, batch=self.batch_dice,
+        )  # fmt: skip
 
 
 def _members(matrix: np.ndarray) -> list[list[int]]:

@@ -7,12 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from hinterland.losses.comparison import Comparison
-from hinterland.losses.marginal import (
-    marginal_cross_entropy,
-    marginal_focal_loss,
-    soft_dice_loss,
-    soft_tversky_loss,
-)
+from hinterland.losses.marginal import dice_of, tversky_of
 from hinterland.types.registry import Registry
 
 Term = Callable[[Comparison], Tensor]
@@ -22,24 +17,22 @@ LossTerms = Mapping[str, Term]
 
 def cross_entropy_term(found: Comparison) -> Tensor:
     """Return -log of the probability that the annotation leaves open, its mean over voxels."""
-    return marginal_cross_entropy(found.log_mass, found.target)
+    return found.cross_entropy()
 
 
 def focal_term(found: Comparison) -> Tensor:
     """Return the cross entropy with the weight (1 - p)^2 of a voxel's annotated probability p."""
-    return marginal_focal_loss(found.log_mass, found.target)
+    return found.focal()
 
 
 def dice_term(found: Comparison) -> Tensor:
     """Return 1 - soft Dice, its mean over the foreground groups."""
-    decided = found.decided.to(found.q.dtype)
-    return soft_dice_loss(found.q, found.member.to(found.q.dtype), decided, batch=found.batch)
+    return dice_of(found.sums(), batch=found.batch)
 
 
 def tversky_term(found: Comparison) -> Tensor:
     """Return 1 - Tversky index with false positives at 0.3 and false negatives at 0.7."""
-    decided = found.decided.to(found.q.dtype)
-    return soft_tversky_loss(found.q, found.member.to(found.q.dtype), decided, batch=found.batch)
+    return tversky_of(found.sums(), batch=found.batch)
 
 
 LOSSES: Registry[LossTerms] = Registry(

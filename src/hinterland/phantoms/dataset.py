@@ -169,7 +169,9 @@ def _check(
             "and 2 or 3 dimensions."
         )
     if size is not None and size < 16:
-        raise HinterlandError(f"a phantom of {size} voxels a side is too small; 16 is the least.")
+        raise HinterlandError(
+            f"a phantom of {size} voxels a side is too small; 16 is the least. Take 16 or more."
+        )
 
 
 def _write_image(path: Path, image: NDArray[np.float32], p: PhantomParameters) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from hinterland.data.io.files import write_text
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metrics_shown
+from hinterland.evaluation.statistics.over_runs import run_differences
 from hinterland.evaluation.statistics.statistics import over_seeds
 from hinterland.evaluation.statistics.subgroups import read_cases, with_subgroup, worst_best
 from hinterland.report.breakdown import (
@@ -21,10 +22,12 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
+from hinterland.report.decoding import decoding_findings
 from hinterland.report.gallery.gallery import REFERENCE, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
 from hinterland.report.page import Content, render
 from hinterland.report.protocol.checks import Finding, check_protocol, enforce
+from hinterland.report.ranking import Ranking, ranking_breakdowns, rankings
 from hinterland.report.results import (
     Result,
     differences_of,
@@ -43,7 +46,10 @@ _LAST = "report.html"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared and where it was written. `str()` is the headline table for a terminal."""
+    """What was compared and where it was written. `str()` is the headline table for a terminal.
+
+    `parameters` are those of each method's deployed network, None where a run does not say.
+    """
 
     out: Path | None
     methods: tuple[str, ...]
@@ -51,6 +57,8 @@ class Comparison:
     unit: str
     results: tuple[Result, ...]
     findings: tuple[Finding, ...]
+    rankings: tuple[Ranking, ...] = ()
+    parameters: tuple[int | None, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -75,13 +83,16 @@ class Comparison:
             "baseline": self.methods[0],
             "at": self.question,
             "unit": self.unit,
+            "parameters": dict(zip(self.methods, self.parameters, strict=False)),
             "findings": [asdict(f) for f in self.findings],
-            "results": [
-                {k: None if isinstance(v, float) and not isfinite(v) else v
-                 for k, v in asdict(r).items()}
-                for r in self.results
-            ],
-        }  # fmt: skip
+            "rankings": [_finite(asdict(r)) for r in self.rankings],
+            "results": [_finite(asdict(r)) for r in self.results],
+        }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Put null for numbers that JSON does not know."""
+    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}
 
 
 def compare(
@@ -139,13 +150,14 @@ def compare(
         )
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
-    findings += take_off_findings(arms)
+    findings += take_off_findings(arms) + decoding_findings(arms, question)
     content = _content(arms, question, findings, title, images and out is not None)
     if out is not None:
         content = replace(content, **_breakdowns(arms, content, subgroups))
     comparison = Comparison(
-        out, tuple(content.methods), question, content.unit, content.results, tuple(findings)
-    )
+        out, tuple(content.methods), question, content.unit, content.results, tuple(findings),
+        content.rankings, tuple(arm.protocols[0].parameters for arm in arms),
+    )  # fmt: skip
     if out is not None:
         files = _files(comparison, content)  # all made before one is written
         if not overwrite:
@@ -257,6 +269,8 @@ def _content(
     if "dice" in metrics and not source.trouble:
         confusion = source.confusion()
     units = {str(u) for arm in arms for u in arm.table.get("unit", ["mm"])}
+    unit = "voxels" if units == {"voxel"} else "mm"
+    ranked = rankings(arms, headline)
     return Content(
         title=title or f"{', '.join(a.name for a in arms[1:])} against {arms[0].name}",
         arms=tuple(arms),
@@ -270,7 +284,9 @@ def _content(
         lesions=tuple(lesions),
         seeds=_seeds(arms, headline),
         absent=absent,
-        unit="voxels" if units == {"voxel"} else "mm",
+        unit=unit,
+        rankings=tuple(ranked),
+        ranking=tuple(ranking_breakdowns(ranked, results, unit)),
         structures_unit=source.unit if structures else "mL",
     )
 
@@ -280,7 +296,15 @@ def _seeds(arms: Sequence[Arm], metrics: Sequence[str]) -> pd.DataFrame | None:
     several = [arm for arm in arms if arm.seeds > 1]
     if not several:
         return None
-    return pd.concat([over_seeds(arm.table, metrics) for arm in several], ignore_index=True)
+    spread = pd.concat([over_seeds(arm.table, metrics) for arm in several], ignore_index=True)
+    tested = [
+        run_differences(arms[0].table, arm.table, metrics).assign(method=arm.name)
+        for arm in several
+        if arm is not arms[0]
+    ]
+    if not tested:
+        return spread
+    return spread.merge(pd.concat(tested), "left", on=["method", "class", "metric"])
 
 
 def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:

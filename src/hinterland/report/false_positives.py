@@ -98,7 +98,10 @@ def false_positives_by_structure(
             what = f"{masks.case}: the reference"
             return encode(masks.labels, masks.scheme.label_values, leaves, what)
         if masks.case not in files:
-            raise HinterlandError(f"{support} has no support labels for the case {masks.case}.")
+            raise HinterlandError(
+                f"{support} has no support labels for the case {masks.case}."
+                " Add its support labels, or leave the support out."
+            )
         array = read_label_on(
             files[masks.case], masks.file, masks.case, "the support labels", "the reference"
         )

@@ -26,21 +26,24 @@ from hinterland.report.plots.plots import (
     curve_plots,
     distribution_plots,
     forest_plot,
+    layer_plots,
     paired_plots,
     volume_plots,
 )
 from hinterland.report.protocol.box import protocol_box
 from hinterland.report.protocol.checks import Finding
+from hinterland.report.ranking import Ranking
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm
 
 SIGNIFICANT = 0.05
 _SECTIONS = (
+    ("gallery", "Wins and losses"),
     ("results", "Results"),
+    ("ranking", "Who wins"),
     ("cases", "Case by case"),
     ("distributions", "Distributions"),
     ("volume", "Dice against volume"),
-    ("gallery", "Wins and losses"),
     ("groups", "Groups of cases"),
     ("lesions", "Lesions by size"),
     ("false-positives", "False positives"),
@@ -58,7 +61,7 @@ class Content:
     `groups`, `lesions`, `cases_without`: results by subgroup, by lesion size, and on cases without
     the class. `confusion`: superclass -> shares, a row a (method, subclass), a column what it was
     taken for.
-    `absent`: section -> why it has nothing to show.
+    `ranking`: the `rankings` as tables. `absent`: section -> why it has nothing to show.
     """
 
     title: str
@@ -73,6 +76,8 @@ class Content:
     groups: tuple[Breakdown, ...] = ()
     groups_text: str = ""
     lesions: tuple[Breakdown, ...] = ()
+    ranking: tuple[Breakdown, ...] = ()
+    rankings: tuple[Ranking, ...] = ()
     cases_without: tuple[Breakdown, ...] = ()
     seeds: pd.DataFrame | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +126,7 @@ def _context(content: Content) -> dict[str, Any]:
     ]
     optional = {
         "subclasses": content.confusion, "groups": content.groups, "lesions": content.lesions,
+        "ranking": content.ranking,
     }  # fmt: skip
     return {
         "title": content.title,
@@ -147,10 +153,11 @@ def _context(content: Content) -> dict[str, Any]:
         "exhibits": _exhibits(content),
         "structures": inline(bars),
         **{k: [_breakdown(b, methods) for b in getattr(content, k)]
-           for k in ("groups", "lesions", "cases_without")},
+           for k in ("ranking", "groups", "lesions", "cases_without")},
         "groups_text": content.groups_text,
         "confusion": _confusion(content),
         "curves": inline(curve_plots(content.arms)),
+        "layers": inline(layer_plots(content.arms)),
         "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
         "absent": {"volume": "The tables hold no reference volumes.",
                    "curves": "The runs hold no log.csv with curves."} | dict(content.absent),
@@ -268,9 +275,21 @@ def _seeds(seeds: pd.DataFrame | None) -> list[dict[str, Any]]:
             "mean": number(row["mean"], row["metric"]),
             "sd": number(row["std_seeds"], row["metric"]),
             "seeds": row["seeds"],
+            **_over_runs(row),
         }
         for row in seeds.to_dict("records")
     ]
+
+
+def _over_runs(row: Mapping[Any, Any]) -> dict[str, str]:
+    """Show the difference to the baseline's runs; empty for the baseline itself."""
+    if pd.isna(row.get("difference")):
+        return {"difference": "", "p_runs": ""}
+    span = interval(row["low"], row["high"], row["metric"], sign=True)
+    return {
+        "difference": f"{signed(row['difference'], row['metric'])} {span}",
+        "p_runs": p_value(row["p"]),
+    }
 
 
 def _breakdown(table: Breakdown, methods: Sequence[str]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ class Result:
     `n` counts the pairs, from `patients` patients, `left_out` those in which a value is missing;
     the means are those of the pairs. Intervals are 95 % bootstrap intervals over patients; `p` is
     Wilcoxon's, `p_holm` corrected over classes and metrics; `effect` the matched-pairs
-    rank-biserial correlation. `mark` says what a reader must know before believing the mean.
+    rank-biserial correlation; `lower`, `equal`, `higher` the probabilities of the Bayesian
+    signed-rank test. `mark` says what a reader must know before believing the mean.
     """
 
     group: str
@@ -42,6 +43,9 @@ class Result:
     p_holm: float = nan
     p_permutation: float = nan
     effect: float = nan
+    lower: float = nan
+    equal: float = nan
+    higher: float = nan
     left_out: int = 0
     mark: str = ""
 
@@ -118,6 +122,9 @@ def _result(row: dict[Any, Any], method: str, side: str, group: str) -> Result:
         p_holm=row["p_wilcoxon_holm"],
         p_permutation=row["p_permutation"],
         effect=row["rank_biserial"],
+        lower=row["probability_lower"],
+        equal=row["probability_equal"],
+        higher=row["probability_higher"],
         left_out=row["left_out"],
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from hinterland.data.dataset.files import read_object
 from hinterland.evaluation.table import read_table
+from hinterland.labels import Coarsening, common_refinement
 from hinterland.report.protocol.protocol import Protocol, coarsenings_text, label_counts
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import HinterlandError
@@ -197,10 +198,21 @@ def with_question(arm: Arm, at: str) -> Arm:
     return replace(arm, runs=runs)
 
 
+def cells_of(record: RunRecord) -> Coarsening:
+    """Return what a run tells apart: its record says so, else everything."""
+    on = [Coarsening.from_dict(record.spec.tree, groups) for groups in record.on]
+    return common_refinement(on) if on else record.spec.tree.leaves
+
+
 def _read_run(folder: Path, table: Path) -> Run:
     record = RunRecord.read(folder) if (folder / "config.yaml").is_file() else None
     log = folder / "log.csv"
-    frame = pd.read_csv(log) if log.is_file() and log.stat().st_size else None
+    try:
+        frame = pd.read_csv(log) if log.is_file() and log.stat().st_size else None
+    except ValueError as error:
+        raise HinterlandError(
+            f"{log} is not a readable table: {error}. Remove it: the report then has no curves."
+        ) from None
     return Run(folder, _read_table(table), record, frame)
 
 
@@ -228,8 +240,8 @@ def _protocol(run: Run, name: str) -> Protocol:
     }  # fmt: skip
     summary = run.path / "summary.json"
     if summary.is_file():
-        known = json.loads(summary.read_text(encoding="utf-8"))
-        told |= {key: known.get(key) for key in ("steps", "took_off", "take_off")}
+        known = read_object(summary)
+        told |= {key: known.get(key) for key in ("steps", "parameters", "took_off", "take_off")}
     return Protocol.of(name, run.record, told, list(run.table["case"]), groups)
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text
 from hinterland.evaluation.metrics.registry import METRICS
-from hinterland.evaluation.table import without_formulas
 from hinterland.report.format import (
     MINUS,
     MISSING,
@@ -83,7 +83,7 @@ def latex_table(results: Sequence[Result], unit: str, caption: str) -> str:
 
 def csv_table(results: Sequence[Result]) -> str:
     """Write all results with full precision."""
-    return without_formulas(pd.DataFrame([asdict(r) for r in results])).to_csv(index=False)
+    return csv_text(pd.DataFrame([asdict(r) for r in results]))
 
 
 def escape_latex(text: str) -> str:

@@ -105,7 +105,10 @@ def common_cases(runs: Sequence[Run]) -> tuple[Case, ...]:
     tested = [evaluated_cases(run, run.dataset)[0] for run in runs]
     shared = set.intersection(*({c.name for c in cases} for cases in tested))
     if not shared:
-        raise HinterlandError("there is no labelled case that all of the runs were tested on.")
+        raise HinterlandError(
+            "there is no labelled case that all of the runs were tested on."
+            " Give runs of one data set and split."
+        )
     return tuple(c for c in tested[0] if c.name in shared)
 
 

@@ -24,11 +24,14 @@ from hinterland.evaluation.table import write_table as write_metrics
 from hinterland.studies.addition.figure import NAMES
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
+    WARM_START,
     Report,
+    against,
     regularisers,
     save_figure,
     target_scores,
     train_all,
+    two_phases,
     with_loss,
     write_table,
 )
@@ -52,6 +55,7 @@ class Noise:
         all_tests: put that noise on the test images of all runs.
         settings: of `TrainConfig`, nested.
         draw: the seed of noise, and of validation cases where none are given.
+        warm_start: share of the steps that is a phase of its own, in every arm; see `two_phases`.
     """
 
     sigmas: tuple[float, ...] = SIGMAS
@@ -65,6 +69,7 @@ class Noise:
     dims: Literal[2, 3] | None = None
     memory: float = 8.0
     draw: int = 0
+    warm_start: float = WARM_START
 
 
 def gaussian(sigma: float, seed: int) -> Change:
@@ -205,7 +210,11 @@ def noise_requests(
     ]:
         settings = with_loss({**asked.settings, "steps": asked.steps, "seed": seed}, loss)
         requests[loss, sigma, seed] = RunRequest(
-            trained[sigma], fold="fixed", plan=plans[sigma], config=make_config(settings)
+            trained[sigma],
+            options=two_phases(asked.warm_start),
+            fold="fixed",
+            plan=plans[sigma],
+            config=make_config(settings),
         )
     return requests
 
@@ -242,8 +251,10 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Tabulate mean and standard deviation over seeds by loss and noise, and the dip from clean."""
+    """Tabulate mean, spread over seeds, dip from clean, and difference to no loss."""
     rows = []
+    keys = ["train_sigma", "test_sigma", "seed"]
+    plain = table[table["loss"] == "none"].set_index(keys)["dice"]
     for _, runs in table.groupby(["loss", "train_sigma", "test_sigma"], sort=False):
         loss, train_sigma, test_sigma = runs.iloc[0][["loss", "train_sigma", "test_sigma"]]
         clean = table[(table["loss"] == loss) & (table["train_sigma"] == 0)
@@ -252,7 +263,8 @@ def noise_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
             {"loss": loss, "train_sigma": float(train_sigma), "test_sigma": float(test_sigma),
              "dice": float(runs["dice"].mean()), "seeds": len(runs),
              "sd": float(runs["dice"].std(ddof=1)) if len(runs) > 1 else None,
-             "dip": float(runs["dice"].mean() - clean["dice"].mean())}
+             "dip": float(runs["dice"].mean() - clean["dice"].mean()),
+             **against(plain, runs.set_index(keys)["dice"])}
         )  # fmt: skip
     return rows
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text, with_original_text
 from hinterland.data.io.files import atomic_path, write_text
+from hinterland.evaluation.statistics.over_runs import t_test
+from hinterland.methods.regularisers.discrepancy import PAPER_WARM_START
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_training import run_or_resume
@@ -26,6 +30,35 @@ LOSSES: dict[str, dict[str, Any]] = {
     "deeps": {"deep-supervision": {}},
 }
 """Name -> regularisers: L_fd, L_fd + L_exch, L_con, L_deeps."""
+WARM_START = PAPER_WARM_START
+"""Share of the steps that is a phase of its own, in every arm: paper 2's two phases."""
+
+
+def two_phases(warm_start: float) -> dict[str, Any]:
+    """Return the options of a method whose second phase has a rate and a selection of its own.
+
+    A loss that acts at the end of one schedule acts when the rate is gone, and the best checkpoint
+    may be one from before it acts. Every arm of a study has the same phases, with the loss or not.
+
+    Args:
+        warm_start: share of the steps in the first phase; 0 is one phase, in which L_fd ramps.
+    """
+    return {"warm_start": warm_start}
+
+
+def steps_of(steps: int, base: int, added: int, fixed: bool) -> int:
+    """Return the steps of a run on more cases: as many epochs, so that none is seen less often.
+
+    Args:
+        steps: of a run on the base cases alone.
+        base: how many base cases there are.
+        added: how many cases are added.
+        fixed: whether all runs have the same steps.
+
+    Returns:
+        steps, or steps (base + added) / base.
+    """
+    return steps if fixed else round(steps * (base + added) / base)
 
 
 def regularisers(losses: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -54,6 +87,22 @@ def with_loss(settings: Mapping[str, Any], loss: str) -> dict[str, Any]:
         **settings,
         "regularisers": {name: {**own, **given.get(name, {})} for name, own in chosen.items()},
     }
+
+
+def against(plain: pd.Series, runs: pd.Series) -> dict[str, float | None]:
+    """Test runs with a loss against those without, paired by what indexes both.
+
+    Args:
+        plain: Dice of the runs without a loss.
+        runs: Dice of the runs with it.
+
+    Returns:
+        `difference`, the mean, and `p` of a one-sample t-test over runs; None where unknown.
+    """
+    differences = (runs - plain.reindex(runs.index)).dropna()
+    p = t_test(differences.to_numpy())
+    mean = float(differences.mean()) if len(differences) else None
+    return {"difference": mean, "p": None if isnan(p) else p}
 
 
 def train_all(
@@ -92,13 +141,14 @@ def target_scores(file: Path, question: str = "target") -> pd.DataFrame:
     The index is (group, case).
     """
     table = pd.read_csv(file, dtype={"case": str, "group": str}).fillna({"group": ""})
+    table = with_original_text(table)
     table = table[table["coarsening"] == question]
     return table.groupby(["group", "case"])[["dice", "jaccard"]].mean()
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:
     """Write a CSV table, whole or not at all."""
-    write_text(file, table.to_csv(index=False, float_format="%.6g"))
+    write_text(file, csv_text(table, "%.6g"))
 
 
 def save_figure(figure: Any, file: Path) -> None:

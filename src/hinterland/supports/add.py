@@ -22,6 +22,7 @@ from hinterland.data.io.files import dataset_hash, file_stamp, write_text
 from hinterland.data.io.lock import alone
 from hinterland.data.io.volume import read_header, read_label, write_label
 from hinterland.labels import LabelSpec
+from hinterland.labels.strict_yaml import parse_yaml
 from hinterland.supports.grid import on_grid
 from hinterland.supports.grown import Grown, compact, grow
 from hinterland.supports.merge import Integers
@@ -353,5 +354,5 @@ class _Work:
 def _readable(spec: LabelSpec) -> str:
     """Return labels.yaml as text; LabelError where a reader would refuse it."""
     text = yaml.safe_dump(compact(spec), sort_keys=False, allow_unicode=True, width=100)
-    LabelSpec.from_dict(yaml.safe_load(text))
+    LabelSpec.from_dict(parse_yaml(text))
     return text

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hinterland.data.io.csv_text import neutral
+
 OUTLIER = 3.5
 """Robust z-score, |v - median| / (1.4826 MAD), from which the logarithm of a volume is flagged."""
 FRAGMENTED = 0.5
@@ -168,7 +170,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(Row)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: _cell(v) for k, v in asdict(row).items()} for row in rows)
+    writer.writerows({k: neutral(_cell(v)) for k, v in asdict(row).items()} for row in rows)
     return text.getvalue()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,50 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint ({type(error).__name__}). Delete it and resume "
             "from another, or train again."
         ) from None
+    if not isinstance(content, dict):
+        raise HinterlandError(
+            f"{path} holds a {type(content).__name__}; expected a checkpoint. Delete it and resume "
+            "from another, or train again."
+        )
     if content.get("format") != FORMAT:
         raise HinterlandError(
             f"{path} has checkpoint format {content.get('format')}, this version reads {FORMAT}."
+            " Use the version that wrote it, or train again."
         )
+    return content
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Turn whatever loading the content of `path` into networks raises into one message.
+
+    Raises:
+        HinterlandError: the content does not fit.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise HinterlandError(
+            f"{path} does not fit the networks that config.yaml and plan.json beside it describe "
+            f"({type(error).__name__}: {reason}). Restore the files of the run, or train again."
+        ) from None
+
+
+def load_networks(networks: torch.nn.Module, path: Path) -> dict[str, Any]:
+    """Load the networks' weights from a checkpoint.
+
+    Args:
+        networks: Built as for the run that wrote it; changed in place.
+        path: The checkpoint.
+
+    Returns:
+        All that the checkpoint holds.
+
+    Raises:
+        HinterlandError: It cannot be read, or its weights are of other networks.
+    """
+    content = load_checkpoint(path)
+    with fitting(path):
+        networks.load_state_dict(content["networks"])
     return content

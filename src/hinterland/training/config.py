@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -18,6 +17,7 @@ from pydantic import (
 
 from hinterland.data.on_device.augmentation import BATCH_AUGMENTATIONS
 from hinterland.data.sampling.augmentation import AUGMENTATIONS
+from hinterland.labels.strict_yaml import parse_yaml
 from hinterland.training.optimisation.pace import seconds_of
 from hinterland.types import HinterlandError
 
@@ -241,6 +241,8 @@ def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[s
     Examples:
         >>> apply_overrides({"steps": 10}, ["optimiser.optimiser=adam", "patch_size=[32, 32]"])
         {'steps': 10, 'optimiser': {'optimiser': 'adam'}, 'patch_size': [32, 32]}
+        >>> apply_overrides({}, ["data.foreground_on=on"])
+        {'data': {'foreground_on': 'on'}}
     """
     result: dict[str, Any] = {
         k: dict(v) if isinstance(v, Mapping) else v for k, v in settings.items()
@@ -259,8 +261,14 @@ def apply_overrides(settings: Mapping[str, Any], overrides: list[str]) -> dict[s
     return result
 
 
+_WORDS = ("on", "off", "yes", "no")
+"""Booleans of old YAML that are words here (`data.foreground_on=on`); a switch takes them, too."""
+
+
 def _value(text: str) -> Any:
+    if text.strip().lower() in _WORDS:
+        return text.strip()
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return yaml.safe_load(text)
+        return float(text) if "e" in text.lower() else parse_yaml(text)
+    except ValueError:
+        return parse_yaml(text)

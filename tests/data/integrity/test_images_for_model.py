@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from pathlib import Path
 
 import broken as make
@@ -15,6 +17,7 @@ from hinterland.data.integrity.images import Expected, check_images
 from hinterland.data.planning.fingerprint import Fingerprint, fingerprint, stored_fingerprint
 from hinterland.types import Normalisation
 
+INFINITE = np.where(np.eye(3, 4) > 0, np.inf, 0)
 CT = Normalisation("ct", -900, 300, -300, 250)
 
 
@@ -84,3 +87,16 @@ def test_fingerprints_are_found_by_their_hash(tmp_path, trained):
     (tmp_path / "fingerprint.json").write_text(trained.to_json())
     assert stored_fingerprint(trained.hash, [tmp_path / "nowhere", tmp_path]) == trained
     assert stored_fingerprint("0" * 16, [tmp_path]) is None
+
+
+@pytest.mark.parametrize("voxels", [True, False])
+@pytest.mark.parametrize("spoil", [np.zeros((3, 4)), np.full((3, 4), np.nan), INFINITE])
+def test_no_usable_place_is_an_error_with_and_without_voxels(tmp_path, trained, voxels, spoil):
+    scan(tmp_path)
+    for file in tmp_path.glob("*.nii.gz"):
+        content = bytearray(gzip.decompress(file.read_bytes()))
+        struct.pack_into("<12f", content, 280, *spoil.ravel())  # sform
+        file.write_bytes(gzip.compress(bytes(content)))
+    cases = read_images(tmp_path, 2)
+    report = check_images(cases, expected(trained), voxels=voxels, workers=0)
+    assert {(p.severity, p.code) for p in report.problems} == {("error", "bad-geometry")}

@@ -6,12 +6,15 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import broken
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hinterland.data.planning.fingerprint import Fingerprint, Intensity
+from hinterland.data.dataset.read import read_dataset
+from hinterland.data.planning import fingerprint as fingerprints
+from hinterland.data.planning.fingerprint import Fingerprint, Intensity, fingerprint
 from hinterland.data.planning.nnunet import plan_with_nnunet, translate
 from hinterland.data.planning.plan import make_plan, plan_cost
 from hinterland.data.planning.topology import feature_voxels
@@ -205,3 +208,14 @@ def test_parameters_are_those_of_the_network(dims):
     network = create("unet", plan, out_channels=5)
     expected = sum(p.numel() for p in network.parameters())
     assert plan_cost(plan, classes=5).parameters == expected
+
+
+def test_too_many_channels_are_refused_before_their_voxels_are_read(tmp_path, monkeypatch):
+    """501 channels of a tiny file once filled 5 GB before they were counted."""
+    root = broken.nnunet(tmp_path / "d")
+    broken.nifti(root / "imagesTr/a1_0000.nii.gz", np.zeros((9, 8, 6, 500), np.uint8))
+    monkeypatch.setattr(fingerprints, "read_volume", lambda *_: pytest.fail("read"))
+    with pytest.raises(
+        HinterlandError, match=r"case 'a1': it has 501 channels, the data set has 2"
+    ):
+        fingerprint(read_dataset(root), [read_dataset(root)["a1"]], workers=0)

@@ -115,3 +115,21 @@ def test_a_map_in_half_precision_is_not_copied(form):
     assert found[0] == pytest.approx(found[1], rel=1e-4)
     assert torch.allclose(*gradients, atol=2e-2 * gradients[1].abs().max().item())
     assert {t.dtype for t in saved[0]} <= {torch.bfloat16}
+
+
+def test_autocast_does_not_round_the_prototypes():
+    """Sides that differ by a hundredth of their mean: in bf16 sums that difference is noise."""
+    torch.manual_seed(0)
+    member = torch.rand(2, 2, 24, 24) < 0.3
+    pooled = pool_membership(member, torch.ones_like(member), (24, 24))
+    features = 3 + 0.3 * torch.randn(2, 20, 24, 24) + 0.01 * member[:, :1]
+    found, gradients = [], []
+    for enabled in (False, True):
+        leaf = features.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            value = feature_discrepancy(sides(leaf, *pooled, "prototype", normalise=True))
+            value.backward()
+        found.append(value.item())
+        gradients.append(leaf.grad)
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    torch.testing.assert_close(*gradients)

@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hinterland.data.io.csv_text import original
+from hinterland.data.io.limits import refuse_irregular
 from hinterland.data.io.volume import stem
 from hinterland.types import HinterlandError
 
@@ -72,10 +74,12 @@ def read_label_table(
             twice with different labels, or there is no column of labels.
     """
     lines, separator, encoding = _lines(path)
-    header = [cell.strip() for cell in lines[0]]
+    header = [original(cell.strip()) for cell in lines[0]]
     if len(set(header)) < len(header):
         raise HinterlandError(f"{path}: two columns have one name ({', '.join(header)}).")
-    table = [dict(zip(header, (c.strip() for c in line), strict=False)) for line in lines[1:]]
+    table = [
+        dict(zip(header, (original(c.strip()) for c in line), strict=False)) for line in lines[1:]
+    ]
     table = [{c: row.get(c, "") for c in header} for row in table]
     keys = {_key(n): n for n in names}
     hits = {c: sum(_key(row[c]) in keys for row in table) for c in header}
@@ -85,6 +89,7 @@ def read_label_table(
             f"{path}: no column names the images. Its columns are {', '.join(header)}, its first "
             f"row is {', '.join(table[0].values()) if table else 'missing'}; the images are called "
             f"{', '.join(sorted(names)[:3])}, ..."
+            " Correct the names in one column."
         )
     rows: dict[str, dict[str, str]] = {}
     for row in table:
@@ -97,7 +102,9 @@ def read_label_table(
     asked = column or _label_column(header, list(rows.values()), [name, who])
     for wanted in (asked, who):
         if wanted and wanted not in header:
-            raise HinterlandError(f"{path} has no column {wanted!r}, but {', '.join(header)}.")
+            raise HinterlandError(
+                f"{path} has no column {wanted!r}, but {', '.join(header)}. Name one of these."
+            )
     if not asked:
         raise HinterlandError(
             f"{path}: none of the columns {', '.join(header)} has 2 to 20 different values; which "
@@ -118,10 +125,13 @@ def positive(value: str) -> bool:
 
 
 def _lines(path: Path) -> tuple[list[list[str]], str, str]:
+    refuse_irregular(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise HinterlandError(f"image labels {path} cannot be read: {error}.") from None
+        raise HinterlandError(
+            f"image labels {path} cannot be read: {error}. Give a CSV file that can be read."
+        ) from None
     bom = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     for encoding in ENCODINGS if not bom else ("utf-16",):
         try:
@@ -135,9 +145,13 @@ def _lines(path: Path) -> tuple[list[list[str]], str, str]:
         )
     first = text.splitlines()[0] if text.strip() else ""
     separator = max(SEPARATORS, key=first.count)
-    lines = [
-        r for r in csv.reader(text.splitlines(), delimiter=separator) if any(map(str.strip, r))
-    ]
+    try:
+        table = csv.reader(text.splitlines(), delimiter=separator)
+        lines = [r for r in table if any(map(str.strip, r))]
+    except csv.Error as error:
+        raise HinterlandError(
+            f"image labels {path}: {error}; expected a CSV file. Save it as CSV again."
+        ) from None
     if len(lines) < 2 or len(lines[0]) < 2:
         raise HinterlandError(
             f"image labels {path}: expected a header line, rows, and two columns or more (file "

@@ -19,6 +19,7 @@ import yaml
 
 from hinterland.classification.dataset.boost import boosted, known_nodes
 from hinterland.classification.dataset.cases import with_image_labels
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import file_ending, label_ending, read_volume, write_label
 from hinterland.data.preprocessing.preprocess import preprocess
@@ -186,7 +187,7 @@ def _write_labels(
     table = pd.DataFrame([{"case": c.name, **c.image_labels} for c in dataset.cases])
     written = len(table.columns) > 1
     if written:
-        write_text(work / "image_labels.csv", table.to_csv(index=False))
+        write_text(work / "image_labels.csv", csv_text(table))
     changed = replace(
         spec, schemes=own, cases=cases, image_labels="image_labels.csv" if written else None
     )

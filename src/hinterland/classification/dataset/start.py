@@ -23,6 +23,7 @@ from hinterland.classification.dataset.label_table import (
 from hinterland.data.dataset.plain import plain_layout
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.dataset.splits import draw_groups, groups_of
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import file_ending, label_ending, read_label, stem, write_label
 from hinterland.labels import LabelTree
@@ -99,7 +100,7 @@ def start(
     spec, lesion, notes = _labels(found, labels)
     nodes = LabelTree(spec["tree"]).nodes
     rows = [_row(case, labels, lesion, nodes) for case in found.images]
-    write_text(root / TABLE_FILE, pd.DataFrame(rows).to_csv(index=False))
+    write_text(root / TABLE_FILE, csv_text(pd.DataFrame(rows)))
     write_text(root / LABELS_FILE, yaml.safe_dump(spec, sort_keys=False, allow_unicode=True))
     parts = _split(root, labels, seed)
     return Started(
@@ -130,6 +131,7 @@ def _find(folder: Path) -> _Found:
     if not images:
         raise HinterlandError(
             f"{folder} holds no image that can be read (png, jpg, tif, bmp, nii.gz, mha, nrrd)."
+            " Convert the images, or give their folder."
         )
     by_name = {name.lower(): name for name in images}
     pairs: dict[str, tuple[Path, ...]] = {}
@@ -171,7 +173,10 @@ def _link(found: _Found, root: Path) -> None:
             continue
         volumes = [read_label(path) for path in paths]
         if len({v.array.shape for v in volumes}) > 1:
-            raise HinterlandError(f"the masks of {case!r} have different sizes: {paths[0]}, ...")
+            raise HinterlandError(
+                f"the masks of {case!r} have different sizes: {paths[0]}, ..."
+                " Draw them on one image again, or remove the wrong one."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         merged = np.maximum.reduce([v.array[0] for v in volumes])
         write_label(target, merged, like=volumes[0], overwrite=True)
@@ -255,6 +260,7 @@ def _split(root: Path, table: LabelTable, seed: int) -> dict[str, list[str]]:
         raise HinterlandError(
             f"only {count} images or patients have a label; training, validation and test need at "
             "least 10."
+            " Add labels."
         )
     test = draw_groups(groups, max(1, round(TEST_SHARE * count)), seed)
     rest = {g: members for g, members in groups.items() if g not in test}

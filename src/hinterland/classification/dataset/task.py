@@ -61,6 +61,7 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
         if value not in values:
             raise HinterlandError(
                 f"task {text!r}: the column {column!r} has no {value!r}, but {_short(values)}."
+                " Name one of these."
             )
         return Task(text, column, (f"not {value}", value), (None, _node(value, tree)))
     if not 2 <= len(values) <= 100:

@@ -15,6 +15,7 @@ from hinterland.classification.scores.resampling import (
     weighted_auroc,
     weighted_share,
 )
+from hinterland.data.io.csv_text import with_original_text
 from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.types import HinterlandError
 
@@ -65,11 +66,16 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
         )
     shared = a.rows.index.intersection(b.rows.index)
     if not len(shared):
-        raise HinterlandError(f"{a.path} and {b.path} share no test {a.unit}.")
+        raise HinterlandError(
+            f"{a.path} and {b.path} share no test {a.unit}. Evaluate both on the same ones."
+        )
     left, right = a.rows.loc[shared], b.rows.loc[shared]
     if not (left["label"] == right["label"]).all():
         wrong = shared[(left["label"] != right["label"]).to_numpy()][0]
-        raise HinterlandError(f"{a.path} and {b.path} have different labels of {wrong!r}.")
+        raise HinterlandError(
+            f"{a.path} and {b.path} have different labels of {wrong!r}."
+            " Evaluate both with the same table of labels."
+        )
     patients = [str(g) for g in left["group"]] if "group" in left else [str(n) for n in shared]
     weights, units = resample_weights([str(n) for n in shared], patients, RESAMPLES, seed)
     found = []
@@ -138,7 +144,8 @@ def _read(path: Path) -> _Evaluation:
         )
     data = json.loads(summary.read_text(encoding="utf-8"))
     by_patient = data["unit"] == "patient"
-    table = pd.read_csv(folder / ("patients.csv" if by_patient else "predictions.csv"))
+    file = folder / ("patients.csv" if by_patient else "predictions.csv")
+    table = with_original_text(pd.read_csv(file))
     key = "patient" if by_patient else "case"
     text = {c: str for c in (key, "class", "label", "group") if c in table}
     rows = table.astype(text).set_index(key)

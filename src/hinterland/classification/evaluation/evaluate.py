@@ -20,6 +20,7 @@ from hinterland.classification.predict import load_model, patient_table, predict
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
 from hinterland.data.dataset.image_labels import read_image_labels
 from hinterland.data.dataset.read import read_dataset
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import read_label
 from hinterland.types import Case, Dataset, HinterlandError
@@ -105,13 +106,13 @@ def evaluate_classifier(
         "recall": recalls.to_dict("records"),
     }
     predicted["label"] = [record.task.classes[targets[n]] for n in predicted["case"]]
-    write_text(out / "predictions.csv", predicted.to_csv(index=False))
+    write_text(out / "predictions.csv", csv_text(predicted))
     if point.patients:
         patients = patient_table(run, predicted)
         patients["label"] = [record.task.classes[units.targets[p]] for p in patients["patient"]]
-        write_text(out / "patients.csv", patients.to_csv(index=False))
-    write_text(out / "metrics.csv", metrics.to_csv(index=False))
-    write_text(out / "recall.csv", recalls.to_csv(index=False))
+        write_text(out / "patients.csv", csv_text(patients))
+    write_text(out / "metrics.csv", csv_text(metrics))
+    write_text(out / "recall.csv", csv_text(recalls))
     write_text(out / "summary.json", json.dumps(summary, indent=1, default=float) + "\n")
     write_report(out, run, judged, metrics, recalls, predicted, dataset)
     return summary
@@ -124,7 +125,10 @@ def _test_cases(
     record = run.record
     if data is None:
         if labels or image_labels:
-            raise HinterlandError("--labels and --image-labels belong to --data DATASET.")
+            raise HinterlandError(
+                "--labels and --image-labels belong to --data DATASET."
+                " Give --data, too, or leave them away."
+            )
         dataset, names = dataset_of(record), record.split["test"]
         if not names:
             raise HinterlandError(

@@ -162,4 +162,5 @@ def require_validation(cases: Iterable[str], split: Mapping[str, str]) -> None:
             f"{len(wrong)} cases are not validation cases ({wrong[0]!r} is of the split "
             f"{split.get(wrong[0], 'none')!r}). Thresholds and calibration are fitted on "
             "validation cases only."
+            " Give only those."
         )

@@ -52,7 +52,10 @@ class ImageScores:
             )
         if not np.isfinite(self.scores).all():
             bad = self.cases[int(np.flatnonzero(~np.isfinite(self.scores))[0])]
-            raise HinterlandError(f"the score of the case {bad!r} is not a finite number.")
+            raise HinterlandError(
+                f"the score of the case {bad!r} is not a finite number."
+                " Train again, with a smaller learning rate (--set optimiser.lr=...)."
+            )
         if not np.isin(self.labels, (0, 1)).all():
             raise HinterlandError("image labels must be 0 or 1; leave out unknown ones.")
 

@@ -9,6 +9,7 @@ import typer
 
 from hinterland.cli.options import (
     DimsOption,
+    FixedStepsOption,
     JsonOption,
     LabelsOption,
     MemoryOption,
@@ -31,7 +32,8 @@ def advise_addition(
         int,
         typer.Option("--probes", min=1, help="Pairs of short runs; each holds out other cases."),
     ] = 3,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each run.")] = 500,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of a run on BASE alone.")] = 500,
+    fixed_steps: FixedStepsOption = False,
     add: Annotated[
         int | None, typer.Option("--add", min=1, help="Novel training cases. Default: all.")
     ] = None,
@@ -58,8 +60,9 @@ def advise_addition(
 
     screen = Screen(as_json)
     asked = Probe(
-        probes, steps, add, size_of(resize), apply_overrides({}, set_ or []), dims_of(dims), memory
-    )
+        probes, steps, add, size_of(resize), apply_overrides({}, set_ or []), dims_of(dims), memory,
+        fixed_steps,
+    )  # fmt: skip
     with screen.progress("advice") as tick:
         found = advise(
             read_dataset(base, labels), read_dataset(novel, novel_labels or labels), asked, out,

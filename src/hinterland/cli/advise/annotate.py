@@ -76,10 +76,11 @@ def advise_annotate(
             options=options, overwrite=overwrite, tick=tick,
         )  # fmt: skip
     if out is not None:
+        from hinterland.data.io.csv_text import csv_text
         from hinterland.data.io.files import write_text
 
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, table.to_csv(index=False))
+        write_text(out, csv_text(table))
     shown = table.head(SHOWN).drop(columns="group")
     screen.say(plain_table(shown, f"{len(table)} cases, the one to annotate first on top"))
     if len(table) > SHOWN:

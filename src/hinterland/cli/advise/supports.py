@@ -52,8 +52,7 @@ def advise_supports(
     """Rank support structures by how much they should help to segment the target.
 
     What counts: the structure holds the lesions, borders them, holds false positives, and adds
-    Fisher
-    information to a short probe model.
+    Fisher information to a short probe model.
 
     Test cases are never looked at. The probe (DIR/probe) is trained once.
     """
@@ -81,6 +80,7 @@ def advise_supports(
         )  # fmt: skip
     screen.say(_table(found))
     screen.say(_sentence(found))
+    screen.say(_rule(found))
     screen.result(found.to_dict())
 
 
@@ -96,6 +96,17 @@ def _table(advice: Advice) -> Table:
         values = [row[c] for c in columns[1:]]
         table.add_row(str(row["support"]), *("-" if v != v else f"{v:.2f}" for v in values))
     return table
+
+
+def _rule(advice: Advice) -> str:
+    """Say which rule of sampling the advice assumes."""
+    rules = {"target": "the target's classes", "on": "all classes trained on, as nnU-Net does"}
+    other = next(rule for rule in rules if rule != advice.centred_on)
+    return (
+        f"This assumes patches centred on {rules[advice.centred_on]} "
+        f"(data.foreground_on={advice.centred_on}). For a model that is trained otherwise, ask "
+        f"again with --set data.foreground_on={other}."
+    )
 
 
 def _sentence(advice: Advice) -> str:

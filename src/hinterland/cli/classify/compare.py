@@ -29,6 +29,7 @@ def classify_compare(
     operating points. Both need `classify evaluate` first, on the same data.
     """
     from hinterland.classification.evaluation.compare import compare_classifiers
+    from hinterland.data.io.csv_text import csv_text
     from hinterland.data.io.files import write_text
     from hinterland.types import HinterlandError
 
@@ -37,7 +38,7 @@ def classify_compare(
         raise HinterlandError(f"{out} exists already. Give --overwrite, or another --out.")
     table = compare_classifiers(first, second, seed=seed)
     if out is not None:
-        write_text(out, table.to_csv(index=False))
+        write_text(out, csv_text(table))
     if not screen.machine:
         screen.say(plain_table(table, f"{second} against {first}"))
     screen.result({"first": str(first), "second": str(second), "rows": table.to_dict("records")})

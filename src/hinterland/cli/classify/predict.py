@@ -47,6 +47,7 @@ def classify_predict(
     """
     from hinterland.classification.predict import patient_table, predict_images, with_patients
     from hinterland.classification.record import ClassifierRun
+    from hinterland.data.io.csv_text import csv_text
     from hinterland.data.io.files import write_text
     from hinterland.types import HinterlandError
 
@@ -59,10 +60,10 @@ def classify_predict(
         raise HinterlandError(f"{table} exists already. Give --overwrite, or another folder.")
     with screen.progress("classifying") as tick:
         found = predict_images(run, cases, out / "masks", overwrite=overwrite, tick=tick)
-    write_text(table, found.to_csv(index=False))
+    write_text(table, csv_text(found))
     patients = patient_table(run, found)
     if len(patients):
-        write_text(out / "patients.csv", patients.to_csv(index=False))
+        write_text(out / "patients.csv", csv_text(patients))
         counts = patients["class"].value_counts().to_dict()
         screen.say(f"{out / 'patients.csv'}: " + ", ".join(f"{n} {c}" for c, n in counts.items()))
     counts = found["class"].value_counts().to_dict()

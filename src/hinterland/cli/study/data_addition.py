@@ -9,6 +9,7 @@ import typer
 
 from hinterland.cli.options import (
     DimsOption,
+    FixedStepsOption,
     JsonOption,
     LabelsOption,
     MemoryOption,
@@ -16,6 +17,7 @@ from hinterland.cli.options import (
     ResizeOption,
     SetOption,
     StudyOutOption,
+    WarmStartOption,
     dims_of,
     names,
     size_of,
@@ -36,7 +38,9 @@ def study_data_addition(
         str, typer.Option("--losses", help="Some of none, fd, fd+exch, con, deeps.")
     ] = "none,fd,fd+exch,con,deeps",
     seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each run.")] = 10_000,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of a run on BASE alone.")] = 10_000,
+    fixed_steps: FixedStepsOption = False,
+    warm_start: WarmStartOption = None,
     resize: ResizeOption = None,
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Half of each batch from either data set.")
@@ -53,11 +57,13 @@ def study_data_addition(
 ) -> None:
     """Add NOVEL to BASE step by step, with several losses, and test on BASE.
 
+    Runs with novel cases have as many epochs as those without, so steps grow with the cases.
     Writes DIR/table.csv (Dice, IoU and grey-level divergences of each run), DIR/figure.png and
     DIR/summary.json. An interrupted study goes on where it was.
     """
     from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.addition.study import Addition, addable, amounts, run_data_addition
+    from hinterland.studies.runner import WARM_START
     from hinterland.training.config import apply_overrides
 
     screen = Screen(as_json)
@@ -65,7 +71,8 @@ def study_data_addition(
     second = read_dataset(novel, novel_labels or labels)
     asked = Addition(
         amounts(names(add), addable(second)), tuple(names(losses)), seeds, steps, size_of(resize),
-        mixed, apply_overrides({}, set_ or []), dims_of(dims), memory,
+        mixed, apply_overrides({}, set_ or []), dims_of(dims), memory, fixed_steps=fixed_steps,
+        warm_start=WARM_START if warm_start is None else warm_start,
     )  # fmt: skip
     with screen.progress("data addition") as tick:
         found = run_data_addition(
@@ -73,6 +80,7 @@ def study_data_addition(
         )
     for row in found["curves"]:
         spread = "" if row["sd"] is None else f" ± {row['sd']:.3f}"
-        screen.say(f"{row['loss']}, {row['added']} added: Dice {row['dice']:.3f}{spread}")
+        test = "" if row["p"] is None else f", {row['difference']:+.3f} to none (p {row['p']:.2g})"
+        screen.say(f"{row['loss']}, {row['added']} added: Dice {row['dice']:.3f}{spread}{test}")
     screen.say(f"table: {found['table']}, figure: {found['figure']}")
     screen.result(found)

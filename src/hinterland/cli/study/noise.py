@@ -16,6 +16,7 @@ from hinterland.cli.options import (
     ResizeOption,
     SetOption,
     StudyOutOption,
+    WarmStartOption,
     dims_of,
     names,
     size_of,
@@ -38,6 +39,7 @@ def study_noise(
     all_tests: Annotated[
         bool, typer.Option("--all-tests", help="Test all runs on noise, not the clean ones alone.")
     ] = False,
+    warm_start: WarmStartOption = None,
     resize: ResizeOption = None,
     labels: LabelsOption = None,
     dims: DimsOption = None,
@@ -53,6 +55,7 @@ def study_noise(
     """
     from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.noise import Noise, run_noise
+    from hinterland.studies.runner import WARM_START
     from hinterland.training.config import apply_overrides
     from hinterland.types import HinterlandError
 
@@ -64,6 +67,7 @@ def study_noise(
     asked = Noise(
         levels, levels, tuple(names(losses)), seeds, steps, all_tests, size_of(resize),
         apply_overrides({}, set_ or []), dims_of(dims), memory,
+        warm_start=WARM_START if warm_start is None else warm_start,
     )  # fmt: skip
     with screen.progress("noise") as tick:
         found = run_noise(

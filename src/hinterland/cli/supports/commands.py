@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption, OverwriteOption
-from hinterland.cli.screen import guarded
+from hinterland.cli.options import (
+    DatasetArgument,
+    JsonOption,
+    LabelsOption,
+    OverwriteOption,
+    names,
+)
+from hinterland.cli.screen import Screen, guarded
 from hinterland.cli.supports.options import (
     AcceptOption,
     CasesOption,
@@ -65,6 +71,49 @@ def masks(
     data, chosen = load(dataset, labels, cases, unlabelled)
     source = MasksOnDisk(folder, [c.name for c in chosen], allow_missing=allow_missing)
     run_source(source, data, chosen, common)
+
+
+@guarded
+def agreement(
+    made: DatasetArgument,
+    reference: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REFERENCE", help="A data set with true labels of structures, same case names."
+        ),
+    ],
+    structures: Annotated[
+        str | None,
+        typer.Option("--structures", metavar="NODE,...", help="Default: all that both have."),
+    ] = None,
+    labels: LabelsOption = None,
+    reference_labels: Annotated[
+        Path | None, typer.Option("--reference-labels", help="The labels.yaml of REFERENCE.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="A row a case and structure."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the Dice of support labels with reference labels of the same cases."""
+    from hinterland.data.dataset.read import read_dataset
+    from hinterland.evaluation.table import write_table
+    from hinterland.supports.agreement import support_agreement
+
+    screen = Screen(as_json)
+    table = support_agreement(
+        read_dataset(made, labels), read_dataset(reference, reference_labels), names(structures)
+    )
+    if out:
+        write_table(table, out, overwrite=overwrite)
+    means = table.groupby("structure", sort=False)["dice"].agg(["mean", "count"])
+    for name, row in means.iterrows():
+        screen.say(f"{name}: Dice {row['mean']:.3f} ({int(row['count'])} cases)")
+    clean = table.astype(object).where(table.notna(), None)
+    content = {"dice": {str(n): float(v) for n, v in means["mean"].dropna().items()}}
+    screen.result({**content, "cases": clean.to_dict("records")})
 
 
 @guarded

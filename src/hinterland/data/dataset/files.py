@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hinterland.data.integrity.problems import Problem
+from hinterland.data.io.limits import read_text
 from hinterland.types import HinterlandError
 
 # nnU-Net numbers the channels of a case: CASE_0000, CASE_0001, ...
@@ -45,14 +46,32 @@ def read_json(path: Path) -> Any:
         HinterlandError: it cannot be read, or is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except OSError as error:
         target = f" (a link to {path.readlink()})" if path.is_symlink() else ""
         raise HinterlandError(
             f"{path}{target} cannot be read: {error.strerror}. Fetch or remove it."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also: other encodings, integers of thousands of digits
         raise HinterlandError(f"{path} is not valid JSON: {error}. Correct it there.") from None
+    except RecursionError:
+        raise HinterlandError(
+            f"{path} is not valid JSON here: it is nested too deeply. Correct it there."
+        ) from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Parse a JSON file that holds an object.
+
+    Raises:
+        HinterlandError: it is no JSON, or holds anything else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise HinterlandError(
+            f"{path} holds a {type(content).__name__}; expected a JSON object. Write it again."
+        )
+    return content
 
 
 def is_listed(path: Path) -> bool:
@@ -80,10 +99,32 @@ _CONVERT = {
 }
 
 
-def foreign(path: Path, expected: str) -> Problem:
-    """Warn of a file that is no case, and say how it could become one."""
-    advice = _CONVERT.get(path.suffix.lower(), "Remove it, or rename it if it is a case.")
-    return Problem("warning", "extra-file", "", f"{path} is ignored: expected {expected}. {advice}")
+def foreign(paths: Iterable[Path], expected: str, unnumbered: str = "") -> list[Problem]:
+    """Warn of files that are no cases, and say how they could become ones; one for each kind.
+
+    Args:
+        paths: The files of one folder.
+        expected: Which files count.
+        unnumbered: An ending whose files only lack the number of their channel.
+
+    Returns:
+        The warnings.
+    """
+    kinds: dict[str, list[Path]] = {}
+    for path in paths:
+        lacks = unnumbered and path.name.endswith(unnumbered)
+        kinds.setdefault(unnumbered if lacks else path.suffix.lower(), []).append(path)
+    problems = []
+    for kind, own in kinds.items():
+        what = f"{own[0]} is" if len(own) == 1 else f"{own[0]} and {len(own) - 1} more like it are"
+        advice = _CONVERT.get(kind, "Remove it, or rename it if it is a case.")
+        if unnumbered and kind == unnumbered:
+            name = own[0].name.removesuffix(unnumbered)
+            advice = f"Number the channel of each image, as in {name}_0000{unnumbered}."
+        problems.append(
+            Problem("warning", "extra-file", "", f"{what} ignored: expected {expected}. {advice}")
+        )
+    return problems
 
 
 def pair(

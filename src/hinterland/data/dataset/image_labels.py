@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hinterland.data.integrity.problems import Problem
+from hinterland.data.io.csv_text import original
 from hinterland.data.io.formats import stem
+from hinterland.data.io.limits import read_text
 from hinterland.labels import LabelTree
 from hinterland.types import HinterlandError
 
@@ -30,17 +33,17 @@ def read_image_labels(path: Path, tree: LabelTree) -> dict[str, ImageLabels]:
     rows = _rows(path)
     if not rows:
         raise HinterlandError(f"image labels {path} are empty; expected a header line and rows.")
-    columns = [c.strip() for c in rows[0]]
+    columns = [original(c.strip()) for c in rows[0]]
     result: dict[str, ImageLabels] = {}
     for line in rows[1:]:
-        name = stem(line[0].strip())
+        name = stem(original(line[0].strip()))
         if name in result:
             raise HinterlandError(f"{path}: {name!r} stands there twice; keep one row for each.")
         if len(line) != len(columns):
             raise HinterlandError(
                 f"{path}: the row of {name!r} has {len(line)} cells; expected {len(columns)}."
             )
-        cells = zip(columns[1:], (c.strip() for c in line[1:]), strict=True)
+        cells = zip(columns[1:], (original(c.strip()) for c in line[1:]), strict=True)
         result[name] = {c: _value(path, tree, name, c, v) for c, v in cells if v}
     return result
 
@@ -53,18 +56,19 @@ def _rows(path: Path) -> list[list[str]]:
     if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
         raise HinterlandError(f"image labels {path} are a spreadsheet; save them as CSV (UTF-8).")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            mark = max(",;\t", key=header.count)
-            return [r for r in csv.reader(file, delimiter=mark) if any(c.strip() for c in r)]
+        text = read_text(path)
+        mark = max(",;\t", key=text.partition("\n")[0].count)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        return [r for r in lines if any(c.strip() for c in r)]
     except UnicodeDecodeError:
         raise HinterlandError(
             f"image labels {path} are not in UTF-8 (some spreadsheet programs write other "
             "encodings). Save them as `CSV UTF-8`."
         ) from None
     except (OSError, csv.Error) as error:
-        raise HinterlandError(f"image labels {path} cannot be read: {error}") from None
+        raise HinterlandError(
+            f"image labels {path} cannot be read: {error} Give a CSV file in UTF-8."
+        ) from None
 
 
 def _value(path: Path, tree: LabelTree, name: str, column: str, text: str) -> int | str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,12 +46,21 @@ def find_spec(layout: Layout, labels: Path | str | LabelSpec | None) -> LabelSpe
         try:
             return LabelSpec.load(path)
         except OSError as error:
-            raise LabelError(f"{path} cannot be read as labels.yaml: {error.strerror}.") from None
+            raise LabelError(
+                f"{path} cannot be read as labels.yaml: {error.strerror}."
+                " Give a file that can be read."
+            ) from None
     if layout.dataset_json is not None:
         try:
             return spec_from_dataset_json(layout.dataset_json)
         except LabelError as error:
             raise LabelError(f"{layout.root / 'dataset.json'}: {error}") from None
+    if not any(case.label for case in layout.cases):
+        raise LabelError(
+            f"{layout.root} has no labels.yaml and no dataset.json, and no mask belongs to an "
+            "image, so that the classes cannot be known. Name the masks as their images. "
+            f"Or, to learn without masks: {_suggestion(layout.root, [0, 1])}"
+        )
     return _spec_of_values(layout.root, _read_masks(layout))
 
 
@@ -77,6 +85,7 @@ class _Masks:
     voxels: Counter[int] = field(default_factory=Counter)
     inside: set[int] = field(default_factory=set)
     lossy: bool = False
+    trouble: str = ""
 
     def add(self, path: Path) -> None:
         array = read_label(path).array[0]
@@ -114,8 +123,10 @@ def _read_masks(layout: Layout) -> _Masks:
     found = _Masks()
     for case in layout.cases:
         if case.label is not None:
-            with suppress(VolumeError):
+            try:
                 found.add(case.label)
+            except VolumeError as error:
+                found.trouble = found.trouble or f" (the first: {str(error).rstrip('.')})"
     return found
 
 
@@ -124,7 +135,11 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
     if not values or values == [0]:
         raise LabelError(
             f"{root} has no labels.yaml and no dataset.json, and "
-            + ("its masks hold nothing but 0" if values else "none of its masks can be read")
+            + (
+                "its masks hold nothing but 0"
+                if values
+                else f"none of its masks can be read{masks.trouble}"
+            )
             + f", so that the classes cannot be known. {_suggestion(root, [0, 1])}"
         )
     if masks.grey:

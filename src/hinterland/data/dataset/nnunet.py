@@ -20,6 +20,8 @@ from hinterland.data.integrity.problems import Problem
 from hinterland.data.io.volume import endings
 from hinterland.types import HinterlandError
 
+MOST_CHANNELS = 10_000
+
 
 def nnunet_layout(root: Path) -> Layout:
     """Return the cases of imagesTr (train) and imagesTs (test) by file names; see `find_files`."""
@@ -36,6 +38,13 @@ def nnunet_layout(root: Path) -> Layout:
         many = any(max(files) > 0 for files in images.values())
         cases += pair(images, labels, channels if many else channels[:1], split, problems)
     refuse_same_names(cases, "imagesTr and imagesTs", problems)
+    if content.get("dataset"):
+        problems.append(
+            Problem("error", "listed-files", "",
+                    f"{root / 'dataset.json'} lists its files under `dataset`, wherever they lie; "
+                    "such paths are not followed. Copy or link the files into imagesTr and "
+                    "labelsTr, and remove the key.")
+        )  # fmt: skip
     expected = content.get("numTraining")
     found = sum(c.split == "train" for c in cases)
     if isinstance(expected, int) and expected != found:
@@ -68,6 +77,11 @@ def read_dataset_json(path: Path) -> dict[str, Any]:
         if key not in content:
             raise HinterlandError(f"{path} has no key {key!r}; add it, such as {key}: {example}.")
     names = content["channel_names"]
+    if isinstance(names, dict) and len(names) > MOST_CHANNELS:
+        raise HinterlandError(
+            f"{path} names {len(names):,} channels; expected at most {MOST_CHANNELS:,}, as files "
+            "number them by four digits. Correct channel_names."
+        )
     wanted = {str(i) for i in range(len(names))} if isinstance(names, dict) else None
     if not wanted or set(names) != wanted:
         raise HinterlandError(
@@ -85,10 +99,11 @@ def _by_channel(
     folder: Path, ending: str, channels: int, problems: list[Problem]
 ) -> dict[str, dict[int, Path]]:
     found: dict[str, dict[int, Path]] = {}
+    strangers: list[Path] = []
     for path in files_in(folder):
         match = CHANNEL.match(path.name[: -len(ending)]) if path.name.endswith(ending) else None
         if match is None:
-            problems.append(foreign(path, f"files named CASE_0000{ending}"))
+            strangers.append(path)
             continue
         name, channel = match["case"], int(match["channel"])
         if channel >= channels:
@@ -99,14 +114,16 @@ def _by_channel(
             )  # fmt: skip
             continue
         found.setdefault(name, {})[channel] = path
+    problems += foreign(strangers, f"files named CASE_0000{ending}", ending)
     return found
 
 
 def _by_name(folder: Path, ending: str, problems: list[Problem]) -> dict[str, Path]:
-    found = {}
+    found, strangers = {}, []
     for path in files_in(folder):
         if path.name.endswith(ending):
             found[path.name[: -len(ending)]] = path
         else:
-            problems.append(foreign(path, f"files named CASE{ending}"))
+            strangers.append(path)
+    problems += foreign(strangers, f"files named CASE{ending}")
     return found

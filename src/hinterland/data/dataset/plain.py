@@ -72,7 +72,8 @@ def _masks(files: list[Path], images: set[str], problems: list[Problem]) -> dict
 
 def _known(folder: Path, problems: list[Problem]) -> list[Path]:
     files = files_in(folder)
-    problems += [foreign(p, f"one of {', '.join(endings())}") for p in files if not file_ending(p)]
+    strangers = [p for p in files if not file_ending(p)]
+    problems += foreign(strangers, f"one of {', '.join(endings())}")
     return [p for p in files if file_ending(p)]
 
 

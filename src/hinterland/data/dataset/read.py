@@ -57,7 +57,7 @@ def read_dataset(path: Path | str, labels: Path | str | LabelSpec | None = None)
     dataset, problems = scan(path, labels)
     Findings.of(problems).raise_errors()
     if dataset is None:  # scan explains every None by an error
-        raise HinterlandError(f"{path} could not be read.")
+        raise HinterlandError(f"{path} could not be read. See hinterland check {path}.")
     return dataset
 
 
@@ -80,6 +80,8 @@ def scan(
     problems = list(layout.problems)
     if not layout.cases:
         folder = "imagesTr" if layout.dataset_json is not None else "images"
+        # masks without images follow from it
+        problems = [p for p in problems if p.code != "label-without-image"]
         problems.append(
             Problem("error", "no-cases", "",
                     f"{layout.root / folder} holds no case. Check the file ending and names.")
@@ -181,7 +183,7 @@ def _with_image_label_file(
     beside = labels_file(layout, labels)
     if spec.image_labels is None or beside is None:
         return spec
-    if ".." in Path(spec.image_labels).parts:
+    if ".." in Path(spec.image_labels).parts or Path(spec.image_labels).is_absolute():
         raise LabelError(
             f"{beside}: image_labels is {spec.image_labels!r}, which leaves the folder. Put the "
             "file beside labels.yaml and give its name."

@@ -52,6 +52,7 @@ def _listed(labelled: Sequence[Case], path: Path) -> frozenset[str]:
         raise HinterlandError(
             f"{str(path)!r} is no number of groups (3, 25%), no number of cases (3:cases) and no "
             "text file with case names that can be read."
+            " Write one of these."
         ) from None
     names = [line.split("#")[0].strip() for line in text.splitlines()]
     names = [n for n in names if n]

@@ -131,6 +131,7 @@ def write_derived(
     if size is not None and not pictures:
         raise HinterlandError(
             "resizing is for 2D pictures; volumes are brought to one spacing by the plan."
+            " Leave the size away."
         )
     try:
         with atomic_path(out) as temporary:

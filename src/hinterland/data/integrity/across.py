@@ -19,6 +19,7 @@ def across_cases(dataset: Dataset, facts: Sequence[CaseFacts]) -> list[Problem]:
         *_divided(dataset.cases),
         *_never_used(dataset, facts),
         *_no_labels(dataset),
+        *_one_patient(dataset),
     ]
 
 
@@ -68,7 +69,7 @@ def _near_copies(dataset: Dataset, facts: Iterable[CaseFacts]) -> list[Problem]:
             "Look at both: what is learnt from must not be tested on."
             if across
             else "Look at both, and give them one `group` in labels.yaml, so that no fold divides "
-            "them."
+            "them (`--group-duplicates FILE` writes that)."
         )
         problems.append(
             Problem("warning" if across else "note",
@@ -133,4 +134,17 @@ def _no_labels(dataset: Dataset) -> list[Problem]:
                 f"none of the {len(dataset)} cases has a label file that can be read, so that "
                 "nothing can be learnt. Look at the files that are ignored (see the warnings), "
                 "convert them, or correct their names.")
+    ]  # fmt: skip
+
+
+def _one_patient(dataset: Dataset) -> list[Problem]:
+    """Note where nothing can be held out: all that has labels is of one patient."""
+    groups = {c.group for c in dataset.cases if c.labelled}
+    if len(groups) != 1:
+        return []
+    return [
+        Problem("note", "one-patient", "",
+                f"all cases with labels are of one patient or group, {min(groups)!r}, so that none "
+                "can be held out: a run learns from all of them (`--fold all`), and nothing says "
+                "how good it is.")
     ]  # fmt: skip

@@ -83,7 +83,7 @@ def _images(task: CaseTask, facts: CaseFacts) -> Header | None:
         try:
             header = read_header(path)
             found += header.shape[0]
-            problem = _sound(header, name, path)
+            problem = sound(header, name, path)
             if problem is None and reference is not None:
                 problem = compare(reference, header, name, path.name, task.case.images[0].name)
             if problem is not None:
@@ -102,7 +102,17 @@ def _images(task: CaseTask, facts: CaseFacts) -> Header | None:
     return reference
 
 
-def _sound(header: Header, name: str, path: Path) -> Problem | None:
+def sound(header: Header, name: str, path: Path) -> Problem | None:
+    """Return an error where a file has no voxel, or no usable place for them.
+
+    Args:
+        header: of the file.
+        name: of the case.
+        path: of the file.
+
+    Returns:
+        The error; None where all is well.
+    """
     if 0 in header.shape:
         return Problem(
             "error", "zero-size", name,
@@ -124,8 +134,11 @@ def _pixels(path: Path, name: str, digest: hashlib._Hash, facts: CaseFacts) -> b
             if array.dtype.kind == "f":
                 bad += int(np.size(plane) - np.isfinite(plane).sum())
             changes |= bool((plane != first).any())
-            # the same values in another number type are still the same image
-            digest.update(np.ascontiguousarray(plane, dtype=np.float32).tobytes())
+            # the same values in another number type are still the same image; rows at a time, as
+            # a picture may be one very large plane
+            for row in range(0, len(plane), _ROWS):
+                part = plane[row : row + _ROWS]
+                digest.update(np.ascontiguousarray(part, dtype=np.float32).tobytes())
         varies |= changes
     if varies and facts.look is None and not bad:
         facts.look = describe(array)
@@ -144,6 +157,9 @@ def _pixels(path: Path, name: str, digest: hashlib._Hash, facts: CaseFacts) -> b
     return varies
 
 
+_ROWS = 256
+
+
 def _channel_count(task: CaseTask, found: int) -> Problem:
     hint = ""
     if {found, task.channels} == {1, 3}:
@@ -160,7 +176,7 @@ def _label(task: CaseTask, facts: CaseFacts, reference: Header | None) -> None:
     assert path is not None
     try:
         header = read_header(path)
-        problem = _sound(header, case.name, path)
+        problem = sound(header, case.name, path)
         if problem is None and reference is not None:
             what, to = f"the label {path.name}", f"the image {case.images[0].name}"
             problem = compare(reference, header, case.name, what, to)

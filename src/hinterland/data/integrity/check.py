@@ -11,7 +11,7 @@ from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case
 from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.workers import Outcome, outcomes
 from hinterland.labels import LabelSpec
-from hinterland.types import Case, Tick
+from hinterland.types import Case, Dataset, Tick
 
 
 def check_dataset(
@@ -69,8 +69,24 @@ def check_dataset(
     order = {c.name: i for i, c in enumerate(dataset.cases)}
     facts.sort(key=lambda f: order[f.case])
     problems += [p for f in facts for p in f.problems]
-    problems += across_cases(dataset, facts)
+    problems += across_cases(dataset, facts) + _links_out(dataset)
     return Findings.of(problems, cases=len(dataset))
+
+
+def _links_out(dataset: Dataset) -> list[Problem]:
+    """Note links to files outside the data set. They are read, and never written or removed."""
+    root = dataset.root.resolve()
+    files = [p for c in dataset.cases for p in (*c.images, *((c.label,) if c.label else ()))]
+    files += [dataset.root / name for name in ("dataset.json", "labels.yaml", "splits.json")]
+    out = [p for p in files if p.exists() and not p.resolve().is_relative_to(root)]
+    if not out:
+        return []
+    return [
+        Problem("note", "link-outside", "",
+                f"{len(out)} file(s) are links to places outside {dataset.root} (the first: "
+                f"{out[0]}, to {out[0].resolve()}). They are read from there, and only read. Copy "
+                "them into the folder before you move it or pass it on.")
+    ]  # fmt: skip
 
 
 def _failed(case: Case, outcome: Outcome[CaseFacts]) -> CaseFacts:

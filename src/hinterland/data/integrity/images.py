@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from nibabel.orientations import aff2axcodes
 
-from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case
+from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case, sound
 from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Header, VolumeError, read_header, read_volume
@@ -84,13 +84,14 @@ def _look(case: Case, expected: Expected, voxels: bool) -> list[Problem]:
 
 
 def _headers(case: Case) -> CaseFacts:
-    """Find what headers alone tell: unreadable files."""
+    """Find what headers alone tell: unreadable files, no voxels, no usable affine."""
     facts = CaseFacts(case.name)
     for path in case.images:
         try:
-            read_header(path)
+            problem = sound(read_header(path), case.name, path)
         except VolumeError as error:
-            facts.problems.append(Problem("error", error.code, case.name, str(error)))
+            problem = Problem("error", error.code, case.name, str(error))
+        facts.problems += [problem] if problem is not None else []
     return facts
 
 

@@ -43,7 +43,10 @@ def file_stamp(path: Path) -> str:
             file.seek(max(0, size - 4096))
             tail = file.read()
     except OSError as error:
-        raise HinterlandError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise HinterlandError(
+            f"{path} cannot be read: {error.strerror or error}."
+            " Copy it again, or correct its permissions."
+        ) from error
     digest = hashlib.blake2b(head + tail + str(size).encode(), digest_size=8)
     if not path.name.endswith((".gz", ".png")):
         digest.update(str(path.stat().st_mtime_ns).encode())

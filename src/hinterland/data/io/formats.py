@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hinterland.data.io import itk, nifti, raster
+from hinterland.data.io.limits import TooLarge
 from hinterland.types import HinterlandError
 from hinterland.types.registry import Registry
 
@@ -141,10 +142,17 @@ def call(path: Path, function: Callable[[Path], Any]) -> Any:
     """Call a reader; whatever a broken file makes it raise becomes one clear VolumeError."""
     if not path.exists():
         raise VolumeError("missing-file", _missing(path))
+    if not (path.is_file() or path.is_dir()):
+        raise VolumeError(
+            "no-file",
+            f"{path} is a pipe, a socket or a device; expected a file. Remove it.",
+        )
     try:
         return function(path)
     except MemoryError:
         raise
+    except TooLarge as error:
+        raise VolumeError("too-large", f"{path} is not read: {error}") from None
     except Exception as error:
         _refuse_pointers(path)
         size = path.stat().st_size if path.is_file() else 0
@@ -158,6 +166,8 @@ def call(path: Path, function: Callable[[Path], Any]) -> Any:
 
 def _refuse_pointers(path: Path) -> None:
     """Raise VolumeError where the file stands for one that was not fetched."""
+    if path.is_dir():
+        return
     with path.open("rb") as file:
         head = file.read(64)
     for mark, kind, command in _POINTERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ def _layout(size: tuple[int, ...], components: int) -> tuple[int, int, int, int]
 def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
     """Return shape (C, z, y, x), affine and stored dtype, without reading voxels."""
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(_checked(path))
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     dtype = sitk.GetArrayViewFromImage(sitk.Image([1, 1], reader.GetPixelID())).dtype
@@ -40,14 +42,48 @@ def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]
     return shape, _affine(reader, min(reader.GetDimension(), 3)), dtype
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read an array (C, z, y, x) in the file's own type, and its affine."""
-    image = sitk.ReadImage(str(path))
+def read(path: Path, kind: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """Read an array (C, z, y, x) in the file's own type, and its affine.
+
+    Args:
+        path: The file.
+        kind: ITK's name of the format; default, by the ending.
+    """
+    image = sitk.ReadImage(str(path), imageIO=kind or _checked(path))
     shape = _layout(image.GetSize(), image.GetNumberOfComponentsPerPixel())
     array = sitk.GetArrayFromImage(image)  # channels last where they are components of a pixel
     if image.GetNumberOfComponentsPerPixel() > 1:
         array = np.moveaxis(array, -1, 0)
     return np.ascontiguousarray(array.reshape(shape)), _affine(image, min(image.GetDimension(), 3))
+
+
+_KINDS = {".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+_VOXELS = {
+    ".mha": re.compile(rb"ElementDataFile[\s:=]*+(?!LOCAL\b)(\S*)"),
+    ".nrrd": re.compile(rb"^data ?file:[ \t]*(.*)$", re.I | re.M),
+}
+"""How a header says that the voxels lie in another file."""
+_HEADER = 2**20  # bytes that are searched
+
+
+def _checked(path: Path) -> str:
+    """Return ITK's name of the format, by the ending alone: ITK would also go by the content.
+
+    ValueError where the header says that the voxels lie in another file, which may be any file of
+    the machine.
+    """
+    ending = path.suffix.lower()
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
+    if ending == ".nrrd":  # its header ends at the first empty line
+        head = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
+    if (found := _VOXELS[ending].search(head)) is not None:
+        name = found[1].strip()[:80].decode(errors="replace")
+        raise ValueError(
+            f"its voxels lie in another file ({name}), which is not followed; expected one file "
+            "that holds header and voxels"
+        )
+    return _KINDS[ending]
 
 
 def write(path: Path, array: np.ndarray, affine: np.ndarray) -> None:

@@ -7,6 +7,9 @@ label (the VOC convention).
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,12 @@ import tifffile
 from PIL import Image
 
 from hinterland.data.io import itk
+from hinterland.data.io.limits import TooLarge
 
 
 def picture_header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
     """Return shape (C, z, y, x), unit affine and dtype, without decoding pixels."""
-    with Image.open(path) as image:
+    with _opened(path) as image:
         mode = _mode(image, label=False)
         channels = len(Image.new(mode, (1, 1)).getbands())
         return (channels, 1, image.height, image.width), np.eye(4), _dtype(mode)
@@ -35,12 +39,33 @@ def read_picture_label(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_picture(path: Path, label: bool) -> tuple[np.ndarray, np.ndarray]:
-    with Image.open(path) as image:
+    with _opened(path) as image:
         mode = _mode(image, label)
         array = np.asarray(image if mode == image.mode else image.convert(mode))
     array = array.astype(np.uint8) if array.dtype == bool else array
     array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
     return np.ascontiguousarray(array[:, None]), np.eye(4)
+
+
+_KINDS = ("PNG", "BMP", "DIB", "JPEG", "GIF", "TIFF", "PPM")
+"""What a picture may be inside, whatever its ending: none of these runs another program."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture, without Pillow's warning of large ones; TooLarge above its limit."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=_KINDS)
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise TooLarge(
+            f"it promises more pixels than the {most:,} that are read of one picture. Cut it into "
+            "tiles, or write TIFF."
+        ) from None
+    with image:
+        yield image
 
 
 def write_picture(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
@@ -61,7 +86,7 @@ def write_picture(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
 
 def tiff_header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
     """Return shape (C, z, y, x), unit affine and dtype, without decoding pixels."""
-    with tifffile.TiffFile(path) as tiff:
+    with _tiff(path) as tiff:
         series = tiff.series[0]
         order, shape = _tiff_order(series.axes, series.shape)
         c, z, y, x = _arranged_shape(order, shape)
@@ -100,8 +125,13 @@ def _dtype(mode: str) -> np.dtype:
     return np.dtype(wide.get(mode, np.uint16 if mode.startswith("I;16") else np.uint8))
 
 
+def _tiff(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF file alone: an OME header may name others, anywhere on the disk."""
+    return tifffile.TiffFile(path, _multifile=False)
+
+
 def _load_tiff(path: Path) -> np.ndarray:
-    with tifffile.TiffFile(path) as tiff:
+    with _tiff(path) as tiff:
         axes, shape = tiff.series[0].axes, tiff.series[0].shape
         order, _ = _tiff_order(axes, shape)
         try:
@@ -117,7 +147,7 @@ def _load_tiff(path: Path) -> np.ndarray:
 
 def _load_compressed_tiff(path: Path) -> np.ndarray:
     """Read LZW and JPEG inside TIFF, which tifffile leaves to a large package of codecs."""
-    return itk.read(path)[0]
+    return itk.read(path, "TIFFImageIO")[0]
 
 
 def _tiff_order(axes: str, shape: tuple[int, ...]) -> tuple[list[tuple[str, int]], tuple[int, ...]]:

@@ -27,6 +27,7 @@ from hinterland.data.io.formats import (
     stem,
 )
 from hinterland.data.io.grid import Grid, differences, on_grid
+from hinterland.data.io.limits import refuse_even, refuse_huge
 from hinterland.types import HinterlandError
 
 __all__ = [
@@ -153,7 +154,7 @@ def read_label(path: Path | str, like: Path | str | None = None) -> Volume:
     """
     path = Path(path)
     kind = format_of(path)
-    array, affine = _load(path, kind.read_label or kind.read)
+    array, affine = _load(path, kind.read_label or kind.read, label=True)
     if len(array) > 1:
         if not (array == array[:1]).all():
             raise VolumeError("label-channels", _colour_message(path, len(array)))
@@ -166,10 +167,26 @@ def read_label(path: Path | str, like: Path | str | None = None) -> Volume:
 
 
 def _load(
-    path: Path, read: Callable[[Path], tuple[np.ndarray, np.ndarray]]
+    path: Path, read: Callable[[Path], tuple[np.ndarray, np.ndarray]], *, label: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Read a file after its header was looked at: what it promises must be possible."""
+    if (header := format_of(path).header) is not None:
+
+        def look(path: Path) -> None:
+            shape, _, dtype = header(path)
+            refuse_huge(shape, dtype)
+            if not label and path.is_file():
+                refuse_even(shape, dtype, path.stat().st_size)
+
+        call(path, look)
     array, affine = call(path, read)
     _check_type(path, array.dtype)
+    if not array.size:
+        raise VolumeError(
+            "zero-size",
+            f"{path} has the shape {array.shape} (channel, z, y, x): it holds no voxel. Write it "
+            "again from its source.",
+        )
     return array, affine
 
 
@@ -319,5 +336,7 @@ def _write(
         with atomic_path(path) as temporary:
             format_of(path).write(temporary, np.ascontiguousarray(array), like.affine)
     except (ValueError, RuntimeError) as error:
-        raise HinterlandError(f"{path} could not be written: {error}") from error
+        raise HinterlandError(
+            f"{path} could not be written: {error}. Choose another format or folder."
+        ) from error
     return path

@@ -14,7 +14,7 @@ from nibabel.orientations import aff2axcodes
 
 from hinterland.data.io.files import dataset_hash, write_text
 from hinterland.data.io.formats import is_flat
-from hinterland.data.io.volume import read_label, read_volume
+from hinterland.data.io.volume import read_header, read_label, read_volume
 from hinterland.data.preprocessing.preprocess import check_spacing, nonzero_box
 from hinterland.data.preprocessing.resample import Shape, Spacing
 from hinterland.data.workers import map_cases
@@ -135,15 +135,11 @@ def fingerprint(
         # the hash is of the files; what labels.yaml says of them may have changed since
         found = Fingerprint.from_json(stored.read_text())
         return replace(found, channels=dataset.channels, spacing_known=dataset.spacing_known)
-    measure = partial(_measure, samples=max(1, SAMPLES // len(chosen)), in_mm=dataset.spacing_known)
+    measure = partial(
+        _measure, samples=max(1, SAMPLES // len(chosen)), in_mm=dataset.spacing_known,
+        names=dataset.channels,
+    )  # fmt: skip
     measured = map_cases(measure, chosen, [c.name for c in chosen], workers, progress)
-    for case, one in zip(chosen, measured, strict=True):
-        if len(one.samples) != len(dataset.channels):
-            raise HinterlandError(
-                f"case {case.name!r} has {len(one.samples)} channels, the data set has "
-                f"{len(dataset.channels)} ({', '.join(dataset.channels)}). Give one file per "
-                "channel, or correct channel_names in dataset.json."
-            )
     foreground = [m for m in measured if m.foreground]
     counted = foreground or measured
     result = Fingerprint(
@@ -179,7 +175,13 @@ class _Measured:
     orientation: str
 
 
-def _measure(case: Case, samples: int, in_mm: bool) -> _Measured:
+def _measure(case: Case, samples: int, in_mm: bool, names: Sequence[str]) -> _Measured:
+    channels = sum(read_header(path).shape[0] for path in case.images)
+    if channels != len(names):  # before the voxels of what may be hundreds of them are read
+        raise HinterlandError(
+            f"it has {channels} channels, the data set has {len(names)} ({', '.join(names)}). Give "
+            "one file per channel, or correct channel_names in dataset.json."
+        )
     volume = read_volume(case.images)
     if in_mm:
         check_spacing(volume.spacing)

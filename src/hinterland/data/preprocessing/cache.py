@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -54,9 +55,18 @@ class Prepared:
     labelled: dict[str, bool]
 
     def __getitem__(self, name: str) -> PreparedCase:
-        """Open one case. KeyError if it was not prepared."""
+        """Open one case. KeyError if it was not prepared, HinterlandError if it is damaged."""
         labelled = self.labelled[name]
         paths = _Paths(self.folder, name)
+        try:
+            return self._read(name, paths, labelled)
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:  # also: pickles
+            raise HinterlandError(
+                f"the prepared case {name!r} in {self.folder} is damaged ({error}). Remove that "
+                "folder: it is made anew from the data set."
+            ) from None
+
+    def _read(self, name: str, paths: _Paths, labelled: bool) -> PreparedCase:
         record = json.loads(paths.record.read_text())
         return PreparedCase(
             name=name,

@@ -112,7 +112,9 @@ class StepSampler(Sampler[list[SampleKey]]):
         if not 0 <= rank < world:
             raise ValueError(f"rank {rank} of {world} processes")
         if not any(stream.count for stream in streams):
-            raise HinterlandError("the batch is empty: every quota has a count of 0.")
+            raise HinterlandError(
+                "the batch is empty: every quota has a count of 0. Set batch_size to 1 or more."
+            )
         self.streams, self.steps, self.start = tuple(streams), steps, start
         self.rank, self.world, self.foreground_share = rank, world, foreground_share
 

@@ -45,6 +45,8 @@ class Metric:
         one_empty: likewise of one empty mask; "diagonal" is the image diagonal in mm.
         shown: where it appears.
         family: by which several metrics are asked for at once.
+        rope: the largest difference that makes none in practice, in the metric's unit; None: the
+            Bayesian test is not made.
 
     Example:
         >>> from hinterland.evaluation.metrics.registry import METRICS
@@ -62,6 +64,7 @@ class Metric:
     one_empty: Worth | None = None
     shown: Shown = Shown.REQUEST
     family: str = ""
+    rope: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name in COLUMNS:

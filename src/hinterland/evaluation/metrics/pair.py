@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from hinterland.evaluation.metrics.brats import LesionScores, brats_lesions
 from hinterland.evaluation.metrics.empty import EmptyPolicy, diagonal, empty_policy
 from hinterland.evaluation.metrics.lesions import LesionMatch, match_lesions
 from hinterland.evaluation.metrics.overlap import Counts, millilitres
@@ -138,6 +139,11 @@ class MaskPair:
     def lesions(self) -> LesionMatch:
         """Connected components of both masks and which belong together."""
         return match_lesions(self.prediction, self.reference, self.spacing)
+
+    @cached_property
+    def brats(self) -> LesionScores:
+        """Scores of the lesions as BraTS has them; computed whatever the policy for empty masks."""
+        return brats_lesions(self.prediction, self.reference, self.spacing)
 
     @property
     def policy(self) -> EmptyPolicy:

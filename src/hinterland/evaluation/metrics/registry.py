@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from hinterland.evaluation.metrics.cldice import cl_dice
 from hinterland.evaluation.metrics.metric import Metric, Shown
 from hinterland.types import HinterlandError
 from hinterland.types.registry import Registry
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LESIONS = "lesions"
+BRATS = "brats"
 _NAN = float("nan")
 
 
@@ -35,17 +37,17 @@ def _ratio(part: float, whole: float) -> float:
 
 _OWN = (
     Metric("dice", "Dice", lambda p: p.counts.dice,
-           both_empty=1.0, one_empty=0.0, shown=Shown.HEADLINE),
+           both_empty=1.0, one_empty=0.0, shown=Shown.HEADLINE, rope=0.01),
     Metric("jaccard", "Jaccard", lambda p: p.counts.jaccard,
-           both_empty=1.0, one_empty=0.0, shown=Shown.SUMMARY),
+           both_empty=1.0, one_empty=0.0, shown=Shown.SUMMARY, rope=0.01),
     Metric("hd95", "HD95", lambda p: p.distances.hausdorff(95.0, p.settings.hausdorff),
            unit="distance", direction="lower", decimals=1,
-           both_empty=0.0, one_empty="diagonal", shown=Shown.HEADLINE),
+           both_empty=0.0, one_empty="diagonal", shown=Shown.HEADLINE, rope=1.0),
     Metric("assd", "ASSD", lambda p: p.distances.average(p.settings.average),
            unit="distance", direction="lower", decimals=2,
-           both_empty=0.0, one_empty="diagonal", shown=Shown.COMPARED),
+           both_empty=0.0, one_empty="diagonal", shown=Shown.COMPARED, rope=0.1),
     Metric("nsd", "NSD", lambda p: p.distances.within(p.tolerance),
-           both_empty=1.0, one_empty=0.0, shown=Shown.HEADLINE),
+           both_empty=1.0, one_empty=0.0, shown=Shown.HEADLINE, rope=0.01),
     Metric("volume_error_ml", "Volume error",
            lambda p: (p.counts.prediction - p.counts.reference) * p.voxel,
            unit="mL", direction="neither", decimals=2, shown=Shown.TABLE),
@@ -68,6 +70,11 @@ _OWN = (
            direction="neither", decimals=0, shown=Shown.COUNT, family=LESIONS),
     Metric("lesions_prediction", "Lesions in the prediction", lambda p: p.lesions.prediction.size,
            direction="neither", decimals=0, shown=Shown.COUNT, family=LESIONS),
+    Metric("cldice", "clDice", lambda p: cl_dice(p.prediction, p.reference),
+           both_empty=1.0, one_empty=0.0),
+    Metric("brats_dice", "Lesion-wise Dice (BraTS)", lambda p: p.brats.mean_dice, family=BRATS),
+    Metric("brats_hd95", "Lesion-wise HD95 (BraTS)", lambda p: p.brats.mean_hd95,
+           unit="distance", direction="lower", decimals=1, family=BRATS),
 )  # fmt: skip
 
 METRICS: Registry[Metric] = Registry("metric", "hinterland.metrics", {m.name: m for m in _OWN})

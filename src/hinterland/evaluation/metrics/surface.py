@@ -196,7 +196,10 @@ def grid_distances(
     """
     boxes = bounding_box(prediction), bounding_box(reference)
     if boxes[0] is None or boxes[1] is None:
-        raise HinterlandError("surface distances of an empty mask are not defined.")
+        raise HinterlandError(
+            "surface distances of an empty mask are not defined."
+            " Choose an empty-mask policy (penalty or drop)."
+        )
     joint = joint_box(boxes[0], boxes[1])
     margins, offsets = _shells(tuple(spacing))
     step = np.asarray(spacing)

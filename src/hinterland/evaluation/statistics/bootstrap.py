@@ -42,7 +42,10 @@ def by_group(
     if groups is None:
         return sums, counts
     if len(groups) != len(values):
-        raise HinterlandError(f"{len(groups)} patients were named for {len(values)} cases.")
+        raise HinterlandError(
+            f"{len(groups)} patients were named for {len(values)} cases."
+            " Name one patient for each case."
+        )
     _, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     size = int(index.max()) + 1 if len(index) else 0
     result = np.zeros((2, size, values.shape[1]))

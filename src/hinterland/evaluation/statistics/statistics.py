@@ -28,6 +28,7 @@ from hinterland.evaluation.statistics.paired_tests import (
     underpowered,
     wilcoxon,
 )
+from hinterland.evaluation.statistics.rope import bayesian_signed_rank
 from hinterland.evaluation.table import GROUPING, MACRO
 from hinterland.types import HinterlandError
 
@@ -72,7 +73,8 @@ def compare_tables(
         A table with the columns coarsening, class, metric, baseline, other (means), their limits
         (`baseline_low` ...), difference (other - baseline) with `low` and `high`, p_wilcoxon,
         p_permutation, p_t, the first two after Holm's correction over all classes and metrics of
-        the coarsening (`..._holm`; the macro rows are a family of their own), rank_biserial,
+        the coarsening (`..._holm`; the macro rows are a family of their own), probability_lower,
+        probability_equal, probability_higher (`bayesian_signed_rank`), rank_biserial,
         cliffs_delta, cases, patients, left_out, smallest_p, underpowered (below 20 patients),
         higher_is_better.
 
@@ -108,6 +110,7 @@ def compare_tables(
                 "other": mean[1], "other_low": low[1], "other_high": high[1],
                 "difference": mean[2], "low": low[2], "high": high[2],
                 **_tests(_row_mean(patient_means[:, columns]), resamples, seed),
+                **_posterior(_row_mean(patient_means[:, columns]), METRICS.get(key[2]).rope, seed),
                 "cliffs_delta": cliffs_delta(
                     _row_mean(np.where(usable, pair.other, nan)[:, columns]),
                     _row_mean(np.where(usable, pair.baseline, nan)[:, columns]),
@@ -131,6 +134,11 @@ def _tests(differences: np.ndarray, resamples: int, seed: int) -> dict[str, floa
         "p_t": t_test(differences),
         "rank_biserial": rank_biserial(differences),
     }
+
+
+def _posterior(differences: np.ndarray, rope: float | None, seed: int) -> dict[str, float]:
+    found = bayesian_signed_rank([] if rope is None else differences, rope or 0.0, seed=seed)
+    return {f"probability_{name}": value for name, value in vars(found).items()}
 
 
 def _row_mean(values: np.ndarray) -> np.ndarray:
@@ -165,6 +173,7 @@ def _pair(baseline: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[str] | 
     if not chosen or any(m not in common for m in chosen):
         raise HinterlandError(
             f"cannot compare {chosen or list(tested)}: both tables have only {common}."
+            " Choose among them."
         )
     for column, what in (("empty", "empty-mask policies"), ("unit", "units")):
         if column in baseline and column in other:
@@ -185,7 +194,7 @@ def _pair(baseline: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[str] | 
     second = second.loc[first.index, first.columns]
     columns: list[Any] = first.columns.to_list()
     keys = [(str(c), str(k), str(m)) for m, c, k in columns]
-    groups = _groups(baseline, list(first.index))
+    groups = patients_of(baseline, list(first.index))
     return _Paired(first.to_numpy(float), second.to_numpy(float), keys, groups)
 
 
@@ -196,7 +205,8 @@ def _wide(table: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     )
 
 
-def _groups(table: pd.DataFrame, cases: list[str]) -> np.ndarray:
+def patients_of(table: pd.DataFrame, cases: list[str]) -> np.ndarray:
+    """Name the patient of each case: its column `group`, or the case itself where that is empty."""
     if "group" not in table.columns:
         return np.asarray(cases, dtype=str)
     known = table.drop_duplicates("case").set_index("case")["group"]
@@ -222,7 +232,7 @@ def over_seeds(table: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.
         HinterlandError: the table has no column `seed`.
     """
     if "seed" not in table.columns:
-        raise HinterlandError("the table has no column `seed`.")
+        raise HinterlandError("the table has no column `seed`. Add it, or compare without --seeds.")
     names = list(metrics or metric_columns(table, Shown.COMPARED))
     keys = [k for k in GROUPING if k in table.columns]
     long = table.melt([*keys, "case", "seed"], names, var_name="metric")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hinterland.data.io.csv_text import with_original_text
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.bootstrap import bootstrap_ci
@@ -41,7 +42,9 @@ def worst_best(
     {'a': 'worst-off', 'c': 'best-off'}
     """
     if metric not in baseline.columns:
-        raise HinterlandError(f"the baseline's table has no column {metric!r}.")
+        raise HinterlandError(
+            f"the baseline's table has no column {metric!r}. Evaluate it with that metric."
+        )
     means = baseline.groupby("case")[metric].mean().dropna().sort_values(kind="stable")
     worst = [str(c) for c, value in means.items() if value < threshold]
     others = [str(c) for c in means.index[len(worst) :]]
@@ -56,9 +59,11 @@ def read_cases(path: Path) -> pd.DataFrame:
         HinterlandError: it cannot be read.
     """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        return with_original_text(pd.read_csv(path, dtype=str, keep_default_na=False))
     except (ValueError, OSError) as error:
-        raise HinterlandError(f"{path} is not a readable table of cases: {error}") from None
+        raise HinterlandError(
+            f"{path} is not a readable table of cases: {error} Give a CSV file with a header line."
+        ) from None
 
 
 def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -86,6 +91,7 @@ def with_subgroup(table: pd.DataFrame, cases: pd.DataFrame, column: str) -> pd.D
     if missing:
         raise HinterlandError(
             f"the cases table has no row for {len(missing)} cases: {', '.join(missing[:5])}."
+            " Add the rows."
         )
     return table.assign(subgroup=table[key].astype(str).map(values))
 

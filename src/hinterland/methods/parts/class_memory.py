@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hinterland.labels import Coarsening, LabelSetTable
 from hinterland.losses.membership import Membership
+from hinterland.losses.precision import float32
 from hinterland.methods.parts.choice import highest, some
 from hinterland.networks.initialise import seeded
 
@@ -101,7 +102,9 @@ class ClassMemory(nn.Module):
             kept = self.bank[cell].clone()
             filled = torch.arange(len(kept), device=kept.device) < self.filled[cell]
             embedded = self.predictor(self.projection(vectors[chosen]))
-            far = 1 - F.normalize(embedded, dim=1) @ F.normalize(kept, dim=1).T
+            one, other = F.normalize(embedded.float(), dim=1), F.normalize(kept.float(), dim=1)
+            with float32(one):
+                far = 1 - one @ other.T
             here, there = (
                 _weights(selector(x.detach())[:, cell], known)
                 for selector, x, known in zip(

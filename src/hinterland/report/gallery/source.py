@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hinterland.data.dataset.decoded import decoded_at
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.formats import is_flat
 from hinterland.data.io.volume import Volume, read_volume
 from hinterland.evaluation.grid import read_label_on
 from hinterland.evaluation.masks import ValueMap, encode
 from hinterland.evaluation.pairing import label_files, prediction_values
-from hinterland.labels import Coarsening, LabelError, LabelSpec, common_refinement
+from hinterland.labels import Coarsening, LabelError
 from hinterland.report.confusion import (
     confusion_matrices,
     subclass_confusion,
@@ -24,7 +25,7 @@ from hinterland.report.confusion import (
 from hinterland.report.false_positives import false_positives_by_structure
 from hinterland.report.gallery.gallery import REFERENCE
 from hinterland.report.lesion_sizes import lesion_table
-from hinterland.report.runs import Arm, Run
+from hinterland.report.runs import Arm, Run, cells_of
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -91,7 +92,7 @@ class GallerySource:
         volume = read_volume(known.images)
         spec = self._dataset.labels
         if known.label is None:
-            raise HinterlandError(f"{case} has no reference label to show.")
+            raise HinterlandError(f"{case} has no reference label to show. Add its label file.")
         scheme = spec.scheme(known.scheme)
         image = known.images[0]
 
@@ -102,7 +103,7 @@ class GallerySource:
         masks = {REFERENCE: mask(known.label, scheme.label_values, "the reference")}
         for arm in self._arms:
             run = next(r for r in arm.runs if case in set(r.table["case"]))
-            folder = run.path / "predictions"
+            folder = decoded_at(run.path / "predictions", self._at)
             path = label_files(folder, "predictions").get(case)
             if path is None:
                 raise HinterlandError(f"{folder} has no prediction for {case}. Predict it again.")
@@ -152,7 +153,7 @@ class GallerySource:
         """
         spec = self._dataset.labels
         leaves = spec.tree.leaves
-        arms = [a for a in self._arms if all(_cells(r, spec).refines(leaves) for r in a.runs)]
+        arms = [a for a in self._arms if all(cells_of(_record(r)).refines(leaves) for r in a.runs)]
         parts: dict[str, dict[str, pd.DataFrame]] = {}
         for arm in arms if superclasses(leaves) else ():
             tables = [
@@ -207,14 +208,10 @@ class GallerySource:
     def _mask(self, labels: np.ndarray, meaning: ValueMap, group: str, what: str) -> np.ndarray:
         coded = encode(labels, meaning, self._at, what)
         if group not in self._at.names:
-            raise HinterlandError(f"the question ({self._at}) has no class {group!r}.")
+            raise HinterlandError(
+                f"the question ({self._at}) has no class {group!r}. Ask for one of its classes."
+            )
         return coded.mask(self._at.names.index(group))
-
-
-def _cells(run: Run, spec: LabelSpec) -> Coarsening:
-    """Return what a run tells apart: its record says so, else everything."""
-    on = [Coarsening.from_dict(spec.tree, groups) for groups in _record(run).on]
-    return common_refinement(on) if on else spec.tree.leaves
 
 
 class _Display:

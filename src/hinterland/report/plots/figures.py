@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.report.plots.svg import INK, MUTED, colour, marker, panel
+from hinterland.report.plots.svg import INK, MUTED, SERIES, colour, marker, panel
 
 
 def plot_paired(
@@ -226,6 +226,30 @@ def plot_curves(curves: Mapping[str, Sequence[pd.Series]], title: str, key: str)
         p.axes.set(title=title, xlabel="training step")
         ends = ", ".join(f"{n} ends at {r[0].iloc[-1]:.3g}" for n, r in curves.items() if len(r))
         return p.svg(key, f"{title} against the training step; {ends}.")
+
+
+def plot_layers(layers: Mapping[str, pd.Series], title: str, key: str) -> str:
+    """Plot one quantity of several layers against the training step.
+
+    Args:
+        layers: layer -> its values, by step.
+        title: of the figure.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
+    """
+    with panel(width=5.2, height=3.2) as p:
+        for i, (name, values) in enumerate(layers.items()):
+            x, y = _thin(values)
+            window = max(1, len(y) // 25)
+            y = pd.Series(y).rolling(window, min_periods=1, center=True).mean().to_numpy()
+            style = "-" if i < len(SERIES) else "--"
+            p.axes.plot(x, y, color=colour(i), linestyle=style, label=name)
+        p.axes.set(title=title, xlabel="training step")
+        p.axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        ends = ", ".join(f"{n} ends at {v.iloc[-1]:.3g}" for n, v in layers.items())
+        return p.svg(key, f"{title}, against the training step; {ends}.")
 
 
 def plot_bars(table: pd.DataFrame, title: str, axis: str, key: str) -> str:

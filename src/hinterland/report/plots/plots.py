@@ -12,6 +12,7 @@ from hinterland.report.plots.figures import (
     plot_differences,
     plot_distribution,
     plot_forest,
+    plot_layers,
     plot_paired,
     plot_volume,
 )
@@ -149,11 +150,13 @@ def curve_plots(arms: Sequence[Arm]) -> list[str]:
     """Plot loss terms and validation metrics against the step, from the runs' logs.
 
     log.csv is tidy: phase, step, key, value. Terms that only one method logs get panels too, the
-    total first. Steps of later phases go on where the phase before ended.
+    total first. Steps of later phases go on where the phase before ended. Terms of layers have
+    panels of their own; see `layer_plots`.
     """
-    logs = {arm.name: [_continuous(r.log) for r in arm.runs if r.log is not None] for arm in arms}
-    logs = {name: [frame for frame in runs if not frame.empty] for name, runs in logs.items()}
-    keys = dict.fromkeys(k for runs in logs.values() for f in runs for k in f["key"].unique())
+    logs = _logs(arms)
+    keys = dict.fromkeys(
+        k for runs in logs.values() for f in runs for k in f["key"].unique() if not _of_layer(k)
+    )
     by_class = [k for k in keys if k.startswith("val/dice/")]
     if len(by_class) == 1 and "val/dice" in keys:
         keys.pop(by_class[0])  # one class: the mean says the same
@@ -167,6 +170,41 @@ def curve_plots(arms: Sequence[Arm]) -> list[str]:
         if any(len(c) > 1 for runs in curves.values() for c in runs):
             figures.append(plot_curves(curves, _key_title(key), f"curve-{len(figures)}"))
     return figures
+
+
+def layer_plots(arms: Sequence[Arm]) -> list[str]:
+    """Plot terms that are logged for each layer (L_fd, its learned weights): a line a layer.
+
+    One panel a term and method, the first run's: "train/fd.encoder.0" is the term "fd" of the layer
+    "encoder.0".
+    """
+    figures: list[str] = []
+    for name, runs in _logs(arms).items():
+        if not runs:
+            continue
+        log = runs[0]
+        terms: dict[str, dict[str, pd.Series]] = {}
+        for key in log["key"].unique():
+            if _of_layer(key):
+                term, layer = key.removeprefix("train/").split(".", 1)
+                values = log[log["key"] == key].groupby("step")["value"].mean().dropna()
+                if len(values) > 1:
+                    terms.setdefault(term, {})[layer] = values
+        for term, layers in terms.items():
+            title = f"{_TERMS.get(term, term)} by layer: {name}"
+            figures.append(plot_layers(layers, title, f"layers-{len(figures)}"))
+    return figures[:_MOST]
+
+
+def _logs(arms: Sequence[Arm]) -> dict[str, list[pd.DataFrame]]:
+    """Return the logs of each method's runs, those that hold anything."""
+    found = {a.name: [_continuous(r.log) for r in a.runs if r.log is not None] for a in arms}
+    return {name: [frame for frame in runs if not frame.empty] for name, runs in found.items()}
+
+
+def _of_layer(key: str) -> bool:
+    """Tell a term of one layer, TERM.LAYER, from the others."""
+    return key.startswith("train/") and "." in key
 
 
 def _continuous(log: pd.DataFrame) -> pd.DataFrame:
@@ -184,6 +222,7 @@ def _continuous(log: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts) if parts else log
 
 
+_TERMS = {"fd": "L_fd", "lambda": "Learned weight of L_fd"}
 _TITLES = {
     "train/loss": "Training loss",
     "val/dice": "Validation Dice",

@@ -43,6 +43,7 @@ _LINES: tuple[_Line, ...] = (
     ("Method", lambda p: p.method, False),
     ("Trained on", lambda p: p.on, False),
     ("Network", lambda p: p.network, False),
+    ("Parameters", lambda p: f"{p.parameters:,}" if p.parameters else None, False),
     ("Training recipe", lambda p: p.recipe, False),
     ("Dimensions", lambda p: f"{p.dims}D" if p.dims else None, False),
     ("Steps", lambda p: f"{p.steps:,}" if p.steps else None, False),
@@ -67,7 +68,28 @@ _LINES: tuple[_Line, ...] = (
     ("Git", lambda p: p.git, True),
     ("Command", lambda p: p.command, True),
 )
-_EXPECTED_TO_DIFFER = {"Method", "Trained on", "Command", "Seed", "Fold"}
+_ADDED = "Parameters added to the first"
+_EXPECTED_TO_DIFFER = {
+    "Method", "Trained on", "Command", "Seed", "Fold", "Parameters", _ADDED,
+}  # fmt: skip
+
+
+def _lines(protocols: Sequence[Protocol]) -> list[_Line]:
+    """List the lines, with the share of added parameters below their number."""
+    found = [[line, _added(protocols)] if line[0] == "Parameters" else [line] for line in _LINES]
+    return [line for part in found for line in part]
+
+
+def _added(protocols: Sequence[Protocol]) -> _Line:
+    """Make the line of the share of parameters by which each run exceeds the first."""
+    first = protocols[0].parameters if protocols else None
+
+    def share(protocol: Protocol) -> str | None:
+        if not first or not protocol.parameters:
+            return None
+        return f"{100 * (protocol.parameters / first - 1):+.3f} %"
+
+    return _ADDED, share, False
 
 
 def protocol_box(protocols: Sequence[Protocol]) -> Box:
@@ -76,7 +98,7 @@ def protocol_box(protocols: Sequence[Protocol]) -> Box:
     A line of which nothing is known is left out; a line on which all runs agree is written once.
     """
     rows = []
-    for label, get, code in _LINES:
+    for label, get, code in _lines(protocols):
         values = tuple(get(p) or MISSING for p in protocols)
         if set(values) == {MISSING}:
             continue

@@ -26,6 +26,7 @@ class Protocol:
     recipe: str | None = None
     dims: int | None = None
     steps: int | None = None
+    parameters: int | None = None
     seed: int | None = None
     took_off: bool | None = None
     take_off: int | None = None
@@ -72,7 +73,7 @@ class Protocol:
             record: what the run directory says; None for a bare table, whose protocol says of
                 itself that nothing was recorded.
             told: `empty`, `convention`, `question`, `unit`, `seed`, `fold` of the table, and of
-                summary.json `steps` (done), `took_off`, `take_off`.
+                summary.json `steps` (done), `parameters`, `took_off`, `take_off`.
             evaluated: the cases of the table.
             groups: case -> patient, as the table has it.
 
@@ -102,6 +103,7 @@ class Protocol:
             recipe=record.train.recipe,
             dims=record.dims,
             steps=_integer(told.get("steps")) or record.train.steps,
+            parameters=_integer(told.get("parameters")),
             took_off=told.get("took_off"),
             take_off=_integer(told.get("take_off")),
             seed=record.train.seed,

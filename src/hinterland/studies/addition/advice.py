@@ -22,7 +22,7 @@ from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.statistics.bootstrap import percentile_interval
 from hinterland.studies.addition.grey_levels import Histograms, divergences, grey_levels
 from hinterland.studies.claim import claim
-from hinterland.studies.runner import Report, target_scores, train_all
+from hinterland.studies.runner import Report, steps_of, target_scores, train_all
 from hinterland.studies.runner import write_table as save_table
 from hinterland.training.config import make_config
 from hinterland.training.runs.request import RunRequest
@@ -42,7 +42,9 @@ class Probe:
 
     Attributes:
         added: novel training cases, None for all.
+        steps: of a probe on base alone; with novel cases in proportion to all cases.
         settings: of `TrainConfig`, nested.
+        fixed_steps: give both probes of a pair the same steps.
     """
 
     probes: int = 3
@@ -52,6 +54,7 @@ class Probe:
     settings: Mapping[str, Any] = field(default_factory=dict)
     dims: Literal[2, 3] | None = None
     memory: float = 8.0
+    fixed_steps: bool = False
 
 
 def advise_addition(
@@ -124,10 +127,6 @@ def _probe(
     import pandas as pd
 
     plan = plan_dataset(data, PlanOptions(asked.dims, asked.memory))
-    settings = {
-        "validation": {"mirror": False, "interval": asked.steps},
-        **asked.settings, "steps": asked.steps,
-    }  # fmt: skip
     requests = {}
     for probe, (kept, held) in enumerate(k_fold(own, max(asked.probes, 2), seed=0)):
         if probe == asked.probes:
@@ -139,7 +138,12 @@ def _probe(
         for arm, names in zip(ARMS, (trained, [*trained, *(c.name for c in new)]), strict=True):
             file = out / "probes" / f"{arm}-{probe}.txt"
             write_text(file, "\n".join(names) + "\n")
-            chosen = {**settings, "seed": probe}
+            added = len(names) - len(trained)
+            steps = steps_of(asked.steps, len(trained), added, asked.fixed_steps)
+            chosen = {
+                "validation": {"mirror": False, "interval": steps},
+                **asked.settings, "steps": steps, "seed": probe,
+            }  # fmt: skip
             requests[probe, arm] = RunRequest(
                 split,
                 fold="fixed",

@@ -24,10 +24,14 @@ from hinterland.studies.addition.figure import draw
 from hinterland.studies.addition.grey_levels import divergences, grey_levels
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
+    WARM_START,
     Report,
+    against,
     regularisers,
+    steps_of,
     target_scores,
     train_all,
+    two_phases,
     with_loss,
     write_table,
 )
@@ -45,11 +49,16 @@ class Addition:
 
     Attributes:
         added: how many novel training cases, in rising order.
+        steps: of a run on base alone; with novel cases in proportion to all cases, so that base's
+            are seen as often.
         size: (rows, columns) to resize pictures to.
         mixed: draw half of each batch from either data set, however many cases they have.
         settings: of `TrainConfig`, nested.
         order: the seed by which novel cases are put in order, and by which validation cases are
             drawn from base's training cases where base has none.
+        fixed_steps: give all runs the same steps; base's cases are then seen less often the more
+            are added.
+        warm_start: share of the steps that is a phase of its own, in every arm; see `two_phases`.
     """
 
     added: tuple[int, ...]
@@ -62,6 +71,8 @@ class Addition:
     dims: Literal[2, 3] | None = None
     memory: float = 8.0
     order: int = 0
+    fixed_steps: bool = False
+    warm_start: float = WARM_START
 
 
 @dataclass(frozen=True)
@@ -199,7 +210,8 @@ def run_data_addition(
     ):
         scores = target_scores(run.path / "metrics.csv", _question(pooled.dataset))
         means = scores.mean()
-        row = {"loss": loss, "added": added, "seed": seed, "dice": means["dice"]}
+        row = {"loss": loss, "added": added, "seed": seed, "steps": run.record.train.steps}
+        row["dice"] = means["dice"]
         rows.append({**row, "iou": means["jaccard"], "cases": len(scores), **distances[added]})
     table = _table(rows)
     write_table(table, out / "table.csv")
@@ -243,11 +255,13 @@ def addition_requests(
     ]
     requests = {}
     for loss, added, seed in order:
-        settings = with_loss({**asked.settings, "steps": asked.steps, "seed": seed}, loss)
+        steps = steps_of(asked.steps, len(pooled.base), added, asked.fixed_steps)
+        settings = with_loss({**asked.settings, "steps": steps, "seed": seed}, loss)
         if asked.mixed:
             settings["data"] = {**settings.get("data", {}), "by_domain": True}
         requests[loss, added, seed] = RunRequest(
             pooled.dataset,
+            options=two_phases(asked.warm_start),
             fold="fixed",
             labelled=str(training_list(pooled, added, out)),
             plan=plan,
@@ -295,13 +309,15 @@ def step_divergences(pooled: Pooled, added: Sequence[int]) -> dict[int, dict[str
 
 
 def curves(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Tabulate the mean and standard deviation over seeds of each loss and amount."""
+    """Tabulate mean, spread over seeds, and difference to no loss of each loss and amount."""
     rows = []
+    plain = table[table["loss"] == "none"].set_index(["added", "seed"])["dice"]
     for _, runs in table.groupby(["loss", "added"], sort=False):
         loss, added = runs.iloc[0][["loss", "added"]]
         spread = float(runs["dice"].std(ddof=1)) if len(runs) > 1 else None
         rows.append(
             {"loss": loss, "added": int(added), "dice": float(runs["dice"].mean()),
-             "sd": spread, "iou": float(runs["iou"].mean()), "seeds": len(runs)}
+             "sd": spread, "iou": float(runs["iou"].mean()), "seeds": len(runs),
+             **against(plain, runs.set_index(["added", "seed"])["dice"])}
         )  # fmt: skip
     return rows

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
@@ -60,6 +61,9 @@ class Advice:
             a resample takes it.
         take: the smallest set of the best supports with two thirds of the summed score, at most
             three.
+        centred_on: what patches are centred on: "target" (its classes), or "on" (all classes that
+            are trained on, as nnU-Net does). The probe was trained so, and so should the model be:
+            with the other rule supports are seen more often, or less.
     """
 
     table: pd.DataFrame
@@ -68,13 +72,15 @@ class Advice:
     baseline: str
     cases: int
     patients: int
+    centred_on: str = "target"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content, for summary.json."""
         clean = self.table.astype(object).where(self.table.notna(), None)
         return {
             "take": list(self.take), "probe": self.probe, "baseline": self.baseline,
-            "cases": self.cases, "patients": self.patients, "supports": clean.to_dict("records"),
+            "cases": self.cases, "patients": self.patients, "foreground_on": self.centred_on,
+            "supports": clean.to_dict("records"),
         }  # fmt: skip
 
 
@@ -157,7 +163,8 @@ def advise_supports(
         "learnt": (learnt, held),
     }
     advice = conclude(supports, columns, question.seed, str(probe.path), str(judge.path))
-    write_text(out / "table.csv", advice.table.to_csv(index=False, float_format="%.5f"))
+    advice = replace(advice, centred_on=probe.record.train.data.foreground_on)
+    write_text(out / "table.csv", csv_text(advice.table, "%.5f"))
     write_text(out / "summary.json", json.dumps(advice.to_dict(), indent=2) + "\n")
     return advice
 
@@ -232,9 +239,8 @@ class _Marks:
         """Measure `false_positives` of a run, whose preprocessing may be its own."""
         predictor = run.predictor(mirror=False)
         image, _, geometry = preprocess(read_volume(case.images), run.record.plan)
-        cells = predictor.cells
         asked = run.record.spec.target
-        group = asked.over(cells).argmax(0)[predictor.labels(image, geometry, cells)]
+        group = predictor.labels(image, geometry, asked)
         assert case.label is not None
         label = read_label(case.label, case.images[0]).array[0]
         rows = LabelSetLookup(self.label_sets, self.spec.scheme(case.scheme))(
@@ -269,7 +275,10 @@ def _information(
     picked = sorted(rng.permutation(len(with_target))[:_PROBED].tolist())
     cases = [with_target[i] for i in picked]
     if not cases:
-        raise HinterlandError("no training case holds the target; nothing can be advised.")
+        raise HinterlandError(
+            "no training case holds the target; nothing can be advised."
+            " Add training cases that show it."
+        )
     splits = [probe.record.spec.question(f"target/{s}") for s in marks.supports]
     added = added_information(probe, cases, marks.prepared, splits, seed=seed)
     shares = added.information / added.information.sum(axis=1, keepdims=True).clip(min=1e-12)

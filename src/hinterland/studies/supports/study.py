@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text, with_original_text
 from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
@@ -165,6 +166,7 @@ def target_scores(run: Run) -> pd.DataFrame:
     The index is (group, case).
     """
     table = pd.read_csv(run.path / "metrics.csv", dtype={"case": str, "group": str})
+    table = with_original_text(table)
     first = next(iter(run.record.spec.questions))
     table = table[table["coarsening"] == first].fillna({"group": ""})
     columns = metric_columns(table, Shown.HEADLINE)
@@ -219,7 +221,7 @@ def _conclude(
     out: Path, asked: dict[str, Any], arms: Sequence[Arm], table: pd.DataFrame
 ) -> dict[str, Any]:
 
-    write_text(out / "table.csv", table.to_csv(index=False, float_format="%.5f"))
+    write_text(out / "table.csv", csv_text(table, "%.5f"))
     draw(table, f"{asked['name']}: {Path(asked['dataset']).name}", out / "figure.png")
     clean = table.astype(object).where(table.notna(), None)
     summary = {

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.studies.synthetic.figures import draw_sweep
 from hinterland.studies.synthetic.sweeps import SIZES, SWEEPS, Sweep, sweep_of
@@ -165,11 +166,11 @@ def _conclude(
     summary: dict[str, Any] = {"size": size, "seeds": seeds, "sweeps": {}}
     for sweep in sweeps:
         table = sweep_table(sweep, size, seeds, outcomes)
-        write_text(out / f"{sweep.name}.csv", table.to_csv(index=False))
+        write_text(out / f"{sweep.name}.csv", csv_text(table))
         draw_sweep(sweep, table, out, endings=("png", "svg"))
         terms = theory_table(sweep, size)
         if len(terms):
-            write_text(out / f"{sweep.name}-theory.csv", terms.to_csv(index=False))
+            write_text(out / f"{sweep.name}-theory.csv", csv_text(terms))
         summary["sweeps"][sweep.name] = {
             "title": sweep.title,
             "axis": sweep.axis,

@@ -59,9 +59,11 @@ def read_clicks(path: Path) -> dict[str, dict[str, list[Click]]]:
             table = csv.DictReader(file)
             rows, columns = list(table), table.fieldnames or []
     except FileNotFoundError:
-        raise HinterlandError(f"there is no click file {path}.") from None
+        raise HinterlandError(
+            f"there is no click file {path}. Give a CSV file of clicks."
+        ) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise HinterlandError(f"{path} is no CSV file: {error}.") from None
+        raise HinterlandError(f"{path} is no CSV file: {error}. Save it as CSV in UTF-8.") from None
     missing = [c for c in _COLUMNS if c not in columns]
     if missing:
         raise HinterlandError(
@@ -107,6 +109,7 @@ def check_clicks(clicks: Mapping[str, list[Click]], shape: tuple[int, ...], case
                 raise HinterlandError(
                     f"case {case}: the click ({x}, {y}, {z}) (x, y, z) for {structure!r} lies "
                     f"outside of the image, which has {tuple(reversed(shape))} voxels."
+                    " Correct it."
                 )
         if not any(positive for *_, positive in points):
-            raise HinterlandError(f"case {case}: {structure!r} has no positive click.")
+            raise HinterlandError(f"case {case}: {structure!r} has no positive click. Add one.")

@@ -116,7 +116,9 @@ class TotalSegmentator(_Tool):
         super().__init__(channel, device)
         self.task, self.fast, self.roi, self._number = task, fast, roi, licence_number
         if roi and not task.startswith("total"):
-            raise HinterlandError(f"--roi works with the tasks `total...`, not with {task!r}.")
+            raise HinterlandError(
+                f"--roi works with the tasks `total...`, not with {task!r}. Leave it away."
+            )
 
     @cached_property
     def facts(self) -> dict[str, Any]:

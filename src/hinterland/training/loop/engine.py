@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
 from hinterland.training.loop.image_label_term import ImageLabelTerm
+from hinterland.training.loop.micro_batches import micro_batches, more_parts
 from hinterland.training.optimisation.optimisers import (
     learning_rate,
     make_optimiser,
@@ -24,6 +26,7 @@ from hinterland.training.optimisation.optimisers import (
 from hinterland.training.optimisation.pace import Pace
 from hinterland.types import Batch, HinterlandError, Progress
 
+log = logging.getLogger(__name__)
 LOG_EVERY = 10  # steps between log rows; reading a loss back stalls an accelerator
 
 
@@ -79,6 +82,7 @@ class Engine(L.LightningModule):
         self._at_interval, self._tick = at_interval, tick
         self.image_label_term = image_label_term
         self.scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
+        self.parts = 1
         self._window: list[dict[str, Tensor | float]] = []
         self.acted: frozenset[str] = frozenset()
         self.rank = 0
@@ -126,24 +130,62 @@ class Engine(L.LightningModule):
             rate = learning_rate(recipe, options, at, steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group.get("lr_share", 1.0)
-            losses = self._losses(batch, progress)
-            total = losses.total
-            optimiser.zero_grad(set_to_none=True)
-            self.manual_backward(self.scaler.scale(total))
+            total, terms = self._gradients(batch, progress, optimiser)
             self.scaler.unscale_(optimiser)
             parameters = [p for g in optimiser.param_groups for p in g["params"]]
             nn.utils.clip_grad_norm_(parameters, options.clip)
             self.scaler.step(optimiser)
             self.scaler.update()
             tag = "" if name == self.phase.optimisers[0] else f"{name}/"
-            record |= {f"train/{tag}loss": total.detach(), f"train/{tag}lr": rate}
-            record |= {f"train/{tag}{k}": v.detach() for k, v in losses.terms.items()}
+            record |= {f"train/{tag}loss": total, f"train/{tag}lr": rate}
+            record |= {f"train/{tag}{k}": v for k, v in terms.items()}
         self.method.after_step(self.networks, progress)
         self._window.append(record)
         self.step += 1
         if self.step % LOG_EVERY == 0:
             self.flush_log()
         self._tick()
+
+    def _gradients(
+        self, batch: Batch, progress: Progress, optimiser: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Work out the gradients of a batch, in more parts where memory runs out; return the loss.
+
+        Parts are weighted by their items: the gradient is that of the whole batch where the loss is
+        a mean over items. Dice over a batch is one over each part then.
+        """
+        while True:
+            try:
+                return self._accumulated(micro_batches(batch, self.parts), progress, optimiser)
+            except torch.OutOfMemoryError:
+                pass  # and retry outside, where the traceback no longer holds what was computed
+            optimiser.zero_grad(set_to_none=True)
+            processes = self._trainer.world_size if self._trainer else 1
+            self.parts = more_parts(batch, self.parts, processes=processes)
+            torch.cuda.empty_cache()
+            log.warning(
+                "memory ran out at step %d: batches of %d are worked out in %d parts from here on "
+                "(batch_dice, batch norm and mixing see a part). A smaller patch_size or "
+                "batch_size, or precision=bf16, needs less.",
+                self.step, len(batch), self.parts,
+            )  # fmt: skip
+            torch.manual_seed(step_seed(self.config.seed, self.index, self.step, self.rank))
+
+    def _accumulated(
+        self, parts: list[Batch], progress: Progress, optimiser: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum gradients, and loss and terms, over parts of a batch, each by its share of items."""
+        optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        whole = sum(len(part) for part in parts)
+        for part in parts:
+            losses = self._losses(part, progress)
+            share = len(part) / whole
+            total = losses.total * share
+            self.manual_backward(self.scaler.scale(total))
+            seen = {"": total} | {k: v * share for k, v in losses.terms.items()}
+            sums |= {k: sums.get(k, 0) + v.detach() for k, v in seen.items()}
+        return sums.pop(""), sums
 
     def _regularisers(self) -> list[Regulariser]:
         return [cast(Regulariser, regulariser) for regulariser in self.regularisers.values()]

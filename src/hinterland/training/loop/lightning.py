@@ -35,7 +35,7 @@ def lightning_trainer(config: TrainConfig, accelerator: str, precision: str) -> 
     Args:
         config: devices and nodes.
         accelerator: "cpu", "cuda" or "mps".
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16" or "fp16".
 
     Returns:
         A trainer that logs, saves and validates nothing by itself.

@@ -23,7 +23,7 @@ from hinterland.data.sampling.sampler import StepSampler, Stream
 from hinterland.methods import BuildContext
 from hinterland.methods.base import TrainableMethod
 from hinterland.networks.recipes import OptimiserRecipe
-from hinterland.training.checkpoint import load_checkpoint, save_checkpoint
+from hinterland.training.checkpoint import fitting, load_checkpoint, save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
     arrange,
@@ -148,7 +148,10 @@ class Trainer(ABC):
         phases = self.method.phases()
         lengths = phase_steps([p.share for p in phases], self.config.steps)
         if (self.run / "checkpoints" / "last.ckpt").is_file():
-            self._restore(load_checkpoint(self.run / "checkpoints" / "last.ckpt"), lengths)
+            path = self.run / "checkpoints" / "last.ckpt"
+            content = load_checkpoint(path)
+            with fitting(path):
+                self._restore(content, lengths)
         else:
             self.begin()
         while self.position.phase < len(phases):
@@ -159,7 +162,10 @@ class Trainer(ABC):
         offset = self.position.offset
         returns = phase.start_from == "best" and self.returns_to_best
         if self.position.step == 0 and index > 0 and returns:
-            self._load_weights(load_checkpoint(self.run / "checkpoints" / "best.ckpt"))
+            path = self.run / "checkpoints" / "best.ckpt"
+            content = load_checkpoint(path)
+            with fitting(path):
+                self._load_weights(content)
         if self.position.step == 0:
             self.weights.restart()
         pace = self._pace(index, lengths)

@@ -8,12 +8,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hinterland.data.integrity.before_training import refuse_other_grids, refuse_unknown_values
+from hinterland.data.io.limits import excess
 from hinterland.data.planning.plan_dataset import data_fingerprint
 from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import prepare
+from hinterland.evaluation.masks import MOST_GROUPS
+from hinterland.labels import Coarsening
 from hinterland.methods import make_method
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import save_checkpoint
@@ -64,6 +68,7 @@ def start_run(
     request = request.with_virtual_classes()
     config, source = request.make_config(), request.source
     request.make_method()  # a wrong name costs nothing yet
+    _refuse_many_groups(request.dataset.labels.target)
     dataset, splits = split_cases(
         request.dataset, request.fold, config.seed, request.labelled, request.fine, request.naive
     )
@@ -170,6 +175,7 @@ def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
         raise HinterlandError(
             f"patch_size {list(patch)} has {len(patch)} edges, the plan is {plan.dims}D. "
             f"The plan's own patch is {list(plan.patch_size)}."
+            " Give as many edges as the plan has axes."
         )
     spacing = [s for s in plan.spacing[3 - plan.dims :] if s is not None]
     fitted = topology(spacing, patch) if min(patch) > 0 else None
@@ -182,12 +188,25 @@ def with_patch(plan: Plan, patch: tuple[int, ...]) -> Plan:
     return replace(plan, patch_size=fitted.patch, network=fitted.network())
 
 
+def _refuse_many_groups(question: Coarsening) -> None:
+    """Refuse before the first step what the evaluation after the last one could not count."""
+    if len(question) > MOST_GROUPS:
+        raise HinterlandError(
+            f"labels.yaml asks for {len(question)} groups at once by default; expected at most "
+            f"{MOST_GROUPS}. Name fewer in `target`, such as the classes that matter."
+        )
+
+
 def _built(record: RunRecord) -> torch.nn.Module:
     """Build everything once, before anything is deleted or written: a wrong name costs nothing.
 
     The networks as their seed makes them.
     """
     refuse_missing_devices(record.train)
+    plan = record.plan
+    batch = (plan.batch_size, len(plan.channels), *plan.patch_size)
+    if wrong := excess(batch, np.dtype(np.float32)):
+        raise HinterlandError(f"a batch holds {wrong}. Take a smaller batch_size or patch_size.")
     context, method = build_context(record), record.make_method()
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask

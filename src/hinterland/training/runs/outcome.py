@@ -14,7 +14,6 @@ from hinterland.data.io.files import write_text
 from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.statistics.take_off import take_off, validation_curve
 from hinterland.evaluation.table import summarise, write_table
-from hinterland.labels import LabelError
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.loop.trainer import Report
 from hinterland.training.runs.run import Run, Which
@@ -47,6 +46,7 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
         "cases": len(cases),
         "seconds_training": round(seconds, 1),
         "steps": _steps(run),
+        "parameters": _parameters(run),
         **_took_off(run),
         "checkpoints": {},
     }
@@ -71,6 +71,11 @@ def _steps(run: Run) -> int:
     """Return the number of steps that were done in all phases."""
     last = load_checkpoint(run.path / "checkpoints" / "last.ckpt")
     return last["offset"] + last["step"]
+
+
+def _parameters(run: Run) -> int:
+    """Count the parameters of the network that is deployed."""
+    return sum(p.numel() for p in run.method.deployed(run.networks()).parameters())
 
 
 def _took_off(run: Run) -> dict[str, Any]:
@@ -135,13 +140,7 @@ def evaluate_run_predictions(
         The tidy table: one row per case, question and class.
     """
     record, cells = run.record, run.method.cells
-    questions = {}
-    for name, question in record.spec.questions.items():
-        try:
-            question.over(cells)
-        except LabelError:
-            continue
-        questions[name] = question
+    questions = dict(run.questions)
     if cells not in questions.values():
         questions["cells"] = cells
     origin = Origin(method=record.method, fold=record.fold, seed=record.train.seed)

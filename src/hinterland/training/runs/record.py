@@ -13,7 +13,10 @@ from pydantic import ConfigDict, InstanceOf, TypeAdapter, ValidationError
 
 from hinterland.data.derived.label_noise import with_noisy_supports
 from hinterland.data.io.files import write_text
+from hinterland.data.io.limits import read_text
 from hinterland.labels import Coarsening, LabelSpec
+from hinterland.labels.parsing import within
+from hinterland.labels.strict_yaml import parse_yaml
 from hinterland.methods import Method, make_method
 from hinterland.methods.earlier import upgrade_options
 from hinterland.training.config import TrainConfig, make_config
@@ -70,10 +73,25 @@ class RunRecord:
 
     def cases(self, dataset: Dataset, split: str) -> tuple[Case, ...]:
         """Return the cases of a split, read in the schemes of this run."""
+        self.refuse_missing(dataset)
         cases = [dataset[name].with_scheme(self.schemes[name]) for name in self.split[split]]
         if split == "train":  # only what the run was allowed to know
             cases = [replace(c, image_labels=self.image_labels.get(c.name, {})) for c in cases]
         return tuple(cases)
+
+    def refuse_missing(self, dataset: Dataset) -> None:
+        """Refuse a data set that has no longer all cases of the run.
+
+        Raises:
+            HinterlandError: it names the first that are gone.
+        """
+        known = {c.name for c in dataset.cases}
+        gone = [n for names in self.split.values() for n in names if n not in known]
+        if gone:
+            raise HinterlandError(
+                f"the data set {dataset.root} has no case {', '.join(map(repr, gone[:5]))}, which "
+                "the run names in config.yaml. Restore the data set, or train a new run."
+            )
 
     def write(self, run: Path) -> None:
         """Write plan.json and labels.yaml, config.yaml last: its presence says the run is whole."""
@@ -98,11 +116,14 @@ class RunRecord:
                 "`hinterland train --out` has made."
             )
         with whole_record(run):
-            data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+            with within(f"{run / 'config.yaml'} is damaged"):
+                data = parse_yaml(read_text(run / "config.yaml"))
+            if not isinstance(data, dict):
+                raise TypeError(f"config.yaml holds a {type(data).__name__}, not settings")
             for key in _SUMMARY:
                 data.pop(key)
             data["method_options"] = upgrade_options(data["method"], data["method_options"])
-            plan = Plan.from_json((run / "plan.json").read_text(encoding="utf-8"))
+            plan = Plan.from_json(read_text(run / "plan.json"))
             spec = LabelSpec.load(run / "labels.yaml")
             train = make_config(data["train"])
             return _RECORD.validate_python({**data, "train": train, "plan": plan, "spec": spec})
@@ -122,7 +143,7 @@ def whole_record(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, HinterlandError):
             raise
         what = f"{type(error).__name__}: {error}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +10,14 @@ from typing import Any, Literal
 
 import torch
 
+from hinterland.data.dataset.files import read_object
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
 from hinterland.inference.folder import predict_files
-from hinterland.inference.volumes import Predictor, WindowOptions
-from hinterland.labels import Coarsening, group_values
+from hinterland.inference.volumes import Decoding, Predictor, WindowOptions
+from hinterland.labels import Coarsening, LabelError, group_values
 from hinterland.methods import Method
-from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.checkpoint import load_networks
 from hinterland.training.device import (
     arrange,
     refuse_missing_accelerator,
@@ -63,6 +63,18 @@ class Run:
         """The method it was trained with."""
         return self.record.make_method()
 
+    @cached_property
+    def questions(self) -> dict[str, Coarsening]:
+        """The questions of labels.yaml that its model can answer, by name."""
+        found = {}
+        for name, question in self.record.spec.questions.items():
+            try:
+                question.over(self.method.cells)
+            except LabelError:
+                continue
+            found[name] = question
+        return found
+
     @property
     def finished(self) -> bool:
         """Whether it was trained to its end and evaluated."""
@@ -77,8 +89,7 @@ class Run:
         """
         if not self.finished:
             raise HinterlandError(f"{self.path} has no summary.json; finish it: hinterland resume")
-        content: dict[str, Any] = json.loads((self.path / "summary.json").read_text("utf-8"))
-        return content
+        return read_object(self.path / "summary.json")
 
     @property
     def reported(self) -> Which:
@@ -87,9 +98,8 @@ class Run:
 
     def networks(self, which: Which | None = None) -> torch.nn.Module:
         """Load the trained networks, in evaluation mode, on the CPU."""
-        content = load_checkpoint(self.path / "checkpoints" / f"{which or self.reported}.ckpt")
         networks: torch.nn.Module = self.method.build(build_context(self.record))
-        networks.load_state_dict(content["networks"])
+        load_networks(networks, self.path / "checkpoints" / f"{which or self.reported}.ckpt")
         return networks.eval().requires_grad_(False)
 
     def window_options(
@@ -163,7 +173,8 @@ class Run:
         """Write a segmentation of every case into a folder.
 
         Integers are the data set's own where its scheme has them, as dataset.json beside the files
-        says.
+        says. Without `at`, coarser questions of labels.yaml are decoded, too, each into a folder
+        out/at/QUESTION: there, probabilities are summed by group before the largest is taken.
 
         Args:
             cases: the cases to predict.
@@ -181,14 +192,24 @@ class Run:
             The folder.
         """
         out = out or self.path / "predictions"
+        also = {} if at else self._coarser()
         at = at or self.method.cells
         values = group_values(at, self.record.spec.default_scheme)
         jobs = [(c.name, c.images) for c in cases]
         written = predict_files(
-            predictor or self.predictor(which), jobs, out, at, values,
+            predictor or self.predictor(which), jobs, out, at, values, also=also,
             probabilities=probabilities, overwrite=overwrite, journal=journal, broken=broken,
         )  # fmt: skip
         for done, _ in enumerate(written, start=1):
             if tick:
                 tick(done, len(jobs))
         return out
+
+    def _coarser(self) -> dict[str, Decoding]:
+        """Find the questions that the most probable cell does not answer: other partitions."""
+        seen, found = {frozenset(self.method.cells.groups)}, {}
+        for name, at in self.questions.items():
+            if (groups := frozenset(at.groups)) not in seen:
+                seen.add(groups)
+                found[name] = Decoding(at, group_values(at, self.record.spec.default_scheme))
+        return found

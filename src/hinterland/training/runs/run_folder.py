@@ -59,9 +59,18 @@ def new_folder(
     ours: Callable[[Path], bool] = is_run,
     kind: str = "run directory",
 ) -> Iterator[None]:
-    """Make the folder anew and have it alone in the block; see `refuse_taken` for the arguments.
+    """Make the folder anew and have it alone in the block.
 
     What was there is gone at once or not at all.
+
+    Args:
+        path: the folder.
+        overwrite: whether what is there is replaced.
+        ours: tells whether a folder is one of those that may be replaced.
+        kind: what it is called in messages.
+
+    Returns:
+        A context manager, in whose block the folder is there, and this process's.
 
     Raises:
         HinterlandError: The folder is taken, or another process works on it or has just made it.

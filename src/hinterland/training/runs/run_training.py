@@ -184,6 +184,7 @@ def resume(
 def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) -> Run:
     """Train from the last checkpoint, or from nothing, to the end."""
     record = run.record
+    record.refuse_missing(dataset)
     names = [n for part in record.split.values() for n in part]
     prepared = prepare(dataset, record.plan, cases=[dataset[n] for n in names])
     say("training")
@@ -206,7 +207,10 @@ def _wait_for(file: Path, seconds: float = 3600) -> None:
     end = time.monotonic() + seconds
     while not (file.is_file() and file.stat().st_mtime >= started - 60):
         if time.monotonic() > end:
-            raise HinterlandError(f"waited {seconds:.0f} s for {file}; did the first process fail?")
+            raise HinterlandError(
+                f"waited {seconds:.0f} s for {file}; did the first process fail?"
+                " Look at its output, then start all processes again."
+            )
         time.sleep(0.5)
 
 

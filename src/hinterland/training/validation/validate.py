@@ -58,26 +58,26 @@ def validate(
     if not cases:  # a model that cannot answer `at` may still be trained without validation
         return {}, {}
     member, decided = table.member(at), table.decided(at)
-    group_of = at.over(predictor.cells).argmax(axis=0)
+    members = at.over(predictor.cells)
     scores: dict[str, dict[str, float]] = {}
     sure: dict[str, dict[str, float]] = {}
     for case in cases:
         stored = prepared[case.name]
         assert stored.label is not None
         rows = LabelSetLookup(table, spec.scheme(case.scheme))(np.asarray(stored.label), case.name)
-        # Decoded as the run's test predictions are: the most probable cell, then its group.
+        # Decoded as the run's test predictions are: the group with the largest summed probability.
         cells = predictor.log_probabilities(np.asarray(stored.image), predictor.cells)
-        predicted = group_of[cells.argmax(axis=0)]
+        shares = group_logs(cells, members)
+        predicted = shares.argmax(axis=0)
         scores[case.name] = {}
         region = predicted != at.background
-        shares = None if presences is None else group_logs(cells, at.over(predictor.cells))
         for group in at.foreground:
             known = decided[rows, group]
             if known.any():
                 truth = member[rows, group] & known
                 region |= truth
                 scores[case.name][at.names[group]] = dice((predicted == group) & known, truth)
-                if presences is not None and shares is not None and (known.all() or truth.any()):
+                if presences is not None and (known.all() or truth.any()):
                     found = presence(np.exp(shares[group]), bool(truth.any()))
                     presences.setdefault(case.name, {})[at.names[group]] = found
         if region.any():
