@@ -100,15 +100,16 @@ def predict_files(
     def results() -> Iterator[_Result]:
         loaded = _ahead(lambda job: _load(job, predictor.plan), todo, workers)
         for case, job in zip(loaded, todo, strict=True):
+            if isinstance(case, HinterlandError):
+                found[job.name] = str(case)
+                continue
+            header, image, geometry = case
+            shape = (len(at), *geometry.original_shape)
+            shares = np.empty(shape, np.float32) if probabilities else None
             try:
-                if isinstance(case, HinterlandError):
-                    raise case
-                header, image, geometry = case
-                shape = (len(at), *geometry.original_shape)
-                shares = np.empty(shape, np.float32) if probabilities else None
                 labels = restored_labels(predictor.slabs(image, at), geometry, sums, shares)
-            except HinterlandError as error:
-                found[job.name] = str(error)
+            except HinterlandError as error:  # of the network: the file is sound
+                found[job.name] = f"{job.target.name}: {error}"
                 continue
             yield _Result(job, header, labels, shares)
 
