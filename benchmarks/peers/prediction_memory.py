@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,13 @@ from benchmarks.harness.cell import ROOT, Cell
 if TYPE_CHECKING:
     import torch
 
+    from hinterland.networks.base import SplitNetwork
+
 TITLE = "Memory of prediction: slabs beside one piece, MONAI and nnU-Net"
 TEXT = """
 From a preprocessed image to the labels of the file, with a network that costs nearly nothing (one
-strided convolution, its answer enlarged, a softmax), so that what is measured is everything else.
+strided convolution to eight features, enlarged, and one of 1 x 1 x 1 to the classes), so that what
+is measured is everything else.
 Tiles are the same on all sides and overlap by half. (At 512 x 512 by nothing, and all but 64 slices
 are air, whose tiles are predicted once: neither changes the peak.) "One piece" is what Hinterland
 did before: averages of all cells for the whole image, groups afterwards, labels channel by channel.
@@ -36,6 +40,8 @@ second group, so that the last column says nothing there. Other work shared the 
 while the rows were made, and its load changed between sides: compare memory, not seconds.
 """
 SIDES = ("slabs", "one piece", "monai", "nnunet")
+WIDTH = 8
+"""Features from which the network makes its logits."""
 TARGET = 2
 """Groups of the coarse question: background and the rest."""
 
@@ -80,19 +86,39 @@ class MemoryCell(Cell):
         return {"measured": result}
 
 
-def network(cells: int) -> torch.nn.Module:
-    """One strided convolution and its answer at full size: logits of `cells`."""
+def network(cells: int) -> SplitNetwork:
+    """One strided convolution to `WIDTH` features, enlarged, and a 1x1x1 convolution to logits."""
     import torch
+
+    from hinterland.networks.base import SplitNetwork
 
     torch.manual_seed(0)
 
-    class Trivial(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = torch.nn.Conv3d(1, cells, 4, stride=4)
+    class Enlarged(torch.nn.Module):
+        def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
+            return [torch.nn.functional.interpolate(features[0], scale_factor=4)]
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.nn.functional.interpolate(self.layer(x), scale_factor=4)
+    class Strided(torch.nn.Conv3d):
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:  # type: ignore[override]
+            return [super().forward(x)]
+
+    class Head(torch.nn.Conv3d):
+        def forward(self, decoded: list[torch.Tensor]) -> list[torch.Tensor]:  # type: ignore[override]
+            return [super().forward(decoded[0])]
+
+    class Trivial(SplitNetwork):
+        pointwise_head = True
+
+        def __init__(self) -> None:
+            super().__init__(3, 1, cells)
+            self.encoder, self.decoder = Strided(1, WIDTH, 4, stride=4), Enlarged()
+            self.head = Head(WIDTH, cells, 1)
+
+        def make_decoder(self, upsampling: str = "transposed", *, seed: int) -> torch.nn.Module:
+            return Enlarged()
+
+        def make_head(self, out_channels: int, *, seed: int) -> torch.nn.Module:
+            return Head(WIDTH, out_channels, 1)
 
     return Trivial().eval()
 
@@ -133,7 +159,7 @@ class Job:
 
     image: np.ndarray
     tile: tuple[int, ...]
-    model: torch.nn.Module
+    model: SplitNetwork
     geometry: Any
     rows: np.ndarray
     overlap: float
@@ -144,9 +170,14 @@ def slabs(job: Job) -> np.ndarray:
     from hinterland.inference.restore import Sums, restored_labels
     from hinterland.inference.volumes import grouped
     from hinterland.inference.window import window_slabs
+    from hinterland.networks.in_parts import softmax_in_parts
 
     found = window_slabs(
-        grouped(lambda x: job.model(x).softmax(1), job.rows),
+        grouped(
+            lambda x: job.model(x).softmax(1),
+            job.rows,
+            partial(softmax_in_parts, job.model),
+        ),
         job.image,
         job.tile,
         overlap=job.overlap,

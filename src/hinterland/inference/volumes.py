@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from hinterland.labels import Coarsening
 from hinterland.types import HinterlandError, Plan
 
 Model = Callable[[Tensor], Tensor]
+Summed = Callable[[Tensor, Model], Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,15 @@ class WindowOptions:
 class Predictor:
     """A trained model and what its channels mean.
 
-    `model` maps (B, C, *patch) to probabilities over `cells`.
+    `model` maps (B, C, *patch) to probabilities over `cells`. `summed(x, then)` is `then(model(x))`
+    in less memory, where somebody knows how (`Method.summed`).
     """
 
     model: Model
     plan: Plan
     cells: Coarsening
     options: WindowOptions = field(default_factory=WindowOptions)
+    summed: Summed | None = None
 
     def slabs(self, image: np.ndarray, at: Coarsening) -> Iterator[Slab]:
         """Predict a preprocessed image, slab by slab.
@@ -59,7 +63,7 @@ class Predictor:
         Raises:
             HinterlandError: the model's output is not a number.
         """
-        model = grouped(self.model, at.over(self.cells))
+        model = grouped(self.model, at.over(self.cells), self.summed)
         for slab in window_slabs(model, image, self.plan.patch_size, **vars(self.options)):
             if slab.logs.sum().isnan():
                 raise HinterlandError(
@@ -88,29 +92,40 @@ class Predictor:
         return restored_labels(self.slabs(image, at), geometry, [indices])[0]
 
 
-def grouped(model: Model, members: np.ndarray) -> Model:
+def grouped(model: Model, members: np.ndarray, summed: Summed | None = None) -> Model:
     """Return a model of groups: it sums the probabilities of their cells.
 
     Args:
         model: (B, C, ...) -> probabilities (B, cells, ...).
         members: (groups, cells) bool.
+        summed: see `Predictor`.
 
     Returns:
         (B, C, ...) -> probabilities (B, groups, ...).
     """
     if np.array_equal(members, np.eye(len(members))):
         return model
-    rows = [np.flatnonzero(row).tolist() for row in members]
+    sums = partial(group_sums, members=members)
+    if summed is None:
+        return lambda x: sums(model(x))
+    return lambda x: summed(x, sums)
 
-    def answer(x: Tensor) -> Tensor:
-        p = model(x)
-        out = p.new_zeros((len(p), len(rows), *p.shape[2:]), dtype=torch.float32)
-        for group, cells in enumerate(rows):
-            for cell in cells:  # no copy of many channels
-                out[:, group] += p[:, cell]
-        return out
 
-    return answer
+def group_sums(p: Tensor, members: np.ndarray) -> Tensor:
+    """Return the summed probabilities of groups, float32.
+
+    Args:
+        p: probabilities (B, cells, ...).
+        members: (groups, cells) bool.
+
+    Returns:
+        (B, groups, ...).
+    """
+    out = p.new_zeros((len(p), len(members), *p.shape[2:]), dtype=torch.float32)
+    for group, row in enumerate(members):
+        for cell in np.flatnonzero(row).tolist():  # no copy of many channels
+            out[:, group] += p[:, cell]
+    return out
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,10 @@ class Run:
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
         networks = arrange(networks, plan.dims, options.device).to(options.device)
-        return Predictor(lambda x: method.probabilities(networks, x), plan, method.cells, options)
+        return Predictor(
+            lambda x: method.probabilities(networks, x), plan, method.cells, options,
+            lambda x, then: method.summed(networks, x, then),
+        )  # fmt: skip
 
     def predict(
         self,
