@@ -11,6 +11,7 @@ BENCHMARKS = {
     "nnunet_figures": "peers.nnunet_figures",
     "conventions": "peers.conventions",
     "speed": "peers.speed",
+    "prediction_memory": "peers.prediction_memory",
     "augmentation": "peers.augmentation",
     "race": "peers.race",
     "race_parts": "peers.race_parts",
