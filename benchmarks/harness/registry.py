@@ -21,6 +21,8 @@ BENCHMARKS = {
     "discrepancy": "papers.discrepancy",
     "cvbm": "papers.cvbm",
     "semi_plateau": "papers.semi_plateau",
+    "leaderboard": "papers.leaderboard",
+    "annotate": "papers.annotate",
     "subclass": "papers.subclass",
     "classify": "papers.classification",
     "synthetic": "papers.synthetic",

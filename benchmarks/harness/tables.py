@@ -56,19 +56,20 @@ def load(benchmark: str, size: str, cells: Sequence[Cell]) -> dict[str, dict[str
             result = json.loads(file.read_text())
             if result["key"] == cell.key:
                 # many tables show the same run: its per-case tables are made once
-                found[cell.name] = result | {"frames": _frames(result)}
+                found[cell.name] = result | {"frames": frames(result)}
     return found
 
 
 def cases_of(result: Mapping[str, Any], which: str | None = None) -> pd.DataFrame:
     """The per-case table of a training result; `which`: best, last, or the reported one (also
     where best and last are the same step)."""
-    frames: Mapping[str, pd.DataFrame] = result["frames"]
-    return frames.get(which or "", frames.get(result["reported"], pd.DataFrame()))
+    known: Mapping[str, pd.DataFrame] = result["frames"]
+    return known.get(which or "", known.get(result["reported"], pd.DataFrame()))
 
 
-def _frames(result: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    frames = {}
+def frames(result: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The per-case table of each checkpoint of a training result."""
+    found = {}
     for which, content in result.get("cases", {}).items():
         if not content:
             continue
@@ -78,8 +79,8 @@ def _frames(result: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
             # each seed has phantoms of its own: equal names are other patients
             for column in ("case", "group"):
                 table[column] = table[column].astype(str) + f"/{result['seed']}"
-        frames[which] = table
-    return frames
+        found[which] = table
+    return found
 
 
 def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -267,7 +267,7 @@ def _agreement(rows: Sequence[Mapping[str, Any]]) -> str:
         x, y = (rankdata(v) for v in zip(*known, strict=True))
         rho = float(pearsonr(x, y).statistic)
         p = permutation_test(
-            (x,), lambda a, axis, y=y - y.mean(): (a * y).sum(axis), permutation_type="pairings",
+            (x,), lambda a, axis, y=y: (a * y).sum(axis), permutation_type="pairings",
             n_resamples=5000, rng=np.random.default_rng(0), vectorized=True,
         ).pvalue  # fmt: skip
         parts.append(f"{name} {rho:+.2f} (p = {p:.2g}, {len(known)} supports)")
