@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ def main() -> int:
     parser.add_argument("--size", choices=SIZES, default="cpu")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cells at a time")
-    parser.add_argument("--only", default="", help="run only cells whose name contains this text")
+    parser.add_argument("--only", default="", help="run only cells whose name matches this pattern")
     parser.add_argument("--until", type=float, default=0, help="start no cell after these minutes")
     parser.add_argument("--queue", default="", help="let the workers of this queue run the cells")
     parser.add_argument("--again", action="store_true", help="also run cells that have a result")
@@ -56,7 +57,9 @@ def run_all(args: argparse.Namespace, end: float) -> int:
         if not hasattr(module, "cells"):
             raise SystemExit(f"{name} has a command of its own: see {module.__name__}.")
         for cell in module.cells(args.size, args.seeds):
-            if args.only in cell.name and (args.again or not up_to_date(name, args.size, cell)):
+            if re.search(args.only, cell.name) and (
+                args.again or not up_to_date(name, args.size, cell)
+            ):
                 pending.append((name, cell))
     if args.queue:
         return run_in_queue(pending, args)

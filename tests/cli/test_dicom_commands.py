@@ -111,6 +111,24 @@ def test_prediction_of_series_is_that_of_their_voxels(hinterland, run, archive, 
 
 
 @pytest.mark.slow
+def test_a_broken_series_does_not_keep_the_others_from_being_predicted(
+    hinterland, run, archive, tmp_path
+):
+    names = {s.slices[0].modality: s.name for s in find_series(archive)[0]}
+    min((archive / "a").iterdir()).rename(tmp_path / "kept")
+    (archive / "a" / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\0\x02")
+    done = hinterland("predict", run, archive, tmp_path / "out", "--dicom-seg", code=1)
+    assert "missing" in done.stderr
+    assert names["CT"] in done.stderr
+    assert "cut.dcm" in done.stderr
+    assert [p.name for p in (tmp_path / "out").glob("*.nii.gz")] == [f"{names['MR']}.nii.gz"]
+    assert [p.name for p in (tmp_path / "out" / "dicom-seg").iterdir()] == [f"{names['MR']}.dcm"]
+    found = as_json(hinterland("check", archive, "--for", run, "--json", code=1))
+    codes = {p["code"] for p in found["problems"] if p["severity"] == "error"}
+    assert codes == {"dicom-missing-slice", "dicom-unreadable"}
+
+
+@pytest.mark.slow
 def test_check_for_a_run_and_dicom_seg_without_dicom(hinterland, run, archive, tmp_path):
     found = as_json(hinterland("check", archive, "--for", run, "--json"))
     assert found["cases"] == 2

@@ -201,6 +201,34 @@ def test_a_prediction_that_was_stopped_goes_on(hinterland, runs, phantoms, tmp_p
     assert "--overwrite" in hinterland(*ask, out, *kinds, code=1).stderr
 
 
+def test_a_truncated_scan_among_six_is_reported_and_stops_nothing(
+    hinterland, runs, phantoms, tmp_path
+):
+    folder, out, ask = tmp_path / "in", tmp_path / "out", ("predict", runs / "backsplit")
+    folder.mkdir()
+    images = [
+        *sorted((phantoms / "imagesTs").iterdir()),
+        *sorted((phantoms / "imagesTr").iterdir()),
+    ]
+    for image in images[:6]:
+        shutil.copy(image, folder)
+    names = sorted(p.name.replace("_0000", "") for p in folder.iterdir())
+    hinterland(*ask, folder, tmp_path / "whole")
+    bad = sorted(folder.iterdir())[1]
+    bad.write_bytes(bad.read_bytes()[:-300])
+    for _ in range(2):  # the same command says the same again
+        result = hinterland(*ask, folder, out, "--uncertainty", code=1)
+        assert "1 of 6 cases could not be predicted, the other 5 are in" in result.stderr
+        assert f"case {names[1].removesuffix('.png')}: " in result.stderr
+        found = sorted(p.name for p in out.glob("*.png"))
+        assert found == names[:1] + names[2:]
+        assert len(list((out / "uncertainty").iterdir())) == 5
+    for name in found:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    alone = hinterland(*ask, bad, tmp_path / "alone", code=1)
+    assert f"error: case {names[1].removesuffix('.png')}: " in alone.stderr
+
+
 def test_integers_of_another_meaning_do_not_enter_a_folder(hinterland, runs, phantoms, tmp_path):
     images = sorted((phantoms / "imagesTs").iterdir())
     hinterland("predict", runs / "backsplit", images[0], tmp_path)

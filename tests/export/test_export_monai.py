@@ -19,7 +19,8 @@ from scipy import ndimage
 from hinterland.data.io.volume import read_volume
 from hinterland.export.monai import _save_network, export_monai
 from hinterland.export.monai_axes import MonaiAxes
-from hinterland.inference.volumes import Predictor, predict_files
+from hinterland.inference.folder import predict_files
+from hinterland.inference.volumes import Predictor
 from hinterland.labels import LabelTree
 from hinterland.networks import create
 from hinterland.types import HinterlandError, Normalisation, Plan

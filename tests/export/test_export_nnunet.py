@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from hinterland.data.io.volume import read_volume
 from hinterland.export.nnunet import export_nnunet
-from hinterland.inference.volumes import Predictor, WindowOptions, predict_files
+from hinterland.inference.folder import predict_files
+from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.labels import LabelTree
 from hinterland.networks import create
 from hinterland.types import HinterlandError, NetworkPlan, Normalisation, Plan

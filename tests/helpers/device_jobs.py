@@ -20,7 +20,8 @@ from hinterland.classification.embeddings import stitched_features
 from hinterland.classification.methods import ClassifierContext, ImageClassifier, YNet
 from hinterland.classification.networks import IMAGE_CLASSIFIERS, SUMMARISERS
 from hinterland.classification.trainer import predict_canvases
-from hinterland.inference.window import autocast, sliding_window
+from hinterland.inference.forward import autocast
+from hinterland.inference.window import sliding_window
 from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import BuildContext, Phase, make_method, method_names
 from hinterland.methods.base import TrainableMethod

@@ -10,6 +10,7 @@ import torch
 from contract_cases import SPEC, STEPS, batch_for, context_for
 
 from hinterland.methods import BuildContext, Method, Phase, make_method, method_names
+from hinterland.networks import in_parts
 from hinterland.types import HinterlandError, Progress
 
 
@@ -84,6 +85,26 @@ def test_probabilities_sum_to_one(built):
     assert p.shape == (2, len(method.cells), *context.plan.patch_size)
     assert torch.allclose(p.sum(dim=1), torch.ones_like(p[:, 0]), atol=1e-5)
     assert (p >= 0).all()
+
+
+def test_what_is_made_of_probabilities_in_parts_is_made_of_all(built, monkeypatch):
+    method, context, networks = built
+    image = torch.randn(2, 1, *context.plan.patch_size)
+    seen = []
+
+    def then(p):
+        seen.append(p.shape[2])
+        return torch.stack([p[:, 0], p[:, 1:].sum(dim=1)], dim=1)
+
+    monkeypatch.setattr(in_parts, "PART", 1)  # one slice at a time
+    with torch.no_grad():
+        got = method.summed(networks.eval(), image, then)
+        slices, seen = seen, []
+        expected = then(method.probabilities(networks, image))
+    torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
+    pointwise = getattr(method.deployed(networks), "pointwise_head", False)
+    parts = context.plan.patch_size[0] if method.is_softmax and pointwise else 1
+    assert slices == [context.plan.patch_size[0] // parts] * parts
 
 
 def test_gradients_reach_every_parameter_that_an_optimiser_trains(built):

@@ -13,7 +13,8 @@ from training_helpers import quick
 
 from hinterland.data.dataset.decoded import decoded_at, folder_at
 from hinterland.evaluation.folders import evaluate_folders
-from hinterland.inference.volumes import Decoding, Predictor, predict_files
+from hinterland.inference.folder import predict_files
+from hinterland.inference.volumes import Decoding, Predictor
 from hinterland.labels import group_values
 from hinterland.methods import make_method
 from hinterland.report.false_positives import false_positives_by_structure

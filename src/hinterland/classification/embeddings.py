@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hinterland.inference.window import autocast, gaussian_weights, tile_starts
+from hinterland.inference.forward import autocast
+from hinterland.inference.window import gaussian_weights, tile_starts
 
 
 def stitched_features(

@@ -15,7 +15,7 @@ from hinterland.classification.scores.metrics import auroc
 from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.patches import PatchDataset, PreparedByName
 from hinterland.data.sampling.sampler import Stream
-from hinterland.inference.window import autocast
+from hinterland.inference.forward import autocast
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
 from hinterland.training.loop.batch_composition import share_out

@@ -126,16 +126,19 @@ def _is_dicom(dataset: Path) -> bool:
 def _check_images(screen: Screen, context: typer.Context, images: Path, model: Path) -> None:
     from hinterland.cli.predict import find_cases
     from hinterland.data.integrity.images import Expected, check_images
+    from hinterland.data.integrity.problems import Findings
     from hinterland.data.planning.fingerprint import stored_fingerprint
     from hinterland.data.preprocessing.cache import cache_root
     from hinterland.training.runs.record import RunRecord
 
     plan = RunRecord.read(model).plan
-    given, _ = as_readable(context, screen, [images], Path(tempfile.gettempdir()) / "check", True)
+    beside = Path(tempfile.gettempdir()) / "check"
+    given, _, unmade = as_readable(context, screen, [images], beside, True)
     cases = find_cases(given, len(plan.channels))
     trained = stored_fingerprint(plan.fingerprint, [model, cache_root() / "fingerprints"])
     with screen.progress("checking") as tick:
         report = check_images(cases, Expected(plan, trained), progress=tick)
+    report = Findings.of([*unmade, *report.problems], report.cases + len(unmade))
     screen.say(str(report))
     screen.result({"ok": report.ok, "tree": None, **report.to_dict()})
     if not report.ok:

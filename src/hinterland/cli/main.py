@@ -36,6 +36,7 @@ from hinterland.cli.predict import predict
 from hinterland.cli.queue.add import queue_add
 from hinterland.cli.queue.status import queue_status
 from hinterland.cli.queue.work import queue_work
+from hinterland.cli.serve import serve
 from hinterland.cli.study.data_addition import study_data_addition
 from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
@@ -71,6 +72,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     ),
     "resume": (resume, "runs/backsplit"),
     "predict": (predict, "runs/backsplit new_scans segmentations --at target"),
+    "serve": (serve, "runs/backsplit --at target --port 8787"),
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),

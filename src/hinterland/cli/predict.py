@@ -88,14 +88,15 @@ def predict(
     A dataset.json beside the segmentations says what their integers mean. Without --at, OUT/at
     holds the answers to the coarser questions of labels.yaml, decided by summed probabilities.
     Probabilities and maps are in folders of their own inside OUT. Stopped, the same command goes
-    on where it was.
+    on where it was. A scan that cannot be read is named at the end and stops no other; the exit
+    code is 1 then.
     """
     from hinterland.data.integrity.images import Expected, check_images
     from hinterland.data.io.journal import Journal, journal
+    from hinterland.inference.folder import unreadable
     from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
     from hinterland.training.runs.run import Run
-    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
     model = Run(run)
@@ -103,14 +104,19 @@ def predict(
     refuse_unknown_words(checkpoint, precision)
     question = record.spec.question(at) if at else model.method.cells
     question.over(model.method.cells)  # refuse before anything is read
-    images, series = as_readable(context, screen, images, out, anonymous)
+    images, series, unmade = as_readable(context, screen, images, out, anonymous)
     cases = find_cases(images, len(record.plan.channels))
     kinds = (("uncertainty", uncertainty), ("disagreement", disagreement))
     maps = tuple(kind for kind, wanted in kinds if wanted)
+    broken = {p.case: p.message for p in unmade}
     for problem in check_images(cases, Expected(record.plan), voxels=False, workers=0).problems:
         if problem.severity == "error":
-            raise HinterlandError(f"case {problem.case}: {problem.message}")
-        screen.note(f"{problem.case}: {problem.message}")
+            broken.setdefault(problem.case, problem.message)
+        else:
+            screen.note(f"{problem.case}: {problem.message}")
+    sound = tuple(c for c in cases if c.name not in broken)
+    if not sound:
+        raise unreadable(broken, len(cases) + len(unmade), out)
     if disagreement:
         _refuse_single_opinion(model, checkpoint)
     predictor = model.predictor(
@@ -130,11 +136,11 @@ def predict(
     own = nullcontext(Journal()) if overwrite else journal(out, asked)
     with screen.progress("predicting") as tick, own as written:
         if not overwrite:
-            refuse_existing(out, cases, maps, written)
+            refuse_existing(out, sound, maps, written)
         if dicom_seg:
             segs = seg_files(series, out, overwrite, written)
         model.predict(
-            cases,
+            sound,
             out,
             at=question if at else None,
             probabilities=probabilities,
@@ -142,16 +148,21 @@ def predict(
             predictor=predictor,
             tick=tick,
             journal=written,
+            broken=broken,
         )
-        if maps:
+        sound = tuple(c for c in sound if c.name not in broken)
+        if maps and sound:
             tick.stage("maps")
             write_maps(
-                model, cases, out, maps, which=checkpoint,  # type: ignore[arg-type]
+                model, sound, out, maps, which=checkpoint,  # type: ignore[arg-type]
                 options=predictor.options, overwrite=overwrite, tick=tick, journal=written,
             )  # fmt: skip
         if dicom_seg:
             tick.stage("DICOM-SEG")
-            write_segs(series, out, record.spec, question, record.method, written, tick)
+            done = {c.name: series[c.name] for c in sound}
+            write_segs(done, out, record.spec, question, record.method, written, tick)
+        if broken:  # the journal stays: the same command goes on with these
+            raise unreadable(broken, len(cases) + len(unmade), out)
     values = group_values(question, record.spec.default_scheme)
     screen.say(
         f"{len(cases)} segmentations in {out}: "

@@ -1,4 +1,4 @@
-"""Sliding-window prediction: tiles, Gaussian weights, mirroring, bounded memory.
+"""Sliding-window prediction: tiles, Gaussian weights, bounded memory.
 
 Tiles lie and are weighted as in nnU-Net, so that an exported model predicts the same in a plain
 nnU-Net installation; sums are kept in float32, where nnU-Net rounds to float16.
@@ -6,19 +6,17 @@ nnU-Net installation; sums are kept in float32, where nnU-Net rounds to float16.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, combinations, product
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-TINY = 1e-30  # log of it is finite; no probability that matters is smaller
+from hinterland.inference.forward import Forward, Place
+from hinterland.inference.slabs import LiveSlab, Slab, slab_axis
 
 
 def tile_starts(size: int, tile: int, overlap: float = 0.5) -> list[int]:
@@ -34,7 +32,7 @@ def tile_starts(size: int, tile: int, overlap: float = 0.5) -> list[int]:
     """
     if size <= tile:
         return [0]
-    steps = int(np.ceil((size - tile) / (tile * (1 - overlap)))) + 1
+    steps = int(np.ceil((size - tile) / max(tile * (1 - overlap), 1))) + 1
     return [round((size - tile) * i / (steps - 1)) for i in range(steps)]
 
 
@@ -56,17 +54,50 @@ def sliding_window(
     model: Callable[[Tensor], Tensor],
     image: np.ndarray,
     tile: Sequence[int],
+    **options: Any,
+) -> np.ndarray:
+    """Predict log-probabilities of one preprocessed image, all in memory.
+
+    Args:
+        model: see `window_slabs`, as the following.
+        image: float32 (C, z, y, x).
+        tile: voxels of a tile along each axis.
+        options: mirror, overlap, batch, device, precision.
+
+    Returns:
+        float32 (cells, z, y, x), a log-softmax.
+    """
+    return assembled(window_slabs(model, image, tile, **options), image.shape[1:])
+
+
+def assembled(slabs: Iterable[Slab], shape: Sequence[int]) -> np.ndarray:
+    """Lay slabs together: float32 (groups, *shape), `shape` being the image's (z, y, x)."""
+    out: np.ndarray | None = None
+    for axis, start, logs in slabs:
+        out = np.empty((len(logs), *shape), np.float32) if out is None else out
+        box: list[slice] = [slice(None)] * 4
+        box[1 + axis] = slice(start, start + logs.shape[1 + axis])
+        out[tuple(box)] = logs.cpu().numpy()
+    assert out is not None
+    return out
+
+
+def window_slabs(
+    model: Callable[[Tensor], Tensor],
+    image: np.ndarray,
+    tile: Sequence[int],
     *,
     mirror: Sequence[int] = (),
     overlap: float = 0.5,
     batch: int = 1,
     device: str | torch.device = "cpu",
     precision: str = "fp32",
-) -> np.ndarray:
-    """Predict log-probabilities of one preprocessed image.
+) -> Iterator[Slab]:
+    """Predict log-probabilities of one preprocessed image, slab by slab along an axis.
 
     Tiles are averaged on the logarithm, which is the same as averaging logits: what the softmax
-    took away is one constant a voxel.
+    took away is one constant a voxel. Beside the image, one tile's depth of averages is in memory,
+    however long the axis is.
 
     Args:
         model: (B, C, *tile) -> (B, cells, *tile) probabilities.
@@ -78,74 +109,42 @@ def sliding_window(
         device: where the model is.
         precision: "fp32", "bf16" or "fp16".
 
-    Returns:
-        float32 (cells, z, y, x), a log-softmax.
+    Yields:
+        Consecutive slabs of float32 log-softmax values, which together are the whole image.
     """
-    import torch
-
-    tile = tuple(tile)
     flat = len(tile) == 2
-    planes = image.transpose(1, 0, 2, 3) if flat else image[None]
-    padded, inside = _pad(planes, tile)
-    weights = torch.from_numpy(gaussian_weights(tile))
-    total: Tensor | None = None
-    weight = torch.zeros(padded.shape[2:])
-    source = torch.from_numpy(np.array(padded, dtype=np.float32))  # a copy: maps are read-only
-    starts = [tile_starts(n, t, overlap) for n, t in zip(padded.shape[2:], tile, strict=True)]
-    boxes = [tuple(slice(a, a + t) for a, t in zip(p, tile, strict=True)) for p in product(*starts)]
-    for box in boxes:
-        weight[box] += weights
-    for part in _batches([(plane, box) for plane in range(len(padded)) for box in boxes], batch):
-        tiles = torch.stack([source[plane][(slice(None), *box)] for plane, box in part])
-        logs = _mirrored(model, tiles.to(device), mirror, precision).cpu()
-        if total is None:
-            total = torch.zeros(len(padded), logs.shape[1], *padded.shape[2:])
-        for (plane, box), log_p in zip(part, logs, strict=True):
-            total[plane][(slice(None), *box)] += log_p * weights
-    assert total is not None
-    total = (total / weight)[(slice(None), slice(None), *inside)]
-    result = total.log_softmax(dim=1)
-    return (result.transpose(0, 1) if flat else result[0]).contiguous().numpy()
+    size = (1, *tile) if flat else tuple(tile)
+    before = [max(t - n, 0) // 2 for n, t in zip(image.shape[1:], size, strict=True)]
+    shape = [max(t, n) for n, t in zip(image.shape[1:], size, strict=True)]
+    inside = [slice(b, b + n) for b, n in zip(before, image.shape[1:], strict=True)]
+    axis = slab_axis(shape, size)
+    z, y, x = (tile_starts(n, t, overlap) for n, t in zip(shape, size, strict=True))
+    places = sorted(product(z, y, x), key=lambda place: place[axis])
+    weights = torch.from_numpy(gaussian_weights(size))
+
+    def tile_at(place: Place) -> np.ndarray:
+        cut = _cut(image, [a - b for a, b in zip(place, before, strict=True)], size)
+        return cut[:, 0] if flat else cut
+
+    forward = Forward(model, mirror, batch, torch.device(device), precision)
+    live: LiveSlab | None = None
+    for place, answer in forward.answers(places, tile_at, weights[0] if flat else weights):
+        logs = answer[:, None] if flat else answer
+        if live is None:
+            live = LiveSlab(shape, weights, axis, inside, len(logs), logs.device)
+        yield from live.finish(place[axis])
+        live.add(place, logs)
+    assert live is not None
+    yield from live.finish(shape[axis])
 
 
-def _mirrored(
-    model: Callable[[Tensor], Tensor], tiles: Tensor, mirror: Sequence[int], precision: str
-) -> Tensor:
-    """Average log-probabilities over all flips of `mirror`, float32."""
-    import torch
-
-    flips = chain.from_iterable(combinations(mirror, n) for n in range(len(mirror) + 1))
-    total, count = None, 0
-    with torch.inference_mode(), autocast(tiles.device, precision):
-        for axes in flips:
-            dims = [axis + 2 for axis in axes]
-            p = model(tiles.flip(dims) if dims else tiles).float().clamp_min(TINY).log()
-            p = p.flip(dims) if dims else p
-            total, count = p if total is None else total + p, count + 1
-    assert total is not None
-    return total / count
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext[None]:
-    """Return the autocast context of a precision: "fp32", "bf16" or "fp16"."""
-    import torch
-
-    if precision == "fp32":
-        return nullcontext()
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    return torch.autocast(device.type, dtype=dtype)
-
-
-def _pad(planes: np.ndarray, tile: tuple[int, ...]) -> tuple[np.ndarray, tuple[slice, ...]]:
-    """Pad images smaller than a tile with zeros, and say where the image is in the result."""
-    widths, inside = [(0, 0), (0, 0)], []
-    for n, t in zip(planes.shape[2:], tile, strict=True):
-        short = max(t - n, 0)
-        widths.append((short // 2, short - short // 2))
-        inside.append(slice(short // 2, short // 2 + n))
-    return (np.pad(planes, widths) if any(map(sum, widths)) else planes), tuple(inside)
-
-
-def _batches(items: list, size: int) -> Iterator[list]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _cut(image: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """Return the tile of (C, z, y, x) that begins at `start`; zero where the image is not."""
+    stop = [a + t for a, t in zip(start, size, strict=True)]
+    part = image[(slice(None), *(slice(max(a, 0), b) for a, b in zip(start, stop, strict=True)))]
+    if part.shape[1:] == tuple(size):
+        return np.ascontiguousarray(part, dtype=np.float32)
+    out = np.zeros((len(image), *size), np.float32)
+    into = (slice(max(-a, 0), max(-a, 0) + n) for a, n in zip(start, part.shape[1:], strict=True))
+    out[(slice(None), *into)] = part
+    return out

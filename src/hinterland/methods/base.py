@@ -19,6 +19,7 @@ from hinterland.losses.levels import LevelLosses
 from hinterland.losses.segmentation import SegmentationLoss
 from hinterland.methods.options import check_options
 from hinterland.networks.base import Network
+from hinterland.networks.in_parts import softmax_in_parts
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.networks.registry import create
 from hinterland.types import Batch, Plan, Progress, View
@@ -205,6 +206,8 @@ class Method(TrainableMethod[N]):
     """Fields that `make_method` works out from the labels."""
     looks_again: ClassVar[bool] = False
     """Whether its views have `forward_features`."""
+    is_softmax: ClassVar[bool] = False
+    """Whether `probabilities` is the softmax of what `deployed` answers, and nothing else."""
 
     @final
     def __post_init__(self) -> None:
@@ -227,6 +230,22 @@ class Method(TrainableMethod[N]):
     @abstractmethod
     def probabilities(self, networks: N, image: Tensor) -> Tensor:
         """Return (B, cells, *spatial) of (B, C, *spatial), summing to one over cells."""
+
+    @final
+    def summed(self, networks: N, image: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return `then(probabilities)`, worked out a part of the image at a time where that can be.
+
+        Args:
+            networks: what `build` made.
+            image: (B, C, *spatial).
+            then: (B, cells, ...) -> (B, groups, ...), voxel by voxel.
+
+        Returns:
+            (B, groups, *spatial).
+        """
+        if self.is_softmax:
+            return softmax_in_parts(self.deployed(networks), image, then)
+        return then(self.probabilities(networks, image))
 
     def ensemble_predictions(self, networks: N, image: Tensor) -> list[Tensor]:
         """Return all its answers for one image, each as `probabilities` gives its own.

@@ -42,6 +42,7 @@ class Supervised(Method[StudentNetworks]):
     """
 
     looks_again: ClassVar[bool] = True
+    is_softmax: ClassVar[bool] = True
 
     on: Coarsenings
     name: str = "supervised"

@@ -43,6 +43,8 @@ class SplitNetwork(Network):
     """Channels of the encoder's levels, highest resolution first; the last is the bottleneck."""
     upsampling: str = "transposed"
     """How the network's own decoder goes up; `make_decoder` has both ways."""
+    pointwise_head: bool = False
+    """Whether, in evaluation, logits come from a voxel's own features on the highest map alone."""
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Return the feature maps, highest resolution first; the last one is the bottleneck."""

@@ -217,6 +217,22 @@ def test_files_that_are_no_slices_are_told_of(tmp_path):
     assert ("warning", "dicom-no-slice") in codes
     unreadable = [p.message for p in problems if p.code == "dicom-unreadable"]
     assert any("image_dfl.dcm" in m and "deflated" in m for m in unreadable)
+    assert any("cut.dcm" in m for m in unreadable)
+    assert len(unreadable) == 2
+
+
+@pytest.mark.parametrize(
+    ("kept", "severity", "code"),
+    [(140, "error", "dicom-unreadable"), (300, "error", "dicom-unreadable"),
+     (500, "warning", "dicom-no-slice")],
+)  # fmt: skip
+def test_files_that_are_cut_off_are_told_of(tmp_path, kept, severity, code):
+    folder = write_series(tmp_path / "s", voxels())
+    file = min(folder.iterdir())
+    file.write_bytes(file.read_bytes()[:kept])
+    _, problems = find_series(folder)
+    assert (severity, code) in {(p.severity, p.code) for p in problems}
+    assert file.name in " ".join(p.message for p in problems)
 
 
 def test_names_and_messages_tell_nothing_of_the_patient(tmp_path, caplog, recwarn):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from hinterland.cli.screen import Meter, Screen
     from hinterland.data.dicom.series import Series
+    from hinterland.data.integrity.problems import Problem
     from hinterland.data.io.journal import Journal
     from hinterland.labels import Coarsening, LabelSpec
 
@@ -26,21 +27,25 @@ AnonymousOption = Annotated[
 
 def as_readable(
     context: typer.Context, screen: Screen, images: list[Path], beside: Path, anonymous: bool
-) -> tuple[list[Path], Mapping[str, Series]]:
-    """Give DICOM as images for as long as the command lasts; other images as they are."""
+) -> tuple[list[Path], Mapping[str, Series], list[Problem]]:
+    """Give DICOM as images for as long as the command lasts; other images as they are.
+
+    The problems are those of series that make no image.
+    """
     from hinterland.data.dicom.as_images import as_images
     from hinterland.data.dicom.files import holds_dicom
 
     if not all(path.exists() and holds_dicom(path) for path in images):
-        return images, {}
+        return images, {}, []
     with screen.progress("reading DICOM") as tick:
         made = as_images(images, beside, anonymous=anonymous, progress=tick)
         series, folder, problems = context.with_resource(made)
     for problem in problems:
-        screen.note(problem.message)
+        if problem.severity != "error":
+            screen.note(problem.message)
     for one in series.values():
         screen.note(str(one))
-    return [folder], series
+    return [folder], series, [p for p in problems if p.severity == "error"]
 
 
 def check_series(screen: Screen, folder: Path) -> bool:

@@ -47,21 +47,19 @@ def as_images(
         progress: Called with (series read, series).
 
     Yields:
-        The series by name, the folder with a file of that name each, and the problems.
+        The series by name, the folder with a file of that name each, and the problems; series
+        that make no volume, or cannot be read, are among these.
 
     Raises:
-        HinterlandError: There is no series, or one cannot be read or written.
+        HinterlandError: There is no series that makes a volume.
     """
     found, problems = find_series(given, anonymous=anonymous)
-    errors = [f"{p.case}: {p.message}" if p.case else p.message for p in problems
-              if p.severity == "error"]  # fmt: skip
     if not found:
+        said = [f"{p.case}: {p.message}" for p in problems if p.severity == "error"]
         raise HinterlandError(
             f"{given[0]} holds no series of DICOM slices that makes a volume. "
-            + (" ".join(errors[:3]) or "Give the folder that holds its files.")
+            + ("\n".join(said[:10]) or "Give the folder that holds its files.")
         )
-    if errors:
-        raise HinterlandError("\n".join(errors[:10]))
     folder = temporary_name(beside.with_name(f"{beside.name}.dicom"))
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -69,10 +67,15 @@ def as_images(
         remove(folder)
         folder.mkdir(mode=0o700)
     try:
+        made = {}
         for done, series in enumerate(found, start=1):
-            write_series(series, folder / f"{series.name}.nii.gz")
+            try:
+                write_series(series, folder / f"{series.name}.nii.gz")
+                made[series.name] = series
+            except HinterlandError as error:
+                problems.append(Problem("error", "dicom-voxels", series.name, str(error)))
             if progress is not None:
                 progress(done, len(found))
-        yield {series.name: series for series in found}, folder, problems
+        yield made, folder, problems
     finally:
         remove(folder)

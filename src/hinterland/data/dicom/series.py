@@ -78,7 +78,7 @@ def find_series(
         try:
             found = slices_of(file)
         except HinterlandError as error:
-            problems.append(Problem("error", "dicom-unreadable", "", str(error)))
+            problems.append(Problem("error", "dicom-unreadable", file.name, str(error)))
             continue
         except NoSlice as error:
             message = f"{file} is left out: {error}. Remove it, or export it again."

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hinterland.data.dicom.files import quiet, read_header
+from hinterland.types import HinterlandError
 
+_DIRECTORY = "1.2.840.10008.1.3.10"  # the class of DICOMDIR
 Vector = tuple[float, ...]
 APART = ("EchoTime", "TemporalPositionIdentifier", "DiffusionBValue", "TriggerTime",
          "AcquisitionNumber", "ImageType")  # fmt: skip
@@ -70,7 +72,17 @@ def slices_of(path: Path) -> list[Slice]:
 
 def _slices_of(path: Path) -> list[Slice]:
     header = read_header(path)
-    if "Rows" not in header or "SOPClassUID" not in header or header.get("Modality") == "SEG":
+    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    if kind == _DIRECTORY or header.get("Modality") == "SEG":
+        return []
+    if "SOPClassUID" not in header:
+        raise HinterlandError(
+            f"{path} breaks off before it says what it holds. Copy it again from its source, or "
+            "remove it."
+        )
+    if "Rows" not in header:
+        if "Image Storage" in getattr(kind, "name", ""):
+            raise NoSlice("it calls itself an image and holds none; it may be cut off")
         return []
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise NoSlice("it holds colours; expected one number a voxel")

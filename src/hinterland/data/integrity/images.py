@@ -13,7 +13,7 @@ from nibabel.orientations import aff2axcodes
 from hinterland.data.integrity.case import CaseFacts, CaseTask, check_case, sound
 from hinterland.data.integrity.problems import Findings, Problem
 from hinterland.data.io.formats import is_flat
-from hinterland.data.io.volume import Header, read_header, read_volume
+from hinterland.data.io.volume import Header, VolumeError, read_header, read_volume
 from hinterland.data.planning.fingerprint import Fingerprint, Intensity
 from hinterland.data.workers import map_cases
 from hinterland.types import Case, Normalisation, Plan, Tick
@@ -87,8 +87,10 @@ def _headers(case: Case) -> CaseFacts:
     """Find what headers alone tell: unreadable files, no voxels, no usable affine."""
     facts = CaseFacts(case.name)
     for path in case.images:
-        header = read_header(path)  # raises HinterlandError, which map_cases gives the case's name
-        problem = sound(header, case.name, path)
+        try:
+            problem = sound(read_header(path), case.name, path)
+        except VolumeError as error:
+            problem = Problem("error", error.code, case.name, str(error))
         facts.problems += [problem] if problem is not None else []
     return facts
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from hinterland.data.preprocessing.resample import (
+    AxisMap,
     Shape,
     Spacing,
     resample,
     resample_labels,
     resampled_shape,
+    separate_axis,
 )
 
 _KEYS = ("original_shape", "transpose", "start", "stop", "spacing", "target")
@@ -61,6 +63,16 @@ class Geometry:
         """Return a label array of the file's shape as the network sees it, int16 (z, y, x)."""
         cropped = self.crop(label).astype(np.int16)
         return resample_labels(cropped, self.shape, self.spacing, self.target)
+
+    @cached_property
+    def way_back(self) -> tuple[AxisMap, AxisMap, AxisMap]:
+        """What the voxels of the crop are made of, axis by axis; see `undo`."""
+        apart = separate_axis(self.target, self.spacing)
+        maps = [
+            AxisMap.nearest(old, new) if axis == apart else AxisMap.linear(old, new)
+            for axis, (old, new) in enumerate(zip(self.shape, self.cropped_shape, strict=True))
+        ]
+        return maps[0], maps[1], maps[2]
 
     def undo(self, array: np.ndarray, background: int = 0) -> np.ndarray:
         """Return probabilities (G, z, y, x) of the preprocessed case in the file's order and shape.

@@ -7,6 +7,7 @@ Voxels are boxes that tile the volume, so voxel i of an axis with n voxels has i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,32 @@ ANISOTROPY = 3.0
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """What the voxels of a new grid are made of, along one axis of order-1 resampling.
+
+    Voxel i is (1 - weight[i]) old[low[i]] + weight[i] old[high[i]].
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def linear(cls, old: int, new: int) -> AxisMap:
+        """Interpolate between the two nearest centres; the identity where the sizes are equal."""
+        centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        low = np.floor(centre).astype(int)
+        weight = (centre - low).astype(np.float32)
+        return cls(low, low + (weight > 0), weight)
+
+    @classmethod
+    def nearest(cls, old: int, new: int) -> AxisMap:
+        """Take the voxel that holds the new one's centre."""
+        low = np.clip(np.floor((np.arange(new) + 0.5) * old / new).astype(int), 0, old - 1)
+        return cls(low, low, np.zeros(new, np.float32))
 
 
 def resampled_shape(
@@ -126,16 +153,11 @@ def _resample_channel(
         return _zoom(channel, shape, order)
     slices = np.moveaxis(channel, apart, 0)
     inner = tuple(n for axis, n in enumerate(shape) if axis != apart)
-    nearest = _nearest(slices.shape[0], shape[apart])
+    nearest = AxisMap.nearest(slices.shape[0], shape[apart]).low
     # only slices that are wanted, each once
     wanted, where = np.unique(nearest, return_inverse=True)
     resized = np.stack([_zoom(slices[i], inner, order) for i in wanted])
     return np.moveaxis(resized[where], 0, apart)
-
-
-def _nearest(old: int, new: int) -> np.ndarray:
-    """Return for each of `new` voxels the index of the `old` voxel that holds its centre."""
-    return np.clip(np.floor((np.arange(new) + 0.5) * old / new).astype(int), 0, old - 1)
 
 
 def _zoom(array: np.ndarray, shape: tuple[int, ...], order: Literal[1, 3]) -> np.ndarray:
@@ -154,11 +176,8 @@ def _zoom_linear(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     for axis, (old, new) in enumerate(zip(array.shape, shape, strict=True)):
         if old == new:
             continue
-        centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-        low = np.floor(centre).astype(int)
-        high = np.minimum(low + 1, old - 1)
-        weight = (centre - low).astype(np.float32)
-        weight = weight.reshape([-1 if a == axis else 1 for a in range(array.ndim)])
-        below = np.take(array, low, axis)
-        array = below + weight * (np.take(array, high, axis) - below)
+        places = AxisMap.linear(old, new)
+        weight = places.weight.reshape([-1 if a == axis else 1 for a in range(array.ndim)])
+        below = np.take(array, places.low, axis)
+        array = below + weight * (np.take(array, places.high, axis) - below)
     return array

@@ -90,6 +90,7 @@ class OnePhase(SemiSupervised[N]):
     """
 
     optimisers: ClassVar[tuple[str, ...]] = ("main",)
+    is_softmax: ClassVar[bool] = True
 
     @final
     def phases(self) -> tuple[Phase, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor
 
@@ -34,6 +34,8 @@ class OneDecoder(SelfTraining[PseudoLabelNetworks]):
     L = L_seg(Q_l, Y) + alpha L_seg(Q_u, P), P the teacher's most probable cells, on images that are
     mixed or not.
     """
+
+    is_softmax: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -69,6 +69,7 @@ class Subclass(Method[SubclassNetworks]):
     """
 
     derived: ClassVar[tuple[str, ...]] = ("fine", "coarse")
+    is_softmax: ClassVar[bool] = True
     on: tuple[Coarsening, ...]
     fine: tuple[str, ...]
     coarse: tuple[str, ...]

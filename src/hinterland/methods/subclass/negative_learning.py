@@ -36,6 +36,7 @@ class NegativeLearning(Method[NegativeNetworks]):
     """L = L_seg on fine-labelled items + weight * NegativeLoss on coarsely labelled ones."""
 
     derived: ClassVar[tuple[str, ...]] = ("fine", "coarse")
+    is_softmax: ClassVar[bool] = True
     on: tuple[Coarsening, ...]
     fine: tuple[str, ...]
     coarse: tuple[str, ...]

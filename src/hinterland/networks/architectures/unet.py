@@ -51,6 +51,8 @@ class Encoder(nn.Module):
 class UNet(SplitNetwork):
     """U-Net of a topology; `residual` chooses the encoder, `deep_supervision` the head."""
 
+    pointwise_head = True
+
     def __init__(
         self,
         topology: Topology,

@@ -13,7 +13,8 @@ import torch
 from hinterland.data.dataset.files import read_object
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
-from hinterland.inference.volumes import Decoding, Predictor, WindowOptions, predict_files
+from hinterland.inference.folder import predict_files
+from hinterland.inference.volumes import Decoding, Predictor, WindowOptions
 from hinterland.labels import Coarsening, LabelError, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_networks
@@ -153,7 +154,10 @@ class Run:
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
         networks = arrange(networks, plan.dims, options.device).to(options.device)
-        return Predictor(lambda x: method.probabilities(networks, x), plan, method.cells, options)
+        return Predictor(
+            lambda x: method.probabilities(networks, x), plan, method.cells, options,
+            lambda x, then: method.summed(networks, x, then),
+        )  # fmt: skip
 
     def predict(
         self,
@@ -167,6 +171,7 @@ class Run:
         predictor: Predictor | None = None,
         tick: Callable[[int, int], None] | None = None,
         journal: Journal | None = None,
+        broken: dict[str, str] | None = None,
     ) -> Path:
         """Write a segmentation of every case into a folder.
 
@@ -184,6 +189,7 @@ class Run:
             predictor: the predictor to use; default, the run's own.
             tick: called with (done, of how many).
             journal: see `predict_files`.
+            broken: see `predict_files`.
 
         Returns:
             The folder.
@@ -195,7 +201,7 @@ class Run:
         jobs = [(c.name, c.images) for c in cases]
         written = predict_files(
             predictor or self.predictor(which), jobs, out, at, values, also=also,
-            probabilities=probabilities, overwrite=overwrite, journal=journal,
+            probabilities=probabilities, overwrite=overwrite, journal=journal, broken=broken,
         )  # fmt: skip
         for done, _ in enumerate(written, start=1):
             if tick:

@@ -1,0 +1,36 @@
+"""A network's answer a few slices at a time: its last layer makes most of the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hinterland.networks.base import Network, SplitNetwork
+
+PART = 2**22
+"""Logits that are made at a time: 16 MiB."""
+
+
+def softmax_in_parts(network: Network, image: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return `then` of a network's class probabilities, without holding them all.
+
+    With 118 classes, the probabilities of one patch of 128^3 take 944 MiB, and what they come from,
+    32 feature maps, 256 MiB. Where the head sees one voxel at a time, it is asked slice by slice.
+
+    Args:
+        network: a head that is not pointwise is asked once.
+        image: (B, C, *spatial).
+        then: (B, classes, ...) -> (B, groups, ...), voxel by voxel.
+
+    Returns:
+        (B, groups, *spatial).
+    """
+    if not isinstance(network, SplitNetwork) or not network.pointwise_head:
+        return then(network(image).float().softmax(dim=1))
+    finest = network.decode(network.encode(image))[0]
+    slices = finest.shape[2]
+    step = max(1, PART * slices * finest.shape[1] // (finest.numel() * network.out_channels))
+    parts = (network.head([part])[0] for part in finest.split(step, dim=2))
+    return torch.cat([then(logits.float().softmax(dim=1)) for logits in parts], dim=2)
