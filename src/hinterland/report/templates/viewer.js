@@ -5,6 +5,7 @@
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const canvas = root.querySelector("canvas");
   const message = root.querySelector(".message");
+  const ALL = 3;
   const RENDER = 4;
   const ALONG = [2, 1, 0, 2, 2]; // the axis (x, y, z) that each plane scrolls along
   const HIT = "#2ec27e";
@@ -15,7 +16,7 @@
     "#8aa0ff", "#00d5c4", "#d4d4d4"];
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
   const structure = (code) => STRUCTURES[code % STRUCTURES.length];
-  const state = { scene: 0, group: 0, show: "", plane: 3, opacity: 60, layers: new Set(), window: [0, 1] };
+  const state = { scene: 0, group: 0, show: "", plane: ALL, opacity: 60, zoom: 1, layers: new Set(), window: [0, 1] };
   let nv = null;
   let data = null; // the volumes of the scene that is shown, unpacked
   let busy = Promise.resolve();
@@ -231,8 +232,15 @@
     where();
   }
 
+  // Axial large, the others beside it, or below it where the screen is narrow.
+  const WIDE = [[0, [0, 0, 0.62, 1]], [1, [0.62, 0, 0.38, 0.5]], [2, [0.62, 0.5, 0.38, 0.5]]];
+  const TALL = [[0, [0, 0, 1, 0.62]], [1, [0, 0.62, 0.5, 0.38]], [2, [0.5, 0.62, 0.5, 0.38]]];
+
   function planes() {
     nv.sliceType = state.plane;
+    const tiles = canvas.clientWidth > 1.1 * canvas.clientHeight ? WIDE : TALL;
+    nv.customLayout = state.plane === ALL
+      ? tiles.map(([sliceType, position]) => ({ sliceType, position })) : null;
     for (const button of root.querySelectorAll("[data-plane]")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.plane) === state.plane));
     }
@@ -253,7 +261,7 @@
     const [low, step] = scene().grey;
     state.window = [low, low + 255 * step];
     state.opacity = 60;
-    state.plane = 3;
+    state.plane = ALL;
     slider("opacity", 60, "60 %");
   }
 
@@ -268,6 +276,14 @@
     state.opacity = Math.min(100, Math.max(0, value));
     slider("opacity", state.opacity, `${state.opacity} %`);
     later(() => nv.setVolume(1, { opacity: state.opacity / 100 }));
+  }
+
+  function zoom(value) { // about the cross
+    state.zoom = Math.min(8, Math.max(1, value));
+    slider("zoom", state.zoom, `× ${plain(state.zoom)}`);
+    const centre = nv.model.scene2mm(nv.crosshairPos);
+    nv.pan2Dxyzmm = state.zoom === 1 ? [0, 0, 0, 1]
+      : [...[0, 1, 2].map((i) => (1 - state.zoom) * centre[i]), state.zoom];
   }
 
   function show(value) {
@@ -307,6 +323,7 @@
     await windowed();
     await draw();
     begin();
+    zoom(1);
     planes();
     message.hidden = true;
     canvas.setAttribute("aria-label", `${now.case}, as slices. Keys are listed below.`);
@@ -342,11 +359,13 @@
       show("masks");
     } else if (key === "+" || key === "=") opacity(state.opacity + 10);
     else if (key === "-" || key === "−") opacity(state.opacity - 10);
+    else if (key === "z") zoom(state.zoom * 1.25);
+    else if (key === "x") zoom(state.zoom / 1.25);
     else if (key === "[") window_(centre, width / 1.15);
     else if (key === "]") window_(centre, width * 1.15);
     else if (key === ",") window_(centre - width / 12, width);
     else if (key === ".") window_(centre + width / 12, width);
-    else if (key === "0") { reset(); later(windowed); opacity(60); planes(); }
+    else if (key === "0") { reset(); later(windowed); opacity(60); zoom(1); planes(); }
     else return;
     event.preventDefault();
   }
@@ -359,6 +378,11 @@
     });
     part("show").querySelector("select").addEventListener("change", (e) => show(e.target.value));
     part("slice").addEventListener("input", (e) => move(Number(e.target.value)));
+    part("zoom").addEventListener("input", (e) => zoom(Number(e.target.value)));
+    canvas.addEventListener("pointerup", () => { // the right button has moved the window
+      state.window = [nv.volumes[0].calMin, nv.volumes[0].calMax];
+      later(windowed);
+    });
     part("opacity").addEventListener("input", (e) => opacity(Number(e.target.value)));
     part("centre").addEventListener("input", (e) => window_(Number(e.target.value), state.window[1] - state.window[0]));
     part("width").addEventListener("input", (e) => window_((state.window[0] + state.window[1]) / 2, Number(e.target.value)));
@@ -366,6 +390,7 @@
       button.addEventListener("click", () => { state.plane = Number(button.dataset.plane); planes(); });
     }
     canvas.addEventListener("keydown", keyed);
+    window.addEventListener("resize", planes);
     canvas.addEventListener("pointerdown", () => canvas.focus({ preventScroll: true }));
     // The wheel turns the page until the volume has been chosen by a click or by Tab.
     canvas.parentElement.addEventListener("wheel", (event) => {
@@ -382,8 +407,8 @@
     nv = new window.hinterlandEngine.NiiVue({
       logLevel: "error", isDragDropEnabled: false, isAntiAlias: true, isColorbarVisible: false, isLegendVisible: false,
       isOrientCubeVisible: false, backgroundColor: [0, 0, 0, 1], crosshairWidth: 1, crosshairColor: [0.45, 0.75, 1, 0.8],
-      isRadiological: true, isSnapToVoxelCenters: true, primaryDragMode: 8, secondaryDragMode: 3,
-      heroFraction: 0.62, heroSliceType: 0, showRender: 1, volumeIsNearestInterpolation: false, isThumbnailVisible: false, placeholderText: "",
+      isRadiological: true, isSnapToVoxelCenters: true, primaryDragMode: 8, secondaryDragMode: 9,
+      volumeIsNearestInterpolation: false, isThumbnailVisible: false, placeholderText: "",
     });
     await nv.attachToCanvas(canvas);
     window.removeEventListener("keydown", nv._eventListeners.keydown); // it listens to the whole page

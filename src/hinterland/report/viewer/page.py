@@ -59,9 +59,7 @@ def render_view(title: str, lede: str, scenes: Sequence[Scene], budget: int) -> 
     Returns:
         HTML that refers to nothing outside of itself.
     """
-    return render_page(
-        "view.html", title=title, lede=lede, viewer=viewer_context(scenes, budget)
-    )
+    return render_page("view.html", title=title, lede=lede, viewer=viewer_context(scenes, budget))
 
 
 def render_page(template: str, **content: Any) -> str:

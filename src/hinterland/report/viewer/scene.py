@@ -84,9 +84,9 @@ def make_scene(case: CaseVolumes, budget: int) -> Scene:
         factors = factors_for(case.volume.shape, case.volume.spacing, voxels)
         volumes = _volumes(case, factors)
         size = sum(len(text) for text in volumes.values())
-        if size <= budget or voxels < 1000:
+        if size <= budget or voxels == 1:
             break
-        voxels = int(voxels * max(0.3, min(0.9, budget / size)))
+        voxels = max(1, int(voxels * max(0.3, min(0.9, budget / size))))
     return Scene({**volumes, **_meanings(case, factors)}, factors, size)
 
 
