@@ -18,6 +18,7 @@
   const structure = (code) => STRUCTURES[code % STRUCTURES.length];
   const state = { scene: 0, group: 0, show: "", plane: ALL, opacity: 60, zoom: 1, layers: new Set(), window: [0, 1] };
   let nv = null;
+  let faintGrey = "gray"; // grey, and almost transparent
   let data = null; // the volumes of the scene that is shown, unpacked
   let busy = Promise.resolve();
 
@@ -149,9 +150,9 @@
     const map = { R: all.map((c) => c[0]), G: all.map((c) => c[1]), B: all.map((c) => c[2]),
       A: all.map((_, i) => (i ? 255 : 0)), I: all.map((_, i) => i), labels: names };
     nv.volumes[1].img.set(codes);
-    nv.volumes[1].opacity = state.opacity / 100;
     await nv.setColormapLabel(1, map);
     legend(names, colours);
+    planes();
     part("layers").hidden = state.show !== "masks";
     root.dataset.coloured = String(codes.reduce((sum, c) => sum + (c > 0), 0));
     root.dataset.show = state.show;
@@ -244,6 +245,10 @@
     for (const button of root.querySelectorAll("[data-plane]")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.plane) === state.plane));
     }
+    const faint = state.plane === RENDER && state.show !== "nothing"; // else the body hides it
+    nv.volumes[0].colormap = faint ? faintGrey : "gray";
+    nv.volumes[1].opacity = faint ? 1 : state.opacity / 100;
+    later(() => nv.updateGLVolume());
     where();
   }
 
@@ -275,7 +280,7 @@
   function opacity(value) {
     state.opacity = Math.min(100, Math.max(0, value));
     slider("opacity", state.opacity, `${state.opacity} %`);
-    later(() => nv.setVolume(1, { opacity: state.opacity / 100 }));
+    planes();
   }
 
   function zoom(value) { // about the cross
@@ -410,6 +415,7 @@
       isRadiological: true, isSnapToVoxelCenters: true, primaryDragMode: 8, secondaryDragMode: 9,
       volumeIsNearestInterpolation: false, isThumbnailVisible: false, placeholderText: "",
     });
+    faintGrey = nv.addColormap("hinterland-faint", { R: [0, 255], G: [0, 255], B: [0, 255], A: [0, 8], I: [0, 255] });
     await nv.attachToCanvas(canvas);
     window.removeEventListener("keydown", nv._eventListeners.keydown); // it listens to the whole page
     nv.addEventListener("locationChange", located);
