@@ -43,6 +43,7 @@ from hinterland.cli.supports.commands import (
     vibesegmentator,
 )
 from hinterland.cli.train import resume, train
+from hinterland.cli.view import view
 
 app = typer.Typer(
     name="hinterland",
@@ -67,6 +68,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),
+    "view": (view, "runs/binary runs/backsplit --number 4 --open"),
     "supports masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
     "supports agreement": (agreement, "with_organs Dataset116_MyoPS --structures LV,RV"),
     "supports model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),

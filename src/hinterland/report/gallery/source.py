@@ -110,7 +110,7 @@ class GallerySource:
                 raise HinterlandError(f"{folder} has no prediction for {case}. Predict it again.")
             masks[arm.name] = mask(path, prediction_values(folder, spec), "the prediction")
         if is_flat(image):
-            return _channels_last(volume.array), masks, (1.0, 1.0, 1.0)
+            return channels_last(volume.array), masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing
 
@@ -265,7 +265,7 @@ class _Display:
         return np.flip(array.transpose(self._order), self._flips)
 
 
-def _channels_last(array: np.ndarray) -> np.ndarray:
+def channels_last(array: np.ndarray) -> np.ndarray:
     """Return (z, y, x, 3) for a colour picture, else the first channel (z, y, x)."""
     if len(array) == 3 and array.dtype == np.uint8:
         return np.moveaxis(array, 0, -1)

@@ -124,11 +124,7 @@ def _meanings(case: CaseVolumes, factors: Factors) -> dict[str, Any]:
     names = structure_names(reference) if reference is not None else []
     z, y, x = case.volume.shape
     grid = [-(-n // f) for n, f in zip((x, y, z), reversed(factors), strict=True)]
-    classes = [{"name": at.names[g], "group": g} for g in at.foreground] if at else []
-    for item in classes if reference is not None and at is not None else ():
-        inside, undecided = _codes_of(reference, at.groups[item["group"]])
-        item |= {"inside": inside, "undecided": undecided,
-                 "start": _start(case, item["group"], inside, factors)}  # fmt: skip
+    classes = [_class(case, at, group, factors) for group in at.foreground] if at else []
     return {
         "case": case.case,
         "remark": case.remark,
@@ -142,6 +138,16 @@ def _meanings(case: CaseVolumes, factors: Factors) -> dict[str, Any]:
         "shrunk": shrunk_text(factors, case.volume, case.physical),
         "errors": _errors(case),
     }
+
+
+def _class(case: CaseVolumes, at: Coarsening, group: int, factors: Factors) -> dict[str, Any]:
+    """Describe a class of the question: its number, and the codes of the reference it means."""
+    told: dict[str, Any] = {"name": at.names[group], "group": group, "inside": [], "undecided": []}
+    if case.reference is not None:
+        inside, undecided = _codes_of(case.reference, at.groups[group])
+        start = _start(case, case.reference, group, inside, factors)
+        told |= {"inside": inside, "undecided": undecided, "start": start}
+    return told
 
 
 def structure_names(reference: GroupMap) -> list[str]:
@@ -189,11 +195,10 @@ def _errors(case: CaseVolumes) -> dict[str, dict[str, Any]]:
 
 
 def _start(
-    case: CaseVolumes, group: int, inside: Sequence[int], factors: Factors
+    case: CaseVolumes, reference: GroupMap, group: int, inside: Sequence[int], factors: Factors
 ) -> list[int] | None:
     """Choose the voxel (x, y, z) to begin with: on the slice with most of the class."""
-    assert case.reference is not None
-    wanted = np.isin(case.reference.codes, inside)
+    wanted = np.isin(reference.codes, inside)
     if not wanted.any():
         wanted = np.any([m == group for m in case.predictions.values()] or [wanted], axis=0)
     if not wanted.any():
