@@ -44,6 +44,7 @@ from hinterland.cli.supports.commands import (
 )
 from hinterland.cli.train import resume, train
 from hinterland.cli.view import view
+from hinterland.cli.watch import watch
 
 app = typer.Typer(
     name="hinterland",
@@ -64,6 +65,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "Dataset115_COVID19CT --method backsplit --fold 0 --steps 2000 --out runs/backsplit",
     ),
     "resume": (resume, "runs/backsplit"),
+    "watch": (watch, "runs/backsplit"),
     "predict": (predict, "runs/backsplit new_scans segmentations --at target"),
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),

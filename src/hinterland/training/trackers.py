@@ -73,14 +73,19 @@ class Service:
     """A logger of Lightning's that talks to a service.
 
     A service that fails does not stop a training: log.csv holds everything. It is said once.
+
+    Args:
+        logger: Lightning's.
+        named: what the service calls a scalar.
     """
 
-    def __init__(self, logger: Any) -> None:
+    def __init__(self, logger: Any, named: Callable[[str], str] = str) -> None:
         self._logger: Any = logger
+        self._named = named
 
     def write(self, values: Mapping[str, float], step: int) -> None:
-        """Log scalars of a global step, under names that every service takes."""
-        named = {re.sub(r"[^\w\-. /]", "_", key): float(value) for key, value in values.items()}
+        """Log scalars of a global step, under the service's names."""
+        named = {self._named(key): float(value) for key, value in values.items()}
         self._try(lambda logger: logger.log_metrics(named, step))
 
     def flush(self) -> None:
@@ -109,7 +114,22 @@ def _mlflow(folder: Path) -> Tracker:
     logger = MLFlowLogger("hinterland", run_name=folder.name, run_id=_identity(folder, "mlflow"))
     if logger.run_id is not None:
         _remember(folder, "mlflow", logger.run_id)
-    return Service(logger)
+    return Service(logger, mlflow_name)
+
+
+def mlflow_name(key: str) -> str:
+    """Return a name that MLflow takes, another one for every key.
+
+    It knows ASCII letters, digits, "_", ".", "/" and blanks, and its files cannot hold val/dice
+    beside val/dice/lesion.
+
+    Examples:
+        >>> mlflow_name("val/dice/GBM (x)")
+        'val/dice.GBM _28x_29'
+    """
+    first, slash, rest = key.partition("/")
+    text = first + slash + rest.replace("/", ".")
+    return re.sub(r"[^A-Za-z0-9_. /]", lambda found: f"_{ord(found[0]):x}", text)
 
 
 def _wandb(folder: Path) -> Tracker:
