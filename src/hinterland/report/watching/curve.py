@@ -30,7 +30,7 @@ def braille(
 
     Examples:
         >>> braille([(0, 0), (1, 1)], 2, 1)
-        ['⣀⠉']
+        ['⡠⠊']
     """
     cells = [[_EMPTY] * width for _ in range(height)]
     across, up = 2 * width - 1, 4 * height - 1

@@ -29,16 +29,16 @@ def frame(state: WatchState, width: int = 100) -> RenderableType:
     from rich.text import Text
 
     head = Text()
-    head.append(str(state.run), style="bold")
-    head.append(f"  {state.method}  ")
+    head.append(_visible(str(state.run)), style="bold")
+    head.append(f"  {_visible(state.method)}  ")
     head.append(state.state, style=_COLOURS[state.state])
     if state.state in _ADVICE:
-        head.append("  " + _ADVICE[state.state].format(run=state.run), style="dim")
+        head.append("  " + _ADVICE[state.state].format(run=_visible(str(state.run))), style="dim")
     parts: list[RenderableType] = [head, Text(_where(state)), Text(_bar(state, width))]
     half = max(20, min(60, (width - 22) // 2 if width >= 90 else width - 14))
     panels = [
-        _panel("training loss", state.curve("train/loss"), state.steps, half),
-        _panel("validation Dice", state.validation, state.steps, half, (0.0, 1.0)),
+        _panel("training loss", state.curve("train/loss"), state.step, half),
+        _panel("validation Dice", state.validation, state.step, half, (0.0, 1.0)),
     ]
     if width >= 90:
         pairs = zip(*panels, strict=True)
@@ -95,7 +95,7 @@ def _panel(
 
 
 def _classes(state: WatchState) -> list[str]:
-    found = state.by_class
+    found = {_visible(name): values for name, values in state.by_class.items()}
     if not found:
         return []
     wide = max(len("class"), *(len(name) for name in found))
@@ -103,6 +103,11 @@ def _classes(state: WatchState) -> list[str]:
     for name, (last, best) in found.items():
         lines.append(f"{name:<{wide}}  {_short(last):<5}  {_short(best)}")
     return lines
+
+
+def _visible(text: str) -> str:
+    """Replace what would command a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _short(value: float) -> str:
