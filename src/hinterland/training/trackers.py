@@ -178,7 +178,14 @@ def open_tracker(name: str, folder: Path, start: int = 0) -> Tracker:
 
 
 def refuse_missing_logger(name: str) -> None:
-    """Raise HinterlandError if the package that a logger needs is not installed."""
+    """Refuse a logger whose package is not installed.
+
+    Args:
+        name: the setting `logger`.
+
+    Raises:
+        HinterlandError: it names the package.
+    """
     if name in _SERVICES and find_spec(name) is None:
         raise HinterlandError(
             f"logger {name} needs the package {name}, which is not installed. Install it (pip "

@@ -218,7 +218,16 @@ def _header(volume: Volume, factors: Factors, grid: Sequence[int]) -> str:
 
 
 def shrunk_text(factors: Factors, volume: Volume, physical: bool) -> str:
-    """Say what was done to the volumes of a case, for the page."""
+    """Say what was done to the volumes of a case, for the page.
+
+    Args:
+        factors: by how much its axes were shrunk.
+        volume: at full size.
+        physical: whether voxels have a size in mm.
+
+    Returns:
+        One or two sentences.
+    """
     z, y, x = volume.shape
     if factors == (1, 1, 1):
         return f"All {x} × {y} × {z} voxels are shown."
