@@ -25,6 +25,7 @@ from hinterland.report.breakdown import (
 from hinterland.report.decoding import decoding_findings
 from hinterland.report.gallery.gallery import REFERENCE, Exhibit, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
+from hinterland.report.image_level import answers_of_classifier, answers_of_masks
 from hinterland.report.page import Content, render, scores_text
 from hinterland.report.protocol.checks import Finding, check_protocol, enforce
 from hinterland.report.ranking import Ranking, ranking_breakdowns, rankings
@@ -109,6 +110,7 @@ def compare(
     allow: Collection[str] = (),
     images: bool = True,
     subgroups: tuple[Path, str] | None = None,
+    classifiers: Sequence[Path] = (),
 ) -> Comparison:
     """Compare runs pairwise with the first one and write the report.
 
@@ -129,6 +131,8 @@ def compare(
         images: whether to build the gallery and the false positives from predictions and images.
         subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off
             and best-off cases of the baseline.
+        classifiers: evaluated classifiers (`hinterland classify evaluate`), to be shown beside what
+            masks say of whole images.
 
     Returns:
         Tables, statistics and findings; `print` it for the table.
@@ -154,9 +158,12 @@ def compare(
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
     findings += take_off_findings(arms) + decoding_findings(arms, question)
+    answers = answers_of_masks(arms)
+    for folder in classifiers:
+        answers += answers_of_classifier(Path(folder))
     content = _content(arms, question, findings, title, images and out is not None)
     if out is not None:
-        content = replace(content, **_breakdowns(arms, content, subgroups))
+        content = replace(content, **_breakdowns(arms, content, subgroups), images=tuple(answers))
     comparison = Comparison(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings),
         content.rankings, tuple(arm.protocols[0].parameters for arm in arms),

@@ -19,6 +19,7 @@ from hinterland.report.format import (
     signed,
 )
 from hinterland.report.gallery.gallery import REFERENCE, Exhibit
+from hinterland.report.image_level import ImageAnswers, image_level
 from hinterland.report.plots.figures import plot_bars
 from hinterland.report.plots.plots import (
     curve_plots,
@@ -49,6 +50,7 @@ _SECTIONS = (
     ("lesions", "Lesions by size"),
     ("false-positives", "False positives"),
     ("subclasses", "Subclasses"),
+    ("images", "Image by image"),
     ("training", "Training"),
     ("protocol", "Protocol"),
 )
@@ -62,6 +64,7 @@ class Content:
     `groups`, `lesions`, `cases_without`: results by subgroup, by lesion size, and on cases without
     the class. `confusion`: superclass -> shares, a row a (method, subclass), a column what it was
     taken for.
+    `images`: what masks and classifiers say of whole images.
     `scenes`: cases for the 3D viewer, whose volumes may take `viewer_budget` bytes.
     `ranking`: the `rankings` as tables. `absent`: section -> why it has nothing to show.
     """
@@ -83,6 +86,7 @@ class Content:
     ranking: tuple[Breakdown, ...] = ()
     rankings: tuple[Ranking, ...] = ()
     cases_without: tuple[Breakdown, ...] = ()
+    images: tuple[ImageAnswers, ...] = ()
     seeds: pd.DataFrame | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     unit: str = "mm"
@@ -122,7 +126,7 @@ def _context(content: Content) -> dict[str, Any]:
     ]
     optional = {
         "subclasses": content.confusion, "groups": content.groups, "lesions": content.lesions,
-        "ranking": content.ranking, "volumes": content.scenes,
+        "ranking": content.ranking, "volumes": content.scenes, "images": content.images,
     }  # fmt: skip
     return {
         "title": content.title,
@@ -151,6 +155,8 @@ def _context(content: Content) -> dict[str, Any]:
            for k in ("ranking", "groups", "lesions", "cases_without")},
         "groups_text": content.groups_text,
         "confusion": _confusion(content),
+        "images": [{**shown, "figures": inline(shown["figures"])}
+                   for shown in image_level(content.images, methods)],
         "curves": inline(curve_plots(content.arms)),
         "layers": inline(layer_plots(content.arms)),
         "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
