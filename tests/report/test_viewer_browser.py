@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import ARROW_UP, PHONE, Browser
+from factories import spec_of
 from PIL import Image
 from report_study import make_study
 
 from hinterland.data.io.volume import Volume
+from hinterland.evaluation.masks import encode
 from hinterland.report.compare import compare
 from hinterland.report.viewer.page import render_view
-from hinterland.report.viewer.scene import CaseVolumes, make_scene
+from hinterland.report.viewer.scene import CaseVolumes, make_scene, make_scenes
+from hinterland.report.viewing.cases import ViewCases
+from hinterland.report.viewing.serve import CaseServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -174,10 +179,6 @@ def test_another_case_is_another_volume(desktop: Browser, report: Path) -> None:
 def test_position_names_the_structure_whatever_the_orientation(
     desktop: Browser, tmp_path: Path
 ) -> None:
-    from factories import spec_of
-
-    from hinterland.evaluation.masks import encode
-
     spec = spec_of(
         tree={"background": {"lung": {}, "rest": {}}, "lesion": {}}, target=["lesion"],
         schemes={"full": {0: "rest", 1: "lung", 2: "lesion"}},
@@ -194,6 +195,49 @@ def test_position_names_the_structure_whatever_the_orientation(
     _open(desktop, page)
     desktop.until("return document.querySelector('[data-part=where]').textContent"
                   ".includes('reference: lesion')")  # fmt: skip
+
+
+def test_served_cases_are_reached_from_the_list(desktop: Browser) -> None:
+    rng = np.random.default_rng(0)
+    names = ("first", "second <b>%/?#")
+    volumes = {n: CaseVolumes(n, Volume(rng.normal(size=(1, 6, 8, 8)), np.eye(4))) for n in names}
+    cases = ViewCases("all", "In order.", names, volumes.__getitem__)
+    with CaseServer(cases) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            desktop.visit(server.address)
+            desktop.click("li:last-child a")
+            assert desktop.until(READY) == names[1]
+            assert desktop.console() == []
+        finally:
+            server.shutdown()
+            thread.join(timeout=10)
+
+
+def test_hostile_names_are_text_in_the_viewer(desktop: Browser, tmp_path: Path) -> None:
+    name = "</script><script>alert(1)</script><img src=x onerror=alert(2)>${7*7}"
+    spec = spec_of(tree={name: {}, "rest": {}}, target=[name],
+                   schemes={"full": {0: "rest", 1: name}})  # fmt: skip
+    labels = np.zeros((6, 8, 8), np.uint8)
+    labels[2:4, 2:5, 2:5] = 1
+    reference = encode(labels, spec.scheme("full").label_values, spec.tree.leaves, "labels")
+    said = np.where(labels[::-1] == 1, spec.target.foreground[0], spec.target.background)
+    case = CaseVolumes(name, Volume(labels[None] * 1.0, np.eye(4)), spec.target, reference,
+                       {name: said.astype(np.uint8)})  # fmt: skip
+    page = tmp_path / "page.html"
+    other = CaseVolumes("other", Volume(labels[None] * 1.0, np.eye(4)))
+    page.write_text(render_view(name, name, make_scenes([case, other], 10**6), 10**6))
+    _open(desktop, page)
+    assert desktop.run(READY) == name
+    for show in ("errors0", "masks", "structures"):
+        _choose(desktop, "show", show)
+        desktop.until(SHOW + f" === '{show}'")
+    assert (
+        desktop.run("return document.querySelectorAll('#viewer img, #viewer script').length") == 0
+    )
+    assert name in desktop.run("return document.querySelector('#viewer select').textContent")
+    assert desktop.console() == []
 
 
 def test_without_webgl_there_is_a_message(tmp_path: Path, report: Path) -> None:
