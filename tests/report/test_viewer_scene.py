@@ -18,7 +18,14 @@ from hinterland.data.io.volume import Volume
 from hinterland.evaluation.masks import encode
 from hinterland.report.viewer.page import engine, render_view
 from hinterland.report.viewer.scene import CaseVolumes, make_scene, make_scenes
-from hinterland.report.viewer.shrink import factors_for, mean_blocks, pick_blocks, shrunk_affine
+from hinterland.report.viewer.shrink import (
+    factors_for,
+    mean_blocks,
+    pick_blocks,
+    sharpest_plane,
+    shrunk_affine,
+    straightened,
+)
 
 SIZES = st.tuples(*[st.integers(1, 40)] * 3)
 
@@ -57,6 +64,44 @@ def test_affine_keeps_the_centres_of_blocks() -> None:
                     axis=0)  # fmt: skip
     np.testing.assert_allclose(small @ [0, 0, 0, 1], first)
     np.testing.assert_allclose(small[:3, :3], affine[:3, :3] @ np.diag([4, 3, 2]))
+
+
+def test_an_oblique_volume_is_shown_along_its_own_axes() -> None:
+    turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]) @ np.array(
+        [[1, 0, 0], [0, 0.9, -np.sqrt(0.19)], [0, np.sqrt(0.19), 0.9]]
+    )
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn @ np.diag([0.7, 0.8, 6]), (5, -20, 40)
+    shape = (5, 30, 40)
+    straight = straightened(affine, shape)
+    np.testing.assert_allclose(straight[:3, :3], np.diag([0.7, 0.8, 6]), atol=1e-9)
+    centre = [19.5, 14.5, 2, 1]
+    np.testing.assert_allclose(straight @ centre, affine @ centre)
+    assert straightened(straight, shape) is straight
+    scene = make_scene(CaseVolumes("oblique", Volume(np.zeros((1, *shape)), affine)), 10**6)
+    assert scene.content["oblique"]
+    assert "oblique" in scene.content["shrunk"]
+
+
+@pytest.mark.parametrize(
+    ("sides", "order", "plane"),
+    [
+        ((1, 1, 5), (0, 1, 2), 0),
+        ((1, 1, 1.4), (0, 1, 2), 0),
+        ((5, 1, 1), (0, 1, 2), 2),
+        ((1, 5, 1), (0, 1, 2), 1),
+        ((1, 1, 5), (1, 2, 0), 2),  # stored sagittally: the third voxel axis runs to the right
+        ((1, 1, 1), (1, 2, 0), 0),
+    ],
+)
+def test_the_sharpest_plane_is_the_large_one(
+    sides: tuple[float, ...], order: tuple[int, ...], plane: int
+) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for axis, (world, side) in enumerate(zip(order, sides, strict=True)):
+        affine[world, axis] = -side
+    assert sharpest_plane(affine) == plane
 
 
 def _case(shape: tuple[int, int, int] = (12, 20, 24), seed: int = 0) -> CaseVolumes:

@@ -7,7 +7,7 @@
   const message = root.querySelector(".message");
   const ALL = 3;
   const RENDER = 4;
-  const ALONG = [2, 1, 0, 2, 2]; // the axis (x, y, z) that each plane scrolls along
+  const ALONG = [2, 1, 0]; // the axis (x, y, z) that each plane scrolls along
   const HIT = "#2ec27e";
   const MISSED = "#ffe14d";
   const REFERENCE = "#ffffff";
@@ -196,7 +196,7 @@
   }
 
   function slice() { // number of the slice that is shown, from 0, of how many
-    const axis = ALONG[state.plane];
+    const axis = ALONG[state.plane < ALL ? state.plane : scene().plane];
     const count = nv.volumes[0].dimsRAS[axis + 1];
     return { axis, count, at: Math.min(count - 1, Math.max(0, Math.floor(nv.crosshairPos[axis] * count))) };
   }
@@ -228,20 +228,24 @@
       if (scene().structures[code] !== undefined) parts.push(`reference: ${scene().structures[code]}`);
     }
     const mm = event.detail.mm;
-    if (mm) parts.unshift(`${[0, 1, 2].map((i) => mm[i].toFixed(1)).join(", ")} mm (right, front, up)`);
+    if (mm && !scene().oblique) parts.unshift(`${[0, 1, 2].map((i) => mm[i].toFixed(1)).join(", ")} mm (right, front, up)`);
     part("where").textContent = parts.join(" · ");
     where();
   }
 
-  // Axial large, the others beside it, or below it where the screen is narrow.
-  const WIDE = [[0, [0, 0, 0.62, 1]], [1, [0.62, 0, 0.38, 0.5]], [2, [0.62, 0.5, 0.38, 0.5]]];
-  const TALL = [[0, [0, 0, 1, 0.62]], [1, [0, 0.62, 0.5, 0.38]], [2, [0.5, 0.62, 0.5, 0.38]]];
+  // The sharpest plane large, the others beside it, or below it where the screen is narrow.
+  const WIDE = [[0, 0, 0.62, 1], [0.62, 0, 0.38, 0.5], [0.62, 0.5, 0.38, 0.5]];
+  const TALL = [[0, 0, 1, 0.62], [0, 0.62, 0.5, 0.38], [0.5, 0.62, 0.5, 0.38]];
+
+  function layout() {
+    const order = [scene().plane, ...[0, 1, 2].filter((plane) => plane !== scene().plane)];
+    const places = canvas.clientWidth > 1.1 * canvas.clientHeight ? WIDE : TALL;
+    return order.map((sliceType, i) => ({ sliceType, position: places[i] }));
+  }
 
   function planes() {
     nv.sliceType = state.plane;
-    const tiles = canvas.clientWidth > 1.1 * canvas.clientHeight ? WIDE : TALL;
-    nv.customLayout = state.plane === ALL
-      ? tiles.map(([sliceType, position]) => ({ sliceType, position })) : null;
+    nv.customLayout = state.plane === ALL ? layout() : null;
     for (const button of root.querySelectorAll("[data-plane]")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.plane) === state.plane));
     }

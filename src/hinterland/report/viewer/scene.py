@@ -19,7 +19,9 @@ from hinterland.report.viewer.shrink import (
     factors_for,
     mean_blocks,
     pick_blocks,
+    sharpest_plane,
     shrunk_affine,
+    straightened,
 )
 
 MOST_VOXELS = 2**24
@@ -123,19 +125,24 @@ def _meanings(case: CaseVolumes, factors: Factors) -> dict[str, Any]:
     reference, at = case.reference, case.at
     names = structure_names(reference) if reference is not None else []
     z, y, x = case.volume.shape
+    affine = straightened(case.volume.affine, case.volume.shape)
+    oblique = affine is not case.volume.affine
     grid = [-(-n // f) for n, f in zip((x, y, z), reversed(factors), strict=True)]
     classes = [_class(case, at, group, factors) for group in at.foreground] if at else []
     return {
         "case": case.case,
         "remark": case.remark,
-        "header": _header(case.volume, factors, grid),
+        "header": _header(affine, factors, grid),
+        "plane": sharpest_plane(affine),
+        "oblique": oblique,
         "grid": grid,
         "grey": [low, step],
         "structures": names,
         "hidden": _codes_of(reference, case.hidden)[0] if reference is not None else [],
         "classes": classes,
         "methods": list(case.predictions),
-        "shrunk": shrunk_text(factors, case.volume, case.physical),
+        "shrunk": shrunk_text(factors, case.volume, case.physical)
+        + (" The volume is oblique, and is shown along its own axes." if oblique else ""),
         "errors": _errors(case),
     }
 
@@ -210,10 +217,10 @@ def _start(
     return [v // f for v, f in zip(voxel, reversed(factors), strict=True)]
 
 
-def _header(volume: Volume, factors: Factors, grid: Sequence[int]) -> str:
+def _header(affine: np.ndarray, factors: Factors, grid: Sequence[int]) -> str:
     """Write the NIfTI header of a uint8 volume on the shrunk grid."""
     empty = np.broadcast_to(np.uint8(0), tuple(grid))
-    image = nib.Nifti1Image(empty, shrunk_affine(volume.affine, factors), dtype=np.uint8)
+    image = nib.Nifti1Image(empty, shrunk_affine(affine, factors), dtype=np.uint8)
     return base64.b64encode(image.to_bytes()[:_HEADER]).decode("ascii")
 
 

@@ -1,10 +1,11 @@
-"""Volumes made smaller by whole factors, with their geometry kept."""
+"""Volumes made smaller by whole factors, and the geometry that they are shown in."""
 
 from __future__ import annotations
 
 from math import ceil, prod
 
 import numpy as np
+from nibabel.orientations import io_orientation
 
 Factors = tuple[int, int, int]
 
@@ -69,3 +70,38 @@ def shrunk_affine(affine: np.ndarray, factors: Factors) -> np.ndarray:
         block[axis, axis] = factor
         block[axis, 3] = (factor - 1) / 2
     return affine @ block
+
+
+def straightened(affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Turn an oblique affine so that slices can be seen as they were taken.
+
+    Args:
+        affine: voxel (x, y, z) -> mm.
+        shape: voxels (z, y, x).
+
+    Returns:
+        The affine whose voxel axes run along the world axes that they are nearest to, about the
+        volume's centre; `affine` itself where they do already.
+    """
+    turned = np.zeros((4, 4))
+    turned[3, 3] = 1
+    for axis, (world, sign) in enumerate(io_orientation(affine)):
+        turned[int(world), axis] = sign * np.linalg.norm(affine[:3, axis])
+    if np.allclose(turned[:3, :3], affine[:3, :3], atol=1e-3 * np.abs(turned).max()):
+        return affine
+    centre = np.array([*((n - 1) / 2 for n in reversed(shape)), 1.0])
+    turned[:3, 3] = (affine @ centre)[:3] - turned[:3, :3] @ centre[:3]
+    return turned
+
+
+def sharpest_plane(affine: np.ndarray) -> int:
+    """Return the plane with the finest pixels: 0 axial, 1 coronal, 2 sagittal.
+
+    It is the axial one unless another axis has the thick slices.
+    """
+    orientation = io_orientation(affine)
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    thick = int(sides.argmax())
+    others = np.delete(sides, thick)
+    through = thick if sides[thick] > 1.5 * others.max() else int(orientation[:, 0].argmax())
+    return 2 - int(orientation[through, 0])
