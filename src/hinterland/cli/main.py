@@ -50,6 +50,8 @@ from hinterland.cli.supports.commands import (
     vibesegmentator,
 )
 from hinterland.cli.train import resume, train
+from hinterland.cli.view import view
+from hinterland.cli.watch import watch
 
 app = typer.Typer(
     name="hinterland",
@@ -71,11 +73,13 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "Dataset115_COVID19CT --method backsplit --fold 0 --steps 2000 --out runs/backsplit",
     ),
     "resume": (resume, "runs/backsplit"),
+    "watch": (watch, "runs/backsplit"),
     "predict": (predict, "runs/backsplit new_scans segmentations --at target"),
     "serve": (serve, "runs/backsplit --at target --port 8787"),
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),
+    "view": (view, "runs/binary runs/backsplit --number 4 --open"),
     "supports masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
     "supports agreement": (agreement, "with_organs Dataset116_MyoPS --structures LV,RV"),
     "supports model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),

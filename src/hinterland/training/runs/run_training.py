@@ -19,6 +19,7 @@ from hinterland.methods import Method
 from hinterland.training.device import process_rank
 from hinterland.training.loop.segmentation import SegmentationTrainer
 from hinterland.training.loop.trainer import Report
+from hinterland.training.progress_note import ProgressNote
 from hinterland.training.runs.new_run import Stage, start_run
 from hinterland.training.runs.outcome import finish_run
 from hinterland.training.runs.request import RunRequest
@@ -218,12 +219,21 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
     record.refuse_missing(dataset)
     names = [n for part in record.split.values() for n in part]
     prepared = prepare(dataset, record.plan, cases=[dataset[n] for n in names])
-    say("training")
+    first = process_rank(record.train.devices) == 0
+    note = ProgressNote(run.path, report) if first else None
+    report = note or report
+
+    def begin(what: str) -> None:
+        if note:
+            note.stage(what)
+        say(what)
+
+    begin("training")
     started = time.monotonic()
     with _global_settings():
         SegmentationTrainer(run.path, record, dataset, prepared, report).fit()
-    if process_rank(run.record.train.devices) == 0 and finish:
-        say("predicting and evaluating")
+    if first and finish:
+        begin("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run
 
