@@ -56,7 +56,7 @@ def test_a_run_that_did_not_take_off_is_marked_in_its_row():
     assert "2/2, 1 not taken off" in rows["two"]
 
 
-@pytest.mark.parametrize("name", ["backsplit", "budgets", "supports"])
+@pytest.mark.parametrize("name", ["backsplit", "backsplit_plateau", "budgets", "supports"])
 def test_every_table_of_backsplit_has_both_rules_of_sampling(name):
     module = registry.load_benchmark(name)
     cells = module.cells("cpu", 3)

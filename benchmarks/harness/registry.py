@@ -7,6 +7,7 @@ from types import ModuleType
 
 BENCHMARKS = {
     "backsplit": "papers.backsplit",
+    "backsplit_plateau": "papers.backsplit_plateau",
     "budgets": "papers.backsplit_budgets",
     "nnunet_figures": "peers.nnunet_figures",
     "conventions": "peers.conventions",
