@@ -26,6 +26,7 @@ BENCHMARKS = {
     "synthetic": "papers.synthetic",
     "supports": "papers.supports",
     "reliability": "reliability.campaign",
+    "serving": "reliability.serving",
     "mutations": "reliability.mutations",
 }
 """Name -> module below `benchmarks`, in the order of RESULTS.md."""
