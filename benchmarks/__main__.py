@@ -1,6 +1,7 @@
-"""The runner: `python -m benchmarks NAME --size cpu|paper [--seeds N] [--jobs J]`.
+"""The runner: `python -m benchmarks NAME --size cpu|paper [--seeds N] [--jobs J | --queue DIR]`.
 
-Runs the cells of a benchmark that have no up-to-date result yet, each in a process of its own, and
+Runs the cells of a benchmark that have no up-to-date result yet, each in a process of its own (or
+by the workers of a queue, on any machines), and
 writes benchmarks/RESULTS.md anew from all result files. `python -m benchmarks report` only writes.
 """
 
@@ -9,9 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +22,9 @@ from benchmarks.harness.cell import ROOT, Cell, work_root
 from benchmarks.harness.page import write_page
 from benchmarks.harness.registry import load_benchmark
 from benchmarks.harness.run_cell import result_file
+from hinterland.queue.folder import Queue
+from hinterland.queue.request import JobRequest
+from hinterland.types import HinterlandError
 
 SIZES = ("smoke", "cpu", "gpu", "paper")
 
@@ -30,8 +36,9 @@ def main() -> int:
     parser.add_argument("--size", choices=SIZES, default="cpu")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cells at a time")
-    parser.add_argument("--only", default="", help="run only cells whose name contains this text")
+    parser.add_argument("--only", default="", help="run only cells whose name matches this pattern")
     parser.add_argument("--until", type=float, default=0, help="start no cell after these minutes")
+    parser.add_argument("--queue", default="", help="let the workers of this queue run the cells")
     parser.add_argument("--again", action="store_true", help="also run cells that have a result")
     args = parser.parse_args()
     end = time.monotonic() + args.until * 60 if args.until else float("inf")
@@ -50,8 +57,12 @@ def run_all(args: argparse.Namespace, end: float) -> int:
         if not hasattr(module, "cells"):
             raise SystemExit(f"{name} has a command of its own: see {module.__name__}.")
         for cell in module.cells(args.size, args.seeds):
-            if args.only in cell.name and (args.again or not up_to_date(name, args.size, cell)):
+            if re.search(args.only, cell.name) and (
+                args.again or not up_to_date(name, args.size, cell)
+            ):
                 pending.append((name, cell))
+    if args.queue:
+        return run_in_queue(pending, args)
     print(f"{len(pending)} cells to run, {args.jobs} at a time", flush=True)
 
     def work(item: tuple[str, Cell]) -> bool:
@@ -80,6 +91,31 @@ def run_all(args: argparse.Namespace, end: float) -> int:
 
     with ThreadPoolExecutor(args.jobs) as pool:
         return sum(not ok for ok in pool.map(work, pending))
+
+
+def run_in_queue(pending: Sequence[tuple[str, Cell]], args: argparse.Namespace) -> int:
+    """Let workers (`hinterland queue work`) run the cells; returns how many failed.
+
+    Their run directories and results must lie where all workers and this process see them.
+    """
+    queue, jobs = Queue(args.queue), {}
+    for name, cell in pending:
+        if reason := cell.blocked():
+            print(f"not run: {name} {cell.name}: {reason}", flush=True)
+            continue
+        words = (name, args.size, cell.name, str(args.seeds))
+        request = JobRequest(words, str(ROOT), "benchmarks.harness.run_cell")
+        jobs[f"{name} {cell.name}"] = queue.add(request, anew=True)
+    print(f"{len(jobs)} cells wait: hinterland queue work {args.queue}", flush=True)
+    failed = 0
+    for named, job in jobs.items():
+        try:
+            queue.wait([job])
+            print(f"done: {named}", flush=True)
+        except HinterlandError as error:
+            failed += 1
+            print(f"FAILED: {named}: {error}", flush=True)
+    return failed
 
 
 def up_to_date(name: str, size: str, cell: Cell) -> bool:

@@ -43,8 +43,9 @@ def test_a_run_that_did_not_take_off_is_marked_in_its_row():
         rows = [[f"c{i}", "x", "target", f"c{i}", dice + i / 100] for i in range(4)]
         split = {"columns": ["case", "class", "coarsening", "group", "dice"], "data": rows}
         split["index"] = list(range(4))
-        return {"seed": seed, "config": {"fold": "fixed"}, "cases": {"last": split},
-                "reported": "last", "curve": [[10, best / 2], [20, best]]}  # fmt: skip
+        one = {"seed": seed, "config": {"fold": "fixed"}, "cases": {"last": split},
+               "reported": "last", "curve": [[10, best / 2], [20, best]]}  # fmt: skip
+        return {**one, "frames": tables.frames(one)}
 
     figures = {"one": [(0.8, 0.8), (0.82, 0.79)], "two": [(0.9, 0.85), (0.0, 0.01)]}
     results = {c.name: result(c.seed, *figures[c.arm][c.seed]) for c in cells}

@@ -20,11 +20,12 @@ RANKS = (
     ("types",),
     ("labels",),
     ("losses", "networks", "data", "theory", "phantoms"),
-    ("methods", "evaluation", "inference"),
+    ("methods", "evaluation", "inference", "queue"),
     ("training",),
     ("report", "export", "classification", "supports"),
     ("studies",),
     ("cli", "api"),
+    ("__main__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 FACE = {"", "api"}  # hinterland/__init__.py and api.py hand out names of all rooms, late

@@ -93,3 +93,27 @@ def test_times_are_left_out_and_nothing_else(tmp_path):
 )
 def test_a_refusal_is_one_message_that_names_the_place(code, error, wrong):
     assert len(moments.refused(Ended(code, "", error, 1.0, 1.0), ["/place"])) == wrong
+
+
+QUEUE = """
+import json, sys
+from pathlib import Path
+from benchmarks.reliability.queue_kills import QueueCell
+
+cell = QueueCell("few", jobs=4, workers=2, kills=3, pause=3.0)
+print(json.dumps(cell.run(Path(sys.argv[1]))["measured"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_queue_whose_workers_are_killed_does_each_job_once_with_the_same_bytes(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", QUEUE, tmp_path], cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["done once"], found["jobs"], found["wrong"]) == (4, 4, [])
+    assert found["kills"] > 0
+    assert found["files"] > 50

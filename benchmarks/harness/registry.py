@@ -21,6 +21,8 @@ BENCHMARKS = {
     "discrepancy": "papers.discrepancy",
     "cvbm": "papers.cvbm",
     "semi_plateau": "papers.semi_plateau",
+    "leaderboard": "papers.leaderboard",
+    "annotate": "papers.annotate",
     "subclass": "papers.subclass",
     "classify": "papers.classification",
     "synthetic": "papers.synthetic",
@@ -28,6 +30,7 @@ BENCHMARKS = {
     "reliability": "reliability.campaign",
     "serving": "reliability.serving",
     "mutations": "reliability.mutations",
+    "queue": "reliability.queue_kills",
 }
 """Name -> module below `benchmarks`, in the order of RESULTS.md."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from typing import Any
 
 import pandas as pd
@@ -56,22 +55,32 @@ def load(benchmark: str, size: str, cells: Sequence[Cell]) -> dict[str, dict[str
         if file.is_file():
             result = json.loads(file.read_text())
             if result["key"] == cell.key:
-                found[cell.name] = result
+                # many tables show the same run: its per-case tables are made once
+                found[cell.name] = result | {"frames": frames(result)}
     return found
 
 
 def cases_of(result: Mapping[str, Any], which: str | None = None) -> pd.DataFrame:
     """The per-case table of a training result; `which`: best, last, or the reported one (also
     where best and last are the same step)."""
-    content = result["cases"].get(which or "") or result["cases"].get(result["reported"])
-    if content is None:
-        return pd.DataFrame()
-    table = pd.read_json(StringIO(json.dumps(content)), orient="split", dtype={"case": str})
-    if result["config"].get("dataset", "").endswith("phantom"):
-        # each seed has phantoms of its own: equal names are other patients
-        for column in ("case", "group"):
-            table[column] = table[column].astype(str) + f"/{result['seed']}"
-    return table
+    known: Mapping[str, pd.DataFrame] = result["frames"]
+    return known.get(which or "", known.get(result["reported"], pd.DataFrame()))
+
+
+def frames(result: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The per-case table of each checkpoint of a training result."""
+    found = {}
+    for which, content in result.get("cases", {}).items():
+        if not content:
+            continue
+        table = pd.DataFrame(content["data"], columns=content["columns"])
+        table["case"] = table["case"].astype(str)
+        if result["config"].get("dataset", "").endswith("phantom"):
+            # each seed has phantoms of its own: equal names are other patients
+            for column in ("case", "group"):
+                table[column] = table[column].astype(str) + f"/{result['seed']}"
+        found[which] = table
+    return found
 
 
 def render(table: Table, cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from cli_helpers import FAST, as_json
 from PIL import Image
 
+from hinterland.data.io.journal import Journal
 from hinterland.data.io.volume import read_volume
 
 
@@ -41,6 +42,31 @@ def test_cases_are_ranked_on_screen_in_a_file_and_for_machines(
     hinterland("advise", "annotate", cvbm, images, "--maps", maps, code=1)
     shown = hinterland("advise", "annotate", cvbm, images).stdout
     assert all(name in shown for name in table["case"])
+
+
+def test_a_ranking_that_was_stopped_goes_on(hinterland, cvbm, phantoms, tmp_path, monkeypatch):
+    images, whole, out = phantoms / "imagesTs", tmp_path / "whole", tmp_path / "out"
+    ask = ("advise", "annotate", cvbm, images, "--maps")
+    hinterland(*ask, whole)
+    left, finish = [1], Journal.finish
+
+    def stop(self, *paths):
+        if not left[0]:
+            raise KeyboardInterrupt
+        finish(self, *paths)
+        left[0] -= 1
+
+    monkeypatch.setattr(Journal, "finish", stop)
+    for count in (1, 0):
+        left[0] = count
+        hinterland(*ask, out, code=130)
+    monkeypatch.setattr(Journal, "finish", finish)
+    assert "--overwrite" in hinterland(*ask, out, "--checkpoint", "last", code=1).stderr
+    hinterland(*ask, out)
+    written = {f: {p.relative_to(f): p.read_bytes() for p in maps_in(f)} for f in (whole, out)}
+    assert written[out] == written[whole]
+    assert len(written[out]) == 6
+    assert not list(out.glob(".*"))
 
 
 def test_predict_writes_maps_beside_the_segmentations(hinterland, cvbm, phantoms, tmp_path):

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from cli_helpers import as_json
 
+from hinterland.data.io.journal import Journal
+
 QUICK = ["--steps", 2, "--set", "batch_size=2", "--set", "precision=fp32"]
 
 
@@ -56,6 +58,45 @@ def test_predict_takes_files_and_refuses_to_overwrite(hinterland, phantoms, clas
     assert len(pd.read_csv(out / "predictions.csv")) == 1
     refused = hinterland("classify", "predict", classifier, *images, out, code=1)
     assert "--overwrite" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def rule(hinterland, runs, answers: Path, tmp_path_factory) -> Path:
+    """A classifier whose masks explain its decisions; its `a` is the lesion."""
+    out = tmp_path_factory.mktemp("rules") / "rule"
+    named = out.with_name("named.csv")
+    named.write_text(answers.read_text().replace(",a", ",lesion"))
+    hinterland("classify", "train", runs / "backsplit", "--task", "kind=lesion", "--by", "rule",
+               "--image-labels", named, "--out", out)  # fmt: skip
+    return out
+
+
+def test_a_classification_that_was_stopped_goes_on(
+    hinterland, phantoms, rule, tmp_path, monkeypatch
+):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    ask = ("classify", "predict", rule, phantoms / "imagesTs")
+    hinterland(*ask, whole)
+    files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
+    assert len(list((whole / "masks").iterdir())) > 0
+    finish = Journal.finish
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "finish", stop)
+    for _ in range(2):
+        hinterland(*ask, out, code=130)
+    monkeypatch.setattr(Journal, "finish", finish)
+    assert not (out / "predictions.csv").exists()
+    assert list((out / "masks").iterdir())
+    refused = hinterland(*ask, out, "--patient-pattern", "(.*)", code=1).stderr
+    assert "is there already" in refused  # another question must not mix with the masks of this one
+    hinterland(*ask, out)
+    assert sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file()) == files
+    for file in files:
+        text = (whole / file).read_bytes().replace(bytes(whole), bytes(out))
+        assert (out / file).read_bytes() == text
 
 
 def test_mistakes_are_said_in_one_message(

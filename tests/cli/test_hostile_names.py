@@ -72,6 +72,11 @@ def study(tmp_path_factory: pytest.TempPathFactory, hinterland: Callable[..., Re
                "--out", folder / "table.csv")  # fmt: skip
     hinterland("compare", folder / "=one", folder / "<b>two", "--out", folder / "comparison",
                "--at", "target")  # fmt: skip
+    pages = folder / "pages"
+    hinterland("view", folder / "=one", folder / "<b>two", "--out", pages / "view.html")
+    hinterland("view", data, "--augmented", "--out", pages / "augmented.html")
+    hinterland("view", data, "--preprocessed", "--out", pages / "preprocessed.html")
+    hinterland("watch", folder / "<b>two", "--once", "--html", pages / "watch.html")
     for to in ("nnunet", "monai"):
         hinterland("export", folder / "=one", folder / to, "--to", to)
     return folder
@@ -79,14 +84,16 @@ def study(tmp_path_factory: pytest.TempPathFactory, hinterland: Callable[..., Re
 
 @pytest.mark.slow
 def test_pages_hold_names_as_text(study: Path):
-    (page,) = study.glob("comparison/*.html")
-    text = page.read_text()
-    parsed = Elements()
-    parsed.feed(text)
-    assert not [a for _, attributes in parsed.found for a in attributes if a.startswith("on")]
-    assert not [s for s in parsed.scripts if "alert" in s]
-    assert not [a for _, a in parsed.found if a.get("src") == "x"]
-    assert html.escape(LESION) in text
+    pages = [*study.glob("comparison/*.html"), *study.glob("pages/*.html")]
+    assert len(pages) == 5
+    for page in pages:
+        text = page.read_text()
+        parsed = Elements()
+        parsed.feed(text)
+        assert not [a for _, attributes in parsed.found for a in attributes if a.startswith("on")]
+        assert not [s for s in parsed.scripts if "alert" in s]
+        assert not [a for _, a in parsed.found if a.get("src") == "x"]
+        assert html.escape(LESION) in text
 
 
 @pytest.mark.slow
@@ -107,7 +114,7 @@ def test_no_table_holds_a_formula(study: Path):
 @pytest.mark.slow
 def test_nothing_is_written_outside_the_folders(study: Path):
     known = {"data", "=one", "<b>two", "=one-out", "<b>two-out", "table.csv", "comparison",
-             "nnunet", "monai"}  # fmt: skip
+             "nnunet", "monai", "pages"}  # fmt: skip
     assert {p.name for p in study.iterdir()} == known
     above = study
     for _ in range(4):

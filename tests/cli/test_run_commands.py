@@ -347,7 +347,9 @@ def test_export_to_others(hinterland, runs, tmp_path, to, out, file):
     found = as_json(hinterland("export", runs / "binary", tmp_path / out, "--to", to, "--json"))
     assert found["labels"]["lesion"] == 5
     assert (tmp_path / out / file).exists()
-    assert len(list(tmp_path.iterdir())) == 1
+    card = "model.model_card.md" if to == "onnx" else f"{out}/model_card.md"
+    assert (tmp_path / card).read_text().startswith("# Model card: supervised on ")
+    assert {p.name for p in tmp_path.iterdir()} == {out, card.split("/")[0]}
 
 
 def test_runs_in_folders_of_one_name_are_compared_and_one_run_is_not_with_itself(

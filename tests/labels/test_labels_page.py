@@ -21,7 +21,7 @@ def test_the_labels_yaml_with_every_key_is_read(tmp_path):
     spec = LabelSpec.load(path)
     keys = set(yaml.safe_load(_blocks("yaml")[0]))
     assert keys == {"tree", "remainder", "target", "schemes", "cases", "group_pattern", "spacing",
-                    "image_labels"}  # fmt: skip
+                    "image_labels", "codes"}  # fmt: skip
     assert spec.tree.virtual == {"vessel"}
     assert vars(spec.case_settings("site_b_07")) == {
         "scheme": "lesion", "domain": "hospital_b", "group": "patient7",

@@ -94,8 +94,8 @@ def test_page_is_whole_and_refers_to_nothing_outside(page: str) -> None:
 def test_every_section_has_content(page: str) -> None:
     sections = dict(re.findall(r'<section id="([\w-]+)">(.*?)</section>', page, re.DOTALL))
     assert list(sections) == [
-        "gallery", "results", "ranking", "cases", "distributions", "volume", "groups", "lesions",
-        "false-positives", "subclasses", "training", "protocol",
+        "gallery", "volumes", "results", "ranking", "cases", "distributions", "volume", "groups",
+        "lesions", "false-positives", "subclasses", "training", "protocol",
     ]  # fmt: skip
     for name in ("cases", "distributions", "volume", "false-positives", "training"):
         assert 'class="plot"' in sections[name], name

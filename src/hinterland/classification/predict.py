@@ -16,6 +16,7 @@ from hinterland.classification.model import ClassifierModel, ClassifierOutput
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
 from hinterland.classification.scores.subgroups import place_of
 from hinterland.data.io.formats import is_flat
+from hinterland.data.io.journal import Journal
 from hinterland.data.io.volume import file_ending, label_ending, read_volume, write_label
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import preprocess
@@ -79,6 +80,7 @@ def predict_images(
     masks: Path | None = None,
     *,
     overwrite: bool = False,
+    journal: Journal | None = None,
     inspect: Callable[[Case, dict[int, np.ndarray]], None] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -90,6 +92,7 @@ def predict_images(
         masks: Folder for the masks that explain the decisions (see `explanation`), in the geometry
             of the images; None writes none.
         overwrite: Replace masks that are there.
+        journal: Whose masks may be there: those of the same command, before it was stopped.
         inspect: Called with each case and the explanation of every class that has one, as if it
             were decided for: class index -> bool (z, y, x) of the file.
         tick: Called with (done, total).
@@ -106,6 +109,7 @@ def predict_images(
     Raises:
         HinterlandError: An image cannot be read, or a mask is there already.
     """
+    journal = journal or Journal()
     model, point = load_model(run)
     classes = run.record.task.classes
     rows: list[dict[str, object]] = []
@@ -137,7 +141,11 @@ def predict_images(
             if masks is not None:
                 path = masks / f"{case.name}{label_ending(file_ending(case.images[0]))}"
                 masks.mkdir(parents=True, exist_ok=True)
-                write_label(path, mask.astype(np.uint8), like=volume, overwrite=overwrite)
+                replaced = overwrite or journal.ours(path)
+                if replaced or not path.exists():  # else it is refused
+                    journal.begin(path)
+                write_label(path, mask.astype(np.uint8), like=volume, overwrite=replaced)
+                journal.finish(path)
                 row["mask"] = str(path)
         rows.append(row)
         if tick:

@@ -53,6 +53,7 @@ from hinterland.training.device import hardware, refuse_missing_devices, version
 from hinterland.training.runs.request import Fold
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_folder import new_folder, refuse_taken
+from hinterland.training.trackers import refuse_missing_logger
 from hinterland.types import Case, Dataset, HinterlandError, Normalisation, Plan
 from hinterland.types.case import unmasked
 
@@ -160,7 +161,9 @@ def train_classifier(
     plan = request.make_plan(dataset)
     prepared = prepare(dataset, plan)
     record = _record(request, dataset, plan, prepared)
-    refuse_missing_devices(make_config(record.settings))
+    config = make_config(record.settings)
+    refuse_missing_devices(config)
+    refuse_missing_logger(config.logger)
     with _claimed(out, record, overwrite):
         if record.by != RULE:
             _train(out, record, request.run, dataset, prepared, report or (lambda *_: None), say)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hinterland.cli.dicom.series import as_readable, check_series
 from hinterland.cli.options import DatasetArgument, JsonOption, LabelsOption
 from hinterland.cli.screen import Screen, guarded
 
@@ -36,6 +38,7 @@ GroupOption = Annotated[
 
 @guarded
 def check(
+    context: typer.Context,
     dataset: DatasetArgument,
     labels: LabelsOption = None,
     model: ForOption = None,
@@ -45,12 +48,15 @@ def check(
     """Read every file once; list everything that is wrong, and show the label tree.
 
     With --for RUN, new images are held against the model of a run instead: channels, geometry,
-    intensities and axes. Errors exit with 1. Warnings (probably not meant) and notes (worth
-    knowing) exit with 0.
+    intensities and axes. A folder of DICOM is listed series by series. Errors exit with 1. Warnings
+    (probably not meant) and notes (worth knowing) exit with 0.
     """
     screen = Screen(as_json)
     if model is not None:
-        _check_images(screen, dataset, model)
+        _check_images(screen, context, dataset, model)
+    elif _is_dicom(dataset):
+        if not check_series(screen, dataset):
+            raise typer.Exit(1)
     else:
         _check_dataset(screen, dataset, labels, group_duplicates)
 
@@ -105,18 +111,34 @@ def _write_groups(report: Findings, file: Path) -> None:
     write_text(file, "\n".join(["cases:", *lines]) + "\n" if lines else "cases: {}\n")
 
 
-def _check_images(screen: Screen, images: Path, model: Path) -> None:
+def _is_dicom(dataset: Path) -> bool:
+    """Tell whether a folder holds series of DICOM and has not the layout of a data set."""
+    from hinterland.data.dicom.files import holds_dicom
+
+    layouts = ("dataset.json", "imagesTr", "images")
+    return (
+        dataset.is_dir()
+        and not any((dataset / name).exists() for name in layouts)
+        and holds_dicom(dataset)
+    )
+
+
+def _check_images(screen: Screen, context: typer.Context, images: Path, model: Path) -> None:
     from hinterland.cli.predict import find_cases
     from hinterland.data.integrity.images import Expected, check_images
+    from hinterland.data.integrity.problems import Findings
     from hinterland.data.planning.fingerprint import stored_fingerprint
     from hinterland.data.preprocessing.cache import cache_root
     from hinterland.training.runs.record import RunRecord
 
     plan = RunRecord.read(model).plan
-    cases = find_cases([images], len(plan.channels))
+    beside = Path(tempfile.gettempdir()) / "check"
+    given, _, unmade = as_readable(context, screen, [images], beside, True)
+    cases = find_cases(given, len(plan.channels))
     trained = stored_fingerprint(plan.fingerprint, [model, cache_root() / "fingerprints"])
     with screen.progress("checking") as tick:
         report = check_images(cases, Expected(plan, trained), progress=tick)
+    report = Findings.of([*unmade, *report.problems], report.cases + len(unmade))
     screen.say(str(report))
     screen.result({"ok": report.ok, "tree": None, **report.to_dict()})
     if not report.ok:

@@ -47,6 +47,15 @@ def compare(
             "best-off cases of the baseline.",
         ),
     ] = None,
+    classified: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--classified",
+            metavar="CLASSIFIER",
+            help="An evaluated classifier, to stand beside what masks say of whole images. "
+            "Repeatable.",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,7 +69,7 @@ def compare(
     screen.note("comparing")
     made = compare_runs(
         runs, out, at, overwrite=overwrite, title=title, allow=names(allow), images=images,
-        subgroups=_file_and_column(subgroups),
+        subgroups=_file_and_column(subgroups), classifiers=classified or [],
     )  # fmt: skip
     screen.say(str(made))
     screen.say(f"report: {made.report}")

@@ -40,15 +40,15 @@ def export(
     """Write a model that runs without Hinterland.
 
     nnunet: a folder for nnUNetv2_predict_from_modelfolder. onnx: the network with a softmax, plan
-    and labels in its metadata. monai: a bundle with its preprocessing.
+    and labels in its metadata. monai: a bundle with its preprocessing. Each with a model_card.md:
+    data, labels, figures with intervals, protocol, licences, limits.
     """
-    from hinterland.export.registry import EXPORTERS
+    from hinterland.export.export_run import export_run
     from hinterland.training.runs.run import Run
 
     refuse_unknown_words(checkpoint, None)
-    write = EXPORTERS.get(to)
     screen = Screen(as_json)
     screen.note(f"exporting to {to}")
-    labels = write(Run(run), out, checkpoint=checkpoint, overwrite=overwrite)  # type: ignore[arg-type]
+    labels = export_run(Run(run), out, to, checkpoint=checkpoint, overwrite=overwrite)  # type: ignore[arg-type]
     screen.say(f"{out}: " + ", ".join(f"{value} {name}" for name, value in labels.items()))
     screen.result({"out": str(out), "to": to, "labels": labels})

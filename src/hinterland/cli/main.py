@@ -16,6 +16,7 @@ from hinterland.cli.advise.masks import advise_masks
 from hinterland.cli.advise.supports import advise_supports
 from hinterland.cli.analyse.calibration import analyse_calibration
 from hinterland.cli.analyse.confidence import analyse_confidence
+from hinterland.cli.analyse.errors import analyse_errors
 from hinterland.cli.analyse.features import analyse_features
 from hinterland.cli.check import check
 from hinterland.cli.classify.compare import classify_compare
@@ -26,10 +27,15 @@ from hinterland.cli.classify.start import classify_start
 from hinterland.cli.classify.train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
+from hinterland.cli.dicom.import_series import dicom_import
 from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
+from hinterland.cli.new import new
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
+from hinterland.cli.queue.add import queue_add
+from hinterland.cli.queue.status import queue_status
+from hinterland.cli.queue.work import queue_work
 from hinterland.cli.serve import serve
 from hinterland.cli.study.data_addition import study_data_addition
 from hinterland.cli.study.noise import study_noise
@@ -44,6 +50,8 @@ from hinterland.cli.supports.commands import (
     vibesegmentator,
 )
 from hinterland.cli.train import resume, train
+from hinterland.cli.view import view
+from hinterland.cli.watch import watch
 
 app = typer.Typer(
     name="hinterland",
@@ -57,6 +65,7 @@ app = typer.Typer(
 # What is typed (a command, or a group and a command) -> what runs and an example of it.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "demo": (demo, "--out demo"),
+    "new": (new, "Dataset115_COVID19CT --names 1=lung,2=infection --target infection --yes"),
     "check": (check, "Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml"),
     "plan": (plan, "Dataset115_COVID19CT --memory 4 --out plan.json"),
     "train": (
@@ -64,11 +73,13 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "Dataset115_COVID19CT --method backsplit --fold 0 --steps 2000 --out runs/backsplit",
     ),
     "resume": (resume, "runs/backsplit"),
+    "watch": (watch, "runs/backsplit"),
     "predict": (predict, "runs/backsplit new_scans segmentations --at target"),
     "serve": (serve, "runs/backsplit --at target --port 8787"),
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
     "export": (export, "runs/backsplit model --to nnunet"),
+    "view": (view, "runs/binary runs/backsplit --number 4 --open"),
     "supports masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),
     "supports agreement": (agreement, "with_organs Dataset116_MyoPS --structures LV,RV"),
     "supports model": (model, "Dataset116_MyoPS runs/organs --structures LV,RV --out with_organs"),
@@ -105,10 +116,18 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "segmentations Dataset115_COVID19CT/labelsTs --out calibration",
     ),
     "analyse confidence": (analyse_confidence, "runs/supervised runs/cvbm --out confidence"),
+    "analyse errors": (
+        analyse_errors,
+        "segmentations Dataset115_COVID19CT/labelsTs --out errors.csv",
+    ),
     "analyse features": (
         analyse_features,
         "runs/with-fd --without runs/without --out features",
     ),
+    "dicom import": (dicom_import, "scans data --structures 'GTV*=tumour,Lung*=lung'"),
+    "queue add": (queue_add, "queue -- train Dataset115_COVID19CT --method backsplit --out runs/a"),
+    "queue work": (queue_work, "queue --workers 4 --until-empty"),
+    "queue status": (queue_status, "queue"),
     "advise addition": (advise_addition, "STU BUSI --resize 128x128 --out advice"),
     "advise annotate": (advise_annotate, "runs/cvbm new_scans --out ranking.csv --maps maps"),
     "advise supports": (advise_supports, "Dataset116_MyoPS runs/binary --out advice"),
@@ -120,6 +139,8 @@ GROUPS = {
     "supports": "Support labels from elsewhere: masks, models, foreign tools; lesions always win.",
     "study": "Experiments of the papers, each one command: tables and figures.",
     "advise": "What to do next with a data set or a run, and how unsure the advice is.",
+    "dicom": "Series and outlines as a data set (check and predict take DICOM as it is).",
+    "queue": "Many commands, shared out among machines that see one folder.",
     "analyse": "Look inside a trained run.",
     "classify": "Image labels out of segmentation networks, and classifiers beside them.",
 }
@@ -150,11 +171,11 @@ def _add_commands() -> None:
         *group, name = typed.split()
         at = groups[group[0]] if group else app
         at.command(name, epilog=f"Example: hinterland {typed} {example}")(command)
-    for old, new in RENAMED.items():
+    for old, now in RENAMED.items():
         app.command(
             old, hidden=True, add_help_option=False,
             context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        )(_renamed(old, new))  # fmt: skip
+        )(_renamed(old, now))  # fmt: skip
     for name in dict.fromkeys(typed.split()[0] for typed in COMMANDS if " " in typed):
         app.add_typer(groups[name], name=name)
 

@@ -90,6 +90,13 @@ WarmStartOption = Annotated[
         "0.571; 0 is one phase.",
     ),
 ]  # fmt: skip
+QueueOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--queue", metavar="QUEUE",
+        help="Let the workers of a queue train the runs (hinterland queue work QUEUE).",
+    ),
+]  # fmt: skip
 StudyOutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for runs and results.")
 ]

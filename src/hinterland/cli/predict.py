@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hinterland.cli.dicom.series import AnonymousOption, as_readable, seg_files, write_segs
 from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import (
     AcceleratorOption,
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 
 @guarded
 def predict(
+    context: typer.Context,
     run: RunArgument,
     images: Annotated[
         list[Path],
         typer.Argument(
             metavar="IMAGES...",
             help="A folder of images (NAME_0000.nii.gz, ... as nnU-Net names channels, or one file "
-            "a case), or image files." + from_outside("formats"),
+            "a case), image files, or folders of DICOM series." + from_outside("formats"),
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the segmentations.")],
@@ -69,6 +71,11 @@ def predict(
             "the foreground and background views of cvbm.",
         ),
     ] = False,
+    dicom_seg: Annotated[
+        bool,
+        typer.Option("--dicom-seg", help="Of DICOM series: write DICOM-SEG to OUT/dicom-seg, too."),
+    ] = False,
+    anonymous: AnonymousOption = True,
     checkpoint: CheckpointOption = None,
     mirror: MirrorOption = None,
     precision: PrecisionOption = None,
@@ -97,10 +104,11 @@ def predict(
     refuse_unknown_words(checkpoint, precision)
     question = record.spec.question(at) if at else model.method.cells
     question.over(model.method.cells)  # refuse before anything is read
+    images, series, unmade = as_readable(context, screen, images, out, anonymous)
     cases = find_cases(images, len(record.plan.channels))
     kinds = (("uncertainty", uncertainty), ("disagreement", disagreement))
     maps = tuple(kind for kind, wanted in kinds if wanted)
-    broken: dict[str, str] = {}
+    broken = {p.case: p.message for p in unmade}
     for problem in check_images(cases, Expected(record.plan), voxels=False, workers=0).problems:
         if problem.severity == "error":
             broken.setdefault(problem.case, problem.message)
@@ -108,7 +116,7 @@ def predict(
             screen.note(f"{problem.case}: {problem.message}")
     sound = tuple(c for c in cases if c.name not in broken)
     if not sound:
-        raise unreadable(broken, len(cases), out)
+        raise unreadable(broken, len(cases) + len(unmade), out)
     if disagreement:
         _refuse_single_opinion(model, checkpoint)
     predictor = model.predictor(
@@ -123,10 +131,14 @@ def predict(
             f"Finish it: hinterland resume {run}"
         )
     asked = _asked(model, predictor, checkpoint, cases, question, probabilities, maps)
+    if dicom_seg:
+        asked["dicom-seg"] = True
     own = nullcontext(Journal()) if overwrite else journal(out, asked)
     with screen.progress("predicting") as tick, own as written:
         if not overwrite:
             refuse_existing(out, sound, maps, written)
+        if dicom_seg:
+            segs = seg_files(series, out, overwrite, written)
         model.predict(
             sound,
             out,
@@ -145,8 +157,12 @@ def predict(
                 model, sound, out, maps, which=checkpoint,  # type: ignore[arg-type]
                 options=predictor.options, overwrite=overwrite, tick=tick, journal=written,
             )  # fmt: skip
+        if dicom_seg:
+            tick.stage("DICOM-SEG")
+            done = {c.name: series[c.name] for c in sound}
+            write_segs(done, out, record.spec, question, record.method, written, tick)
         if broken:  # the journal stays: the same command goes on with these
-            raise unreadable(broken, len(cases), out)
+            raise unreadable(broken, len(cases) + len(unmade), out)
     values = group_values(question, record.spec.default_scheme)
     screen.say(
         f"{len(cases)} segmentations in {out}: "
@@ -154,6 +170,8 @@ def predict(
     )
     if maps:
         screen.say(f"maps in {', '.join(str(out / kind) for kind in maps)}")
+    if dicom_seg:
+        screen.say(f"DICOM-SEG in {segs[0].parent}; as the archive needs it, it names the patient")
     content = {"out": str(out), "cases": [c.name for c in cases], "labels": values}
     screen.result({**content, "maps": [str(out / kind) for kind in maps]})
 

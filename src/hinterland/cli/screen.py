@@ -156,12 +156,12 @@ class Lines(Meter):
         if now - self._last < _QUIET and not (done == total and passed > 2):
             return
         self._last = now
-        left = passed / max(done - self._first, 1) * (total - done)
-        tail = printable(f", {message}" if message else "")
-        typer.echo(
-            f"{self.title}: {done}/{total}, {clock(passed)} passed, {clock(left)} left{tail}",
-            err=True,
-        )
+        counted = done - self._first
+        left = passed / max(counted, 1) * (total - done)
+        # the first piece of many waits for what all need, and says nothing of the others
+        tail = f", {clock(left)} left" if counted > 1 or total - done <= 10 else ""
+        tail += printable(f", {message}" if message else "")
+        typer.echo(f"{self.title}: {done}/{total}, {clock(passed)} passed{tail}", err=True)
 
 
 def printable(text: str) -> str:

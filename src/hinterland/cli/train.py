@@ -131,6 +131,12 @@ def train(
             + from_outside("networks", "losses", "augmentations"),
         ),
     ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with RUN if it is the run of this command; done, it stays."
+        ),
+    ] = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -144,7 +150,10 @@ def train(
     from hinterland.data.planning.plan_dataset import read_plan
     from hinterland.training.runs.request import RunRequest, parse_fold
     from hinterland.training.runs.run_training import run_or_resume
+    from hinterland.types import HinterlandError
 
+    if go_on and overwrite:
+        raise HinterlandError("--resume keeps the run that --overwrite replaces: give one of them.")
     screen = Screen(as_json)
     config, options = settings(with_, steps, seed, set_, recipe, time)
     data = read_dataset(dataset, labels)
@@ -168,7 +177,7 @@ def train(
         run = run_or_resume(
             request,
             out,
-            existing="replace" if overwrite else "refuse",
+            existing="replace" if overwrite else "resume" if go_on else "refuse",
             report=tick,
             stage=tick.stage,
             progress=tick,

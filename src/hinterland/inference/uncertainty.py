@@ -81,13 +81,13 @@ def rank_cases(
     options: WindowOptions | None = None,
     overwrite: bool = False,
     tick: Callable[[int, int], None] | None = None,
+    journal: Journal | None = None,
 ) -> pd.DataFrame:
     """Rank the cases, the one most worth annotating first.
 
     With several opinions the score is the mean over foreground cells of `soft_jaccard_distance`;
-    with
-    one it is the `uncertainty` column: entropy summed over voxels, over the expected foreground in
-    voxels.
+    with one it is the `uncertainty` column: entropy summed over voxels, over the expected
+    foreground in voxels.
 
     Args:
         run: the finished run that predicts.
@@ -97,6 +97,7 @@ def rank_cases(
         options: how it predicts; default, as the run does.
         overwrite: replace maps that are there.
         tick: called with (done, of how many).
+        journal: whose maps may be there: those of the same command, before it was stopped.
 
     Returns:
         The columns rank (from 1), case, group, score, uncertainty, and one a foreground cell.
@@ -108,8 +109,9 @@ def rank_cases(
 
     if not cases:
         raise HinterlandError("there are no cases to rank. Give a folder of images.")
+    journal = journal or Journal()
     if maps is not None and not overwrite:
-        refuse_existing(maps, cases)
+        refuse_existing(maps, cases, journal=journal)
     cells = run.method.cells
     rows = []
     found = ensemble_predictions(run, cases, which, options)
@@ -126,7 +128,11 @@ def rank_cases(
             row |= {cells.names[cell]: value for cell, value in distances.items()}
         rows.append(row)
         if maps is not None:
-            _write(maps, case, volume, geometry, drawn, overwrite)
+            paths = [map_path(maps, case, kind) for kind in drawn]
+            replaced = overwrite or any(map(journal.ours, paths))
+            journal.begin(*paths)
+            _write(maps, case, volume, geometry, drawn, replaced)
+            journal.finish(*paths)
         if tick:
             tick(done, len(cases))
     table = pd.DataFrame(rows).sort_values("score", ascending=False, kind="stable")

@@ -11,6 +11,7 @@ from typing import Any
 
 from hinterland.errors import LabelError
 from hinterland.labels.coarsening import Coarsening
+from hinterland.labels.codes import Code, parse_codes
 from hinterland.labels.label_sets import LabelSetTable
 from hinterland.labels.parsing import (
     CaseSettings,
@@ -30,6 +31,7 @@ from hinterland.labels.tree import REMAINDER_NAMES, LabelTree
 
 _KEYS = (
     "tree", "remainder", "target", "schemes", "cases", "group_pattern", "spacing", "image_labels",
+    "codes",
 )  # fmt: skip
 
 
@@ -41,6 +43,7 @@ class LabelSpec:
         questions: name -> coarsening; the first is asked by default (`target`).
         cases: glob pattern -> settings; for one case the later pattern wins, key by key.
         image_labels: file with image-level labels, relative to labels.yaml; or None.
+        codes: node -> what it is called in a terminology, for DICOM-SEG.
     """
 
     tree: LabelTree
@@ -50,6 +53,7 @@ class LabelSpec:
     group_pattern: str | None = None
     spacing_known: bool = True
     image_labels: str | None = None
+    codes: Mapping[str, Code] = field(default_factory=dict)
 
     @property
     def target(self) -> Coarsening:
@@ -267,6 +271,7 @@ class LabelSpec:
             group_pattern=parse_pattern(data.get("group_pattern")),
             spacing_known=spacing == "known",
             image_labels=image_labels,
+            codes=parse_codes(tree, data.get("codes")),
         )
         if spec.image_labels is None:  # an image label may be what supervises a leaf
             check_supervision(tree, schemes)
@@ -304,6 +309,8 @@ class LabelSpec:
             data["spacing"] = "unknown"
         if self.image_labels:
             data["image_labels"] = self.image_labels
+        if self.codes:
+            data["codes"] = {node: code.to_dict() for node, code in self.codes.items()}
         return data
 
 

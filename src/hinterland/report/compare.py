@@ -23,9 +23,10 @@ from hinterland.report.breakdown import (
     subgroup_breakdowns,
 )
 from hinterland.report.decoding import decoding_findings
-from hinterland.report.gallery.gallery import REFERENCE, choose, exhibit
+from hinterland.report.gallery.gallery import REFERENCE, Exhibit, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
-from hinterland.report.page import Content, render
+from hinterland.report.image_level import answers_of_classifier, answers_of_masks
+from hinterland.report.page import Content, render, scores_text
 from hinterland.report.protocol.checks import Finding, check_protocol, enforce
 from hinterland.report.ranking import Ranking, ranking_breakdowns, rankings
 from hinterland.report.results import (
@@ -38,8 +39,11 @@ from hinterland.report.results import (
 from hinterland.report.runs import Arm, Run, arms_of, read_runs, with_question
 from hinterland.report.tables import csv_table, latex_table, markdown_table
 from hinterland.report.take_off import marked, take_off_findings
+from hinterland.report.viewer.scene import Scene, make_scenes
 from hinterland.types import HinterlandError
 
+VIEWER_BUDGET = 6_000_000
+"""Bytes of the report that the volumes of its 3D viewer may take, together."""
 _LAST = "report.html"
 """The file that is written last: with it, a comparison is whole."""
 
@@ -106,6 +110,7 @@ def compare(
     allow: Collection[str] = (),
     images: bool = True,
     subgroups: tuple[Path, str] | None = None,
+    classifiers: Sequence[Path] = (),
 ) -> Comparison:
     """Compare runs pairwise with the first one and write the report.
 
@@ -126,6 +131,8 @@ def compare(
         images: whether to build the gallery and the false positives from predictions and images.
         subgroups: a CSV of cases and one of its columns, to show the results by; default, worst-off
             and best-off cases of the baseline.
+        classifiers: evaluated classifiers (`hinterland classify evaluate`), to be shown beside what
+            masks say of whole images.
 
     Returns:
         Tables, statistics and findings; `print` it for the table.
@@ -151,9 +158,12 @@ def compare(
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
     findings += take_off_findings(arms) + decoding_findings(arms, question)
+    answers = answers_of_masks(arms)
+    for folder in classifiers:
+        answers += answers_of_classifier(Path(folder))
     content = _content(arms, question, findings, title, images and out is not None)
     if out is not None:
-        content = replace(content, **_breakdowns(arms, content, subgroups))
+        content = replace(content, **_breakdowns(arms, content, subgroups), images=tuple(answers))
     comparison = Comparison(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings),
         content.rankings, tuple(arm.protocols[0].parameters for arm in arms),
@@ -253,12 +263,14 @@ def _content(
     source = GallerySource(arms, question)
     absent: dict[str, str] = {}
     exhibits, structures, confusion, lesions = [], {}, {}, []
+    scenes: list[Scene] = []
     if not images:
         absent = dict.fromkeys(("gallery", "structures"), "Left out on request.")
     elif source.trouble:
         absent = dict.fromkeys(("gallery", "structures"), source.trouble)
     elif "dice" in metrics:
         exhibits = _exhibits(arms, source)
+        scenes = _scenes(exhibits, source)
         structures = source.false_positives()
         lesions = lesion_size_breakdowns(source.lesions(), source.unit == "mL")
         absent = {
@@ -279,6 +291,8 @@ def _content(
         results=tuple(results),
         findings=tuple(findings),
         exhibits=tuple(exhibits),
+        scenes=tuple(scenes),
+        viewer_budget=VIEWER_BUDGET,
         structures=structures,
         confusion=confusion,
         lesions=tuple(lesions),
@@ -316,6 +330,16 @@ def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:
         named = {arm.name: float(scores[arm.name]) for arm in arms}
         shown.append(exhibit(choice, named, image, masks, spacing))
     return shown
+
+
+def _scenes(exhibits: Sequence[Exhibit], source: GallerySource) -> list[Scene]:
+    """Pack the volumes of the cases in the gallery for the 3D viewer; pictures have none."""
+    remarks: dict[str, str] = {}
+    for shown in exhibits:
+        remarks.setdefault(shown.choice.case, scores_text(shown))
+    read = [(source.volumes(case), remark) for case, remark in remarks.items()]
+    cases = [replace(volumes, remark=remark) for volumes, remark in read if volumes is not None]
+    return make_scenes(cases, VIEWER_BUDGET)
 
 
 def _files(comparison: Comparison, content: Content) -> dict[str, str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from hinterland._version import __version__
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
 from hinterland.report.breakdown import Breakdown
@@ -21,6 +19,7 @@ from hinterland.report.format import (
     signed,
 )
 from hinterland.report.gallery.gallery import REFERENCE, Exhibit
+from hinterland.report.image_level import ImageAnswers, image_level
 from hinterland.report.plots.figures import plot_bars
 from hinterland.report.plots.plots import (
     curve_plots,
@@ -35,10 +34,13 @@ from hinterland.report.protocol.checks import Finding
 from hinterland.report.ranking import Ranking
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm
+from hinterland.report.viewer.page import render_page, viewer_context
+from hinterland.report.viewer.scene import Scene
 
 SIGNIFICANT = 0.05
 _SECTIONS = (
     ("gallery", "Wins and losses"),
+    ("volumes", "In 3D"),
     ("results", "Results"),
     ("ranking", "Who wins"),
     ("cases", "Case by case"),
@@ -48,6 +50,7 @@ _SECTIONS = (
     ("lesions", "Lesions by size"),
     ("false-positives", "False positives"),
     ("subclasses", "Subclasses"),
+    ("images", "Image by image"),
     ("training", "Training"),
     ("protocol", "Protocol"),
 )
@@ -61,6 +64,8 @@ class Content:
     `groups`, `lesions`, `cases_without`: results by subgroup, by lesion size, and on cases without
     the class. `confusion`: superclass -> shares, a row a (method, subclass), a column what it was
     taken for.
+    `images`: what masks and classifiers say of whole images.
+    `scenes`: cases for the 3D viewer, whose volumes may take `viewer_budget` bytes.
     `ranking`: the `rankings` as tables. `absent`: section -> why it has nothing to show.
     """
 
@@ -71,6 +76,8 @@ class Content:
     results: tuple[Result, ...]
     findings: tuple[Finding, ...] = ()
     exhibits: tuple[Exhibit, ...] = ()
+    scenes: tuple[Scene, ...] = ()
+    viewer_budget: int = 0
     structures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     confusion: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     groups: tuple[Breakdown, ...] = ()
@@ -79,6 +86,7 @@ class Content:
     ranking: tuple[Breakdown, ...] = ()
     rankings: tuple[Ranking, ...] = ()
     cases_without: tuple[Breakdown, ...] = ()
+    images: tuple[ImageAnswers, ...] = ()
     seeds: pd.DataFrame | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     unit: str = "mm"
@@ -97,15 +105,7 @@ class Content:
 
 def render(content: Content) -> str:
     """Write the page as text; it refers to nothing outside of itself."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("hinterland.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(_context(content))
+    return render_page("report.html", **_context(content))
 
 
 def _context(content: Content) -> dict[str, Any]:
@@ -126,12 +126,10 @@ def _context(content: Content) -> dict[str, Any]:
     ]
     optional = {
         "subclasses": content.confusion, "groups": content.groups, "lesions": content.lesions,
-        "ranking": content.ranking,
+        "ranking": content.ranking, "volumes": content.scenes, "images": content.images,
     }  # fmt: skip
     return {
         "title": content.title,
-        "date": datetime.date.today().isoformat(),
-        "version": __version__,
         "lede": _lede(content),
         "baseline": methods[0],
         "methods": [{"name": m} for m in methods],
@@ -151,11 +149,14 @@ def _context(content: Content) -> dict[str, Any]:
         "distributions": inline(distribution_plots(table, methods, headline, unit)),
         "volumes": inline(volume_plots(table, methods)),
         "exhibits": _exhibits(content),
+        "viewer": viewer_context(content.scenes, content.viewer_budget) if content.scenes else None,
         "structures": inline(bars),
         **{k: [_breakdown(b, methods) for b in getattr(content, k)]
            for k in ("ranking", "groups", "lesions", "cases_without")},
         "groups_text": content.groups_text,
         "confusion": _confusion(content),
+        "images": [{**shown, "figures": inline(shown["figures"])}
+                   for shown in image_level(content.images, methods)],
         "curves": inline(curve_plots(content.arms)),
         "layers": inline(layer_plots(content.arms)),
         "protocol": protocol_box([p for arm in content.arms for p in arm.protocols]),
@@ -326,16 +327,20 @@ def _exhibits(content: Content) -> list[dict[str, Any]]:
     return shown
 
 
+def scores_text(e: Exhibit) -> str:
+    """Write the Dice of every method on the case of an exhibit."""
+    return "Dice: " + ", ".join(f"{m} {number(v, 'dice')}" for m, v in e.scores.items())
+
+
 def _exhibit(e: Exhibit, methods: Sequence[str]) -> dict[str, Any]:
     c = e.choice
-    scores = ", ".join(f"{m} {number(v, 'dice')}" for m, v in e.scores.items())
     return {
         "case": c.case,
         "group": c.group,
         "difference": signed(c.difference, "dice"),
         "direction": "better" if c.kind == "win" else "worse",
-        "scores": f"Dice: {scores}",
-        "label": f"{c.case}, {c.group}: Dice {scores}",
+        "scores": scores_text(e),
+        "label": f"{c.case}, {c.group}: {scores_text(e)}",
         "width": e.size[0],
         "height": e.size[1],
         "start": e.start,

@@ -56,7 +56,7 @@ class Run:
             return {}
         train, known, fine = label_counts(record)
         config = record.train.model_dump(mode="json")
-        rest = {k: v for k, v in config.items() if k not in ("seed", "network", "steps")}
+        rest = {k: v for k, v in config.items() if k not in ("seed", "network", "steps", "logger")}
         return {
             "on": coarsenings_text(record) or "",
             "with": _plain(record.method_options),

@@ -134,6 +134,7 @@ def run_noise(
     report: Report | None = None,
     stage: Callable[[str], None] | None = None,
     overwrite: bool = False,
+    queue: Path | None = None,
 ) -> dict[str, Any]:
     """Train every loss at every sigma with every seed, and test on clean and on noisy images.
 
@@ -147,6 +148,7 @@ def run_noise(
         report: called with (done, of how many, message) within a stage.
         stage: called with what begins.
         overwrite: replace another study that is there.
+        queue: the folder of a queue whose workers train the runs; None trains here.
 
     Returns:
         What summary.json holds.
@@ -169,7 +171,7 @@ def run_noise(
     named = {f"{lo}-{s:g}-seed{k}": request for (lo, s, k), request in requests.items()}
     rows = []
     for (loss, sigma, seed), run in zip(
-        requests, train_all(out / "runs", named, report, stage), strict=True
+        requests, train_all(out / "runs", named, report, stage, queue), strict=True
     ):
         row = {"loss": loss, "train_sigma": sigma, "seed": seed}
         rows.append({**row, "test_sigma": 0.0, **figures_of(run.path / "metrics.csv", dataset)})

@@ -14,6 +14,7 @@ from hinterland.data.io.csv_text import csv_text, with_original_text
 from hinterland.data.io.files import atomic_path, write_text
 from hinterland.evaluation.statistics.over_runs import t_test
 from hinterland.methods.regularisers.discrepancy import PAPER_WARM_START
+from hinterland.studies.queued import train_elsewhere
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_training import run_or_resume
@@ -110,6 +111,7 @@ def train_all(
     requests: Mapping[str, RunRequest],
     report: Report | None = None,
     stage: Stage | None = None,
+    queue: Path | None = None,
 ) -> Iterator[Run]:
     """Carry out requests in order, each as its run is asked for; NAME's run is out/NAME.
 
@@ -118,10 +120,13 @@ def train_all(
         requests: name -> the run asked for.
         report: called with (done, of how many, message), steps of all runs together.
         stage: called with what begins.
+        queue: the folder of a queue whose workers train; None trains here.
 
     Yields:
         The finished runs.
     """
+    if queue is not None:
+        train_elsewhere(out, requests, queue, report, stage)
     total = sum(request.config.steps for request in requests.values())
     done = 0
     for name, request in requests.items():

@@ -18,6 +18,7 @@ import yaml
 
 from hinterland._version import __version__
 from hinterland.data.dataset.files import read_json
+from hinterland.data.derived.provenance import PROVENANCE, SHEETS, provenance_of
 from hinterland.data.io.files import dataset_hash, file_stamp, write_text
 from hinterland.data.io.lock import alone
 from hinterland.data.io.volume import read_header, read_label, write_label
@@ -34,7 +35,7 @@ from hinterland.supports.naming import (
     main_scheme,
     new_spec,
 )
-from hinterland.supports.output import PROVENANCE, SHEETS, Output, provenance_of
+from hinterland.supports.output import Output
 from hinterland.supports.quality import Row, flagged, measure, summary, to_csv
 from hinterland.supports.sources.source import UNKNOWN, Source
 from hinterland.supports.structures import (

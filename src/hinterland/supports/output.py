@@ -13,28 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hinterland.data.derived.provenance import SHEETS, provenance_of
 from hinterland.data.io.files import remove, write_text
 from hinterland.data.io.volume import file_ending, label_ending
 from hinterland.types import Case, Dataset, HinterlandError
 
-SHEETS = "supports"
-"""The folder inside OUT with provenance.json, quality.csv and quality.json."""
-_EARLIER_SHEETS = "auxiliary"  # as the folder was called by earlier versions
-PROVENANCE = "provenance.json"
 _RECORD = "asked.json"
-
-
-def provenance_of(root: Path) -> Path | None:
-    """Find the provenance of supports that were added to a data set, also by earlier versions.
-
-    Args:
-        root: The folder of a data set.
-
-    Returns:
-        The JSON file, or None where no supports were added to this data set.
-    """
-    files = [root / folder / PROVENANCE for folder in (SHEETS, _EARLIER_SHEETS)]
-    return next((file for file in files if file.is_file()), None)
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,10 @@ class TrainConfig(_Strict):
     channels_last: bool | None = Field(
         None, description="store weights with channels last. None: on a CPU, where it is faster"
     )
+    logger: Literal["tensorboard", "mlflow", "wandb", "none"] = Field(
+        "tensorboard",
+        description="where scalars go beside log.csv; mlflow and wandb: packages",
+    )
     image_label_weight: float = Field(
         1.0,
         ge=0,

@@ -1,4 +1,4 @@
-"""The run's log: log.csv and TensorBoard events, both cut back to the checkpoint on resume."""
+"""The run's log: log.csv, cut back to the checkpoint on resume, and a tracker beside it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
-
 from hinterland.data.io.files import atomic_path
+from hinterland.training.trackers import open_tracker
 from hinterland.types import HinterlandError
 
 _COLUMNS = ("phase", "step", "key", "value")
 
 
 class Logbook:
-    """Appends (phase, global step, key, value) rows to `log.csv` and scalars to TensorBoard.
+    """Appends (phase, global step, key, value) rows to `log.csv`, and tells a tracker, too.
 
     Opened at global step `start`, it first drops what is logged from there on: a run that was
     killed after its checkpoint repeats those steps.
     """
 
-    def __init__(self, folder: Path, start: int = 0) -> None:
+    def __init__(self, folder: Path, start: int = 0, logger: str = "tensorboard") -> None:
         self._path = folder / "log.csv"
-        kept = [r for r in _rows(self._path) if int(r[1]) < start]
+        self._tracker = open_tracker(logger, folder, start)
+        kept = [r for r in read_rows(self._path) if int(r[1]) < start]
         with (
             atomic_path(self._path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
@@ -33,7 +33,6 @@ class Logbook:
             csv.writer(file).writerows([_COLUMNS, *kept])
         self._file = self._path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file)
-        self._events = SummaryWriter(folder / "tensorboard", purge_step=start)
 
     def write(self, phase: str, step: int, values: Mapping[str, float]) -> None:
         """Log scalars of a global step.
@@ -46,20 +45,20 @@ class Logbook:
         with self._named():
             for key, value in values.items():
                 self._csv.writerow((phase, step, key, f"{value:.8g}"))
-                self._events.add_scalar(key, value, step)
+            self._tracker.write(values, step)
 
     def flush(self) -> None:
         """Put everything on disk; called before each checkpoint."""
         with self._named():
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._events.flush()
+            self._tracker.flush()
 
     def close(self) -> None:
         """Put everything on disk and let go of the files."""
         self.flush()
         self._file.close()
-        self._events.close()
+        self._tracker.close()
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -73,8 +72,11 @@ class Logbook:
             ) from None
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """Return the complete rows of a log; a row that a kill cut short is left out."""
+def read_rows(path: Path) -> list[list[str]]:
+    """Return the complete rows (phase, step, key, value) of a log.
+
+    A row that is being written, or that a kill cut short, is left out.
+    """
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -75,7 +75,7 @@ def test_a_process_that_nobody_has_buried_is_dead(tmp_path):
     left = tmp_path / temporary_name(tmp_path / "a").name.replace(f"-{os.getpid()}.", f"-{child}.")
     left.write_text("half")
     deadline = time.monotonic() + 10
-    while files._lives(child):
+    while files.lives(child):
         assert time.monotonic() < deadline
     sweep(tmp_path)
     os.waitpid(child, 0)

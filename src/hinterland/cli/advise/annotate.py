@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,9 @@ def advise_annotate(
     trained or validated on are left out.
     """
     from hinterland.cli.predict import find_cases
+    from hinterland.data.io.csv_text import csv_text
+    from hinterland.data.io.files import file_stamp, write_text
+    from hinterland.data.io.journal import Journal, journal
     from hinterland.inference.uncertainty import rank_cases, unseen
     from hinterland.training.runs.run import Run
     from hinterland.types import HinterlandError
@@ -70,17 +74,21 @@ def advise_annotate(
     if len(cases) < len(given):
         screen.note(f"{len(given) - len(cases)} cases left out: the run has seen their labels")
     options = model.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
-    with screen.progress("ranking") as tick:
+    asked = {
+        "run": file_stamp(run / "config.yaml"),
+        "checkpoint": checkpoint,
+        "options": repr(options),
+        "cases": {c.name: [file_stamp(path) for path in c.images] for c in cases},
+    }
+    own = nullcontext(Journal()) if maps is None or overwrite else journal(maps, asked)
+    with screen.progress("ranking") as tick, own as written:
         table = rank_cases(
             model, cases, maps=maps, which=checkpoint,  # type: ignore[arg-type]
-            options=options, overwrite=overwrite, tick=tick,
+            options=options, overwrite=overwrite, tick=tick, journal=written,
         )  # fmt: skip
-    if out is not None:
-        from hinterland.data.io.csv_text import csv_text
-        from hinterland.data.io.files import write_text
-
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, csv_text(table))
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_text(out, csv_text(table))
     shown = table.head(SHOWN).drop(columns="group")
     screen.say(plain_table(shown, f"{len(table)} cases, the one to annotate first on top"))
     if len(table) > SHOWN:

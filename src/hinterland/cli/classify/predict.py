@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -43,29 +44,41 @@ def classify_predict(
 
     Calibrated probabilities, the class at the operating point, and the mask that shows why, where
     the classifier has one, with its size and place. Where patients are judged, patients.csv joins
-    the scores of each patient's images.
+    the scores of each patient's images. Stopped, the same command may be given again.
     """
+    from hinterland.classification.fitting.operating_point import FILE
     from hinterland.classification.predict import patient_table, predict_images, with_patients
     from hinterland.classification.record import ClassifierRun
     from hinterland.data.io.csv_text import csv_text
-    from hinterland.data.io.files import write_text
+    from hinterland.data.io.files import file_stamp, write_text
+    from hinterland.data.io.journal import Journal, journal
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
     run = ClassifierRun(classifier)
     cases = find_cases(images, len(run.record.plan.channels))
     cases = with_patients(cases, run.record, patient_pattern)
-    table = out / "predictions.csv"
-    if table.exists() and not overwrite:
-        raise HinterlandError(f"{table} exists already. Give --overwrite, or another folder.")
-    with screen.progress("classifying") as tick:
-        found = predict_images(run, cases, out / "masks", overwrite=overwrite, tick=tick)
-    write_text(table, csv_text(found))
-    patients = patient_table(run, found)
+    table, joined = out / "predictions.csv", out / "patients.csv"
+    asked = {
+        "classifier": [file_stamp(classifier / name) for name in ("config.yaml", FILE)],
+        "cases": {c.name: [file_stamp(path) for path in c.images] for c in cases},
+        "patients": patient_pattern,
+    }
+    own = nullcontext(Journal()) if overwrite else journal(out, asked)
+    with screen.progress("classifying") as tick, own as written:
+        if table.exists() and not overwrite and not written.ours(table):
+            raise HinterlandError(f"{table} exists already. Give --overwrite, or another folder.")
+        found = predict_images(
+            run, cases, out / "masks", overwrite=overwrite, journal=written, tick=tick
+        )
+        patients = patient_table(run, found)
+        written.begin(table, joined)
+        write_text(table, csv_text(found))
+        if len(patients):
+            write_text(joined, csv_text(patients))
     if len(patients):
-        write_text(out / "patients.csv", csv_text(patients))
         counts = patients["class"].value_counts().to_dict()
-        screen.say(f"{out / 'patients.csv'}: " + ", ".join(f"{n} {c}" for c, n in counts.items()))
+        screen.say(f"{joined}: " + ", ".join(f"{n} {c}" for c, n in counts.items()))
     counts = found["class"].value_counts().to_dict()
     screen.say(f"{table}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
     screen.result(

@@ -14,6 +14,7 @@ from hinterland.cli.options import (
     LabelsOption,
     MemoryOption,
     OverwriteOption,
+    QueueOption,
     ResizeOption,
     SetOption,
     StudyOutOption,
@@ -52,6 +53,7 @@ def study_data_addition(
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
     set_: SetOption = None,
+    queue: QueueOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +78,14 @@ def study_data_addition(
     )  # fmt: skip
     with screen.progress("data addition") as tick:
         found = run_data_addition(
-            first, second, asked, out, report=tick, stage=tick.stage, overwrite=overwrite
+            first,
+            second,
+            asked,
+            out,
+            report=tick,
+            stage=tick.stage,
+            overwrite=overwrite,
+            queue=queue,
         )
     for row in found["curves"]:
         spread = "" if row["sd"] is None else f" ± {row['sd']:.3f}"

@@ -13,6 +13,7 @@ from hinterland.cli.options import (
     LabelsOption,
     MemoryOption,
     OverwriteOption,
+    QueueOption,
     ResizeOption,
     SetOption,
     StudyOutOption,
@@ -45,6 +46,7 @@ def study_noise(
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
     set_: SetOption = None,
+    queue: QueueOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +74,7 @@ def study_noise(
     with screen.progress("noise") as tick:
         found = run_noise(
             read_dataset(dataset, labels), asked, out, report=tick, stage=tick.stage,
-            overwrite=overwrite,
+            overwrite=overwrite, queue=queue,
         )  # fmt: skip
     for row in found["curves"]:
         screen.say(

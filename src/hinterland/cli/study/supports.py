@@ -13,6 +13,7 @@ from hinterland.cli.options import (
     LabelsOption,
     MemoryOption,
     OverwriteOption,
+    QueueOption,
     SetOption,
     StudyOutOption,
     dims_of,
@@ -44,6 +45,7 @@ def study_supports(
     dims: DimsOption = None,
     memory: MemoryOption = 8.0,
     set_: SetOption = None,
+    queue: QueueOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,7 +72,7 @@ def study_supports(
     with screen.progress("study") as tick:
         found = run_supports_study(
             read_dataset(dataset, labels), asked, out, report=tick, stage=tick.stage,
-            overwrite=overwrite,
+            overwrite=overwrite, queue=queue,
         )  # fmt: skip
     for row in found["results"]:
         screen.say(_line(row))

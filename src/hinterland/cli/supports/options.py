@@ -85,8 +85,8 @@ def load(
 
 def run_source(source: Source, data: Dataset, cases: tuple[Case, ...], common: Common) -> None:
     """Add the supports, with a progress bar; say what was found."""
+    from hinterland.data.derived.provenance import SHEETS
     from hinterland.supports.add import Options, add_supports
-    from hinterland.supports.output import SHEETS
 
     screen = Screen(common.as_json)
     options = Options(common.resample, common.copy, common.accept_licence, common.overwrite)

@@ -130,7 +130,47 @@ def _read_masks(layout: Layout) -> _Masks:
     return found
 
 
+def find_values(layout: Layout) -> list[int]:
+    """List the integers in the masks of a data set, in rising order.
+
+    Args:
+        layout: the files of the data set.
+
+    Returns:
+        The integers, two at least.
+
+    Raises:
+        LabelError: there is no mask, or its integers are grey levels, not classes.
+    """
+    masks = _read_masks(layout)
+    _refuse_grey(layout.root, masks)
+    return masks.values
+
+
 def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
+    values = masks.values
+    _refuse_grey(root, masks)
+    if values[0] != 0 or (len(values) > 2 and values[-1] == 255):
+        shown = ", ".join(map(str, values[:10]))
+        raise LabelError(
+            f"the masks of {root} hold the values {shown}; without labels.yaml expected 0 for the "
+            "background and 1, 2, ... for classes (or only 0 and 255). " + _suggestion(root, values)
+        )
+    if len(values) == 2:
+        names = {0: "background", values[1]: "foreground"}
+    else:
+        names = {v: f"class{v}" if v else "background" for v in values}
+    return LabelSpec.from_dict(
+        {
+            "tree": {name: {} for name in names.values()},
+            "target": [n for v, n in names.items() if v],
+            "schemes": {"full": names},
+        }
+    )
+
+
+def _refuse_grey(root: Path, masks: _Masks) -> None:
+    """Refuse masks without classes: empty ones, and grey levels."""
     values = masks.values
     if not values or values == [0]:
         raise LabelError(
@@ -150,23 +190,6 @@ def _spec_of_values(root: Path, masks: _Masks) -> LabelSpec:
             f"them. Threshold the masks (here at {masks.threshold}) and write PNG files."
             + (f" Or, if they are classes: {_suggestion(root, values)}" if few else "")
         )
-    if values[0] != 0 or (len(values) > 2 and values[-1] == 255):
-        shown = ", ".join(map(str, values[:10]))
-        raise LabelError(
-            f"the masks of {root} hold the values {shown}; without labels.yaml expected 0 for the "
-            "background and 1, 2, ... for classes (or only 0 and 255). " + _suggestion(root, values)
-        )
-    if len(values) == 2:
-        names = {0: "background", values[1]: "foreground"}
-    else:
-        names = {v: f"class{v}" if v else "background" for v in values}
-    return LabelSpec.from_dict(
-        {
-            "tree": {name: {} for name in names.values()},
-            "target": [n for v, n in names.items() if v],
-            "schemes": {"full": names},
-        }
-    )
 
 
 def _suggestion(root: Path, values: Sequence[int]) -> str:

@@ -118,7 +118,7 @@ def sweep(folder: Path) -> None:
         machine, _, number = path.name[len(TEMPORARY) :].partition(".")[0].partition("-")
         with suppress(OSError):
             if machine == _machine() and number.isdecimal():
-                abandoned = not _lives(int(number))
+                abandoned = not lives(int(number))
             else:
                 abandoned = path.lstat().st_mtime < time.time() - 24 * 3600
             if abandoned:
@@ -135,7 +135,7 @@ def _machine() -> str:
     return hashlib.blake2b(f"{platform.node()} {space}".encode(), digest_size=2).hexdigest()
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
     """Tell whether a process of this machine lives; one that nobody has buried yet does not."""
     try:
         os.kill(process, 0)

@@ -26,6 +26,8 @@ from hinterland.report.false_positives import false_positives_by_structure
 from hinterland.report.gallery.gallery import REFERENCE
 from hinterland.report.lesion_sizes import lesion_table
 from hinterland.report.runs import Arm, Run, cells_of
+from hinterland.report.viewer.reading import case_volumes
+from hinterland.report.viewer.scene import CaseVolumes
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -102,16 +104,31 @@ class GallerySource:
 
         masks = {REFERENCE: mask(known.label, scheme.label_values, "the reference")}
         for arm in self._arms:
-            run = next(r for r in arm.runs if case in set(r.table["case"]))
-            folder = decoded_at(run.path / "predictions", self._at)
+            folder = decoded_at(self._predictions(arm, case), self._at)
             path = label_files(folder, "predictions").get(case)
             if path is None:
                 raise HinterlandError(f"{folder} has no prediction for {case}. Predict it again.")
             masks[arm.name] = mask(path, prediction_values(folder, spec), "the prediction")
         if is_flat(image):
-            return _channels_last(volume.array), masks, (1.0, 1.0, 1.0)
+            return channels_last(volume.array), masks, (1.0, 1.0, 1.0)
         turn = _Display(volume)
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing
+
+    def volumes(self, name: str) -> CaseVolumes | None:
+        """Read a whole case for the 3D viewer, all predictions with it; None for a 2D picture.
+
+        Raises:
+            HinterlandError: as `view`.
+        """
+        case = self._case(name)
+        if is_flat(case.images[0]):
+            return None
+        folders = {arm.name: self._predictions(arm, name) for arm in self._arms}
+        return case_volumes(self._dataset, case, self._at, folders)
+
+    def _predictions(self, arm: Arm, case: str) -> Path:
+        run = next(r for r in arm.runs if case in set(r.table["case"]))
+        return run.path / "predictions"
 
     def false_positives(self) -> dict[str, pd.DataFrame]:
         """Tabulate by class mean false-positive volumes: a row a structure, a column a method.
@@ -248,7 +265,7 @@ class _Display:
         return np.flip(array.transpose(self._order), self._flips)
 
 
-def _channels_last(array: np.ndarray) -> np.ndarray:
+def channels_last(array: np.ndarray) -> np.ndarray:
     """Return (z, y, x, 3) for a colour picture, else the first channel (z, y, x)."""
     if len(array) == 3 and array.dtype == np.uint8:
         return np.moveaxis(array, 0, -1)

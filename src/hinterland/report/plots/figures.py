@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.report.plots.svg import INK, MUTED, SERIES, colour, marker, panel
+from hinterland.report.plots.svg import INK, MUTED, RULE, SERIES, colour, marker, panel
 
 
 def plot_paired(
@@ -250,6 +250,60 @@ def plot_layers(layers: Mapping[str, pd.Series], title: str, key: str) -> str:
         p.axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         ends = ", ".join(f"{n} ends at {v.iloc[-1]:.3g}" for n, v in layers.items())
         return p.svg(key, f"{title}, against the training step; {ends}.")
+
+
+def plot_roc(
+    curves: Mapping[str, tuple[int, np.ndarray, np.ndarray, np.ndarray]], title: str, key: str
+) -> str:
+    """Plot ROC curves, with a point where each method decided.
+
+    Args:
+        curves: method -> its number (for its colour), truth and score of each image, and whether
+            the method called it positive.
+        title: of the figure.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
+    """
+    from sklearn.metrics import roc_curve
+
+    told = []
+    with panel() as p:
+        p.axes.plot([0, 1], [0, 1], color=RULE, linewidth=0.8)
+        for name, (i, truth, score, said) in curves.items():
+            x, y, _ = roc_curve(truth, score)
+            at = ((said & ~truth).sum() / (~truth).sum(), (said & truth).sum() / truth.sum())
+            p.axes.plot(x, y, color=colour(i))
+            p.axes.plot(*at, color=colour(i), marker=marker(i), markersize=5, linestyle="")
+            told.append(f"{name} decides at recall {at[1]:.2f}, false positive rate {at[0]:.2f}")
+        p.axes.set(title=title, xlabel="false positive rate", ylabel="recall",
+                   xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))  # fmt: skip
+        return p.svg(key, f"{title}; {', '.join(told)}.")
+
+
+def plot_reliability(curves: Mapping[str, tuple[int, pd.DataFrame]], title: str, key: str) -> str:
+    """Plot how often images were positive against how probable that was said to be.
+
+    Args:
+        curves: method -> its number (for its colour), and a table of bins with the columns `said`,
+            `true` and `count`.
+        title: of the figure.
+        key: name of the figure in the page.
+
+    Returns:
+        SVG.
+    """
+    with panel() as p:
+        p.axes.plot([0, 1], [0, 1], color=RULE, linewidth=0.8)
+        for i, bins in (found for found in curves.values()):
+            sizes = 8 + 60 * bins["count"] / bins["count"].sum()
+            p.axes.plot(bins["said"], bins["true"], color=colour(i), linewidth=0.8)
+            titles = [f"{count} images" for count in bins["count"]]
+            p.points(bins["said"], bins["true"], titles, series=i, s=sizes)
+        p.axes.set(title=title, xlabel="probability given", ylabel="share that was positive",
+                   xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))  # fmt: skip
+        return p.svg(key, f"{title}: {', '.join(curves)}.")
 
 
 def plot_bars(table: pd.DataFrame, title: str, axis: str, key: str) -> str:

@@ -165,6 +165,7 @@ def run_data_addition(
     report: Report | None = None,
     stage: Callable[[str], None] | None = None,
     overwrite: bool = False,
+    queue: Path | None = None,
 ) -> dict[str, Any]:
     """Train every loss with every amount of novel data and every seed; test on base.
 
@@ -180,6 +181,7 @@ def run_data_addition(
         report: called with (done, of how many, message) within a stage.
         stage: called with what begins.
         overwrite: replace another study that is there.
+        queue: the folder of a queue whose workers train the runs; None trains here.
 
     Returns:
         What summary.json holds.
@@ -206,7 +208,7 @@ def run_data_addition(
     named = {run_name(*parts): request for parts, request in requests.items()}
     rows = []
     for (loss, added, seed), run in zip(
-        requests, train_all(out / "runs", named, report, stage), strict=True
+        requests, train_all(out / "runs", named, report, stage, queue), strict=True
     ):
         scores = target_scores(run.path / "metrics.csv", _question(pooled.dataset))
         means = scores.mean()

@@ -70,6 +70,7 @@ def run_supports_study(
     report: Report | None = None,
     stage: Callable[[str], None] | None = None,
     overwrite: bool = False,
+    queue: Path | None = None,
 ) -> dict[str, Any]:
     """Train every arm with every seed, and write table.csv, figure.png and summary.json into `out`.
 
@@ -83,6 +84,7 @@ def run_supports_study(
         report: called with (done, of how many, message) within a stage.
         stage: called with what begins.
         overwrite: replace another study that is there.
+        queue: the folder of a queue whose workers train the runs; None trains here.
 
     Returns:
         What summary.json holds.
@@ -101,7 +103,7 @@ def run_supports_study(
         folder_of(arm, seed): _request(dataset, study, arm, seed, out, plan_of)
         for arm, seed in order
     }
-    made = train_all(out / "runs", requests, report, stage)
+    made = train_all(out / "runs", requests, report, stage, queue)
     runs = {(arm.name, seed): run for (arm, seed), run in zip(order, made, strict=True)}
     table = results(arms, runs, study.seeds)
     return _conclude(out, asked, arms, table)

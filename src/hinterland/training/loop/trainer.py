@@ -172,7 +172,7 @@ class Trainer(ABC):
         trainer = lightning_trainer(self.config, self.accelerator, self.precision)
         logbook = None
         if trainer.global_rank == 0:
-            logbook = Logbook(self.run, start=offset + self.position.step)
+            logbook = Logbook(self.run, offset + self.position.step, self.config.logger)
         engine = Engine(
             self.method,
             self.networks,

@@ -35,6 +35,7 @@ from hinterland.training.runs.record import RunRecord
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run_folder import new_folder
 from hinterland.training.runs.supervision import split_cases
+from hinterland.training.trackers import refuse_missing_logger
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
 Stage = Callable[[str], None]
@@ -203,6 +204,7 @@ def _built(record: RunRecord) -> torch.nn.Module:
     The networks as their seed makes them.
     """
     refuse_missing_devices(record.train)
+    refuse_missing_logger(record.train.logger)
     plan = record.plan
     batch = (plan.batch_size, len(plan.channels), *plan.patch_size)
     if wrong := excess(batch, np.dtype(np.float32)):

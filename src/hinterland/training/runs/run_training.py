@@ -19,6 +19,7 @@ from hinterland.methods import Method
 from hinterland.training.device import process_rank
 from hinterland.training.loop.segmentation import SegmentationTrainer
 from hinterland.training.loop.trainer import Report
+from hinterland.training.progress_note import ProgressNote
 from hinterland.training.runs.new_run import Stage, start_run
 from hinterland.training.runs.outcome import finish_run
 from hinterland.training.runs.request import RunRequest
@@ -66,12 +67,7 @@ def run_or_resume(
     """
     path, say = Path(out), stage or log.info
     if existing == "resume" and is_run(path):
-        run = Run(path)
-        if different := request.differences(run.record):
-            raise HinterlandError(
-                f"{path} holds a run of another request ({', '.join(different)}). Choose another "
-                "--out, or remove it."
-            )
+        run = _opened(request, path)
         return run if run.finished else resume(path, report=report, stage=stage, finish=finish)
     with ExitStack() as held:
         if process_rank(request.config.devices) == 0:
@@ -82,6 +78,42 @@ def run_or_resume(
             _wait_for(path / "config.yaml")
             dataset = Run(path).record.present(request.with_virtual_classes().dataset)
         return _go(Run(path), dataset, report or (lambda *_: None), say, finish)
+
+
+def begin(
+    request: RunRequest, out: Path | str, *, progress: Callable[[int, int], None] | None = None
+) -> Run:
+    """Make the run of a request up to its first step, for `resume` to train it, here or elsewhere.
+
+    Args:
+        request: The run to start.
+        out: The run directory. The run of this request that is there already is only opened.
+        progress: Called with (cases done, cases) while measuring and preprocessing.
+
+    Returns:
+        The run.
+
+    Raises:
+        HinterlandError: The request cannot be carried out, or `out` holds something else.
+    """
+    path = Path(out)
+    if is_run(path):
+        return _opened(request, path)
+    refuse_taken(path, False)
+    with ExitStack() as held:
+        start_run(request, path, False, progress, log.info, held)
+    return Run(path)
+
+
+def _opened(request: RunRequest, path: Path) -> Run:
+    """Open a run that is there; HinterlandError for one of another request."""
+    run = Run(path)
+    if different := request.differences(run.record):
+        raise HinterlandError(
+            f"{path} holds a run of another request ({', '.join(different)}). Choose another "
+            "--out, or remove it."
+        )
+    return run
 
 
 def train(
@@ -187,12 +219,21 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
     record.refuse_missing(dataset)
     names = [n for part in record.split.values() for n in part]
     prepared = prepare(dataset, record.plan, cases=[dataset[n] for n in names])
-    say("training")
+    first = process_rank(record.train.devices) == 0
+    note = ProgressNote(run.path, report) if first else None
+    report = note or report
+
+    def begin(what: str) -> None:
+        if note:
+            note.stage(what)
+        say(what)
+
+    begin("training")
     started = time.monotonic()
     with _global_settings():
         SegmentationTrainer(run.path, record, dataset, prepared, report).fit()
-    if process_rank(run.record.train.devices) == 0 and finish:
-        say("predicting and evaluating")
+    if first and finish:
+        begin("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
     return run
 

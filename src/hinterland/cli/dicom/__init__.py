@@ -1,0 +1,1 @@
+"""`hinterland dicom`, and what `check` and `predict` do with folders of DICOM."""

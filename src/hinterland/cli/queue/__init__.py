@@ -1,0 +1,1 @@
+"""`hinterland queue`: many commands, shared out among machines that see one folder."""

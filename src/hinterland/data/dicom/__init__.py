@@ -1,0 +1,1 @@
+"""DICOM: series of slices in, with their geometry, and outlines of radiotherapy as masks."""

@@ -1,0 +1,89 @@
+"""The voxels of a series, in Hounsfield units or whatever its slope and intercept make of them."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from hinterland.data.dicom.files import quiet, read_header
+from hinterland.data.dicom.series import Series
+from hinterland.data.dicom.slices import Slice
+from hinterland.data.io.limits import TooLarge, refuse_huge
+from hinterland.data.io.volume import Volume
+from hinterland.types import HinterlandError
+
+
+def read_series(series: Series) -> Volume:
+    """Read the voxels of a series.
+
+    Compressed files are unpacked by pydicom's decoders (RLE by itself, JPEG-LS and JPEG 2000 with
+    the extra `dicom`), and by GDCM, in SimpleITK, where these cannot.
+
+    Args:
+        series: What `find_series` has found.
+
+    Returns:
+        Array (1, z, y, x), integers where slope and intercept are, else float32, and the affine.
+
+    Raises:
+        HinterlandError: A file cannot be unpacked, or the memory does not suffice.
+    """
+    kind = number_type(series)
+    try:
+        refuse_huge((1, *series.shape), kind)
+    except TooLarge as error:
+        raise HinterlandError(f"{series.name} is not read: {error}") from None
+    array = np.empty((1, *series.shape), kind)
+    places = {(s.path, s.frame): z for z, s in enumerate(series.slices)}
+    by_file = sorted(series.slices, key=lambda s: (s.path, s.frame))
+    for path, slices in groupby(by_file, key=lambda s: s.path):
+        frames, scaled = _unpacked(path)
+        for one in slices:
+            plane = frames[one.frame]
+            if not scaled and (one.slope, one.intercept) != (1, 0):
+                plane = plane.astype(np.float64) * one.slope + one.intercept
+            array[0, places[path, one.frame]] = plane
+    return Volume(array, series.affine)
+
+
+def number_type(series: Series) -> np.dtype:
+    """Return the smallest usual type that holds every value that the headers allow."""
+    if not all(_whole(s) for s in series.slices):
+        return np.dtype(np.float32)
+    ends = [end for s in series.slices for end in _ends(s)]
+    for kind in (np.int16, np.int32):
+        if np.iinfo(kind).min <= min(ends) and max(ends) <= np.iinfo(kind).max:
+            return np.dtype(kind)
+    return np.dtype(np.int64)
+
+
+def _whole(one: Slice) -> bool:
+    return float(one.slope).is_integer() and float(one.intercept).is_integer()
+
+
+def _ends(one: Slice) -> tuple[float, float]:
+    low, high = (-(2 ** (one.bits - 1)), 2 ** (one.bits - 1)) if one.signed else (0, 2**one.bits)
+    return one.slope * low + one.intercept, one.slope * (high - 1) + one.intercept
+
+
+def _unpacked(path: Path) -> tuple[np.ndarray, bool]:
+    """Return the frames (frame, y, x) of a file, and whether they are scaled already."""
+    try:
+        with quiet():
+            header: Any = read_header(path, voxels=True)
+            array = header.pixel_array
+        return array.reshape(-1, *array.shape[-2:]), False
+    except (RuntimeError, NotImplementedError, AttributeError, ValueError, ImportError):
+        pass
+    try:
+        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
+    except RuntimeError as error:
+        raise HinterlandError(
+            f"{path}: its voxels cannot be unpacked. Copy it again from its source, or write it "
+            "uncompressed (dcmdjpeg, gdcmconv --raw)."
+        ) from error
+    return array.reshape(-1, *array.shape[-2:]), True

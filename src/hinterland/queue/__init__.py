@@ -1,0 +1,1 @@
+"""Many commands, many machines, one folder: requests, claims that expire, exact continuation."""

@@ -1,0 +1,1 @@
+"""The 3D viewer: volumes small enough for a page, and the script that shows them."""

@@ -1,0 +1,1 @@
+"""What `hinterland view` shows: cases, patches as training sees them, and preprocessing."""
