@@ -94,7 +94,7 @@ class Served:
         )
 
     def __enter__(self) -> Served:
-        for _ in range(600):
+        for _ in range(1800):
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return self
             time.sleep(0.1)
