@@ -28,6 +28,7 @@ asked = {
     "supports": (("kill", 2), ("kill-at-operation", 3), ("two-at-once", 1)),
     "predict": (("kill-at-operation", 3), ("two-at-once", 1)),
     "evaluate": (("kill", 1), ("clock-jumps", 1)),
+    "predict 12, one truncated": (("kill", 1), ("kill-at-operation", 2)),
 }
 found = {n: TroubleCell(n, moments=m).run(Path(sys.argv[1]))["measured"] for n, m in asked.items()}
 print(json.dumps(found))
@@ -43,12 +44,13 @@ def test_commands_that_are_killed_or_not_alone_end_with_the_same_bytes(tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     rows = {(name, kind): row for name, kinds in found.items() for kind, row in kinds.items()}
-    assert sum(row["moments"] for row in rows.values()) == 12
+    assert sum(row["moments"] for row in rows.values()) == 15
     assert {place: row["wrong"] for place, row in rows.items() if row["wrong"]} == {}
 
 
-def test_a_hundred_moments_of_kills_and_twenty_full_disks():
-    cells = campaign.cells("cpu", 3)
+def test_a_hundred_moments_of_kills_twenty_of_a_folder_and_twenty_full_disks():
+    *cells, folder = campaign.cells("cpu", 3)
+    assert dict(folder.moments)["kill"] == 20
     total = {kind: sum(dict(c.moments)[kind] for c in cells) for kind in campaign.KINDS}
     assert total["kill"] == 100
     assert total["disk-full"] == 20

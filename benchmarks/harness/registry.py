@@ -29,6 +29,7 @@ BENCHMARKS = {
     "synthetic": "papers.synthetic",
     "supports": "papers.supports",
     "reliability": "reliability.campaign",
+    "serving": "reliability.serving",
     "mutations": "reliability.mutations",
     "queue": "reliability.queue_kills",
 }

@@ -32,14 +32,16 @@ Tiles are the same on all sides and overlap by half. (At 512 x 512 by nothing, a
 are air, whose tiles are predicted once: neither changes the peak.) "One piece" is what Hinterland
 did before: averages of all cells for the whole image, groups afterwards, labels channel by channel.
 MONAI is `sliding_window_inference` (Gaussian) followed by trilinear resampling of all channels;
-nnU-Net is the sliding window alone, without the way back. Each side runs in a process of its own:
+nnU-Net is the sliding window alone, without the way back. "File to file" is `predict_files` on a
+NIfTI file of int16: reading, clipping, cubic resampling to the network's grid, slabs, and writing.
+Each side runs in a process of its own:
 seconds, the largest resident size (VmHWM), and how much of it was not there at the start, with the
 libraries and the image. Sides that would need more than the machine has are not run: the table says
 what the averages of all cells alone would take, in float32. At the target every voxel is of the
 second group, so that the last column says nothing there. Other work shared the machine's two cores
 while the rows were made, and its load changed between sides: compare memory, not seconds.
 """
-SIDES = ("slabs", "one piece", "monai", "nnunet")
+SIDES = ("slabs", "file to file", "one piece", "monai", "nnunet")
 WIDTH = 8
 """Features from which the network makes its logits."""
 TARGET = 2
@@ -163,6 +165,7 @@ class Job:
     geometry: Any
     rows: np.ndarray
     overlap: float
+    file: Path
 
 
 def slabs(job: Job) -> np.ndarray:
@@ -183,6 +186,52 @@ def slabs(job: Job) -> np.ndarray:
         overlap=job.overlap,
     )
     return restored_labels(found, job.geometry, [Sums(np.arange(len(job.rows), dtype=np.uint8))])[0]
+
+
+def file_to_file(job: Job) -> np.ndarray:
+    """All that `hinterland predict` does with one scan, from its file to the label's."""
+    from hinterland.data.io.volume import read_label
+    from hinterland.inference.folder import predict_files
+    from hinterland.inference.volumes import Predictor, WindowOptions
+    from hinterland.labels import Coarsening, LabelTree
+    from hinterland.networks.in_parts import softmax_in_parts
+    from hinterland.types import NetworkPlan, Normalisation, Plan
+
+    names = [f"class-{i}" for i in range(job.rows.shape[1])]
+    tree = LabelTree({name: {} for name in names})
+    asked = {f"group-{g}": [names[c] for c in np.flatnonzero(r)] for g, r in enumerate(job.rows)}
+    at = Coarsening.from_dict(tree, asked)
+    plan = Plan(
+        dims=3, channels=("CT",), normalisation=(Normalisation("ct", -1000, 1000, 0, 300),),
+        spacing=(1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2), median_shape=job.geometry.shape,
+        patch_size=job.tile, batch_size=2, batch_dice=False, fingerprint="",
+        network=NetworkPlan((WIDTH, WIDTH), ((1,) * 3, (4,) * 3), ((3,) * 3,) * 2),
+    )  # fmt: skip
+    model = job.model
+    predictor = Predictor(
+        lambda x: model(x).softmax(1), plan, tree.leaves, WindowOptions(overlap=job.overlap),
+        partial(softmax_in_parts, model),
+    )  # fmt: skip
+    values = {name: i for i, name in enumerate(at.names)}
+    out = job.file.parent / "out"
+    (written,) = predict_files(predictor, [("case", (job.file,))], out, at, values, overwrite=True)
+    return read_label(written).array[0]
+
+
+def write_file(path: Path, shape: Sequence[int], finer: float, body: int) -> None:
+    """Write a CT of int16, on the file's grid, slice by slice; air after the first slices."""
+    import nibabel as nib
+
+    depth, height, width = (round(n * finer) for n in shape)
+    image = nib.Nifti1Image(np.zeros((1, 1, 1), np.int16), np.diag([1 / finer] * 3 + [1.0]))
+    image.header.set_data_shape((width, height, depth))
+    rng = np.random.default_rng(0)
+    with path.open("wb") as file:
+        image.header.write_to(file)
+        file.write(bytes(int(image.header["vox_offset"]) - file.tell()))
+        for z in range(depth):
+            noise = rng.normal(0, 300, (height, width)) if z < body * finer else -1000
+            file.write(np.broadcast_to(noise, (height, width)).astype("<i2").tobytes())
 
 
 def one_piece(job: Job) -> np.ndarray:
@@ -235,7 +284,7 @@ def cells(size: str, seeds: int) -> list[Cell]:
     del seeds
     if size == "smoke":
         return [MemoryCell(arm="smoke", shape=(16, 16, 16), tile=(8, 8, 8), cells=4, groups=2,
-                           sides=("slabs", "one piece", "monai"))]  # fmt: skip
+                           sides=("slabs", "file to file", "one piece", "monai"))]  # fmt: skip
     asked = [(5, 5), (15, 15), (118, 118), (118, TARGET)]
     small: list[Cell] = [
         MemoryCell(arm=f"{k} classes, {'all' if k == g else 'target'}", cells=k, groups=g)
@@ -244,10 +293,14 @@ def cells(size: str, seeds: int) -> list[Cell]:
     long: list[Cell] = [
         MemoryCell(arm=f"118 classes, target, {z} slices", shape=(z, 512, 512), finer=1.0,
                    tile=(64, 128, 128), cells=118, groups=TARGET, overlap=0.0, body=64,
-                   sides=("slabs",))
+                   sides=("slabs", "file to file"))
         for z in (300, 800)
     ]  # fmt: skip
-    return small + long
+    coarser = MemoryCell(
+        arm="118 classes, target, 800 slices of 1 mm as 533 of 1.5 mm", shape=(533, 341, 341),
+        finer=1.5, tile=(64, 128, 128), cells=118, groups=TARGET, body=64, sides=("file to file",),
+    )  # fmt: skip
+    return [*small, *long, coarser]
 
 
 def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -286,17 +339,30 @@ def main(spec: str) -> None:
 
     side, shape, tile, cells, groups, finer, overlap, body, threads, out = json.loads(spec)
     torch.set_num_threads(threads)
-    image, model = make_image(shape, body), network(cells)
+    file = Path(out).with_suffix(".nii")
+    to_file = side == "file to file"
+    if to_file:
+        subprocess.run([sys.executable, "-m", "benchmarks.peers.prediction_memory", "write", spec],
+                       check=True)  # fmt: skip
+    image = make_image((1, 1, 1) if to_file else shape, body)
+    model = network(cells)
     geometry, rows = geometry_of(shape, finer), members(cells, groups)
-    job = Job(image, tuple(tile), model, geometry, rows, overlap)
-    run = {"slabs": slabs, "one piece": one_piece, "monai": monai}[side]
+    job = Job(image, tuple(tile), model, geometry, rows, overlap, file)
+    run = {"slabs": slabs, "file to file": file_to_file, "one piece": one_piece, "monai": monai}[
+        side
+    ]
     before, started = peak_mib(), time.perf_counter()
     label = run(job)
-    seconds = time.perf_counter() - started
-    content = {"seconds": seconds, "peak_mib": peak_mib(), "before_mib": before,
+    seconds, peak = time.perf_counter() - started, peak_mib()
+    file.unlink(missing_ok=True)
+    content = {"seconds": seconds, "peak_mib": peak, "before_mib": before,
                "counts": np.bincount(label.reshape(-1), minlength=groups).tolist()}  # fmt: skip
     Path(out).write_text(json.dumps(content))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "write":
+        _, size, _, _, _, times, _, slices, _, result = json.loads(sys.argv[2])
+        write_file(Path(result).with_suffix(".nii"), size, times, slices)
+    else:
+        main(sys.argv[1])

@@ -23,18 +23,19 @@ removes one. `disk-full`: its output and cache on a file system that holds a par
 off. `read-only`: all inputs, then output and cache, on a file system that cannot be written to. A
 pass means: no file under its final name was half-written; where the command ended, it did so with
 exit code 1 and one message that names the place, without a traceback; the same command again (or
-`resume`, where a run was begun) ended with exit code 0 and with the bytes of an undisturbed run in
+`resume`, where a run was begun) ended with exit code 0 (1 and the name of the scan, where one of
+twelve is truncated) and with the bytes of an undisturbed run in
 every file, cache included, nothing missing and nothing left over. Not compared: TensorBoard's
 events, `seconds_training`, the date of a report and of a provenance. Peak memory is of the largest
 process, a warm Python with torch among it (about 500 MiB); times are of one command.
 """
 KINDS = {
-    "kill": (22, 14, 10, 12, 14, 14, 14),
-    "kill-at-operation": (8, 16, 8, 4, 6, 20, 6),
-    "disk-full": (6, 3, 2, 2, 2, 2, 3),
-    "two-at-once": (2, 3, 2, 1, 2, 3, 1),
-    "clock-jumps": (1, 2, 2, 1, 2, 2, 1),
-    "read-only": (2, 2, 2, 2, 2, 2, 2),
+    "kill": (22, 14, 10, 12, 14, 14, 14, 20),
+    "kill-at-operation": (8, 16, 8, 4, 6, 20, 6, 20),
+    "disk-full": (6, 3, 2, 2, 2, 2, 3, 0),
+    "two-at-once": (2, 3, 2, 1, 2, 3, 1, 0),
+    "clock-jumps": (1, 2, 2, 1, 2, 2, 1, 0),
+    "read-only": (2, 2, 2, 2, 2, 2, 2, 0),
 }
 """Trouble -> moments for each subject."""
 
@@ -51,6 +52,8 @@ class TroubleCell(Cell):
         whole = undisturbed(subject, bench)
         measured = {}
         for kind, count in self.moments:
+            if not count:
+                continue
             found = []
             for moment in TROUBLES[kind](subject, bench, whole, count, self.seed):
                 print(kind, moment, flush=True)
@@ -62,7 +65,8 @@ class TroubleCell(Cell):
 def cells(size: str, seeds: int) -> list[Cell]:
     """A cell for every command; a moment of each kind for a smoke test."""
     del seeds
-    counts = {kind: (1,) * len(SUBJECTS) if size == "smoke" else n for kind, n in KINDS.items()}
+    most = 1 if size == "smoke" else max(max(n) for n in KINDS.values())
+    counts = {kind: [min(n, most) for n in each] for kind, each in KINDS.items()}
     return [
         TroubleCell(name, moments=tuple((kind, count[i]) for kind, count in counts.items()))
         for i, name in enumerate(SUBJECTS)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.reliability.moments import Check, refused, succeeded
 from benchmarks.reliability.process import Command, Ended
 
 _TINY = {
@@ -63,12 +64,19 @@ class Subject:
         resumable: Whether `hinterland resume OUT` goes on with it once OUT holds a run.
         grows: Globs of files that are rewritten or grow while the command works; all others appear
             whole and for good.
+        broken: The names of inputs that cannot be read: the command does the rest, names them and
+            ends with exit code 1.
     """
 
     name: str
     arguments: Callable[[Bench], list[str]]
     resumable: bool = False
     grows: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    def ended_well(self, ended: Ended) -> Check:
+        """Check that the command did what its inputs allow, and said so."""
+        return refused(ended, self.broken) if self.broken else succeeded(ended)
 
     def go_on(self, bench: Bench) -> list[str]:
         """What is typed after a stop: the same again, or `resume` where a run was begun."""
@@ -85,6 +93,11 @@ def _train(bench: Bench) -> list[str]:
 def _predict(bench: Bench) -> list[str]:
     return ["predict", str(bench.base / "runs" / "b"), str(bench.base / "data" / "imagesTs"),
             str(bench.out), "--probabilities", "--uncertainty"]  # fmt: skip
+
+
+def _predict_folder(bench: Bench) -> list[str]:
+    return ["predict", str(bench.base / "runs" / "b"), str(bench.base / "scans" / "imagesTs"),
+            str(bench.out)]  # fmt: skip
 
 
 def _evaluate(bench: Bench) -> list[str]:
@@ -113,6 +126,7 @@ def _study(bench: Bench) -> list[str]:
             *TINY]  # fmt: skip
 
 
+TRUNCATED = "phantom_006"
 _RUN = ("*/checkpoints/*.ckpt", "*/log.csv", "*/summary.json", "*/plan.json")
 SUBJECTS = {
     s.name: s
@@ -124,6 +138,7 @@ SUBJECTS = {
         Subject("export", _export),
         Subject("supports", _supports),
         Subject("study", _study, grows=_RUN),
+        Subject("predict 12, one truncated", _predict_folder, broken=(TRUNCATED,)),
     )
 }
 
@@ -161,6 +176,9 @@ def make_data(base: Path) -> str:
     masks.mkdir()
     for label in sorted((data / "labelsTr").iterdir()):
         shutil.copy(label, masks / label.name)
+    scans = make_phantoms(base / "scans", (1, 1, 12), size=24)
+    (scan,) = (scans / "imagesTs").glob(f"{TRUNCATED}_*")
+    scan.write_bytes(scan.read_bytes()[:-400])
     labels = {"background": 0, "bone": 1, "muscle": 2}
     (masks / "dataset.json").write_text(json.dumps({"labels": labels}))
     return str(data)

@@ -41,7 +41,7 @@ def undisturbed(subject: Subject, bench: Bench) -> Undisturbed:
     for _ in range(2):
         bench.empty()
         ended = bench.run(subject.arguments(bench))
-        if ended.code:
+        if subject.ended_well(ended):
             raise RuntimeError(f"{subject.name} fails without any trouble: {ended.last_words}")
         found.append(snapshot(bench.place))
         seconds.append(ended.seconds)
@@ -121,7 +121,7 @@ def _gone_on(moment: Moment, subject: Subject, bench: Bench, whole: Undisturbed)
         return moment  # it was done, but for saying so
     moment.wrong += half_files(left, whole.snapshot, subject.grows)
     after = moment.cost(bench.run(subject.go_on(bench)))
-    moment.wrong += succeeded(after)
+    moment.wrong += subject.ended_well(after)
     if not moment.wrong:
         moment.wrong += differences(snapshot(bench.place), whole.snapshot)
     return moment

@@ -27,7 +27,8 @@ from hinterland.data.io.volume import (
     write_probabilities,
 )
 from hinterland.data.preprocessing.geometry import Geometry
-from hinterland.data.preprocessing.preprocess import preprocess
+from hinterland.data.preprocessing.preprocess import normalised
+from hinterland.data.preprocessing.resample import resample
 from hinterland.inference.restore import restored_labels
 from hinterland.inference.volumes import Decoding, Predictor
 from hinterland.labels import Coarsening
@@ -241,11 +242,12 @@ def _load(job: _Job, plan: Plan) -> tuple[Header, np.ndarray, Geometry] | Hinter
     """Read and preprocess; what is wrong with the files is returned, not raised."""
     try:
         volume = read_volume(job.files)
-        image, _, geometry = preprocess(volume, plan)
+        image, geometry = normalised(volume, plan)
     except HinterlandError as error:
         return error
-    # the voxels as read are not kept while the case is predicted
     header = Header((len(volume.array), *volume.shape), volume.affine, volume.array.dtype)
+    del volume  # a third of the memory
+    image = resample(image, geometry.shape, geometry.spacing, geometry.target)
     return header, image, geometry
 
 

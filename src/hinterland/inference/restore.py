@@ -13,8 +13,8 @@ from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.resample import AxisMap
 from hinterland.inference.slabs import Slab
 
-PIECE = 2**22
-"""Voxels that are resampled at a time: 16 MiB a channel, which stays near the processor."""
+PIECE = 2**20
+"""Voxels that are resampled at a time: 4 MiB a channel, which stays near the processor."""
 
 
 @dataclass(frozen=True)

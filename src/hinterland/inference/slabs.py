@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-PIECE = 2**22
-"""Values that are given out at once: 16 MiB."""
+PIECE = 2**20
+"""Values that are given out at once: 4 MiB."""
 
 GPU_SHARE = 0.8
 """Of a GPU's free memory, the most that the sums may take."""

@@ -8,6 +8,7 @@ from scans import phantom, plan_for, volume
 from scipy import ndimage
 
 from hinterland.data.io.volume import Volume
+from hinterland.data.preprocessing import resample as resampling
 from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.preprocess import (
     LOCATIONS,
@@ -94,6 +95,18 @@ def test_undo_refuses_another_shape():
     geometry = Geometry((4, 4, 4), (0, 1, 2), (0, 0, 0), (4, 4, 4), (1, 1, 1), (1, 1, 1))
     with pytest.raises(ValueError, match="expected"):
         geometry.undo(np.zeros((2, 4, 4, 5), np.float32))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.tuples(*[st.integers(1, 90)] * 3), st.tuples(*[st.integers(1, 60)] * 3))
+def test_a_large_image_is_resampled_in_parts_to_the_same(shape, new):
+    array = (300 * np.random.default_rng(sum(shape)).normal(size=shape)).astype(np.float32)
+    whole = resampling._zoom(array, new, 3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(resampling, "WHOLE", 0)
+        patched.setattr(resampling, "PART", 5000)
+        parts = resampling._zoom(array, new, 3)
+    np.testing.assert_allclose(parts, whole, atol=1e-4)  # of values of hundreds
 
 
 @settings(deadline=None, max_examples=40)

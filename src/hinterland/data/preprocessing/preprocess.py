@@ -47,25 +47,44 @@ def preprocess(
         HinterlandError: the channels or the label's shape do not fit, or an intensity is not
             finite.
     """
+    if label is not None and label.shape != volume.array.shape[1:]:
+        raise HinterlandError(
+            f"image and label differ in shape: {volume.array.shape[1:]} and {label.shape} (z, y, "
+            "x). Both must lie on one grid; `hinterland check` lists all such cases."
+        )
+    image, geometry = normalised(volume, plan)
+    image = resample(image, geometry.shape, geometry.spacing, geometry.target, order=3)
+    return image, None if label is None else geometry.apply_to_label(label), geometry
+
+
+def normalised(volume: Scan, plan: Plan) -> tuple[np.ndarray, Geometry]:
+    """Crop and normalise a scan: what `preprocess` does before it resamples.
+
+    The scan is not needed after that, so that who is short of memory may forget it.
+
+    Args:
+        volume: the image as read.
+        plan: spacing, order of axes and normalisation.
+
+    Returns:
+        The image, float32 (C, z, y, x), not yet on the plan's grid, and the `Geometry`.
+
+    Raises:
+        HinterlandError: the channels do not fit, or an intensity is not finite.
+    """
     array = volume.array
     if len(array) != len(plan.channels):
         raise HinterlandError(
             f"the image has {len(array)} channels, the plan was made for {len(plan.channels)} "
             f"({', '.join(plan.channels)}). Give one file per channel, in that order."
         )
-    if label is not None and label.shape != array.shape[1:]:
-        raise HinterlandError(
-            f"image and label differ in shape: {array.shape[1:]} and {label.shape} (z, y, x). "
-            "Both must lie on one grid; `hinterland check` lists all such cases."
-        )
     geometry = geometry_of(array, volume.spacing, plan)
     # `order="C"` copies: the caller's array stays as it came
     image = np.array(geometry.crop(array), np.float32, order="C")
-    if not np.isfinite(image).all():
+    if not all(np.isfinite(plane).all() for channel in image for plane in channel):
         raise HinterlandError("the image has NaN or infinite voxels. Replace them, e.g. by zero.")
     normalise(image, plan.normalisation, plan.channels)
-    image = resample(image, geometry.shape, geometry.spacing, geometry.target, order=3)
-    return image, None if label is None else geometry.apply_to_label(label), geometry
+    return image, geometry
 
 
 def geometry_of(array: np.ndarray, spacing: Sequence[float], plan: Plan) -> Geometry:

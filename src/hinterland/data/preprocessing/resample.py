@@ -165,10 +165,41 @@ def _zoom(array: np.ndarray, shape: tuple[int, ...], order: Literal[1, 3]) -> np
         return array
     if order == 1:
         return _zoom_linear(array, shape)
-    factors = [new / old for new, old in zip(shape, array.shape, strict=True)]
     out = np.empty(shape, np.float32)
-    ndimage.zoom(array, factors, output=out, order=order, mode="nearest", grid_mode=True)
+    if array.size <= WHOLE:
+        factors = [new / old for new, old in zip(shape, array.shape, strict=True)]
+        ndimage.zoom(array, factors, output=out, order=order, mode="nearest", grid_mode=True)
+    else:
+        _zoom_in_parts(array, out)
     return np.clip(out, array.min(), array.max(), out=out)
+
+
+WHOLE = 2**25
+"""Voxels up to which a cubic spline is fitted to all at once: it takes 12 bytes for each."""
+
+PART = 2**23
+"""Voxels that are resampled at a time where there are more; those within `REACH` are read, too."""
+
+REACH = 16
+"""Voxels beyond which a spline depends on no other: .27^16 is less than a bit of float32."""
+
+
+def _zoom_in_parts(array: np.ndarray, out: np.ndarray) -> None:
+    """Do the same as `ndimage.zoom` of order 3, some slices of the first axis at a time."""
+    scale = np.array(array.shape) / np.array(out.shape)
+    step = max(1, int(PART / scale[0] / np.prod(array.shape[1:])))
+    for a in range(0, len(out), step):
+        part = out[a : a + step]
+        # voxel i of the part has its centre there, in voxels of the array
+        first = (a + 0.5) * scale[0] - 0.5
+        last = (a + len(part) - 0.5) * scale[0] - 0.5
+        low = max(0, int(first) - REACH)
+        high = min(len(array), int(last) + 2 + REACH)
+        offset = 0.5 * scale - 0.5
+        offset[0] = first - low
+        ndimage.affine_transform(
+            array[low:high], scale, offset, part.shape, part, order=3, mode="nearest"
+        )
 
 
 def _zoom_linear(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
