@@ -55,6 +55,32 @@ def test_lines_tell_what_is_left(capsys, monkeypatch):
     assert lines[6] == "predicting: 2/2, 0:10 passed, 0:00 left"
 
 
+def test_the_first_of_many_pieces_does_not_tell_what_is_left(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    with Screen().progress("checking") as tick:
+        now[0] += 10  # a pool of workers starts
+        tick(1, 780)
+        now[0] += 10
+        tick(390, 780)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["checking: 1/780, 0:10 passed", "checking: 390/780, 0:20 passed, 0:20 left"]
+
+
+def test_another_total_begins_another_count(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    with Screen().progress("training") as tick:
+        now[0] += 11
+        tick(352, 10_000)  # ten-thousandths of a deadline, until the speed is known
+        now[0] += 1
+        tick(12, 182)
+        now[0] += 10
+        tick(22, 182)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:] == ["training: 22/182, 0:22 passed, 2:40 left"]
+
+
 def test_quick_work_leaves_no_trace(capsys):
     with Screen().progress("checking") as tick:
         for done in range(1, 4):

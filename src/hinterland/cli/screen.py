@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _QUIET = 10.0  # seconds between two lines where there is no terminal
+_FEW = 10  # pieces that are not many
 _USERS = (
     errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG,
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EIO,
@@ -146,20 +147,24 @@ class Lines(Meter):
         """Start the count and the clock again under a new title."""
         super().stage(title)
         self._started = self._last = time.monotonic()
-        self._first: int | None = None
+        self._total: int | None = None
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
         """Print a line if the last one is some seconds old."""
         now = time.monotonic()
-        self._first = done - 1 if self._first is None else self._first
+        if total != self._total:  # the first call, or another count: of a deadline, say
+            first = self._total is None
+            self._from = (done - 1, self._started) if first else (done, now)
+            self._total = total
         passed = now - self._started
         if now - self._last < _QUIET and not (done == total and passed > 2):
             return
         self._last = now
-        counted = done - self._first
-        left = passed / max(counted, 1) * (total - done)
+        counted, since = done - self._from[0], now - self._from[1]
         # the first piece of many waits for what all need, and says nothing of the others
-        tail = f", {clock(left)} left" if counted > 1 or total - done <= 10 else ""
+        tail = ""
+        if done == total or counted > 1 or (counted and total - done <= _FEW):
+            tail = f", {clock(since / max(counted, 1) * (total - done))} left"
         tail += printable(f", {message}" if message else "")
         typer.echo(f"{self.title}: {done}/{total}, {clock(passed)} passed{tail}", err=True)
 
