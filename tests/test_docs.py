@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -134,3 +137,61 @@ def test_the_tutorial_on_pictures_runs(tmp_path, monkeypatch):
     table = pd.read_csv("metrics.csv")
     assert len(table) == 4
     assert table["dice"].mean() > 0.8
+
+
+def follow(page: Path, shorter: list[str]) -> None:
+    """Give a page's commands in turn, but for the demo's; trainings are cut short."""
+    for line in commands(page):
+        words = shlex.split(line)[1:]
+        if words[0] == "demo":
+            continue
+        done = CliRunner().invoke(app, [*words, *(shorter if words[0] == "train" else [])])
+        assert done.exit_code == 0, (line, done.output, done.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["first-run", "few-labels"])
+def test_the_tutorials_on_phantoms_run(name, tmp_path, monkeypatch):
+    """On smaller phantoms, and two small runs in the place of the demo's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HINTERLAND_CACHE", str(tmp_path / "cache"))
+    data = hl.make_phantoms(Path("hinterland-demo/phantoms"), (8, 2, 3), size=16)
+    short = ["--steps", "4", "--set", "network_options.features=[4,8]", "--set",
+             "patch_size=[16,16,16]", "--set", "validation.mirror=false"]  # fmt: skip
+    for arm, on in (("binary", ["target"]), ("both", ["leaves", "target"])):
+        asked = [word for question in on for word in ("--on", question)]
+        out = ["--fold", "fixed", "--out", f"hinterland-demo/runs/{arm}"]
+        words = ["train", str(data), "--method", "supervised", *asked, *out, *short]
+        assert CliRunner().invoke(app, words).exit_code == 0
+    follow(DOCS / "tutorials" / f"{name}.md", short)
+
+
+@pytest.mark.slow
+def test_the_tutorial_on_volumes_runs(tmp_path, monkeypatch):
+    """On small scans of our own, labelled as the public data set of the page is."""
+    here = tmp_path / "here"
+    data = tmp_path / "shared" / "data" / "Dataset115_COVID19CT"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HINTERLAND_CACHE", str(tmp_path / "cache"))
+    (here / "examples").symlink_to(ROOT / "examples")
+    draw = np.random.default_rng(0)
+    for part, count in (("Tr", 10), ("Ts", 2)):
+        for i in range(count):
+            mask = np.zeros((48, 48, 6), np.uint8)
+            mask[8:40, 8:40], mask[20:30, 15:25] = 1, 2
+            image = draw.normal(0, 30, mask.shape) + 100.0 * mask
+            for kind, array, suffix in (("images", image, "_0000"), ("labels", mask, "")):
+                file = data / f"{kind}{part}" / f"scan{part}{i}{suffix}.nii.gz"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                volume = nibabel.Nifti1Image(array.astype(np.float32), np.eye(4))
+                nibabel.save(volume, file)
+    names = {"background": 0, "lung": 1, "infection": 2}
+    described = {"channel_names": {"0": "CT"}, "labels": names, "numTraining": 10,
+                 "file_ending": ".nii.gz"}  # fmt: skip
+    (data / "dataset.json").write_text(json.dumps(described))
+    short = ["--steps", "4", "--set", "network_options.features=[4,8]", "--set",
+             "patch_size=[32,32]", "--set", "validation.mirror=false"]  # fmt: skip
+    follow(DOCS / "tutorials" / "own-nifti.md", short)
+    table = pd.read_csv("metrics.csv")
+    assert set(table["case"]) == {"scanTs0", "scanTs1"}
