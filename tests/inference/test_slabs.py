@@ -12,7 +12,7 @@ from hinterland.data.preprocessing.geometry import Geometry
 from hinterland.data.preprocessing.resample import resampled_shape
 from hinterland.inference import slabs as slab_module
 from hinterland.inference.forward import Forward
-from hinterland.inference.restore import Sums, restored_labels
+from hinterland.inference.restore import Channels, restored_labels
 from hinterland.inference.slabs import LiveSlab, Slab, slab_axis, sums_device
 from hinterland.inference.volumes import grouped
 from hinterland.inference.window import (
@@ -111,7 +111,7 @@ def test_the_way_back_in_slabs_is_the_way_back(shape, order, spacing, target, ax
 
     shares = np.full((3, *geometry.original_shape), np.nan, np.float32)
     values = np.array([7, 9, 200], np.uint8)
-    (got,) = restored_labels(parts(), geometry, [Sums(values, 1)], shares)
+    (got,) = restored_labels(parts(), geometry, [Channels(values, 1)], shares)
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, values[geometry.undo_argmax(logs, background=1)])
     expected = geometry.undo(np.exp(logs), background=1)
@@ -141,7 +141,7 @@ def test_what_is_alive_does_not_grow_with_the_length():
     for length in (32, 320):
         image = np.random.default_rng(0).normal(size=(1, length, 12, 8)).astype(np.float32)
         weights = torch.from_numpy(gaussian_weights((8, 8, 8)))
-        live = LiveSlab(image.shape[1:], weights, 0, [slice(0, n) for n in image.shape[1:]], 3,
+        live = LiveSlab(image.shape[1:], weights, 0, [slice(0, n) for n in image.shape[1:]], [3],
                         torch.device("cpu"))  # fmt: skip
         sizes.add((live._total.numel(), live._weight.numel()))
         asked = 0

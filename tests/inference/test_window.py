@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from hinterland.inference.volumes import group_logs
-from hinterland.inference.window import gaussian_weights, sliding_window, tile_starts
+from hinterland.inference.volumes import group_sums
+from hinterland.inference.window import (
+    assembled,
+    gaussian_weights,
+    sliding_window,
+    tile_starts,
+    window_slabs,
+)
 
 
 def pointwise(x: torch.Tensor) -> torch.Tensor:
@@ -60,7 +66,20 @@ def test_tiles_cover_and_overlap_by_half():
         assert all(b - a <= 9 for a, b in pairwise(starts))
 
 
-def test_group_logs_sum_probabilities():
-    p = np.random.default_rng(3).dirichlet(np.ones(4), size=(2, 3, 5)).transpose(3, 0, 1, 2)
+def test_group_sums_add_probabilities():
+    p = np.random.default_rng(3).dirichlet(np.ones(4), size=(2, 3, 5)).transpose(0, 3, 1, 2)
     members = np.array([[1, 0, 1, 0], [0, 1, 0, 1]], bool)
-    np.testing.assert_allclose(np.exp(group_logs(np.log(p), members)), [p[0] + p[2], p[1] + p[3]])
+    expected = np.stack([p[:, 0] + p[:, 2], p[:, 1] + p[:, 3]], axis=1)
+    np.testing.assert_allclose(group_sums(torch.from_numpy(p), members), expected, rtol=1e-6)
+
+
+def test_each_question_is_normalised_by_itself():
+    def model(x):
+        p = pointwise(x)
+        return torch.cat([p, p[:, :1] + p[:, 1:2], p[:, 2:]], dim=1)
+
+    image = np.random.default_rng(4).normal(size=(1, 6, 30, 20)).astype(np.float32)
+    logs = assembled(window_slabs(model, image, (6, 16, 16), parts=[3, 2]), image.shape[1:])
+    np.testing.assert_allclose(np.exp(logs[:3]).sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(np.exp(logs[3:]).sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(np.exp(logs[4]), np.exp(logs[2]), atol=1e-6)

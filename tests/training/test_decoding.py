@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +15,7 @@ from training_helpers import quick
 from hinterland.data.dataset.decoded import decoded_at, folder_at
 from hinterland.evaluation.folders import evaluate_folders
 from hinterland.inference.folder import predict_files
-from hinterland.inference.volumes import Decoding, Predictor
+from hinterland.inference.volumes import Decoding, Predictor, WindowOptions
 from hinterland.labels import group_values
 from hinterland.methods import make_method
 from hinterland.report.false_positives import false_positives_by_structure
@@ -69,6 +70,45 @@ def test_a_split_background_leaves_the_volume_of_the_target_as_it_was(folders, p
     assert before > 0
     assert _volume(folder_at(split, "target"), case, value) == before
     assert _volume(split, case, value) > 1.5 * before
+
+
+def noise_model(cells):
+    """A model that disagrees with itself about mirrored tiles, with all leaves in play."""
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        lines = torch.arange(x.shape[-1], dtype=torch.float32)
+        waves = [torch.cos(x[:, :1] * (i + 1) + lines * (i + 2)) for i in range(len(cells))]
+        return (3 * torch.cat(waves, dim=1)).softmax(dim=1)
+
+    return model
+
+
+def test_a_question_has_one_answer_whatever_else_is_asked(phantoms, plan, tmp_path):
+    """With flips and overlapping tiles: asked alone, beside the leaves, and in validation."""
+    spec = phantoms.labels
+    at, cells = spec.target, spec.tree.leaves
+    jobs = [(c.name, c.images) for c in phantoms.test]
+    values = {q: group_values(q, spec.default_scheme) for q in (at, cells)}
+    options = WindowOptions(mirror=(0, 1, 2))
+    patched = replace(plan, patch_size=tuple(n // 2 for n in plan.patch_size))
+    predictor = Predictor(noise_model(cells), patched, cells, options)
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    list(predict_files(predictor, jobs, alone, at, values[at]))
+    list(predict_files(predictor, jobs, beside, cells, values[cells],
+                       also={"target": Decoding(at, values[at])}))  # fmt: skip
+    for case in phantoms.test:
+        file = case.label.name
+        assert (folder_at(beside, "target") / file).read_bytes() == (alone / file).read_bytes()
+    image = (
+        np.random.default_rng(0)
+        .normal(size=(1, *nib.load(phantoms.test[0].images[0]).shape[::-1]))
+        .astype(np.float32)
+    )
+    both = predictor.log_probabilities(image, cells, at)
+    np.testing.assert_array_equal(both[len(cells) :], predictor.log_probabilities(image, at))
+    # the mean of sums is not the sum of means: that order is what makes the answers one
+    late = np.logaddexp.reduce(both[[i for i in range(len(cells)) if at.over(cells)[0, i]]])
+    assert (late != both[len(cells)]).any()
 
 
 def test_what_is_evaluated_at_a_question_is_what_was_decoded_at_it(folders, phantoms):

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -55,7 +56,7 @@ def predict_files(
     """Predict image files into `out`, one label file a case.
 
     A dataset.json beside the files says what their integers mean. Coarser questions are decoded
-    from the same probabilities, summed by group, into folders of their own (`folder_at`). While one
+    from the same tiles, summed by group, into folders of their own (`folder_at`). While one
     volume is predicted the next `workers` are read and preprocessed and the last is written, no
     more: memory is bounded by the largest cases. A case that cannot be read stops no other.
 
@@ -96,7 +97,9 @@ def predict_files(
     yield from (job.target for job in done)
     todo = [job for job in jobs_of if job not in done]
     found: dict[str, str] = {}
-    sums = [decoding.of(at) for decoding in asked.values()]
+    questions = [decoding.at for decoding in asked.values()]
+    starts = accumulate((len(q) for q in questions[:-1]), initial=0)
+    channels = [d.channels(first) for d, first in zip(asked.values(), starts, strict=True)]
 
     def results() -> Iterator[_Result]:
         loaded = _ahead(lambda job: _load(job, predictor.plan), todo, workers)
@@ -108,7 +111,8 @@ def predict_files(
             shape = (len(at), *geometry.original_shape)
             shares = np.empty(shape, np.float32) if probabilities else None
             try:
-                labels = restored_labels(predictor.slabs(image, at), geometry, sums, shares)
+                slabs = predictor.slabs(image, *questions)
+                labels = restored_labels(slabs, geometry, channels, shares)
             except HinterlandError as error:  # of the network: the file is sound
                 found[job.name] = f"{job.target.name}: {error}"
                 continue

@@ -160,29 +160,26 @@ def most_probable(part: Part, values: Tensor | None = None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sums:
-    """What is decoded of a prediction: sums of its channels, and the integer that each gets.
+class Channels:
+    """The channels of a prediction that are the groups of one question.
 
-    `members`, (groups, channels) bool, says which channels are summed; None: each is a group.
-    `values` holds a group's integer in the result's type, `background` is the index of a group.
+    `values` holds each group's integer in the result's type, `background` is the index of a group,
+    `first` the channel of the first group.
     """
 
     values: np.ndarray
     background: int = 0
-    members: np.ndarray | None = None
+    first: int = 0
 
     def __call__(self, logs: Tensor) -> Tensor:
-        """Return the log of summed probabilities: (channels, ...) -> (groups, ...)."""
-        if self.members is None:
-            return logs
-        rows = [torch.from_numpy(np.flatnonzero(row)).to(logs.device) for row in self.members]
-        return torch.stack([logs[row].logsumexp(dim=0) for row in rows])
+        """Return the question's channels of (channels, ...)."""
+        return logs[self.first : self.first + len(self.values)]
 
 
 def restored_labels(
     slabs: Iterable[Slab],
     geometry: Geometry,
-    questions: Sequence[Sums],
+    questions: Sequence[Channels],
     probabilities: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return the value of the most probable group for each voxel of the file, a question a label.
@@ -194,8 +191,9 @@ def restored_labels(
         slabs: log-probabilities (channels, ...) of the preprocessed image.
         geometry: how it came from the file.
         questions: what is decoded.
-        probabilities: if given, (channels, z, y, x) of the file's shape, float32, that is filled
-            with interpolated probabilities; the first question's background is 1 outside the crop.
+        probabilities: if given, (groups of the first question, z, y, x) of the file's shape,
+            float32, that is filled with interpolated probabilities; its background is 1 outside
+            the crop.
 
     Returns:
         For each question (z, y, x) in the order and shape of the file.
@@ -213,7 +211,7 @@ def restored_labels(
                 index = most_probable(part, question(part.source))
                 label[part.box] = question.values[index.cpu().numpy()]
             if probabilities is not None:
-                p = part.source.exp()
+                p = questions[0](part.source).exp()
                 channels = [part.channel(group, p) for group in range(len(p))]
                 total = sum(channels)
                 for channel, place in zip(channels, crop, strict=True):

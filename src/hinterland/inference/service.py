@@ -88,7 +88,7 @@ class Service:
             text = str(error).replace(str(image), "the image")
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, text) from None
         image.unlink()
-        question = Decoding(self.at, self.values).of(self.at)
+        question = Decoding(self.at, self.values).channels()
         if not self._turn.acquire(timeout=self.limits.seconds):
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "busy with other images; try again.")
         try:

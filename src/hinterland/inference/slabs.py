@@ -53,15 +53,16 @@ class LiveSlab:
         weights: of a tile's voxels, (z, y, x).
         axis: along which tiles come in order.
         inside: where the image lies in the padded one.
-        groups: channels of the predictions.
+        parts: channels of the predictions, question by question.
         device: where the predictions are.
     """
 
     def __init__(
         self, shape: Sequence[int], weights: Tensor, axis: int, inside: Sequence[slice],
-        groups: int, device: torch.device,
+        parts: Sequence[int], device: torch.device,
     ) -> None:  # fmt: skip
         self._axis, self._inside, self._low = axis, inside, 0
+        self._parts, groups = list(parts), sum(parts)
         self._tile = tuple(weights.shape)
         self._depth = weights.shape[axis]
         alive = list(shape)
@@ -100,7 +101,8 @@ class LiveSlab:
         box[1 + self._axis] = slice(start, start + length)
         with torch.inference_mode():
             mean = self._total[tuple(box)] / self._weight[tuple(box)]
-            return mean.log_softmax(dim=0)
+            questions = [part.log_softmax(dim=0) for part in mean.split(self._parts)]
+            return torch.cat(questions) if len(questions) > 1 else questions[0]
 
     def _shift(self, ready: int) -> None:
         """Move what is not final to the front, in pieces that do not overlap their places."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hinterland.data.preprocessing.geometry import Geometry
-from hinterland.inference.restore import Sums, restored_labels
+from hinterland.inference.restore import Channels, restored_labels
 from hinterland.inference.slabs import Slab
 from hinterland.inference.window import assembled, window_slabs
 from hinterland.labels import Coarsening
@@ -46,25 +46,28 @@ class Predictor:
     options: WindowOptions = field(default_factory=WindowOptions)
     summed: Summed | None = None
 
-    def slabs(self, image: np.ndarray, at: Coarsening) -> Iterator[Slab]:
+    def slabs(self, image: np.ndarray, *questions: Coarsening) -> Iterator[Slab]:
         """Predict a preprocessed image, slab by slab.
 
-        Where the question is coarser than the model's cells, each tile's probabilities are summed
-        to groups before tiles are averaged: cells are alive for a few tiles at a time, groups for
-        a slab.
+        Where a question is coarser than the model's cells, each tile's probabilities are summed
+        to groups before flips and tiles are averaged: cells are alive for a few tiles at a time,
+        groups for a slab. The answer to a question is the same whatever else is asked.
 
         Args:
             image: (C, z, y, x).
-            at: the question.
+            questions: whose groups are the channels, one question after the other.
 
         Returns:
-            An iterator of log-probabilities of the groups of `at`; see `window_slabs`.
+            An iterator of log-probabilities of all groups; see `window_slabs`.
 
         Raises:
             HinterlandError: the model's output is not a number.
         """
-        model = grouped(self.model, at.over(self.cells), self.summed)
-        for slab in window_slabs(model, image, self.plan.patch_size, **vars(self.options)):
+        members = np.concatenate([at.over(self.cells) for at in questions])
+        model = grouped(self.model, members, self.summed)
+        parts = [len(at) for at in questions]
+        options = vars(self.options)
+        for slab in window_slabs(model, image, self.plan.patch_size, **options, parts=parts):
             if slab.logs.sum().isnan():
                 raise HinterlandError(
                     "the model's output is not a number. If it is so for every image, its weights "
@@ -73,9 +76,12 @@ class Predictor:
                 )
             yield slab
 
-    def log_probabilities(self, image: np.ndarray, at: Coarsening) -> np.ndarray:
-        """Map a preprocessed image (C, z, y, x) to log-probabilities (groups of `at`, z, y, x)."""
-        return assembled(self.slabs(image, at), image.shape[1:])
+    def log_probabilities(self, image: np.ndarray, *questions: Coarsening) -> np.ndarray:
+        """Map a preprocessed image (C, z, y, x) to log-probabilities (groups, z, y, x).
+
+        The groups are those of one question after the other.
+        """
+        return assembled(self.slabs(image, *questions), image.shape[1:])
 
     def labels(self, image: np.ndarray, geometry: Geometry, at: Coarsening) -> np.ndarray:
         """Predict the most probable group for each voxel of the file.
@@ -88,7 +94,7 @@ class Predictor:
         Returns:
             Indices of groups, uint8 (z, y, x).
         """
-        indices = Sums(np.arange(len(at), dtype=np.uint8), at.background)
+        indices = Channels(np.arange(len(at), dtype=np.uint8), at.background)
         return restored_labels(self.slabs(image, at), geometry, [indices])[0]
 
 
@@ -135,24 +141,8 @@ class Decoding:
     at: Coarsening
     values: Mapping[str, int]
 
-    def of(self, channels: Coarsening) -> Sums:
-        """Say how it is decoded from predictions of the groups of `channels`."""
+    def channels(self, first: int = 0) -> Channels:
+        """Say how it is decoded from a prediction whose channel `first` is its first group."""
         values = np.array([self.values[name] for name in self.at.names])
         smallest = np.result_type(*(np.min_scalar_type(v) for v in values))
-        same = channels.groups == self.at.groups
-        members = None if same else self.at.over(channels)
-        return Sums(values.astype(smallest), self.at.background, members)
-
-
-def group_logs(logs: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Return the log of summed probabilities: (cells, ...) -> (groups, ...).
-
-    `members` is (groups, cells) bool.
-    """
-    out = np.empty((len(members), *logs.shape[1:]), logs.dtype)
-    for row, result in zip(members, out, strict=True):
-        cells = np.flatnonzero(row)
-        result[...] = logs[cells[0]]
-        for cell in cells[1:]:
-            np.logaddexp(result, logs[cell], out=result)
-    return out
+        return Channels(values.astype(smallest), self.at.background, first)

@@ -92,6 +92,7 @@ def window_slabs(
     batch: int = 1,
     device: str | torch.device = "cpu",
     precision: str = "fp32",
+    parts: Sequence[int] = (),
 ) -> Iterator[Slab]:
     """Predict log-probabilities of one preprocessed image, slab by slab along an axis.
 
@@ -108,6 +109,8 @@ def window_slabs(
         batch: tiles per forward pass.
         device: where the model is.
         precision: "fp32", "bf16" or "fp16".
+        parts: where the channels answer several questions, how many of them each has; the softmax
+            is over the channels of one.
 
     Yields:
         Consecutive slabs of float32 log-softmax values, which together are the whole image.
@@ -131,7 +134,7 @@ def window_slabs(
     for place, answer in forward.answers(places, tile_at, weights[0] if flat else weights):
         logs = answer[:, None] if flat else answer
         if live is None:
-            live = LiveSlab(shape, weights, axis, inside, len(logs), logs.device)
+            live = LiveSlab(shape, weights, axis, inside, parts or [len(logs)], logs.device)
         yield from live.finish(place[axis])
         live.add(place, logs)
     assert live is not None

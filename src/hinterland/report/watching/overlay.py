@@ -9,7 +9,6 @@ import numpy as np
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.data.sampling.cropping import cut
 from hinterland.data.sampling.label_sets import LabelSetLookup
-from hinterland.inference.volumes import group_logs
 from hinterland.report.viewing.overlay import COLOURS, slice_picture
 from hinterland.training.runs.run import Run
 
@@ -44,8 +43,7 @@ def validation_overlay(path: Path) -> list[dict[str, str]]:
     corner = tuple(c - n // 2 for c, n in zip((z, y, x), size, strict=True))
     image, seen = cut(stored.image, corner, size, 0.0), cut(truth, corner, size, -1)
     predictor = run.predictor("last", accelerator="cpu", precision="fp32", mirror=False)
-    cells = predictor.log_probabilities(image, predictor.cells)
-    said = group_logs(cells, at.over(predictor.cells)).argmax(axis=0)
+    said = predictor.log_probabilities(image, at).argmax(axis=0)
     colours = {g: COLOURS[i % len(COLOURS)] for i, g in enumerate(at.foreground)}
     middle, sides = z - corner[0], record.plan.spacing[1:]
     shown = [("image", None), ("reference", seen), ("last checkpoint", said)]

@@ -9,7 +9,7 @@ import numpy as np
 from hinterland.data.preprocessing.cache import Prepared
 from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.evaluation.metrics.metrics import dice
-from hinterland.inference.volumes import Predictor, group_logs
+from hinterland.inference.volumes import Predictor
 from hinterland.labels import Coarsening, LabelSetTable, LabelSpec
 from hinterland.training.validation.selection import Presence, presence
 from hinterland.types import Case
@@ -58,7 +58,6 @@ def validate(
     if not cases:  # a model that cannot answer `at` may still be trained without validation
         return {}, {}
     member, decided = table.member(at), table.decided(at)
-    members = at.over(predictor.cells)
     scores: dict[str, dict[str, float]] = {}
     sure: dict[str, dict[str, float]] = {}
     for case in cases:
@@ -66,8 +65,8 @@ def validate(
         assert stored.label is not None
         rows = LabelSetLookup(table, spec.scheme(case.scheme))(np.asarray(stored.label), case.name)
         # Decoded as the run's test predictions are: the group with the largest summed probability.
-        cells = predictor.log_probabilities(np.asarray(stored.image), predictor.cells)
-        shares = group_logs(cells, members)
+        logs = predictor.log_probabilities(np.asarray(stored.image), predictor.cells, at)
+        cells, shares = logs[: len(predictor.cells)], logs[len(predictor.cells) :]
         predicted = shares.argmax(axis=0)
         scores[case.name] = {}
         region = predicted != at.background
