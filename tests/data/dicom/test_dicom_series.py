@@ -108,6 +108,17 @@ def test_what_pydicom_cannot_unpack_gdcm_does(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_series(series).array[0], array.astype(int) * 2 - 1024)
 
 
+def test_where_no_series_can_be_read_each_says_why(tmp_path):
+    file = min(write_series(tmp_path / "in" / "s", voxels(3)).iterdir())
+    patched(file, lambda ds: setattr(ds, "PixelData", b"\0\0"))
+    with (
+        pytest.raises(HinterlandError, match=f"in holds no series.*\n?.*{file.name}"),
+        as_images([tmp_path / "in"], tmp_path / "out"),
+    ):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
 @pytest.mark.parametrize("left", [-2, -40, 0])
 def test_fewer_voxels_than_promised_are_not_filled_up(tmp_path, left):
     folder = write_series(tmp_path / "s", voxels(3))
