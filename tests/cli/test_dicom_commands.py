@@ -190,6 +190,24 @@ def test_import_makes_a_data_set_with_masks_from_outlines(hinterland, archive, t
     assert "--structures x" in wrong.stderr
 
 
+def test_a_broken_series_does_not_keep_the_others_from_being_imported(
+    hinterland, archive, tmp_path
+):
+    names = {s.slices[0].modality: s.name for s in find_series(archive)[0]}
+    write_series(archive / "cut", scan(2), seed="cut")
+    first = min((archive / "cut").iterdir())
+    pixels = pydicom.dcmread(first).PixelData
+    patched(first, lambda ds: setattr(ds, "PixelData", pixels[:-40]))
+    write_series(archive / "gap", scan(3), seed="gap", places=[0, 1, 2, 4, 5, 6, 7, 8, 9])
+    done = hinterland("dicom", "import", archive, tmp_path / "data", code=1)
+    assert str(first) in done.output
+    assert "slice(s) are missing" in done.output
+    dataset = read_dataset(tmp_path / "data")
+    assert {case.name for case in dataset.cases} == set(names.values())
+    image = read_volume(dataset[names["CT"]].images).array[0]
+    np.testing.assert_array_equal(image, scan(0))
+
+
 def test_without_pydicom_one_message_says_what_to_install(hinterland, archive, monkeypatch):
     import sys
 

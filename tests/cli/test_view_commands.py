@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from report_study import make_study
 from typer.testing import Result
 
 from hinterland.data.io.volume import Volume
+from hinterland.report.format import number
 from hinterland.report.viewer.scene import CaseVolumes
 from hinterland.report.viewing.cases import ViewCases, open_cases
 from hinterland.report.viewing.serve import CaseServer
@@ -53,6 +55,38 @@ def test_two_runs_are_shown_beside_each_other_the_worst_cases_first(
     assert all(s["methods"] == ["supervised", "backsplit"] for s in scenes)
     assert all(s["remark"].startswith("Dice: supervised") for s in scenes)
     assert made["bytes"] == page.stat().st_size
+
+
+@pytest.mark.parametrize(("at", "coarsening"), [("target", "target"), ("leaves", "cells")])
+def test_dice_that_is_told_is_that_of_the_question_shown(
+    hinterland: Invoke, study: Path, tmp_path: Path, at: str, coarsening: str
+) -> None:
+    import pandas as pd
+
+    run, page = tmp_path / "backsplit", tmp_path / "page.html"
+    shutil.copytree(study / "runs" / "backsplit", run)
+    target = pd.read_csv(run / "metrics.csv")
+    cells = target.assign(coarsening="cells", dice=target["dice"].rank(ascending=False) / 10)
+    table = pd.concat([target, cells])  # as of a run that is asked for its leaves, too
+    table.to_csv(run / "metrics.csv", index=False)
+    hinterland("view", run, "--at", at, "-n", 6, "--out", page)
+    dice = table[table["coarsening"] == coarsening].groupby("case")["dice"].mean()
+    scenes = _scenes(page)
+    assert [s["remark"] for s in scenes] == [
+        f"Dice: backsplit {number(dice[s['case']], 'dice')}" for s in scenes
+    ]
+    assert list(dice[[s["case"] for s in scenes]]) == sorted(dice)
+
+
+def test_files_of_one_name_are_all_shown(hinterland: Invoke, study: Path, tmp_path: Path) -> None:
+    file = next((study / "data" / "imagesTs").iterdir())
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / file.name).write_bytes(file.read_bytes())
+    page = tmp_path / "page.html"
+    hinterland("view", *folders, "--out", page)
+    assert [s["case"] for s in _scenes(page)] == [str(f / file.name) for f in folders]
 
 
 def test_a_data_set_is_shown_with_its_annotations(

@@ -108,6 +108,42 @@ def test_what_pydicom_cannot_unpack_gdcm_does(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_series(series).array[0], array.astype(int) * 2 - 1024)
 
 
+def test_where_no_series_can_be_read_each_says_why(tmp_path):
+    file = min(write_series(tmp_path / "in" / "s", voxels(3)).iterdir())
+    patched(file, lambda ds: setattr(ds, "PixelData", b"\0\0"))
+    with (
+        pytest.raises(HinterlandError, match=f"in holds no series.*\n?.*{file.name}"),
+        as_images([tmp_path / "in"], tmp_path / "out"),
+    ):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("left", [-2, -40, 0])
+def test_fewer_voxels_than_promised_are_not_filled_up(tmp_path, left):
+    folder = write_series(tmp_path / "s", voxels(3))
+    file = min(folder.iterdir())
+    pixels = pydicom.dcmread(file).PixelData
+    patched(file, lambda ds: setattr(ds, "PixelData", pixels[:left]))
+    with pytest.raises(HinterlandError, match=f"{file}.*fewer than its header says"):
+        read_series(one(folder))
+
+
+def test_a_negative_is_not_turned_by_the_second_decoder(tmp_path, monkeypatch):
+    write_series(tmp_path / "s", voxels(3), syntax="1.2.840.10008.1.2.5")
+    for file in (tmp_path / "s").iterdir():
+        patched(file, lambda ds: setattr(ds, "PhotometricInterpretation", "MONOCHROME1"))
+    series = one(tmp_path / "s")
+    np.testing.assert_array_equal(read_series(series).array[0], voxels(3).astype(int) - 1024)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no decoder")
+
+    monkeypatch.setattr(pydicom.dataset.Dataset, "pixel_array", property(fail))
+    with pytest.raises(HinterlandError, match="cannot be unpacked"):
+        read_series(series)
+
+
 @pytest.mark.parametrize(
     "name", ["CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm",
              "MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm"],
@@ -147,6 +183,53 @@ def test_echoes_of_one_place_become_volumes(tmp_path):
     assert [s.name[-2:] for s in found] == ["-1", "-2"]
     for series, seed in zip(found, (2, 1), strict=True):  # in the order of the texts
         np.testing.assert_array_equal(read_series(series).array[0], voxels(seed).astype(int) - 1024)
+
+
+def test_directions_that_differ_in_their_last_digits_are_one_series(tmp_path):
+    """0.7075 is a border of rounding to three digits; every second slice lies beyond it."""
+    array = voxels(4)
+    folder = write_series(tmp_path / "s", array)
+    for number, file in enumerate(sorted(folder.iterdir(), key=_place)):
+        sine = 0.7075 + (1e-7 if number % 2 else -1e-7)
+        cosine = np.sqrt(1 - sine**2)
+        turned = [f"{v:.12g}" for v in (cosine, sine, 0, -sine, cosine, 0)]
+        patched(file, lambda ds, turned=turned: setattr(ds, "ImageOrientationPatient", turned))
+    series = one(folder)
+    assert series.shape == array.shape
+    np.testing.assert_array_equal(read_series(series).array[0], array.astype(int) - 1024)
+    assert np.linalg.norm(series.affine[:3, 2]) == pytest.approx(2.5)
+
+
+def _place(file: Path) -> float:
+    return float(pydicom.dcmread(file).ImagePositionPatient[2])
+
+
+def test_names_of_patients_that_look_alike_never_meet(tmp_path):
+    write_series(tmp_path / "a", voxels(1), seed="a", patient=("", "P1"))
+    write_series(tmp_path / "b", voxels(2, (7, 8, 10)), seed="a", patient=("", "P1"))
+    write_series(tmp_path / "c", voxels(3), seed="c", patient=("", "P1/1"))
+    write_series(tmp_path / "d", voxels(4), seed="d", patient=("", "p1-2"))
+    found, problems = find_series(tmp_path, anonymous=False)
+    assert not problems
+    assert len(found) == 4
+    assert len({s.name.casefold() for s in found}) == 4
+    assert [s.name for s in found if s.group == "P1"] == ["P1-1", "P1-2"]
+    assert [s.name for s in found if s.group == "P1-1"] == ["P1-1-series2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ImagePositionPatient", ["0", "0", "nan"]), ("PixelSpacing", ["inf", "1"]),
+     ("RescaleSlope", "nan"), ("RescaleIntercept", "inf"), ("RescaleSlope", "0")],
+)  # fmt: skip
+def test_numbers_that_are_none_place_no_slice(tmp_path, name, value):
+    folder = write_series(tmp_path / "s", voxels(4))
+    middle = sorted(folder.iterdir(), key=_place)[3]
+    patched(middle, lambda ds: setattr(ds, name, value))
+    found, problems = find_series(folder)
+    assert not found
+    assert [p.code for p in problems] == ["dicom-no-slice", "dicom-missing-slice"]
+    assert str(middle) in problems[0].message
 
 
 def _missing(folder: Path) -> None:

@@ -32,7 +32,8 @@ def dicom_import(
 ) -> None:
     """Write series as NIfTI images, outlines as masks, and a labels.yaml that names both.
 
-    Needs the extra `dicom`. Nothing of a patient's name goes into files, unless --no-anonymous.
+    Needs the extra `dicom`. Nothing of a patient's name goes into files, unless --no-anonymous. A
+    series that makes no volume is named and stops no other; the exit code is 1 then.
     """
     from hinterland.data.dicom.dataset import write_dataset
 
@@ -44,7 +45,11 @@ def dicom_import(
         screen.say(f"{problem.severity} [{problem.code}] {problem.case} {problem.message}")
     screen.say(f"{len(made.cases)} images in {out}, {len(made.masked)} with masks")
     screen.say(f"next: hinterland check {out}")
-    screen.result({"out": str(out), "cases": list(made.cases), "masked": list(made.masked)})
+    left = [p.message for p in made.problems if p.severity == "error"]
+    content = {"out": str(out), "cases": list(made.cases), "masked": list(made.masked)}
+    screen.result({**content, "left_out": left})
+    if left:
+        raise typer.Exit(1)
 
 
 def _structures(given: list[str]) -> dict[str, str]:

@@ -55,11 +55,7 @@ def as_images(
     """
     found, problems = find_series(given, anonymous=anonymous)
     if not found:
-        said = [f"{p.case}: {p.message}" for p in problems if p.severity == "error"]
-        raise HinterlandError(
-            f"{given[0]} holds no series of DICOM slices that makes a volume. "
-            + ("\n".join(said[:10]) or "Give the folder that holds its files.")
-        )
+        raise _nothing(given[0], problems)
     folder = temporary_name(beside.with_name(f"{beside.name}.dicom"))
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +72,16 @@ def as_images(
                 problems.append(Problem("error", "dicom-voxels", series.name, str(error)))
             if progress is not None:
                 progress(done, len(found))
+        if not made:
+            raise _nothing(given[0], problems)
         yield made, folder, problems
     finally:
         remove(folder)
+
+
+def _nothing(given: Path, problems: Sequence[Problem]) -> HinterlandError:
+    said = [f"{p.case}: {p.message}" for p in problems if p.severity == "error"]
+    return HinterlandError(
+        f"{given} holds no series of DICOM slices that makes a volume. "
+        + ("\n".join(said[:10]) or "Give the folder that holds its files.")
+    )

@@ -37,8 +37,9 @@ def write_dataset(
     anonymous: bool = True,
     progress: Tick | None = None,
 ) -> Imported:
-    """Write `out`/images, `out`/masks and `out`/labels.yaml, whole or not at all.
+    """Write `out`/images, `out`/masks and `out`/labels.yaml, all of them or none.
 
+    Series that make no volume, or cannot be read, are among the problems and stop no others.
     Where structures overlap, the one that is named first wins. A series without outlines becomes an
     unlabelled case; patients are kept together by labels.yaml.
 
@@ -53,7 +54,7 @@ def write_dataset(
         What was made.
 
     Raises:
-        HinterlandError: There is no series, `out` is there, or no structure has such a name.
+        HinterlandError: No series can be read, `out` is there, or no structure has such a name.
     """
     if out.exists():
         raise HinterlandError(f"{out} exists already; nothing in it is touched. Choose another.")
@@ -64,14 +65,19 @@ def write_dataset(
     if not series:
         raise HinterlandError(
             f"{given} holds no series that makes a volume: "
-            f"{'; '.join(p.message for p in problems[:3]) or 'no DICOM image at all'}. Look with "
+            f"{' '.join(p.message for p in problems[:3]) or 'no DICOM image at all.'} Look with "
             f"hinterland check {given}."
         )
     classes = list(dict.fromkeys(structures.values()))
-    masked = []
+    made, masked = [], []
     with atomic_path(out) as folder:
         for done, one in enumerate(series, start=1):
-            image = write_series(one, folder / "images" / f"{one.name}.nii.gz")
+            try:
+                image = write_series(one, folder / "images" / f"{one.name}.nii.gz")
+            except HinterlandError as error:
+                problems.append(Problem("error", "dicom-voxels", one.name, str(error)))
+                continue
+            made.append(one)
             if structures and one.uid in outlines:
                 mask = _merged(one, outlines[one.uid].contours, structures, classes)
                 (folder / "masks").mkdir(exist_ok=True)
@@ -79,8 +85,10 @@ def write_dataset(
                 masked.append(one.name)
             if progress is not None:
                 progress(done, len(series))
-        write_text(folder / "labels.yaml", _labels_yaml(series, classes, masked))
-    return Imported(tuple(s.name for s in series), tuple(masked), tuple(problems))
+        if not made:
+            raise HinterlandError(problems[-1].message)
+        write_text(folder / "labels.yaml", _labels_yaml(made, classes, masked))
+    return Imported(tuple(s.name for s in made), tuple(masked), tuple(problems))
 
 
 def _by_series(series: Sequence[Series], found: Sequence[Outlines]) -> dict[str, Outlines]:

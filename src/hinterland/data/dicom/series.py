@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -109,24 +110,51 @@ def _volumes(slices: Sequence[Slice], anonymous: bool) -> Iterator[tuple[str, li
     by_series: dict[str, list[Slice]] = defaultdict(list)
     for one in slices:
         by_series[one.series].append(one)
-    taken: dict[str, int] = defaultdict(int)
+    taken: set[str] = set()
     for uid, own in by_series.items():
         parts = [part for kind in _alike(own) for part in _apart(kind)]
-        name = _name(uid, own[0], anonymous)
-        taken[name] += 1
-        if taken[name] > 1:  # several series of a patient, by name
-            name = f"{name}-series{taken[name]}"
-        for number, part in enumerate(parts, start=1):
-            yield (name if len(parts) == 1 else f"{name}-{number}"), part
+        names = _free_names(_name(uid, own[0], anonymous), len(parts), taken)
+        yield from zip(names, parts, strict=True)
+
+
+def _free_names(name: str, parts: int, taken: set[str]) -> list[str]:
+    """Name the parts of a series as no other is named, on disks that ignore case neither."""
+    for number in count(1):
+        base = name if number == 1 else f"{name}-series{number}"
+        names = [base] if parts == 1 else [f"{base}-{n}" for n in range(1, parts + 1)]
+        folded = {each.casefold() for each in names}
+        if not folded & taken:
+            taken |= folded
+            return names
+    raise AssertionError("unreachable")
 
 
 def _alike(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Divide slices by size and direction: a localiser has three directions in one series."""
-    kinds: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
+    """Divide slices by size and direction: a localiser has three directions in one series.
+
+    They are compared and not rounded: headers differ in their last digits within a series, and
+    where those lie about a border of rounding, it would fall into two.
+    """
+    kinds: list[list[Slice]] = []
     for one in slices:
-        rounded = (*np.round(one.orientation, 3), *np.round(one.spacing, 4))
-        kinds[one.shape, rounded].append(one)
-    return list(kinds.values())
+        for kind in kinds:
+            if _same_plane(kind[0], one):
+                kind.append(one)
+                break
+        else:
+            kinds.append([one])
+    return kinds
+
+
+def _same_plane(one: Slice, other: Slice) -> bool:
+    def near(a: Sequence[float], b: Sequence[float], most: float) -> bool:
+        return all(abs(x - y) <= most for x, y in zip(a, b, strict=True))
+
+    return (
+        one.shape == other.shape
+        and near(one.orientation, other.orientation, 1e-3)
+        and near(one.spacing, other.spacing, 1e-4)
+    )
 
 
 def _apart(slices: list[Slice]) -> list[list[Slice]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,9 @@ def _slices_of(path: Path) -> list[Slice]:
     try:
         return [_slice(path, header, n, groups) for n, groups in enumerate(_frames(header))]
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise NoSlice(f"it does not say where its voxels lie ({_lacking(error)})") from None
+        raise NoSlice(
+            f"it does not say where its voxels lie, or what their values mean ({_lacking(error)})"
+        ) from None
 
 
 def _frames(header: Any) -> Iterator[Sequence[Any]]:
@@ -121,8 +124,8 @@ def _slice(path: Path, header: Any, frame: int, groups: Sequence[Any]) -> Slice:
         position=_numbers(position.ImagePositionPatient, 3),
         spacing=_numbers(measures.PixelSpacing, 2),
         thickness=abs(float(thickness)),
-        slope=float(values.get("RescaleSlope", 1) if values is not None else 1),
-        intercept=float(values.get("RescaleIntercept", 0) if values is not None else 0),
+        slope=_slope(values.get("RescaleSlope", 1) if values is not None else 1),
+        intercept=_finite(float(values.get("RescaleIntercept", 0) if values is not None else 0)),
         bits=int(header.BitsStored),
         signed=bool(header.get("PixelRepresentation", 0)),
         apart=tuple(_apart(groups, name) for name in APART),
@@ -159,7 +162,19 @@ def _numbers(values: Any, count: int) -> Vector:
     found = tuple(float(v) for v in values)
     if len(found) != count:
         raise ValueError(f"{len(found)} numbers, not {count}")
-    return found
+    return tuple(map(_finite, found))
+
+
+def _finite(value: float) -> float:
+    if not isfinite(value):
+        raise ValueError("no number")
+    return value
+
+
+def _slope(value: Any) -> float:
+    if float(value) == 0:
+        raise ValueError("a slope of 0")
+    return _finite(float(value))
 
 
 def _lacking(error: Exception) -> str:

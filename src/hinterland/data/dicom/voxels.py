@@ -71,19 +71,31 @@ def _ends(one: Slice) -> tuple[float, float]:
 
 
 def _unpacked(path: Path) -> tuple[np.ndarray, bool]:
-    """Return the frames (frame, y, x) of a file, and whether they are scaled already."""
+    """Return the frames (frame, y, x) of a file, and whether they are scaled already.
+
+    GDCM is asked for compressed files only. It fills up what is missing of others without a word,
+    and turns MONOCHROME1 into its negative, which `pixel_array` does not.
+    """
+    header: Any = read_header(path, voxels=True)
     try:
         with quiet():
-            header: Any = read_header(path, voxels=True)
             array = header.pixel_array
         return array.reshape(-1, *array.shape[-2:]), False
-    except (RuntimeError, NotImplementedError, AttributeError, ValueError, ImportError):
+    except MemoryError:
+        raise
+    except Exception:  # its decoders raise whatever a damaged file makes them stumble over
         pass
     try:
+        with quiet():
+            syntax = header.file_meta.get("TransferSyntaxUID")
+            if not (syntax and syntax.is_compressed):
+                raise RuntimeError("too few voxels")
+            if header.get("PhotometricInterpretation") == "MONOCHROME1":
+                raise RuntimeError("MONOCHROME1")
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
     except RuntimeError as error:
         raise HinterlandError(
-            f"{path}: its voxels cannot be unpacked. Copy it again from its source, or write it "
-            "uncompressed (dcmdjpeg, gdcmconv --raw)."
+            f"{path}: its voxels cannot be unpacked, or are fewer than its header says. "
+            "Copy it again from its source, or write it uncompressed (dcmdjpeg, gdcmconv --raw)."
         ) from error
     return array.reshape(-1, *array.shape[-2:]), True

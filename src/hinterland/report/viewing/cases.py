@@ -121,10 +121,10 @@ def _run_cases(paths: Sequence[Path], at: str | None) -> ViewCases:
             f"{' and '.join(map(str, paths))} predict no case in common that {dataset.root} has. "
             "Finish the runs (hinterland resume RUN), or show them one at a time."
         )
-    scores = {name: _dice(run.path) for name, run in runs.items()}
+    question = _question(dataset, at)
+    scores = {name: _dice(run, question) for name, run in runs.items()}
     least = next(iter(scores.values()))
     known.sort(key=lambda case: least.get(case, 2.0))
-    question = _question(dataset, at)
 
     def read(name: str) -> CaseVolumes:
         told = [f"{run} {number(found[name], 'dice')}" for run, found in scores.items()
@@ -155,19 +155,26 @@ def _named(paths: Sequence[Path]) -> dict[str, Path]:
     return {n if short.count(n) == 1 else str(p): p for n, p in zip(short, paths, strict=True)}
 
 
-def _dice(run: Path) -> dict[str, float]:
-    """Return the mean Dice of each case in the table of a run; empty without a table."""
-    if not (run / "metrics.csv").is_file():
+def _dice(run: Run, at: Coarsening) -> dict[str, float]:
+    """Return the Dice of each case at a question, the mean over its classes; empty without any."""
+    if not (run.path / "metrics.csv").is_file():
         return {}
-    table = read_table(run / "metrics.csv")
-    if "dice" not in table:
+    table = read_table(run.path / "metrics.csv")
+    if not {"dice", "coarsening"} <= set(table):
         return {}
+    asked = {**run.questions, "cells": run.method.cells}
+    names = [name for name, known in asked.items() if set(known.groups) == set(at.groups)]
+    table = table[table["coarsening"].isin(names[:1])]
     means = table.assign(case=table["case"].astype(str)).groupby("case")["dice"].mean().dropna()
     return {str(case): float(value) for case, value in means.items()}
 
 
 def _image_cases(paths: Sequence[Path], images: Sequence[Path]) -> ViewCases:
-    named = {stem(file): file for file in images}
+    stems = [stem(file) for file in images]
+    named = {
+        name if stems.count(name) == 1 else str(file): file
+        for name, file in zip(stems, images, strict=True)
+    }
     return ViewCases(
         paths[0].resolve().name if len(paths) == 1 else f"{len(images)} images",
         "In the order of their names.",
