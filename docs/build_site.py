@@ -1,8 +1,7 @@
 """Build the docs site: `pip install -e ".[docs]"`, then `python docs/build_site.py [OUT]`.
 
-The pages of `docs/`, the notebooks, benchmarks/RESULTS.md, and a reference made of the docstrings and
-of `--help`.
-A link to nothing, or a name that is not there, ends it with exit code 1.
+The pages of `docs/`, the notebooks, benchmarks/RESULTS.md, and a reference made of the docstrings
+and of `--help`. A link to nothing, or a name that is not there, ends it with exit code 1.
 """
 
 from __future__ import annotations
