@@ -1,7 +1,7 @@
 """Build the docs site: `pip install -e ".[docs]"`, then `python docs/build_site.py [OUT]`.
 
-The pages of `docs/`, benchmarks/RESULTS.md, and a reference made of the docstrings and of `--help`.
-A link to nothing, or a name that is not there, ends it with exit code 1.
+The pages of `docs/`, the notebooks, benchmarks/RESULTS.md, and a reference made of the docstrings
+and of `--help`. A link to nothing, or a name that is not there, ends it with exit code 1.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ def write_pages(folder: Path) -> None:
     (folder / "reference" / "python.md").write_text(python_page(), encoding="utf-8")
     (folder / "reference" / "commands.md").write_text(commands_page(), encoding="utf-8")
     shutil.copyfile(ROOT / "benchmarks" / "RESULTS.md", folder / "results.md")
+    shutil.copytree(ROOT / "examples" / "notebooks", folder / "notebooks")
     for page in folder.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
+        text = text.replace("../examples/notebooks/", "notebooks/")
         page.write_text(text.replace("../benchmarks/RESULTS.md", "results.md"), encoding="utf-8")
 
 

@@ -195,3 +195,33 @@ def test_the_tutorial_on_volumes_runs(tmp_path, monkeypatch):
     follow(DOCS / "tutorials" / "own-nifti.md", short)
     table = pd.read_csv("metrics.csv")
     assert set(table["case"]) == {"scanTs0", "scanTs1"}
+
+
+QUICK = (
+    (r"--steps \d+", "--steps 2"),
+    (r"features=\[\d+,\d+\]", "features=[4,8]"),
+)  # of training: what a page says of the figures is not looked at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["partial-labels", "image-labels", "from-nnunet", "from-totalsegmentator"]
+)
+def test_a_tutorial_runs_with_few_steps(name, tmp_path, monkeypatch):
+    """Its Python makes the data, its YAML says on the first line where it lies, then commands."""
+    page = DOCS / "tutorials" / f"{name}.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HINTERLAND_CACHE", str(tmp_path / "cache"))
+    for code in blocks(page, "python"):
+        exec(code, {})
+    for text in blocks(page, "yaml"):
+        Path(text.split()[1]).write_text(text)
+    ran = [line for line in commands(page) if "supports totalsegmentator" not in line]
+    for line in ran:
+        for pattern, quick in QUICK:
+            line = re.sub(pattern, quick, line)
+        done = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert done.exit_code == 0, (line, done.output)
+    made = [Path(line.split(" --out ")[1].split()[0]) for line in ran if " --out " in line]
+    assert len(made) >= 4
+    assert all(path.exists() for path in made)
