@@ -16,6 +16,13 @@ from hinterland.data.io.limits import TooLarge, refuse_huge
 from hinterland.data.io.volume import Volume
 from hinterland.types import HinterlandError
 
+_SYNTAX = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
+"""(implicit types, little endian) -> the transfer syntax of uncompressed voxels."""
+
 
 def read_series(series: Series) -> Volume:
     """Read the voxels of a series.
@@ -79,6 +86,7 @@ def _unpacked(path: Path) -> tuple[np.ndarray, bool]:
     header: Any = read_header(path, voxels=True)
     try:
         with quiet():
+            _name_syntax(header)
             array = header.pixel_array
         return array.reshape(-1, *array.shape[-2:]), False
     except MemoryError:
@@ -99,3 +107,9 @@ def _unpacked(path: Path) -> tuple[np.ndarray, bool]:
             "Copy it again from its source, or write it uncompressed (dcmdjpeg, gdcmconv --raw)."
         ) from error
     return array.reshape(-1, *array.shape[-2:]), True
+
+
+def _name_syntax(header: Any) -> None:
+    """Say of a file without a preamble how its numbers are written; they are never compressed."""
+    if "TransferSyntaxUID" not in header.file_meta:
+        header.file_meta.TransferSyntaxUID = _SYNTAX[header.original_encoding]
