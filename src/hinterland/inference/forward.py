@@ -62,7 +62,8 @@ class Forward:
         Yields:
             Each place, in order, and its log-probabilities times the weights, (groups, *tile).
         """
-        weights = weights.to(self.device)
+        # sums of other devices lie on the host (`sums_device`): one wait a batch, not one a tile
+        weights = weights.to(self.device if self.device.type == "cuda" else "cpu")
         known: tuple[float, ...] | None = None  # the value of the first tile that has only one
         waiting: list[_Waiting] = []
         for place in places:
@@ -120,7 +121,7 @@ class Forward:
                 p = p.flip(dims) if dims else p
                 total, count = p if total is None else total.add_(p), count + 1
             assert total is not None
-            return total.div_(count).mul_(weights)
+            return total.div_(count).to(weights.device).mul_(weights)
 
 
 class _Waiting(NamedTuple):
