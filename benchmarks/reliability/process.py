@@ -74,6 +74,8 @@ class Command:
         """
         logs.mkdir(parents=True, exist_ok=True)
         self._logs = [logs / f"{time.monotonic_ns()}.{name}" for name in ("out", "error")]
+        for log in self._logs:
+            log.touch()  # whoever is killed at once has not opened them
         self._started = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-LOGS = ("*/tensorboard/*",)
-"""Files whose names and bytes hold times; what they say is in log.csv too."""
+LOGS = ("*/tensorboard/*", "*/progress.json")
+"""Files whose names or bytes hold times; what they say is in log.csv too."""
 _TIMES = {
     "summary.json": ("seconds_training",),
     "provenance.json": ("made",),
@@ -27,7 +27,7 @@ Snapshot = Mapping[str, str]
 def snapshot(folder: Path) -> dict[str, str]:
     """Map relative path -> hash of the content; times are left out of the few files that tell them.
 
-    A link counts as where it points to. Logs of TensorBoard are left out.
+    A link counts as where it points to. Logs of TensorBoard and for `watch` are left out.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
     names = {path: str(path.relative_to(folder)) for path in files}

@@ -49,13 +49,14 @@ def test_a_metric_from_outside_is_asked_for_shown_and_compared(
     assert "hd_largest" in wrong.stderr
 
 
-def test_an_exporter_from_outside_writes_a_run(tmp_path: Path) -> None:
+def test_an_exporter_from_outside_writes_a_run(tmp_path: Path, runs: Path) -> None:
     out = tmp_path / "note.txt"
-    shown = run_outside("export", tmp_path / "run7", out, "--to", "note", "--checkpoint",
+    shown = run_outside("export", runs / "binary", out, "--to", "note", "--checkpoint",
                     "last", "--overwrite", "--json")  # fmt: skip
-    assert out.read_text() == "run7 last True"
+    assert out.read_text() == "binary last False"  # a fresh place, whatever was in `out`
     assert json.loads(shown.stdout)["labels"] == {"background": 0, "lesion": 3}
-    wrong = run_outside("export", tmp_path, out, "--to", "keras", code=1)
+    assert "lesion" in (tmp_path / "note.model_card.md").read_text()
+    wrong = run_outside("export", runs / "binary", out, "--to", "keras", code=1)
     assert "expected one of nnunet, onnx, monai, note" in wrong.stderr
 
 

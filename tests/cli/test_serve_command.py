@@ -16,9 +16,11 @@ import numpy as np
 def test_serve_answers_until_it_is_stopped(runs):
     command = [sys.executable, "-c", "from hinterland.cli.main import main; main()", "serve",
                str(runs / "binary"), "--port", "0", "--max-mb", "1", "--json"]  # fmt: skip
+    # what a shell starts in the background ignores Ctrl-C, and so does all that it starts
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert process.stderr is not None
     lines = []
     for line in process.stderr:
