@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,7 +91,7 @@ def predict(
     code is 1 then.
     """
     from hinterland.data.integrity.images import Expected, check_images
-    from hinterland.data.io.journal import Journal, journal
+    from hinterland.data.io.journal import journal
     from hinterland.inference.folder import unreadable
     from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
@@ -133,7 +132,7 @@ def predict(
     asked = _asked(model, predictor, checkpoint, cases, question, probabilities, maps)
     if dicom_seg:
         asked["dicom-seg"] = True
-    own = nullcontext(Journal()) if overwrite else journal(out, asked)
+    own = journal(None if overwrite else out, asked)
     with screen.progress("predicting") as tick, own as written:
         if not overwrite:
             refuse_existing(out, sound, maps, written)
@@ -186,13 +185,13 @@ def _asked(
     maps: tuple[str, ...],
 ) -> dict[str, Any]:
     """Tell what makes two calls the same work, in JSON's types."""
-    from hinterland.data.io.files import file_stamp
+    from hinterland.data.io.files import file_stamp, image_stamps
 
     weights = model.path / "checkpoints" / f"{checkpoint or model.reported}.ckpt"
     return {
         "weights": file_stamp(weights),
         "options": repr(predictor.options),
-        "cases": {c.name: [file_stamp(path) for path in c.images] for c in cases},
+        "cases": image_stamps(cases),
         "at": question.to_dict(),
         "probabilities": probabilities,
         "maps": maps,

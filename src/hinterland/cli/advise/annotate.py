@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -53,8 +52,8 @@ def advise_annotate(
     """
     from hinterland.cli.predict import find_cases
     from hinterland.data.io.csv_text import csv_text
-    from hinterland.data.io.files import file_stamp, write_text
-    from hinterland.data.io.journal import Journal, journal
+    from hinterland.data.io.files import file_stamp, image_stamps, write_text
+    from hinterland.data.io.journal import journal
     from hinterland.inference.uncertainty import rank_cases, unseen
     from hinterland.training.runs.run import Run
     from hinterland.types import HinterlandError
@@ -78,9 +77,9 @@ def advise_annotate(
         "run": file_stamp(run / "config.yaml"),
         "checkpoint": checkpoint,
         "options": repr(options),
-        "cases": {c.name: [file_stamp(path) for path in c.images] for c in cases},
+        "cases": image_stamps(cases),
     }
-    own = nullcontext(Journal()) if maps is None or overwrite else journal(maps, asked)
+    own = journal(None if overwrite else maps, asked)
     with screen.progress("ranking") as tick, own as written:
         table = rank_cases(
             model, cases, maps=maps, which=checkpoint,  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -50,8 +49,8 @@ def classify_predict(
     from hinterland.classification.predict import patient_table, predict_images, with_patients
     from hinterland.classification.record import ClassifierRun
     from hinterland.data.io.csv_text import csv_text
-    from hinterland.data.io.files import file_stamp, write_text
-    from hinterland.data.io.journal import Journal, journal
+    from hinterland.data.io.files import file_stamp, image_stamps, write_text
+    from hinterland.data.io.journal import journal
     from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
@@ -61,10 +60,10 @@ def classify_predict(
     table, joined = out / "predictions.csv", out / "patients.csv"
     asked = {
         "classifier": [file_stamp(classifier / name) for name in ("config.yaml", FILE)],
-        "cases": {c.name: [file_stamp(path) for path in c.images] for c in cases},
+        "cases": image_stamps(cases),
         "patients": patient_pattern,
     }
-    own = nullcontext(Journal()) if overwrite else journal(out, asked)
+    own = journal(None if overwrite else out, asked)
     with screen.progress("classifying") as tick, own as written:
         if table.exists() and not overwrite and not written.ours(table):
             raise HinterlandError(f"{table} exists already. Give --overwrite, or another folder.")

@@ -26,6 +26,15 @@ def dataset_hash(dataset: Dataset, cases: Sequence[Case]) -> str:
     return digest.hexdigest()
 
 
+def image_stamps(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Map each case to the stamps of its images: what tells the input of a command from another.
+
+    Raises:
+        HinterlandError: a file cannot be read.
+    """
+    return {case.name: [file_stamp(path) for path in case.images] for case in cases}
+
+
 def file_stamp(path: Path) -> str:
     """Return a short text that changes with a file's content and stays when it is moved or copied.
 
