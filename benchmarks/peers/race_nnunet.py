@@ -8,7 +8,8 @@ comes; only the numbers of epochs and of iterations in one are set, so that its 
 the budget. Goes on from its own checkpoint when it was killed.
 
 JOB.json: folder (with raw/, a data set in nnU-Net's layout inside), name, configuration, train and
-val (case names), seconds (of training, or null) or iterations, epochs, threads, images, out.
+val (case names), seconds (of training, or null) or iterations, epochs, threads, images, out, plan
+(entries of the configuration that replace nnU-Net's, or null).
 """
 
 import json
@@ -49,6 +50,11 @@ def prepare() -> Path:
     if not (home / "ready").is_file():
         extract_fingerprints([IDENTIFIER], num_processes=1, check_dataset_integrity=False)
         plan_experiments([IDENTIFIER])
+        if job["plan"]:
+            file = home / "nnUNetPlans.json"
+            plans = json.loads(file.read_text())
+            plans["configurations"][job["configuration"]] |= job["plan"]
+            file.write_text(json.dumps(plans))
         preprocess([IDENTIFIER], configurations=[job["configuration"]], num_processes=[1])
         splits = [{"train": job["train"], "val": job["val"]}]
         (home / "splits_final.json").write_text(json.dumps(splits))
