@@ -117,7 +117,7 @@ class PeerCell(ResampledCell):
         found = json.loads((folder / "theirs.json").read_text())
         table = evaluate_folders(
             folder / "theirs", splits["test"], spec=dataset.labels, extra=True,
-            at=dict(dataset.labels.questions),
+            at=dict(dataset.labels.questions), trust_reference=True,  # raw files have no directions
         )  # fmt: skip
         kept = table[[c for c in KEPT if c in table.columns]].round(5)
         return {
