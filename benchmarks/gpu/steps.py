@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -12,12 +13,15 @@ from typing import Any
 
 import torch
 
+from benchmarks.gpu.peer import nnunet_python, time_nnunet
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.training.config import make_config
 from hinterland.training.runs.request import RunRequest
+from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_training import run_or_resume
+from hinterland.types import Plan
 
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "2D 112^2 b8 16-256": {"batch_size": 8, "patch_size": [112, 112],
@@ -30,10 +34,15 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 TINY: Mapping[str, Mapping[str, Any]] = {
     "2D tiny": {"batch_size": 2, "patch_size": [32, 32], "network_options": {"features": [4, 8]}}
 }
+GRAPHS, PEER = "compiled, CUDA graphs", "nnU-Net, no data to make"
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "made on the CPU": {"data": {"device": "cpu"}},
-    "made on the device": {"data": {"device": "accelerator"}},
+    "made on the device": {},
+    "channels last": {"channels_last": True},
+    "compiled": {"compile": True},
+    GRAPHS: {"compile": "graphs"},
 }
+"""Data are made on the device, if nothing else is said."""
 STEPS, WARM = 60, 20
 
 
@@ -50,17 +59,41 @@ def run_steps(tiny: bool) -> dict[str, Any]:
                 size=size,
                 overwrite=True,  # type: ignore[arg-type]
             )
-            for way, settings in WAYS.items():
+            made: list[Path] = []
+            for way, settings in _ways().items():
                 out = Path(folder) / f"run-{len(rows)}"
                 row: dict[str, Any] = {"shape": name, "way": way}
                 try:
-                    row |= _timed(data, out, {**shape, **settings}, dims)
+                    if way == PEER:
+                        row |= time_nnunet(nnunet_python() or "", _plan(made[0], shape), out, STEPS)
+                    else:
+                        asked = {"data": {"device": "accelerator"}, **shape, **settings}
+                        row |= _timed(data, out, asked, dims)
+                        made.append(out)
                 except Exception as error:
                     row |= {"error": f"{type(error).__name__}: {str(error)[:400]}"}
                     failed += 1
                 rows.append(row)
                 print(row, flush=True)
     return {"rows": rows, "failed": failed}
+
+
+def _ways() -> dict[str, Mapping[str, Any]]:
+    """Find what this machine can do of it."""
+    ways = dict(WAYS)
+    if not torch.cuda.is_available():
+        del ways[GRAPHS]
+    if nnunet_python():
+        ways[PEER] = {}
+    return ways
+
+
+def _plan(run: Path, shape: Mapping[str, Any]) -> Plan:
+    """Return the plan of a run, with the widths that its network has."""
+    plan = Run(run).record.plan
+    first, most = shape["network_options"]["features"]
+    widths = tuple(min(first * 2**i, most) for i in range(len(plan.network.features)))
+    return replace(plan, network=replace(plan.network, features=widths))
 
 
 def _timed(data: Path, out: Path, settings: Mapping[str, Any], dims: int) -> dict[str, Any]:

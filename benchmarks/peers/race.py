@@ -69,6 +69,8 @@ TRACKS = {
     ),
 }  # fmt: skip
 RECIPES = ("fast", "nnunet")
+DICE = ("Dice", "target", (), "dice")
+PEER_ARM = "nnU-Net, our plan {:g} min"
 REPLACED = ("batch_size", "patch_size", "spacing", "median_image_size_in_voxels", "architecture")
 BUDGETS = {"smoke": (4,), "cpu": (250, 1000), "gpu": (1000, 4000), "paper": (1000, 250_000)}
 PEER_SECONDS: dict[str, tuple[float, ...]] = {
@@ -233,9 +235,17 @@ def our_cell(
 
 def tables(size: str) -> list[Table]:
     """One table for each data set."""
-    del size
-    columns = [(word, "target", (), metric) for word, metric in (("Dice", "dice"), ("NSD", "nsd"))]
-    return [Table(f"{name}, target classes", name, columns) for name in TRACKS]
+    columns = [DICE, ("NSD", "target", (), "nsd")]
+    baseline = PEER_ARM.format(PEER_SECONDS[size][0] / 60) if PEER_SECONDS[size] else ""
+    return [Table(f"{name}, target classes", name, columns, baseline) for name in TRACKS]
+
+
+def seconds_of_curve(result: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """(seconds of training, validation Dice); steps of one run take the same time each."""
+    if "peer" in result:
+        return [(seconds, dice) for _, seconds, dice in result["peer"]["curve"]]
+    last = result["curve"][-1][0] if result["curve"] else 1
+    return [(result["seconds_training"] * step / last, dice) for step, dice in result["curve"]]
 
 
 def time_to(curve: Sequence[Sequence[float]], share: float) -> float | None:

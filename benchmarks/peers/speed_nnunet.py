@@ -1,6 +1,6 @@
 """The peer's side of `benchmarks.peers.speed`: run by a Python that has nnU-Net and not Hinterland.
 
-speed_peer.py train|predict MODEL_FOLDER INPUT.npz OUT.json REPEATS THREADS
+speed_nnunet.py train|predict MODEL_FOLDER INPUT.npz OUT.json REPEATS THREADS
 
 train: seconds of each `nnUNetTrainer.train_step` on the given batch; predict: seconds of each
 `nnUNetPredictor.predict_logits_from_preprocessed_data` on the given image. Peak memory in MiB.
@@ -24,6 +24,7 @@ import torch  # noqa: E402
 
 torch.set_num_threads(int(threads))
 data = np.load(source)
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 seconds = []
 if what == "train":
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -35,7 +36,7 @@ if what == "train":
     prepared.mkdir(parents=True)
     for name in ("case.b2nd", "case_seg.b2nd", "case.pkl"):  # looked at by name, never read
         (prepared / name).touch()
-    trainer = nnUNetTrainer(plans, str(data["configuration"]), 0, dataset, torch.device("cpu"))
+    trainer = nnUNetTrainer(plans, str(data["configuration"]), 0, dataset, device)
     trainer.print_to_log_file = lambda *_, **__: None
     trainer.initialize()
     trainer.network.train()

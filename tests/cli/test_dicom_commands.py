@@ -213,3 +213,14 @@ def test_without_pydicom_one_message_says_what_to_install(hinterland, archive, m
 
     monkeypatch.setitem(sys.modules, "pydicom", None)
     assert "pip install 'hinterland[dicom]'" in hinterland("check", archive, code=1).stderr
+
+
+def test_series_are_viewed_as_they_are(hinterland, tmp_path):
+    rng = np.random.default_rng(3)
+    write_series(tmp_path / "scans" / "a", rng.integers(0, 900, (5, 12, 14)).astype(np.uint16))
+    made = as_json(hinterland("view", tmp_path / "scans", "--out", tmp_path / "p.html", "--json"))
+    assert made["shown"] == 1
+    text = (tmp_path / "p.html").read_text()
+    assert "1 series of DICOM" in text
+    assert "Secret" not in text
+    assert "MRN4711" not in text

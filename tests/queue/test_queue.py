@@ -159,6 +159,22 @@ def test_strange_requests_are_refused(tmp_path, content, message):
         JobRequest.parse(content, tmp_path / "request.json")
 
 
+def test_a_damaged_request_stops_no_other_job(job):
+    queue, told = Queue(job.path.parents[1]), []
+    other = queue.add(JobRequest.here(["check", "elsewhere"]))
+    (job.path / "request.json").write_text("[")
+    assert (job.state, other.state) == ("failed", "waiting")
+    worker = Worker(queue, every=0.2, say=told.append)
+    taken = worker._take()
+    assert taken is not None
+    assert (taken[0].name, taken[1]) == (other.name, 1)
+    taken[0].end(1, "done", 0, 0.0)
+    assert worker._take() is None
+    assert [line for line in told if "is no request of a queue" in line and job.name in line]
+    with pytest.raises(HinterlandError, match="is no request of a queue"):
+        queue.wait([job], seconds=0)
+
+
 def test_a_folder_that_is_no_queue_is_refused(tmp_path):
     with pytest.raises(HinterlandError, match="is no queue"):
         Queue.there(tmp_path)

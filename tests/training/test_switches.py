@@ -10,7 +10,13 @@ from device_jobs import SPEC, small_plan
 
 from hinterland.methods import BuildContext, make_method
 from hinterland.training.config import make_config
-from hinterland.training.device import arrange, choose_algorithms, compile_parts
+from hinterland.training.device import (
+    arrange,
+    choose_algorithms,
+    compile_parts,
+    refuse_missing_devices,
+)
+from hinterland.types import HinterlandError
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +55,20 @@ def test_channels_last_where_it_is_asked_for(asked, accelerator, last):
     network = arrange(context.create_network(2), 2, accelerator, asked)
     (wide, *_) = [p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1]
     assert wide.is_contiguous(memory_format=torch.channels_last) == last
+
+
+@pytest.mark.parametrize(("graphs", "mode"), [(False, None), (True, "reduce-overhead")])
+def test_graphs_are_asked_of_torch(graphs, mode, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda call, **options: asked.append(options) or call)
+    context = BuildContext(small_plan(2, 16), SPEC, SPEC.label_sets)
+    compile_parts(make_method("supervised", SPEC).build(context), graphs)
+    assert asked == [{"mode": mode}] * 3
+
+
+def test_graphs_without_cuda_are_refused_before_anything_is_made():
+    with pytest.raises(HinterlandError, match="would train on cpu"):
+        refuse_missing_devices(make_config({"compile": "graphs", "accelerator": "cpu"}))
 
 
 def test_compiled_parts_keep_their_names_and_copies():

@@ -51,10 +51,12 @@ def check(
     intensities and axes. A folder of DICOM is listed series by series. Errors exit with 1. Warnings
     (probably not meant) and notes (worth knowing) exit with 0.
     """
+    from hinterland.data.dicom.files import is_dicom_folder
+
     screen = Screen(as_json)
     if model is not None:
         _check_images(screen, context, dataset, model)
-    elif _is_dicom(dataset):
+    elif is_dicom_folder(dataset):
         if not check_series(screen, dataset):
             raise typer.Exit(1)
     else:
@@ -109,18 +111,6 @@ def _write_groups(report: Findings, file: Path) -> None:
         for name in members
     ]
     write_text(file, "\n".join(["cases:", *lines]) + "\n" if lines else "cases: {}\n")
-
-
-def _is_dicom(dataset: Path) -> bool:
-    """Tell whether a folder holds series of DICOM and has not the layout of a data set."""
-    from hinterland.data.dicom.files import holds_dicom
-
-    layouts = ("dataset.json", "imagesTr", "images")
-    return (
-        dataset.is_dir()
-        and not any((dataset / name).exists() for name in layouts)
-        and holds_dicom(dataset)
-    )
 
 
 def _check_images(screen: Screen, context: typer.Context, images: Path, model: Path) -> None:

@@ -21,7 +21,7 @@ def view(
         list[Path],
         typer.Argument(
             metavar="WHAT...",
-            help="Runs of one data set, a data set, a folder of images, or image files.",
+            help="Runs of one data set, a data set, or images: files, a folder, or DICOM.",
         ),
     ],
     case: Annotated[

@@ -105,7 +105,7 @@ def method_names() -> tuple[str, ...]:
 def make_method(
     name: str,
     spec: LabelSpec,
-    on: Sequence[str | Coarsening] = (),
+    on: str | Coarsening | Sequence[str | Coarsening] = (),
     options: Mapping[str, object] | None = None,
 ) -> Method[Any]:
     """Return a method by name.
@@ -113,8 +113,8 @@ def make_method(
     Args:
         name: one of `method_names`.
         spec: the labels of the data set.
-        on: coarsenings, or questions by text (see `LabelSpec.question`); empty is the method's
-            default.
+        on: coarsenings, or questions by text (see `LabelSpec.question`); a single one may stand
+            by itself; empty is the method's default.
         options: fields of the method, such as `ce_weight`.
 
     Returns:
@@ -130,7 +130,8 @@ def make_method(
     True
     """
     factory = METHODS.get(name)
-    asked = tuple(spec.question(q) if isinstance(q, str) else q for q in on)
+    several = (on,) if isinstance(on, str | Coarsening) else on
+    asked = tuple(spec.question(q) if isinstance(q, str) else q for q in several)
     if options:
         known = factory(spec, asked).options
         strange = [option for option in options if option not in known]

@@ -98,6 +98,8 @@ class Queue:
         while True:
             states = [job.state for job in jobs]
             for job, state in zip(jobs, states, strict=True):
+                if state == "failed" and job.damage:
+                    raise HinterlandError(job.damage)
                 if state == "failed":
                     raise HinterlandError(
                         f"`{job.request}` failed in the queue: {last_words(job)} See "

@@ -24,6 +24,7 @@ from typing import Any, Literal
 from hinterland.data.io.files import write_text
 from hinterland.queue.exclusive import create
 from hinterland.queue.request import JobRequest
+from hinterland.types import HinterlandError
 
 Ending = Literal["done", "failed", "stopped"]
 State = Literal["waiting", "running", "done", "failed"]
@@ -79,6 +80,17 @@ class Job:
         return JobRequest.parse(file.read_text(encoding="utf-8"), file)
 
     @property
+    def damage(self) -> str:
+        """What is wrong with the request's file; "" where it can be read. Other jobs go on."""
+        try:
+            _ = self.request
+        except HinterlandError as error:
+            return str(error)
+        except (OSError, UnicodeDecodeError) as error:
+            return f"{self.path / 'request.json'} cannot be read ({error}). Remove its folder."
+        return ""
+
+    @property
     def latest(self) -> int:
         """The number of the last attempt; 0 where there was none."""
         return max(self._numbers("claim"), default=0)
@@ -114,6 +126,8 @@ class Job:
         failed = [e for n, e in ends.items() if n > forgiven and e.how == "failed"]
         lost = [n for n in range(forgiven + 1, self.latest) if n not in ends]
         usage = any(end.code == 2 for end in failed)  # no second try makes it another command
+        if self.damage:
+            return True
         return usage or len(failed) >= self.request.tries or len(lost) >= MOST_LOST
 
     @property

@@ -71,6 +71,8 @@ class Worker:
             state, latest = job.state, job.latest
             if state in ("done", "failed"):
                 self._ended.add(job.name)
+                if job.damage:
+                    self._say(f"{job.name}: {job.damage}")
                 continue
             if state == "running" and not self._watch.dead(job, latest):
                 continue

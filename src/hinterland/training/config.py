@@ -160,9 +160,10 @@ class TrainConfig(_Strict):
         "where the fastest algorithms are taken: a resumed run then draws the same numbers and "
         "sees the same patches, and is equal but for rounding, as two runs are",
     )
-    compile: bool = Field(
+    compile: Literal["graphs"] | bool = Field(
         False,
-        description="compile encoders, decoders and heads with torch.compile: pays on long runs",
+        description="compile encoders, decoders and heads with torch.compile: pays on long runs; "
+        "graphs: and replay them as CUDA graphs, where issuing a step takes longer than the step",
     )
     channels_last: bool | None = Field(
         None, description="store weights with channels last. None: on a CPU, where it is faster"

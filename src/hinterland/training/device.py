@@ -30,8 +30,17 @@ def resolve_accelerator(name: str) -> str:
 
 
 def refuse_missing_devices(config: TrainConfig) -> None:
-    """Refuse settings that ask for devices that are not here; see `refuse_missing_accelerator`."""
+    """Refuse settings that ask for what is not here.
+
+    Raises:
+        HinterlandError: See `refuse_missing_accelerator`; or CUDA graphs without CUDA.
+    """
     refuse_missing_accelerator(config.accelerator, config.devices)
+    if config.compile == "graphs" and resolve_accelerator(config.accelerator) != "cuda":
+        raise HinterlandError(
+            "compile=graphs: CUDA graphs need an NVIDIA GPU, and this run would train on "
+            f"{resolve_accelerator(config.accelerator)}. Set compile=true or leave it away."
+        )
 
 
 def refuse_missing_accelerator(accelerator: str, devices: int = 1) -> None:
@@ -147,17 +156,23 @@ def choose_algorithms(config: TrainConfig, accelerator: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.tf32
 
 
-def compile_parts(networks: nn.Module) -> None:
+def compile_parts(networks: nn.Module, graphs: bool = False) -> None:
     """Compile encoders, decoders and heads in place; other networks as a whole.
 
     What lies around them, such as a method's choices, stays as it is.
+
+    Args:
+        networks: of the method.
+        graphs: whether each part is recorded as a CUDA graph and replayed. Whoever runs a step
+            calls `torch.compiler.cudagraph_mark_step_begin` before it.
     """
+    mode = "reduce-overhead" if graphs else None
     for module in list(networks.modules()):
         if isinstance(module, SplitNetwork):
             for part in (module.encoder, module.decoder, module.head):
-                part.compile()
+                part.compile(mode=mode)
         elif isinstance(module, Network):
-            module.compile()
+            module.compile(mode=mode)
 
 
 def process_rank(devices: int = 1) -> int:

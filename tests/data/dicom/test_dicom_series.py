@@ -175,6 +175,19 @@ def test_several_series_in_a_folder_are_told_apart(tmp_path):
         assert sum(np.array_equal(a, voxels(seed).astype(int) - 1024) for a in arrays) == 1
 
 
+@pytest.mark.parametrize(("first", "second", "patients"), [
+    (("Mueller^Eva", "77"), ("MUELLER EVA", "77"), 1),
+    (("Mueller^Eva", "77"), ("Mueller^Eva", "78"), 2),
+    (("Mueller^Eva", ""), ("Mueller^Eva", ""), 1),
+    (("Mueller^Eva", ""), ("Maier^Eva", ""), 2),
+])  # fmt: skip
+def test_patients_are_told_apart_by_their_id(tmp_path, first, second, patients):
+    write_series(tmp_path / "a", voxels(1), seed="a", patient=first)
+    write_series(tmp_path / "b", voxels(2), seed="b", patient=second)
+    found, _ = find_series(tmp_path)
+    assert len({series.group for series in found}) == patients
+
+
 def test_echoes_of_one_place_become_volumes(tmp_path):
     write_series(tmp_path / "s", voxels(1), EchoTime="2.5")
     write_series(tmp_path / "t", voxels(2), EchoTime="10")
@@ -334,7 +347,7 @@ def test_names_and_messages_tell_nothing_of_the_patient(tmp_path, caplog, recwar
     for secret in ("Secret", "Person", "MRN4711", "Hidden", "1950"):
         assert secret not in told
     named, _ = find_series(folder, anonymous=False)
-    assert named[0].name == "MRN4711-Secret-Person"
+    assert named[0].name == PATIENT[1]
     assert PATIENT[1] in named[0].group
 
 

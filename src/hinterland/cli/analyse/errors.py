@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hinterland.cli.options import JsonOption, LabelsOption, OverwriteOption
+from hinterland.cli.options import JsonOption, LabelsOption, OverwriteOption, names
 from hinterland.cli.screen import Screen, guarded
 
 
@@ -24,6 +24,9 @@ def analyse_errors(
     at: Annotated[
         str, typer.Option("--at", metavar="COARSENING", help="The question that was predicted.")
     ] = "leaves",
+    cases: Annotated[
+        str | None, typer.Option("--cases", metavar="NAME,...", help="Only these cases.")
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +48,9 @@ def analyse_errors(
             "give --overwrite."
         )
     with screen.progress("pricing errors") as tick:
-        table = tree_error_table(predictions, references, spec=labels, at=at, progress=tick)
+        table = tree_error_table(
+            predictions, references, spec=labels, at=at, cases=names(cases) or None, progress=tick
+        )
     write_text(out, csv_text(table))
     shown = {}
     for name in ("tree_distance", "error", *KINDS):

@@ -33,12 +33,13 @@ def _row(job: Job, state: State) -> dict[str, Any]:
 
     latest, ends = job.latest, job.ends
     row: dict[str, Any] = {
-        "name": job.name, "state": state, "command": str(job.request), "attempts": latest,
+        "name": job.name, "state": state, "attempts": latest,
+        "command": job.damage or str(job.request),
         "seconds": sum(end.seconds for end in ends.values()),
     }  # fmt: skip
     if state == "running" and (claim := job.claimed_by(latest)):
         row |= {"host": claim.host, "process": claim.process}
-    if latest and state != "done":
+    if latest and state != "done" and not job.damage:
         row |= {"log": str(job.log(latest)), "said": last_words(job)}
     return row
 
@@ -47,5 +48,9 @@ def _tail(row: dict[str, Any]) -> str:
     """Write where it runs, or why it failed."""
     parts = [f"on {row['host']}"] if "host" in row else []
     parts += [f"attempt {row['attempts']}"] if row["attempts"] > 1 else []
-    parts += [f"{row['said']} (all of it: {row['log']})"] if row["state"] == "failed" else []
+    parts += (
+        [f"{row['said']} (all of it: {row['log']})"]
+        if row["state"] == "failed" and "log" in row
+        else []
+    )
     return "".join(f"\n         {part}" for part in parts)

@@ -55,7 +55,7 @@ def as_images(
     """
     found, problems = find_series(given, anonymous=anonymous)
     if not found:
-        raise _nothing(given[0], problems)
+        raise no_series(given[0], problems)
     folder = temporary_name(beside.with_name(f"{beside.name}.dicom"))
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -73,13 +73,14 @@ def as_images(
             if progress is not None:
                 progress(done, len(found))
         if not made:
-            raise _nothing(given[0], problems)
+            raise no_series(given[0], problems)
         yield made, folder, problems
     finally:
         remove(folder)
 
 
-def _nothing(given: Path, problems: Sequence[Problem]) -> HinterlandError:
+def no_series(given: Path, problems: Sequence[Problem]) -> HinterlandError:
+    """Return the error that nothing here makes a volume, and why."""
     said = [f"{p.case}: {p.message}" for p in problems if p.severity == "error"]
     return HinterlandError(
         f"{given} holds no series of DICOM slices that makes a volume. "

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset as Header
 
 ENDINGS = (".dcm", ".ima", ".dicom")
+LAYOUTS = ("dataset.json", "imagesTr", "images")
+"""What a data set's folder has one of; it is not searched for DICOM."""
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
@@ -61,6 +63,15 @@ def holds_dicom(given: Path) -> bool:
     if given.is_dir() and any(file_ending(p) for p in given.iterdir() if p.is_file()):
         return False
     return bool(dicom_files(given))
+
+
+def is_dicom_folder(given: Path) -> bool:
+    """Tell whether a folder holds series of DICOM and has not the layout of a data set."""
+    return (
+        given.is_dir()
+        and not any((given / name).exists() for name in LAYOUTS)
+        and holds_dicom(given)
+    )
 
 
 @contextmanager

@@ -48,6 +48,7 @@ class Slice:
     apart: tuple[str, ...]
     study: str = field(default="", repr=False)
     patient: str = field(default="", repr=False)
+    """The patient's ID: names are spelt in several ways. The name only where there is no ID."""
 
 
 class NoSlice(Exception):
@@ -130,8 +131,12 @@ def _slice(path: Path, header: Any, frame: int, groups: Sequence[Any]) -> Slice:
         signed=bool(header.get("PixelRepresentation", 0)),
         apart=tuple(_apart(groups, name) for name in APART),
         study=str(header.get("StudyInstanceUID", "")),
-        patient=f"{header.get('PatientID', '')} {header.get('PatientName', '')}".strip(),
+        patient=_text(header, "PatientID") or _text(header, "PatientName"),
     )
+
+
+def _text(header: Any, name: str) -> str:
+    return str(header.get(name) or "").strip()
 
 
 def _found(groups: Sequence[Any], sequence: str, attribute: str, *, needed: bool = True) -> Any:

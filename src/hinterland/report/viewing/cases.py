@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hinterland.data.dataset.read import read_dataset
+from hinterland.data.dicom.as_images import no_series
+from hinterland.data.dicom.files import is_dicom_folder
+from hinterland.data.dicom.series import find_series
+from hinterland.data.dicom.voxels import read_series
 from hinterland.data.io.formats import endings, stem
 from hinterland.data.io.volume import read_volume
 from hinterland.evaluation.pairing import label_files
@@ -54,7 +58,7 @@ class ViewCases:
 def open_cases(
     paths: Sequence[Path], at: str | None = None, labels: Path | LabelSpec | None = None
 ) -> ViewCases:
-    """Find out what the paths are: runs, a data set, a folder of images, or image files.
+    """Find out what the paths are: runs, a data set, or images: files, a folder, DICOM.
 
     Args:
         paths: runs of one data set, or one data set, or images.
@@ -78,6 +82,8 @@ def open_cases(
     images = [f for f in files if f.is_file() and f.name.lower().endswith(endings())]
     if images:
         return _image_cases(paths, images)
+    if all(is_dicom_folder(p) for p in paths):
+        return _series_cases(paths)
     if len(paths) > 1:
         raise HinterlandError(
             f"{paths[0]} and {paths[1]} are no runs. Several paths must be runs of one data set, "
@@ -180,6 +186,19 @@ def _image_cases(paths: Sequence[Path], images: Sequence[Path]) -> ViewCases:
         "In the order of their names.",
         tuple(named),
         lambda name: CaseVolumes(name, read_volume(named[name])),
+    )
+
+
+def _series_cases(paths: Sequence[Path]) -> ViewCases:
+    series, problems = find_series(paths)
+    if not series:
+        raise no_series(paths[0], problems)
+    known = {one.name: one for one in series}
+    return ViewCases(
+        f"{len(series)} series of DICOM",
+        "In the order of their names, which are made from the numbers of the series.",
+        tuple(known),
+        lambda name: CaseVolumes(name, read_series(known[name])),
     )
 
 

@@ -124,6 +124,7 @@ class Engine(L.LightningModule):
         torch.manual_seed(step_seed(self.config.seed, self.index, self.step, self.rank))
         record: dict[str, Tensor | float] = {}
         at, steps = self.pace.at(self.step)
+        torch.compiler.cudagraph_mark_step_begin()  # nothing that a graph gave before is needed
         for name, optimiser in zip(self.phase.optimisers, self._optimisers(), strict=True):
             progress = Progress(self.phase.name, at, steps, name)
             recipe, options = self.recipes[name]

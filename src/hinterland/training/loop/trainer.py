@@ -112,7 +112,7 @@ class Trainer(ABC):
             method.build(context), context.plan.dims, self.accelerator, config.channels_last
         )
         if config.compile:
-            compile_parts(self.networks)
+            compile_parts(self.networks, graphs=config.compile == "graphs")
         self.weights = Weights(self.networks, config.averaging)
         self.scaler = torch.amp.GradScaler(self.accelerator, enabled=self.precision == "fp16")
         self.regularisers = nn.ModuleDict()
