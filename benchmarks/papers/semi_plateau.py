@@ -29,6 +29,7 @@ ARMS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "cvbm": ("cvbm", {}),
     "bcp": ("bcp", {}),
     "unimatch": ("unimatch", {}),
+    "ad-mt": ("ad-mt", {}),
     "cvbm printed": ("cvbm", {**PRINTED, "complement": "printed"}),
     "bcp printed": ("bcp", PRINTED),
     "pseudo-label": ("pseudo-label", {}),

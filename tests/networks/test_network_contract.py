@@ -10,6 +10,7 @@ from hinterland.networks.registry import patch_multiple
 
 OWN_WIDTHS = (
     "segresnet", "swinunetr", "vnet", "unet-ssl4mis", "attention-unet", "nucleisegnet", "cmunet",
+    "fcn-resnet50", "fcn-seresnet50", "deeplabv3",
 )  # fmt: skip
 BASE = dict.fromkeys(OWN_WIDTHS, (8, 8))
 CASES = [(name, dims) for name in network_names() for dims in (2, 3)]

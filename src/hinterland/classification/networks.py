@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
+from hinterland.classification.convnext import ConvNeXt
 from hinterland.classification.heads import (
     ComplexHead,
     FullyConnected,
@@ -14,13 +16,20 @@ from hinterland.classification.heads import (
     SmallNet,
     SqueezeNet,
 )
+from hinterland.data.planning.topology import topology
+from hinterland.networks.architectures.blocks import Topology
+from hinterland.networks.architectures.unet import Encoder
+from hinterland.networks.factories import residual_depths
 from hinterland.networks.initialise import seeded
 from hinterland.networks.roles import mark_ends
 from hinterland.types import HinterlandError
 
 Maker = Callable[[int, int, int, Sequence[int]], nn.Module]
 
-IMAGE_CLASSIFIERS = ("small", "squeezenet", "resnet50", "resnet101", "seresnet50", "densenet121")
+IMAGE_CLASSIFIERS = (
+    "small", "squeezenet", "resnet50", "resnet101", "seresnet50", "densenet121", "convnext",
+    "unet-encoder", "resenc-encoder",
+)  # fmt: skip
 """Networks that classify images (and masks)."""
 SUMMARISERS = ("fully-connected", "pool", "simple", "complex")
 """Heads for masks or embeddings only."""
@@ -52,6 +61,42 @@ def _densenet121(dims: int, channels: int, classes: int, size: Sequence[int]) ->
     return DenseNet121(spatial_dims=dims, in_channels=channels, out_channels=classes)
 
 
+def _convnext(dims: int, channels: int, classes: int, size: Sequence[int]) -> nn.Module:
+    del size
+    return ConvNeXt(dims, channels, classes)
+
+
+class EncoderClassifier(nn.Module):
+    """The encoder of nnU-Net's U-Net for this canvas, its bottleneck pooled, and a linear layer."""
+
+    def __init__(
+        self, dims: int, channels: int, classes: int, size: Sequence[int], *, residual: bool
+    ) -> None:
+        super().__init__()
+        fitted = topology((1.0,) * dims, size)
+        if len(fitted.strides) < 2:
+            raise HinterlandError(
+                f"canvas {list(size)} is too small for an encoder of two levels: expected edges "
+                "of 8 or more."
+            )
+        net = fitted.network()
+        levels = len(net.features)
+        shape = Topology(
+            dims, net.features, net.strides, net.kernels,
+            residual_depths(levels) if residual else (net.convolutions,) * levels,
+            net.convolutions,
+        )  # fmt: skip
+        self.encoder = Encoder(shape, channels, residual)
+        self.classes = nn.Linear(net.features[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classes(self.encoder(x)[-1].flatten(2).mean(dim=2))
+
+
+def _encoder(residual: bool) -> Maker:
+    return partial(EncoderClassifier, residual=residual)
+
+
 _MAKERS: dict[str, Maker] = {
     "small": SmallNet,
     "squeezenet": SqueezeNet,
@@ -59,12 +104,15 @@ _MAKERS: dict[str, Maker] = {
     "resnet101": _resnet("resnet101"),
     "seresnet50": _seresnet50,
     "densenet121": _densenet121,
+    "convnext": _convnext,
+    "unet-encoder": _encoder(residual=False),
+    "resenc-encoder": _encoder(residual=True),
     "fully-connected": FullyConnected,
     "pool": PooledLinear,
     "simple": SimpleHead,
     "complex": ComplexHead,
 }
-_LEAST_EDGE = {"densenet121": 32}  # it halves every axis five times without padding
+_LEAST_EDGE = {"densenet121": 32, "convnext": 32}  # they halve every axis five times
 
 
 def create_classifier(

@@ -16,6 +16,7 @@ from hinterland.data.sampling.augmentation import augment
 from hinterland.data.sampling.patches import PatchDataset, PreparedByName
 from hinterland.data.sampling.sampler import Stream
 from hinterland.inference.forward import autocast
+from hinterland.networks.pretrained import load_pretrained
 from hinterland.networks.recipes import OptimiserRecipe
 from hinterland.training.config import TrainConfig
 from hinterland.training.loop.batch_composition import share_out
@@ -62,6 +63,10 @@ class ClassifierTrainer(Trainer):
         super().__init__(run, classifier, context, with_recipe(config), report, recipe)
         self.data = data
         self.streams = [streams_by_class(data, context)]
+
+    def begin(self) -> None:
+        if self.config.pretrained:
+            load_pretrained(self.networks, self.config.pretrained)
 
     def patches(self, phase: int) -> PatchDataset:
         return PatchDataset(

@@ -8,6 +8,7 @@ from typing import Any
 from hinterland.labels import Coarsening, LabelSpec, common_refinement
 from hinterland.methods.base import Method
 from hinterland.methods.cvbm.method import CVBM
+from hinterland.methods.semi.ad_mt import AlternatingTeachers
 from hinterland.methods.semi.base import SemiSupervised
 from hinterland.methods.semi.bcp import BidirectionalCopyPaste
 from hinterland.methods.semi.cps import CrossPseudoSupervision
@@ -85,6 +86,7 @@ METHODS: Registry[MethodFactory] = Registry(
         "sassnet": semi_supervised(ShapeAware),
         "ss-net": semi_supervised(SmoothAndSeparated),
         "unimatch": semi_supervised(UniMatch),
+        "ad-mt": semi_supervised(AlternatingTeachers),
         "subclass": make_subclass,
         "two-head": make_two_head,
         "negative-learning": make_negative_learning,

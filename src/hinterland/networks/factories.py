@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hinterland.networks.architectures.blocks import Topology
+from hinterland.networks.architectures.dilated import DilatedSegmenter
 from hinterland.networks.architectures.from_monai import SegResNet, SwinUNETR
 from hinterland.networks.architectures.stages import LEVELS, FiveLevels
 from hinterland.networks.architectures.unet import UNet
@@ -57,9 +58,9 @@ class PlannedUNet:
 
 
 class Fixed:
-    """Builds networks of five levels, whatever the plan's topology."""
+    """Builds networks that are the same whatever the plan's topology; of it, axes and channels."""
 
-    def __init__(self, kind: type[FiveLevels]) -> None:
+    def __init__(self, kind: type[FiveLevels | DilatedSegmenter]) -> None:
         self.kind = kind
 
     def __call__(

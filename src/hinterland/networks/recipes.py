@@ -41,6 +41,7 @@ SWINUNETR = replace(
 )
 ATTENTION_UNET = _ADAM
 NUCLEISEGNET = replace(_ADAM, lr=1e-3)
+DILATED = _ADAM
 CMUNET = replace(_ADAM, weight_decay=1e-4, schedule="cosine", min_lr=1e-5)
 # Paper 5: cross entropy alone and Adam with lr 1e-4; heads on frozen maps are small and want more.
 _CLASSIFIER = replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=0.0, eps=1e-8)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from hinterland.networks.architectures.classic import UNetSSL4MIS, VNet
+from hinterland.networks.architectures.dilated import DeepLabV3, FCNResNet50, FCNSEResNet50
 from hinterland.networks.architectures.gated import AttentionUNet, CMUNet, NucleiSegNet
 from hinterland.networks.base import Network, SplitNetwork
 from hinterland.networks.entry import NetworkEntry, always
@@ -14,6 +15,7 @@ from hinterland.networks.recipes import (
     ATTENTION_UNET,
     CLASSIC,
     CMUNET,
+    DILATED,
     NNUNET,
     NUCLEISEGNET,
     SEGRESNET,
@@ -40,6 +42,9 @@ NETWORKS: Registry[NetworkEntry] = Registry(
         "attention-unet": NetworkEntry(Fixed(AttentionUNet), ATTENTION_UNET, always(16)),
         "nucleisegnet": NetworkEntry(Fixed(NucleiSegNet), NUCLEISEGNET, always(16)),
         "cmunet": NetworkEntry(Fixed(CMUNet), CMUNET, always(16)),
+        "fcn-resnet50": NetworkEntry(Fixed(FCNResNet50), DILATED, always(8), splits=False),
+        "fcn-seresnet50": NetworkEntry(Fixed(FCNSEResNet50), DILATED, always(8), splits=False),
+        "deeplabv3": NetworkEntry(Fixed(DeepLabV3), DILATED, always(8), splits=False),
     },
 )
 register = NETWORKS.register
@@ -90,7 +95,8 @@ def create(
             channels; SegResNet starts with `base` filters, SwinUNETR with the multiple of 12
             nearest to 1.5 base (32 gives its usual 48). Five levels whatever the plan says: `vnet`
             and `unet-ssl4mis` (16, 256), `attention-unet` and `cmunet` (64, 1024), `nucleisegnet`
-            (32, 512).
+            (32, 512). The ResNets of `fcn-resnet50`, `fcn-seresnet50` and `deeplabv3` begin with
+            `base` channels (64) and double them three times.
         seed: of the initial weights.
 
     Returns:

@@ -129,6 +129,10 @@ class TrainConfig(_Strict):
     recipe: str = Field("paper", description="fast, nnunet or paper: see training.recipes")
     network: str = "unet"
     network_options: dict[str, Any] = Field(default_factory=dict)
+    pretrained: str | None = Field(
+        None,
+        description="begin with ImageNet weights: a file of torchvision's ResNet, or imagenet",
+    )
     loss: str = Field("dice-ce", description="segmentation loss: a name of the losses' registry")
     batch_size: int | None = Field(None, ge=1, description="None: the plan's")
     patch_size: tuple[int, ...] | None = Field(None, description="None: the plan's")

@@ -70,7 +70,7 @@ class SegmentationTrainer(Trainer):
         return copies * checkpoints * len(told) / max(len(split["val"]), 1)
 
     def begin(self) -> None:
-        if self.record.init_from:
+        if (self.run / INITIAL).is_file():
             self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
 
     def patches(self, phase: int) -> PatchDataset:

@@ -20,6 +20,7 @@ from hinterland.evaluation.masks import MOST_GROUPS
 from hinterland.labels import Coarsening
 from hinterland.methods import make_method
 from hinterland.methods.regularisers.registry import build_regularisers
+from hinterland.networks.pretrained import load_pretrained
 from hinterland.training.checkpoint import save_checkpoint
 from hinterland.training.config import TrainConfig
 from hinterland.training.device import (
@@ -95,8 +96,10 @@ def start_run(
         counts = cell_counts(shown, prepared, record.spec, method.cells)
         fresh = record.train.init_head == "fresh"
         start_from(source, networks, method, counts, fresh=fresh)
+    elif record.train.pretrained:
+        load_pretrained(networks, record.train.pretrained)
     held.enter_context(new_folder(path, overwrite))
-    if source:
+    if source or record.train.pretrained:
         save_checkpoint(path / INITIAL, {"networks": networks.state_dict()})
     record.write(path)
     return dataset
