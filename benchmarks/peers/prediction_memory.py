@@ -238,8 +238,9 @@ def one_piece(job: Job) -> np.ndarray:
     """As Hinterland predicted before: averages of all cells, of the whole image."""
     import torch
 
+    from hinterland.inference.tiling import tile_starts
     from hinterland.inference.volumes import group_logs
-    from hinterland.inference.window import gaussian_weights, tile_starts
+    from hinterland.inference.window import gaussian_weights
 
     source = torch.from_numpy(job.image.copy())
     weights = torch.from_numpy(gaussian_weights(tuple(job.tile)))

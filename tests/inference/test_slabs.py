@@ -14,11 +14,11 @@ from hinterland.inference import slabs as slab_module
 from hinterland.inference.forward import Forward
 from hinterland.inference.restore import Channels, restored_labels
 from hinterland.inference.slabs import LiveSlab, Slab, slab_axis, sums_device
+from hinterland.inference.tiling import tile_starts
 from hinterland.inference.volumes import grouped
 from hinterland.inference.window import (
     gaussian_weights,
     sliding_window,
-    tile_starts,
     window_slabs,
 )
 

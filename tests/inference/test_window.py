@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from hinterland.inference.tiling import tile_starts
 from hinterland.inference.volumes import group_sums
 from hinterland.inference.window import (
     assembled,
     gaussian_weights,
     sliding_window,
-    tile_starts,
     window_slabs,
 )
 

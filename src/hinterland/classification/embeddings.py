@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from hinterland.inference.forward import autocast
-from hinterland.inference.window import gaussian_weights, tile_starts
+from hinterland.inference.tiling import tile_starts
+from hinterland.inference.window import gaussian_weights
 
 
 def stitched_features(

@@ -54,6 +54,22 @@ MirrorOption = Annotated[
     bool | None,
     typer.Option("--mirror/--no-mirror", help="Average over mirrored copies, or be faster."),
 ]
+AutoMirrorOption = Annotated[
+    bool,
+    typer.Option(
+        "--auto-mirror",
+        help="Mirror only if the run has measured on validation cases that it pays: that Dice "
+        "gains more than the standard error (hinterland analyse prediction RUN).",
+    ),
+]
+FastOption = Annotated[
+    bool,
+    typer.Option(
+        "--fast",
+        help="Predict in full only where a sparse pass finds something; labels can differ. What "
+        "it costs is in the run's summary.json.",
+    ),
+]
 PrecisionOption = Annotated[
     str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16. Default: the run's.")
 ]

@@ -11,7 +11,9 @@ from hinterland.cli.dicom.series import AnonymousOption, as_readable, seg_files,
 from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import (
     AcceleratorOption,
+    AutoMirrorOption,
     CheckpointOption,
+    FastOption,
     JsonOption,
     MirrorOption,
     OverwriteOption,
@@ -77,6 +79,8 @@ def predict(
     anonymous: AnonymousOption = True,
     checkpoint: CheckpointOption = None,
     mirror: MirrorOption = None,
+    auto_mirror: AutoMirrorOption = False,
+    fast: FastOption = False,
     precision: PrecisionOption = None,
     accelerator: AcceleratorOption = None,
     overwrite: OverwriteOption = False,
@@ -107,6 +111,7 @@ def predict(
     cases = find_cases(images, len(record.plan.channels))
     kinds = (("uncertainty", uncertainty), ("disagreement", disagreement))
     maps = tuple(kind for kind, wanted in kinds if wanted)
+    _refuse_contradictions(mirror, auto_mirror, fast, maps)
     broken = {p.case: p.message for p in unmade}
     for problem in check_images(cases, Expected(record.plan), voxels=False, workers=0).problems:
         if problem.severity == "error":
@@ -122,8 +127,11 @@ def predict(
         checkpoint,  # type: ignore[arg-type]
         accelerator=accelerator,
         precision=precision,
-        mirror=mirror,
+        mirror="auto" if auto_mirror else mirror,
+        fast=fast,
     )
+    if auto_mirror:
+        screen.note(f"mirroring: {'yes' if predictor.options.mirror else 'no'}; {_measured(model)}")
     if not model.finished:
         screen.note(
             f"{run} is not finished; this is its {checkpoint or model.reported} checkpoint so far. "
@@ -132,6 +140,8 @@ def predict(
     asked = _asked(model, predictor, checkpoint, cases, question, probabilities, maps)
     if dicom_seg:
         asked["dicom-seg"] = True
+    if predictor.search:
+        asked["search"] = repr(predictor.search)
     own = journal(None if overwrite else out, asked)
     with screen.progress("predicting") as tick, own as written:
         if not overwrite:
@@ -196,6 +206,28 @@ def _asked(
         "probabilities": probabilities,
         "maps": maps,
     }
+
+
+def _refuse_contradictions(
+    mirror: bool | None, auto_mirror: bool, fast: bool, maps: tuple[str, ...]
+) -> None:
+    from hinterland.types import HinterlandError
+
+    if auto_mirror and mirror is not None:
+        raise HinterlandError(
+            "--auto-mirror decides what --mirror and --no-mirror say: give one of them."
+        )
+    if fast and maps:
+        raise HinterlandError(
+            f"--fast predicts a part of the image, and --{maps[0]} is a map of all of it. Give "
+            "them in two commands, into two folders."
+        )
+
+
+def _measured(run: Run) -> str:
+    from hinterland.training.runs.shortcuts import sentence
+
+    return sentence(run.shortcuts or {})
 
 
 def _refuse_single_opinion(run: Run, checkpoint: str | None) -> None:

@@ -219,6 +219,8 @@ def settings(
 
 
 def _finished(screen: Screen, run: Run) -> None:
+    from hinterland.training.runs.shortcuts import sentence
+
     if screen.silent:  # only the first process has evaluated
         return
     summary = run.summary
@@ -230,5 +232,7 @@ def _finished(screen: Screen, run: Run) -> None:
                 f"empty masks: {summary['empty']}",
             )
         )
+    if summary.get("prediction"):
+        screen.say(sentence(summary["prediction"]))
     screen.say(f"run: {run.path}")
     screen.result({"run": str(run.path), **summary})

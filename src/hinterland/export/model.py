@@ -45,7 +45,7 @@ class ExportedModel:
             architecture=record.train.network,
             plan=record.plan,
             labels=group_values(method.cells, record.spec.default_scheme),
-            mirror=tuple(range(record.plan.dims)) if record.train.validation.mirror else (),
+            mirror=tuple(range(record.plan.dims)) if run.mirrored else (),
             file_ending=_ending(run),
             dataset=record.dataset["name"],
         )

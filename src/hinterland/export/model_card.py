@@ -14,6 +14,7 @@ from hinterland.evaluation.statistics.bootstrap import bootstrap_ci
 from hinterland.evaluation.table import read_table
 from hinterland.labels import group_values
 from hinterland.training.runs.run import Run, Which
+from hinterland.training.runs.shortcuts import sentence
 from hinterland.types import HinterlandError
 
 CARD = "model_card.md"
@@ -188,6 +189,7 @@ def _protocol(run: Run) -> Iterator[str]:
         "batch": plan.batch_size,
         "chosen by": "validation Dice" if record.selection == "val" else "nothing (the last step)",
         "empty masks": run.summary["empty"] if run.finished else "",
+        "shortcuts": sentence(run.shortcuts) if run.shortcuts else "",
         "versions": ", ".join(f"{k} {v}" for k, v in record.versions.items()),
     }
     for name, value in facts.items():

@@ -111,7 +111,7 @@ def predict_files(
             shape = (len(at), *geometry.original_shape)
             shares = np.empty(shape, np.float32) if probabilities else None
             try:
-                slabs = predictor.slabs(image, *questions)
+                slabs = predictor.slabs(image, *questions, case=job.name)
                 labels = restored_labels(slabs, geometry, channels, shares)
             except HinterlandError as error:  # of the network: the file is sound
                 found[job.name] = f"{job.target.name}: {error}"

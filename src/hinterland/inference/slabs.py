@@ -55,11 +55,13 @@ class LiveSlab:
         inside: where the image lies in the padded one.
         parts: channels of the predictions, question by question.
         device: where the predictions are.
+        outside: the log-probability of each channel where no tile lies; empty where tiles cover
+            all.
     """
 
     def __init__(
         self, shape: Sequence[int], weights: Tensor, axis: int, inside: Sequence[slice],
-        parts: Sequence[int], device: torch.device,
+        parts: Sequence[int], device: torch.device, outside: Sequence[float] = (),
     ) -> None:  # fmt: skip
         self._axis, self._inside, self._low = axis, inside, 0
         self._parts, groups = list(parts), sum(parts)
@@ -71,6 +73,7 @@ class LiveSlab:
         # what is given out is computed there, too: two pieces
         self.device = sums_device(device, (self._plane * self._depth * 3) // 2 + 2 * PIECE)
         self._weights = weights.to(self.device)
+        self._outside = torch.tensor(outside, device=self.device)[:, None, None, None]
         with torch.inference_mode():
             self._total = torch.zeros(groups, *alive, device=self.device)
             self._weight = torch.zeros(1, *alive, device=self.device)
@@ -86,7 +89,9 @@ class LiveSlab:
 
     def finish(self, start: int) -> Iterator[Slab]:
         """Give out all voxels before `start` of the axis, a few slices at a time."""
-        if (ready := start - self._low) <= 0:
+        while (ready := start - self._low) > self._depth:  # no tile lies there
+            yield from self.finish(self._low + self._depth)
+        if ready <= 0:
             return
         first, last = self._inside[self._axis].start, self._inside[self._axis].stop
         step = max(1, PIECE // self._plane)
@@ -102,7 +107,10 @@ class LiveSlab:
         with torch.inference_mode():
             mean = self._total[tuple(box)] / self._weight[tuple(box)]
             questions = [part.log_softmax(dim=0) for part in mean.split(self._parts)]
-            return torch.cat(questions) if len(questions) > 1 else questions[0]
+            logs = torch.cat(questions) if len(questions) > 1 else questions[0]
+            if not len(self._outside):
+                return logs
+            return torch.where(self._weight[tuple(box)] > 0, logs, self._outside)
 
     def _shift(self, ready: int) -> None:
         """Move what is not final to the front, in pieces that do not overlap their places."""

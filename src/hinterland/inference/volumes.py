@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,12 +12,16 @@ import torch
 from torch import Tensor
 
 from hinterland.data.preprocessing.geometry import Geometry
+from hinterland.inference.coarse_to_fine import Search, outside
+from hinterland.inference.forward import TINY, Place
 from hinterland.inference.restore import Channels, restored_labels
 from hinterland.inference.slabs import Slab
+from hinterland.inference.tiling import Tiling
 from hinterland.inference.window import assembled, window_slabs
 from hinterland.labels import Coarsening
 from hinterland.types import HinterlandError, Plan
 
+log = logging.getLogger(__name__)
 Model = Callable[[Tensor], Tensor]
 Summed = Callable[[Tensor, Model], Tensor]
 
@@ -37,7 +42,8 @@ class Predictor:
     """A trained model and what its channels mean.
 
     `model` maps (B, C, *patch) to probabilities over `cells`. `summed(x, then)` is `then(model(x))`
-    in less memory, where somebody knows how (`Method.summed`).
+    in less memory, where somebody knows how (`Method.summed`). `search` says where an image is
+    predicted; None is everywhere.
     """
 
     model: Model
@@ -45,17 +51,22 @@ class Predictor:
     cells: Coarsening
     options: WindowOptions = field(default_factory=WindowOptions)
     summed: Summed | None = None
+    search: Search | None = None
 
-    def slabs(self, image: np.ndarray, *questions: Coarsening) -> Iterator[Slab]:
+    def slabs(
+        self, image: np.ndarray, *questions: Coarsening, case: str = "an image"
+    ) -> Iterator[Slab]:
         """Predict a preprocessed image, slab by slab.
 
         Where a question is coarser than the model's cells, each tile's probabilities are summed
         to groups before flips and tiles are averaged: cells are alive for a few tiles at a time,
-        groups for a slab. The answer to a question is the same whatever else is asked.
+        groups for a slab. The answer to a question is the same whatever else is asked; with a
+        `search`, where that finds something.
 
         Args:
             image: (C, z, y, x).
             questions: whose groups are the channels, one question after the other.
+            case: what the image is called, where nothing is found in it.
 
         Returns:
             An iterator of log-probabilities of all groups; see `window_slabs`.
@@ -66,8 +77,12 @@ class Predictor:
         members = np.concatenate([at.over(self.cells) for at in questions])
         model = grouped(self.model, members, self.summed)
         parts = [len(at) for at in questions]
-        options = vars(self.options)
-        for slab in window_slabs(model, image, self.plan.patch_size, **options, parts=parts):
+        only = self._found(model, image, questions, case)
+        background = outside(questions, float(np.log(TINY))) if only is not None else ()
+        for slab in window_slabs(
+            model, image, self.plan.patch_size, **vars(self.options), parts=parts,
+            only=only, outside=background,
+        ):  # fmt: skip
             if slab.logs.sum().isnan():
                 raise HinterlandError(
                     "the model's output is not a number. If it is so for every image, its weights "
@@ -75,6 +90,23 @@ class Predictor:
                     "optimiser.lr=...). Else look at the image's intensities."
                 )
             yield slab
+
+    def _found(
+        self, model: Model, image: np.ndarray, questions: Sequence[Coarsening], case: str
+    ) -> frozenset[Place] | None:
+        """Find the tiles that are worked on; None is all of them."""
+        tile, options = self.plan.patch_size, vars(self.options)
+        tiling = Tiling.of(image.shape[1:], tile, self.options.overlap)
+        sparse = self.search.sparse(tiling) if self.search else None
+        if self.search is None or sparse is None:
+            return None
+        once = {**options, "mirror": (), "overlap": sparse.overlap}
+        parts = [len(at) for at in questions]
+        slabs = window_slabs(model, image, tile, **once, parts=parts)
+        places = self.search.places(slabs, tiling, questions, self.plan.spacing)
+        if not places:
+            log.warning("%s: the fast search found nothing; all of it is predicted", case)
+        return places or None
 
     def log_probabilities(self, image: np.ndarray, *questions: Coarsening) -> np.ndarray:
         """Map a preprocessed image (C, z, y, x) to log-probabilities (groups, z, y, x).

@@ -6,9 +6,8 @@ nnU-Net installation; sums are kept in float32, where nnU-Net rounds to float16.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,24 +15,8 @@ import torch
 from torch import Tensor
 
 from hinterland.inference.forward import Forward, Place
-from hinterland.inference.slabs import LiveSlab, Slab, slab_axis
-
-
-def tile_starts(size: int, tile: int, overlap: float = 0.5) -> list[int]:
-    """Spread the first voxels of tiles evenly along an axis, at most tile (1 - overlap) apart.
-
-    Args:
-        size: voxels of the axis.
-        tile: voxels of a tile.
-        overlap: the least share of a tile that lies in the next.
-
-    Returns:
-        The first voxel of each tile, from 0.
-    """
-    if size <= tile:
-        return [0]
-    steps = int(np.ceil((size - tile) / max(tile * (1 - overlap), 1))) + 1
-    return [round((size - tile) * i / (steps - 1)) for i in range(steps)]
+from hinterland.inference.slabs import LiveSlab, Slab
+from hinterland.inference.tiling import Tiling
 
 
 @lru_cache(maxsize=8)
@@ -93,6 +76,8 @@ def window_slabs(
     device: str | torch.device = "cpu",
     precision: str = "fp32",
     parts: Sequence[int] = (),
+    only: Collection[Place] | None = None,
+    outside: Sequence[float] = (),
 ) -> Iterator[Slab]:
     """Predict log-probabilities of one preprocessed image, slab by slab along an axis.
 
@@ -111,18 +96,16 @@ def window_slabs(
         precision: "fp32", "bf16" or "fp16".
         parts: where the channels answer several questions, how many of them each has; the softmax
             is over the channels of one.
+        only: the places of those tiles (`Tiling.places`) that are predicted; None is all.
+        outside: with `only`, the log-probability of each channel where none of them lies.
 
     Yields:
         Consecutive slabs of float32 log-softmax values, which together are the whole image.
     """
     flat = len(tile) == 2
-    size = (1, *tile) if flat else tuple(tile)
-    before = [max(t - n, 0) // 2 for n, t in zip(image.shape[1:], size, strict=True)]
-    shape = [max(t, n) for n, t in zip(image.shape[1:], size, strict=True)]
-    inside = [slice(b, b + n) for b, n in zip(before, image.shape[1:], strict=True)]
-    axis = slab_axis(shape, size)
-    z, y, x = (tile_starts(n, t, overlap) for n, t in zip(shape, size, strict=True))
-    places = sorted(product(z, y, x), key=lambda place: place[axis])
+    tiling = Tiling.of(image.shape[1:], tile, overlap)
+    size, shape, before, axis = tiling.size, tiling.shape, tiling.before, tiling.axis
+    places = [place for place in tiling.places if only is None or place in only]
     weights = torch.from_numpy(gaussian_weights(size))
 
     def tile_at(place: Place) -> np.ndarray:
@@ -134,7 +117,9 @@ def window_slabs(
     for place, answer in forward.answers(places, tile_at, weights[0] if flat else weights):
         logs = answer[:, None] if flat else answer
         if live is None:
-            live = LiveSlab(shape, weights, axis, inside, parts or [len(logs)], logs.device)
+            live = LiveSlab(
+                shape, weights, axis, tiling.inside, parts or [len(logs)], logs.device, outside
+            )
         yield from live.finish(place[axis])
         live.add(place, logs)
     assert live is not None

@@ -13,7 +13,7 @@ from torch import Tensor
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.sampling.label_sets import LabelSetLookup
-from hinterland.inference.window import tile_starts
+from hinterland.inference.tiling import tile_starts
 from hinterland.losses.discrepancy import feature_discrepancy, pool_membership, sides
 from hinterland.networks.base import SplitNetwork
 from hinterland.networks.registry import require_split

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.statistics.take_off import take_off, validation_curve
 from hinterland.evaluation.table import summarise, write_table
 from hinterland.training.checkpoint import load_checkpoint
+from hinterland.training.config import shortcut_cases
 from hinterland.training.loop.trainer import Report
 from hinterland.training.runs.run import Run, Which
+from hinterland.training.runs.shortcuts import measure_shortcuts, sentence
 from hinterland.types import Case, Dataset
 
 log = logging.getLogger(__name__)
+WORTH_MEASURING = 60.0
+"""Seconds of training from which it is measured unasked what mirroring and `fast` change."""
+SHARE = 0.05
+"""Of the training's time, what that may take."""
 REPORTED = ("dice", "jaccard", "hd95", "assd", "nsd")
 
 
@@ -50,6 +57,13 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
         **_took_off(run),
         "checkpoints": {},
     }
+    measured = _shortcuts(run, dataset, seconds, report)
+    if measured:
+        summary["prediction"] = measured
+        log.info("%s", sentence(measured))
+    mirror = run.record.train.validation.mirror
+    if mirror == "auto":  # what is reported may not choose how it is predicted
+        mirror = run.record.selection != "val" or not measured or measured["mirroring"]["pays"]
     if cases:
         other: Which = "last" if run.reported == "best" else "best"
         parts: list[tuple[Which, str]] = [(run.reported, "")]
@@ -61,10 +75,35 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
                 if report:
                     report(part * total + done, len(parts) * total, f"{which} checkpoint")
 
-            summary["checkpoints"][which] = _one(run, dataset, cases, which, suffix, tick)
+            found = _one(run, dataset, cases, which, suffix, tick, mirror=bool(mirror))
+            summary["checkpoints"][which] = found
         summary["checkpoints"].setdefault(other, summary["checkpoints"][run.reported])
         summary["metrics"] = summary["checkpoints"][run.reported]
     write_text(run.path / "summary.json", json.dumps(summary, indent=2))
+
+
+def _shortcuts(
+    run: Run, dataset: Dataset, seconds: float, report: Report | None
+) -> dict[str, Any] | None:
+    """Measure what mirroring and `fast` change, if it is asked for or costs next to nothing.
+
+    A finished run that is evaluated again keeps what it has.
+    """
+    config = run.record.train
+    if run.shortcuts is not None:
+        return run.shortcuts
+    asked = config.validation.shortcuts is not None or config.validation.mirror == "auto"
+    most = shortcut_cases(config)
+    if not most or (not asked and seconds < WORTH_MEASURING):
+        return None
+
+    def tick(done: int, total: int) -> None:
+        if report:
+            report(done, total, "mirroring and --fast measured")
+
+    return measure_shortcuts(
+        run, dataset, most=most, seconds=inf if asked else seconds * SHARE, tick=tick
+    )
 
 
 def _steps(run: Run) -> int:
@@ -117,9 +156,12 @@ def _one(
     which: Which,
     suffix: str,
     tick: Callable[[int, int], None],
+    *,
+    mirror: bool,
 ) -> dict[str, Any]:
     out = run.path / f"predictions{suffix}"
-    folder = run.predict(cases, out, which=which, overwrite=True, tick=tick)
+    predictor = run.predictor(which, mirror=mirror)
+    folder = run.predict(cases, out, predictor=predictor, overwrite=True, tick=tick)
     table = evaluate_run_predictions(run, dataset, cases, folder)
     write_table(table, run.path / f"metrics{suffix}.csv", overwrite=True)
     return figures(table)

@@ -13,6 +13,7 @@ import torch
 from hinterland.data.dataset.files import read_object
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
+from hinterland.inference.coarse_to_fine import Search
 from hinterland.inference.folder import predict_files
 from hinterland.inference.volumes import Decoding, Predictor, WindowOptions
 from hinterland.labels import Coarsening, LabelError, group_values
@@ -92,6 +93,22 @@ class Run:
         return read_object(self.path / "summary.json")
 
     @property
+    def shortcuts(self) -> dict[str, Any] | None:
+        """What mirroring and `fast` were measured to change (`measure_shortcuts`), if they were."""
+        return self.summary.get("prediction") if self.finished else None
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether it averages over mirrored copies where nothing else is asked.
+
+        With `validation.mirror=auto` it does until it was measured that this does not pay.
+        """
+        own = self.record.train.validation.mirror
+        if own == "auto":
+            return self.shortcuts is None or bool(self.shortcuts["mirroring"]["pays"])
+        return own
+
+    @property
     def reported(self) -> Which:
         """The checkpoint whose results are the run's: "best" if validation cases chose it."""
         return "best" if self.record.selection == "val" else "last"
@@ -107,23 +124,34 @@ class Run:
         *,
         accelerator: str | None = None,
         precision: str | None = None,
-        mirror: bool | None = None,
+        mirror: bool | Literal["auto"] | None = None,
     ) -> WindowOptions:
         """Return how volumes are predicted.
 
         Args:
             accelerator: "cpu", "cuda" or "mps"; None is the run's own.
             precision: "fp32" or "bf16"; None is the run's own.
-            mirror: whether predictions of mirrored images are averaged; None is the run's own.
+            mirror: whether predictions of mirrored images are averaged; "auto" where that was
+                measured to pay (`measure_shortcuts`), None is the run's own.
 
         Returns:
             The options.
+
+        Raises:
+            HinterlandError: the accelerator is not there, or it was not measured what pays.
         """
         config, plan = self.record.train, self.record.plan
         asked = accelerator or config.accelerator
         refuse_missing_accelerator(asked)
         device = resolve_accelerator(asked)
-        flips = config.validation.mirror if mirror is None else mirror
+        flips = self.mirrored if mirror is None else mirror
+        if flips == "auto":
+            if self.shortcuts is None:
+                raise HinterlandError(
+                    f"{self.path} has not measured what mirroring changes. Measure it: hinterland "
+                    f"analyse prediction {self.path}; or say whether to mirror."
+                )
+            flips = bool(self.shortcuts["mirroring"]["pays"])
         return WindowOptions(
             mirror=tuple(range(plan.dims)) if flips else (),
             overlap=config.validation.overlap,
@@ -138,7 +166,8 @@ class Run:
         *,
         accelerator: str | None = None,
         precision: str | None = None,
-        mirror: bool | None = None,
+        mirror: bool | Literal["auto"] | None = None,
+        fast: bool = False,
     ) -> Predictor:
         """Make a predictor of volumes.
 
@@ -146,7 +175,8 @@ class Run:
             which: the checkpoint; None is the one that the run reports.
             accelerator: "cpu", "cuda" or "mps"; None is the run's own.
             precision: "fp32" or "bf16"; None is the run's own.
-            mirror: whether predictions of mirrored images are averaged; None is the run's own.
+            mirror: see `window_options`.
+            fast: whether an image is predicted in full only where a sparse pass finds something.
 
         Returns:
             The predictor, with the weights on the device.
@@ -157,6 +187,7 @@ class Run:
         return Predictor(
             lambda x: method.probabilities(networks, x), plan, method.cells, options,
             lambda x, then: method.summed(networks, x, then),
+            Search() if fast else None,
         )  # fmt: skip
 
     def predict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -57,7 +57,6 @@ def validate(
     cases = [c for c in cases if c.labelled]
     if not cases:  # a model that cannot answer `at` may still be trained without validation
         return {}, {}
-    member, decided = table.member(at), table.decided(at)
     scores: dict[str, dict[str, float]] = {}
     sure: dict[str, dict[str, float]] = {}
     for case in cases:
@@ -70,18 +69,35 @@ def validate(
         predicted = shares.argmax(axis=0)
         scores[case.name] = {}
         region = predicted != at.background
-        for group in at.foreground:
-            known = decided[rows, group]
-            if known.any():
-                truth = member[rows, group] & known
-                region |= truth
-                scores[case.name][at.names[group]] = dice((predicted == group) & known, truth)
-                if presences is not None and (known.all() or truth.any()):
-                    found = presence(np.exp(shares[group]), bool(truth.any()))
-                    presences.setdefault(case.name, {})[at.names[group]] = found
+        for group, decided, truth in decided_masks(rows, table, at):
+            region |= truth
+            scores[case.name][at.names[group]] = dice((predicted == group) & decided, truth)
+            if presences is not None and (decided.all() or truth.any()):
+                found = presence(np.exp(shares[group]), bool(truth.any()))
+                presences.setdefault(case.name, {})[at.names[group]] = found
         if region.any():
             sure[case.name] = confidence(cells[:, region])
     return scores, sure
+
+
+def decided_masks(
+    rows: np.ndarray, table: LabelSetTable, at: Coarsening
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Find the masks of a case that its annotation decides.
+
+    Args:
+        rows: of the table, one a voxel (`LabelSetLookup`).
+        table: the label sets of the data set.
+        at: the coarsening whose foreground groups are judged.
+
+    Yields:
+        A group of which some voxel is decided, the decided voxels, and those of the group.
+    """
+    member, decided = table.member(at), table.decided(at)
+    for group in at.foreground:
+        known = decided[rows, group]
+        if known.any():
+            yield group, known, member[rows, group] & known
 
 
 def _labelled_groups(case: Case, at: Coarsening) -> dict[int, bool]:
