@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 NEEDS = "needs the repository's benchmarks/"
@@ -89,3 +90,24 @@ def test_lesions_found_and_false_positives_by_structure_of_two_arms():
     assert "| leaves | 1 | 0.750 | 0.25 | 0.50 | 0.75 |" in lines
     assert "| later | 0 | not run | not run | not run | not run |" in lines
     assert "not run" in lesions.lesion_section("T", "g", cells, {})
+
+
+def test_slabs_and_one_piece_are_asked_the_same(tmp_path: Path):
+    """The sides of the benchmark of memory, at its smallest: they follow the package's names."""
+    from benchmarks.peers.prediction_memory import (
+        Job,
+        geometry_of,
+        make_image,
+        members,
+        network,
+        one_piece,
+        slabs,
+    )  # fmt: skip
+
+    shape = (12, 24, 24)
+    job = Job(make_image(shape, 12), (8, 16, 16), network(5), geometry_of(shape, 1.25),
+              members(5, 5), 0.5, tmp_path / "case.nii.gz")  # fmt: skip
+    found, before = slabs(job), one_piece(job)
+    assert found.shape == before.shape == (15, 30, 30)
+    assert len(np.unique(found)) > 1
+    assert (found != before).mean() < 0.01

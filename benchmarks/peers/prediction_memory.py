@@ -170,7 +170,7 @@ class Job:
 
 def slabs(job: Job) -> np.ndarray:
     """As Hinterland predicts now."""
-    from hinterland.inference.restore import Sums, restored_labels
+    from hinterland.inference.restore import Channels, restored_labels
     from hinterland.inference.volumes import grouped
     from hinterland.inference.window import window_slabs
     from hinterland.networks.in_parts import softmax_in_parts
@@ -185,7 +185,8 @@ def slabs(job: Job) -> np.ndarray:
         job.tile,
         overlap=job.overlap,
     )
-    return restored_labels(found, job.geometry, [Sums(np.arange(len(job.rows), dtype=np.uint8))])[0]
+    channels = Channels(np.arange(len(job.rows), dtype=np.uint8), 0)
+    return restored_labels(found, job.geometry, [channels])[0]
 
 
 def file_to_file(job: Job) -> np.ndarray:
@@ -239,7 +240,7 @@ def one_piece(job: Job) -> np.ndarray:
     import torch
 
     from hinterland.inference.tiling import tile_starts
-    from hinterland.inference.volumes import group_logs
+    from hinterland.inference.volumes import group_sums
     from hinterland.inference.window import gaussian_weights
 
     source = torch.from_numpy(job.image.copy())
@@ -255,8 +256,8 @@ def one_piece(job: Job) -> np.ndarray:
             logs = job.model(source[(slice(None), *box)][None]).softmax(1).log()[0]
         total[(slice(None), *box)] += logs * weights
         weight[box] += weights
-    logs = (total / weight).log_softmax(0).numpy()
-    return job.geometry.undo_argmax(group_logs(logs, job.rows)).astype(np.uint8)  # type: ignore[no-any-return]
+    logs = group_sums((total / weight).softmax(0)[None], job.rows)[0].log().numpy()
+    return job.geometry.undo_argmax(logs).astype(np.uint8)  # type: ignore[no-any-return]
 
 
 def monai(job: Job) -> np.ndarray:
