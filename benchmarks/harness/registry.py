@@ -18,6 +18,7 @@ BENCHMARKS = {
     "race": "peers.race",
     "race_parts": "peers.race_parts",
     "export": "peers.export",
+    "distil": "peers.distil",
     "gpu": "gpu.page",
     "metrics_speed": "peers.metrics_page",
     "discrepancy": "papers.discrepancy",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hinterland.methods import make_method, method_names
     from hinterland.phantoms.dataset import make_phantoms
     from hinterland.training.config import TrainConfig, make_config
+    from hinterland.training.runs.distil import distil
     from hinterland.training.runs.run import Run
     from hinterland.training.runs.run_training import resume, train
     from hinterland.types import Case, Dataset, HinterlandError, Plan
@@ -47,6 +48,7 @@ _PLACES = {
     "labels": ("Coarsening", "LabelError", "LabelSpec", "LabelTree", "Scheme"),
     "methods": ("make_method", "method_names"),
     "training.config": ("TrainConfig", "make_config"),
+    "training.runs.distil": ("distil",),
     "training.runs.run": ("Run",),
     "training.runs.run_training": ("resume", "train"),
     "types": ("Case", "Dataset", "HinterlandError", "Plan"),
@@ -68,6 +70,7 @@ __all__ = [
     "__version__",
     "check_dataset",
     "compare",
+    "distil",
     "evaluate",
     "make_config",
     "make_method",

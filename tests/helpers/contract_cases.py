@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from factories import batch_of, plan_of, spec_of
+from factories import batch_of, plan_of, spec_of, teachers_of
 
 from hinterland.methods import BuildContext, Phase
 from hinterland.networks import recipe
@@ -21,8 +21,9 @@ STEPS = 20
 def context_for(dims: int) -> BuildContext:
     plan = plan_of((EDGE,) * dims, (4, 8, 8), batch_size=4, batch_dice=True)
     return BuildContext(
-        plan, SPEC, SPEC.label_sets, "unet", deep_supervision=recipe("unet").deep_supervision
-    )
+        plan, SPEC, SPEC.label_sets, "unet", deep_supervision=recipe("unet").deep_supervision,
+        teachers=teachers_of(plan, SPEC.tree.leaves, SPEC.tree.top),
+    )  # fmt: skip
 
 
 def batch_for(phase: Phase, context: BuildContext) -> Batch:

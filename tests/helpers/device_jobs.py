@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from device_batches import STEPS, Begin, DeviceBatches
-from factories import batch_of, plan_of, spec_of
+from factories import batch_of, plan_of, spec_of, teachers_of
 
 from hinterland.classification.embeddings import stitched_features
 from hinterland.classification.methods import ClassifierContext, ImageClassifier, YNet
@@ -63,6 +63,7 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("subclass", {"parts": "pseudo"}),
     ("subclass", {"sn": False, "shared": True}),
     ("negative-learning", {"form": "classes"}),
+    ("distillation", {"labelled_share": 0.5}),
 )
 REGULARISERS: tuple[dict[str, dict[str, Any]], ...] = (
     {"discrepancy": {}},
@@ -112,6 +113,9 @@ class Job:
         context = BuildContext(
             plan, SPEC, SPEC.label_sets, self.network, {} if wide else {"features": (8, 16)},
             deep_supervision=entry.recipe.deep_supervision,
+            teachers=teachers_of(plan, SPEC.tree.leaves, SPEC.tree.top)
+            if method.needs_teachers
+            else (),
         )  # fmt: skip
         config = make_config({"network": self.network, "steps": 20, **self.settings})
         for index, phase in enumerate(method.phases()):

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hinterland.labels import LabelSpec
+from hinterland.labels import Coarsening, LabelSpec
+from hinterland.methods import Teacher
+from hinterland.networks import create
 from hinterland.types import Batch, Case, NetworkPlan, Normalisation, Plan
 
 
@@ -65,6 +67,17 @@ def case_of(name: str, **changes: Any) -> Case:
     """Make a case of its own patient, with paths of files that need not be there."""
     case = Case(name, (Path(f"{name}_0000.nii.gz"),), Path(f"{name}.nii.gz"), group=name)
     return replace(case, **changes)
+
+
+def teachers_of(plan: Plan, *at: Coarsening) -> tuple[Teacher, ...]:
+    """Make an untrained teacher for each of these questions."""
+    found = []
+    for seed, question in enumerate(at, start=1):
+        network = create("unet", plan, len(question), seed=seed).eval().requires_grad_(False)
+        found.append(
+            Teacher(question, network, lambda x, network=network: network(x).float().softmax(dim=1))
+        )
+    return tuple(found)
 
 
 def batch_of(image: Tensor, annotation: Tensor, *, nodes: int = 1, **changes: Any) -> Batch:

@@ -29,6 +29,7 @@ from hinterland.cli.classify.train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
 from hinterland.cli.dicom.import_series import dicom_import
+from hinterland.cli.distil import distil
 from hinterland.cli.evaluate import evaluate
 from hinterland.cli.export import export
 from hinterland.cli.new import new
@@ -74,6 +75,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "Dataset115_COVID19CT --method backsplit --fold 0 --steps 2000 --out runs/backsplit",
     ),
     "resume": (resume, "runs/backsplit"),
+    "distil": (distil, "runs/fold0 runs/fold1 runs/fold2 --steps 2000 --out runs/student"),
     "watch": (watch, "runs/backsplit"),
     "predict": (predict, "runs/backsplit new_scans segmentations --at target"),
     "serve": (serve, "runs/backsplit --at target --port 8787"),

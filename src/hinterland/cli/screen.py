@@ -266,7 +266,7 @@ def fail(message: str, machine: bool = False) -> NoReturn:
 def _advice(command: str, options: dict[str, Any]) -> str:
     """Say how to go on after an interruption."""
     run = options.get("run") if command == "resume" else options.get("out")
-    if command in ("train", "resume") and run is not None:
+    if command in ("train", "distil", "resume") and run is not None:
         if (run / "config.yaml").is_file():
             return f"Go on with: hinterland resume {run}"
         return "Nothing was trained yet: give the same command again (with --overwrite)."

@@ -15,6 +15,7 @@ from hinterland.evaluation.table import read_table
 from hinterland.labels import group_values
 from hinterland.training.runs.run import Run, Which
 from hinterland.training.runs.shortcuts import sentence
+from hinterland.training.runs.teachers import leakage
 from hinterland.types import HinterlandError
 
 CARD = "model_card.md"
@@ -83,6 +84,10 @@ def _limits(run: Run) -> Iterator[str]:
         yield f"- Of these, only a part had labels (`--labelled {Path(record.labelled).name}`)."
     if record.fine:
         yield f"- Of these, only a part had fine labels (`--fine {Path(record.fine).name}`)."
+    if record.teachers:
+        yield f"- It was distilled from {len(record.teachers)} trained networks."
+    if record.seen_by_teachers:
+        yield f"- {leakage(record.seen_by_teachers, len(record.split['val']))}"
     if record.noise is not None:
         yield f"- Its support labels were bent to a Dice of {record.noise:g}."
     if not run.finished:

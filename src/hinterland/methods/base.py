@@ -35,10 +35,26 @@ N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A trained model that a method learns from, and never changes.
+
+    Attributes:
+        cells: what it tells apart, in the tree of the student's labels.
+        networks: its weights, in evaluation mode.
+        probabilities: (B, C, *space) -> (B, cells, *space), where `networks` are.
+    """
+
+    cells: Coarsening
+    networks: nn.Module
+    probabilities: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class BuildContext:
     """What a method is built for: the plan, the labels, the network and loss asked for, the seed.
 
-    `loss` is a name of `losses.registry.LOSSES`; `virtual_dice`: see `PartitionLoss`.
+    `loss` is a name of `losses.registry.LOSSES`; `virtual_dice`: see `PartitionLoss`. `teachers`
+    are there while a method with `needs_teachers` is trained.
     """
 
     plan: Plan
@@ -51,6 +67,7 @@ class BuildContext:
     virtual_dice: bool = False
     seed: int = 0
     loss: str = "dice-ce"
+    teachers: tuple[Teacher, ...] = ()
 
     def create_network(self, out_channels: int, *, seed_offset: int = 0) -> Network:
         """Return a fresh network of the kind asked for."""
@@ -208,6 +225,8 @@ class Method(TrainableMethod[N]):
     """Whether its views have `forward_features`."""
     is_softmax: ClassVar[bool] = False
     """Whether `probabilities` is the softmax of what `deployed` answers, and nothing else."""
+    needs_teachers: ClassVar[bool] = False
+    """Whether it learns from trained runs (`BuildContext.teachers`)."""
 
     @final
     def __post_init__(self) -> None:

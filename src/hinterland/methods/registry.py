@@ -8,6 +8,7 @@ from typing import Any
 from hinterland.labels import Coarsening, LabelSpec, common_refinement
 from hinterland.methods.base import Method
 from hinterland.methods.cvbm.method import CVBM
+from hinterland.methods.distillation import Distillation
 from hinterland.methods.semi.ad_mt import AlternatingTeachers
 from hinterland.methods.semi.base import SemiSupervised
 from hinterland.methods.semi.bcp import BidirectionalCopyPaste
@@ -68,6 +69,10 @@ def _backsplit(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Met
     return Supervised((spec.tree.leaves,), name="backsplit", **options)
 
 
+def _distillation(spec: LabelSpec, on: Sequence[Coarsening], **options: Any) -> Method[Any]:
+    return Distillation(tuple(on) or (spec.tree.leaves,), **options)
+
+
 METHODS: Registry[MethodFactory] = Registry(
     "method",
     "hinterland.methods",
@@ -90,6 +95,7 @@ METHODS: Registry[MethodFactory] = Registry(
         "subclass": make_subclass,
         "two-head": make_two_head,
         "negative-learning": make_negative_learning,
+        "distillation": _distillation,
     },
 )
 register = METHODS.register

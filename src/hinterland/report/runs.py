@@ -64,6 +64,7 @@ class Run:
             "fine": str(fine) if fine < known else "",
             "noise": "" if record.noise is None else f"{record.noise:g}",
             "from": record.init_from,
+            "teachers": str(len(record.teachers) or ""),
             "network": record.train.network,
             "dims": str(record.dims),
             "steps": str(record.train.steps),

@@ -15,7 +15,7 @@ from hinterland.cli.screen import Screen, guarded
 QueueArgument = Annotated[
     Path, typer.Argument(metavar="QUEUE", help="A folder that all workers can see.")
 ]
-_GOES_ON = {"train": "--resume"}
+_GOES_ON = {"train": "--resume", "distil": "--resume"}
 """Commands that need a word more to go on with what a dead worker has begun."""
 
 

@@ -111,6 +111,15 @@ def _split(run: Protocol) -> Iterator[Finding]:
             "Evaluate on cases that the run has not seen.",
             (run.run,),
         )
+    taught = run.patients(run.evaluated) & run.patients(run.taught)
+    if taught:
+        yield Finding(
+            "tested-on-training",
+            "refuse",
+            f"{run.run}: {_some(taught, 'evaluated patient')} also among the training cases of its "
+            "teachers. Evaluate on test cases, or distil runs that hold out the same cases.",
+            (run.run,),
+        )
     rule = (run.selection or "").lower()
     if "test" in rule:
         yield Finding(

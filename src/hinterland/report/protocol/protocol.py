@@ -16,7 +16,8 @@ class Protocol:
     `evaluated` are the cases of the run's metric table, `train`, `val` and `test` the split that it
     was trained with, `groups` maps a case to its patient. `empty` is the policy for empty masks,
     `question` the coarsening that was asked, `selection` the split that chose the checkpoint,
-    `labels` how many of the training cases had which.
+    `labels` how many of the training cases had which, `taught` the validation cases whose patients
+    a teacher of a distilled run was trained on.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Protocol:
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     evaluated: tuple[str, ...] = ()
+    taught: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     recorded: bool = True
@@ -117,6 +119,7 @@ class Protocol:
             train=tuple(record.split.get("train", ())),
             val=tuple(record.split.get("val", ())),
             test=tuple(record.split.get("test", ())),
+            taught=tuple({c: None for seen in record.seen_by_teachers.values() for c in seen}),
             groups={**record.groups, **bare.groups},
             versions=record.versions,
             recorded=True,

@@ -18,7 +18,7 @@ from hinterland.data.sampling.sampler import Stream
 from hinterland.evaluation.statistics.take_off import VALIDATION_DICE
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.losses.image_label import ImageLabelLoss
-from hinterland.methods import BuildContext, Method
+from hinterland.methods import BuildContext, Method, Teacher
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import shortcut_cases
@@ -44,9 +44,15 @@ class SegmentationTrainer(Trainer):
     method: Method
 
     def __init__(
-        self, run: Path, record: RunRecord, dataset: Dataset, prepared: Prepared, report: Report
+        self,
+        run: Path,
+        record: RunRecord,
+        dataset: Dataset,
+        prepared: Prepared,
+        report: Report,
+        teachers: tuple[Teacher, ...] = (),
     ) -> None:
-        context = build_context(record)
+        context = build_context(record, teachers)
         super().__init__(run, record.make_method(), context, record.train, report)
         self.record, self.dataset, self.prepared = record, dataset, prepared
         self.spec = record.spec
@@ -67,11 +73,21 @@ class SegmentationTrainer(Trainer):
         split, options = self.record.split, self.config.validation
         told = split["test"] if self.record.fold in ("fixed", "all") else split["val"]
         copies = 2**self.record.plan.dims if options.mirror else 1
-        checkpoints = 1.5 if self.record.selection == "val" else 1
+        predicted = (1.5 if self.record.selection == "val" else 1) * len(told)
+        if self.context.teachers:  # all of them, their mean and the student, side by side
+            predicted += self._beside() * (len(split["val"]) + len(split["test"]))
         measured = min(shortcut_cases(self.config), len(split["val"]))  # plain, mirrored, fast
         each = 1 + 2**self.record.plan.dims + copies
-        volumes = copies * checkpoints * len(told) + each * measured
-        return volumes / max(len(split["val"]), 1)
+        return (copies * predicted + each * measured) / max(len(split["val"]), 1)
+
+    def _beside(self) -> float:
+        """Return how many times as long as the student all models take that are laid beside it.
+
+        Time goes with the weights of a network.
+        """
+        own = sum(p.numel() for p in self.networks.parameters())
+        others = sum(p.numel() for t in self.context.teachers for p in t.networks.parameters())
+        return 1 + 2 * others / own
 
     def begin(self) -> None:
         if (self.run / INITIAL).is_file():
@@ -216,8 +232,16 @@ def _bags(record: RunRecord, cases: Sequence[Case], prepared: Prepared) -> froze
     )
 
 
-def build_context(record: RunRecord) -> BuildContext:
-    """Return the context that the method of a run is built in."""
+def build_context(record: RunRecord, teachers: tuple[Teacher, ...] = ()) -> BuildContext:
+    """Return the context that the method of a run is built in.
+
+    Args:
+        record: of the run.
+        teachers: the trained models it learns from; none are needed to predict.
+
+    Returns:
+        The context.
+    """
     config = record.train
     supervision = config.deep_supervision
     return BuildContext(
@@ -233,4 +257,5 @@ def build_context(record: RunRecord) -> BuildContext:
         seed=config.seed,
         loss=config.loss,
         virtual_dice=config.virtual_dice,
+        teachers=teachers,
     )

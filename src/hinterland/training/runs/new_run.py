@@ -18,7 +18,7 @@ from hinterland.data.planning.topology import topology
 from hinterland.data.preprocessing.cache import prepare
 from hinterland.evaluation.masks import MOST_GROUPS
 from hinterland.labels import Coarsening
-from hinterland.methods import make_method
+from hinterland.methods import Teacher, make_method
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.networks.pretrained import load_pretrained
 from hinterland.training.checkpoint import save_checkpoint
@@ -36,6 +36,13 @@ from hinterland.training.runs.record import RunRecord
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run_folder import new_folder
 from hinterland.training.runs.supervision import split_cases
+from hinterland.training.runs.teachers import (
+    as_recorded,
+    check_teachers,
+    load_teachers,
+    open_teachers,
+    refuse_teachers,
+)
 from hinterland.training.trackers import refuse_missing_logger
 from hinterland.types import Case, Dataset, HinterlandError, Plan
 
@@ -69,7 +76,8 @@ def start_run(
     """
     request = request.with_virtual_classes()
     config, source = request.make_config(), request.source
-    request.make_method()  # a wrong name costs nothing yet
+    refuse_teachers(request.make_method(), request.teachers)  # a wrong name costs nothing yet
+    teachers = open_teachers(request.teachers)
     _refuse_many_groups(request.dataset.labels.target)
     dataset, splits = split_cases(
         request.dataset, request.fold, config.seed, request.labelled, request.fine, request.naive
@@ -81,7 +89,10 @@ def start_run(
         dataset = record.present(dataset)
         noisy = replace(record.plan, fingerprint=data_fingerprint(dataset))
         record = replace(record, plan=noisy)
-    networks = _built(record)
+    if teachers:
+        record = replace(record, teachers=as_recorded(teachers))
+        record = replace(record, seen_by_teachers=check_teachers(teachers, record))
+    networks = _built(record, load_teachers(record))
     used = [c for part in record.split for c in record.cases(dataset, part)]
     refuse_other_grids(used)
     say("preprocessing")
@@ -201,7 +212,7 @@ def _refuse_many_groups(question: Coarsening) -> None:
         )
 
 
-def _built(record: RunRecord) -> torch.nn.Module:
+def _built(record: RunRecord, teachers: tuple[Teacher, ...]) -> torch.nn.Module:
     """Build everything once, before anything is deleted or written: a wrong name costs nothing.
 
     The networks as their seed makes them.
@@ -212,7 +223,7 @@ def _built(record: RunRecord) -> torch.nn.Module:
     batch = (plan.batch_size, len(plan.channels), *plan.patch_size)
     if wrong := excess(batch, np.dtype(np.float32)):
         raise HinterlandError(f"a batch holds {wrong}. Take a smaller batch_size or patch_size.")
-    context, method = build_context(record), record.make_method()
+    context, method = build_context(record, teachers), record.make_method()
     if record.split["val"]:
         record.spec.target.over(method.cells)  # what validation will ask
     build_regularisers(record.train.regularisers, context, method)

@@ -18,6 +18,7 @@ from hinterland.evaluation.table import summarise, write_table
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import shortcut_cases
 from hinterland.training.loop.trainer import Report
+from hinterland.training.runs.beside_teachers import beside_teachers
 from hinterland.training.runs.run import Run, Which
 from hinterland.training.runs.shortcuts import measure_shortcuts, sentence
 from hinterland.types import Case, Dataset
@@ -35,7 +36,7 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
 
     The reported checkpoint predicts into `predictions/`, the other one into `predictions-NAME/`
     with `metrics-NAME.csv`, unless both are the same step. Cases: test, or the held-out fold where
-    a fold number was trained.
+    a fold number was trained. A distilled run is laid beside its teachers (`beside_teachers`).
 
     Args:
         run: the trained run.
@@ -79,6 +80,8 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
             summary["checkpoints"][which] = found
         summary["checkpoints"].setdefault(other, summary["checkpoints"][run.reported])
         summary["metrics"] = summary["checkpoints"][run.reported]
+    if run.record.teachers:
+        summary["beside_teachers"] = beside_teachers(run, dataset, report)
     write_text(run.path / "summary.json", json.dumps(summary, indent=2))
 
 

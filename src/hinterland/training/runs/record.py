@@ -31,6 +31,8 @@ class RunRecord:
     chooses the reported checkpoint: "val", or "none" where the last one is reported. `noise` is the
     Dice of noisy support labels in the training cases; see `present` and `data.label_noise`.
     `image_labels` are what the run may know of its training cases: case -> node -> 0 or 1.
+    `teachers` are the runs that a distilled one learns from (path, checkpoint, hash of it), and
+    `seen_by_teachers` the validation cases whose patients they were trained on, by path.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -54,6 +56,8 @@ class RunRecord:
     naive: bool = False
     noise: float | None = None
     init_from: str = ""
+    teachers: tuple[dict[str, str], ...] = ()
+    seen_by_teachers: dict[str, list[str]] = field(default_factory=dict)
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)

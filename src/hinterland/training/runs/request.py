@@ -43,6 +43,7 @@ class RunRequest:
         virtual: How many empty classes without any label are added to the tree.
         init_from: A run whose trained network this one begins with, grown to more classes if need
             be; network, plan and a tenth of the learning rate follow from it.
+        teachers: Finished runs that a method with `needs_teachers` learns from.
         plan: A plan, or how to make one.
         config: All other settings.
     """
@@ -59,6 +60,7 @@ class RunRequest:
     noise: float | None = None
     virtual: int = 0
     init_from: Path | None = None
+    teachers: tuple[Path, ...] = ()
     plan: Plan | PlanOptions = field(default_factory=PlanOptions)
     config: TrainConfig = field(default_factory=TrainConfig)
 
@@ -135,6 +137,10 @@ class RunRequest:
             "naive": (request.naive, record.naive),
             "noise": (request.noise, record.noise),
             "init_from": (request.init_from_text, record.init_from),
+            "teachers": (
+                [str(path.resolve()) for path in request.teachers],
+                [teacher["run"] for teacher in record.teachers],
+            ),
             **{name: (config[name], known[name]) for name in config},
         }
         return [name for name, (asked, found) in pairs.items() if asked != found]

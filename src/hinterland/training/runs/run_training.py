@@ -25,6 +25,7 @@ from hinterland.training.runs.outcome import finish_run
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_folder import is_run, refuse_taken
+from hinterland.training.runs.teachers import load_teachers
 from hinterland.types import Dataset, HinterlandError, Plan
 
 log = logging.getLogger(__name__)
@@ -231,7 +232,9 @@ def _go(run: Run, dataset: Dataset, report: Report, say: Stage, finish: bool) ->
     begin("training")
     started = time.monotonic()
     with _global_settings():
-        SegmentationTrainer(run.path, record, dataset, prepared, report).fit()
+        SegmentationTrainer(
+            run.path, record, dataset, prepared, report, load_teachers(record)
+        ).fit()
     if first and finish:
         begin("predicting and evaluating")
         finish_run(run, dataset, seconds=time.monotonic() - started, report=report)
