@@ -13,6 +13,7 @@ BENCHMARKS = {
     "conventions": "peers.conventions",
     "speed": "peers.speed",
     "prediction_memory": "peers.prediction_memory",
+    "prediction_peers": "peers.prediction_peers",
     "augmentation": "peers.augmentation",
     "race": "peers.race",
     "race_parts": "peers.race_parts",

@@ -79,6 +79,15 @@ def predict(
     mirror: MirrorOption = None,
     precision: PrecisionOption = None,
     accelerator: AcceleratorOption = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            metavar="NAME",
+            help="What computes the network on a CPU: torch, onnxruntime, openvino or "
+            "openvino-int8 (see `hinterland quantise`). Default: torch.",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -123,6 +132,7 @@ def predict(
         accelerator=accelerator,
         precision=precision,
         mirror=mirror,
+        backend=backend,
     )
     if not model.finished:
         screen.note(
@@ -132,6 +142,8 @@ def predict(
     asked = _asked(model, predictor, checkpoint, cases, question, probabilities, maps)
     if dicom_seg:
         asked["dicom-seg"] = True
+    if backend:
+        asked["backend"] = backend
     own = journal(None if overwrite else out, asked)
     with screen.progress("predicting") as tick, own as written:
         if not overwrite:

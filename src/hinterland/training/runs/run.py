@@ -13,6 +13,7 @@ import torch
 from hinterland.data.dataset.files import read_object
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
+from hinterland.inference.backends.registry import TORCH
 from hinterland.inference.folder import predict_files
 from hinterland.inference.volumes import Decoding, Predictor, WindowOptions
 from hinterland.labels import Coarsening, LabelError, group_values
@@ -25,7 +26,8 @@ from hinterland.training.device import (
     resolve_precision,
     window_batch,
 )
-from hinterland.training.loop.segmentation import build_context
+from hinterland.training.runs.compiled import compiled_predictor
+from hinterland.training.runs.context import build_context
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -139,6 +141,7 @@ class Run:
         accelerator: str | None = None,
         precision: str | None = None,
         mirror: bool | None = None,
+        backend: str | None = None,
     ) -> Predictor:
         """Make a predictor of volumes.
 
@@ -147,11 +150,14 @@ class Run:
             accelerator: "cpu", "cuda" or "mps"; None is the run's own.
             precision: "fp32" or "bf16"; None is the run's own.
             mirror: whether predictions of mirrored images are averaged; None is the run's own.
+            backend: what computes the network: "torch" (None), or a name of `BACKENDS`.
 
         Returns:
             The predictor, with the weights on the device.
         """
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
+        if backend not in (None, TORCH):
+            return compiled_predictor(self, backend, options, which=which, precision=precision)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
         networks = arrange(networks, plan.dims, options.device).to(options.device)
         return Predictor(
