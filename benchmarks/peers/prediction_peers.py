@@ -24,7 +24,7 @@ x 256 or 64 x 64 x 64, Gaussian weights, an overlap of one half, float32, one th
 in a process of its own, which loads what that tool needs to predict and no more. Memory is the
 largest resident size of the process (VmHWM), libraries, weights and image included; "before" is
 what is there before the image is predicted. Seconds are of processor time (user and system, all
-threads), because other work shared the machine; wall time was longer by a factor that says nothing of a tool.
+threads), because other work shared the machine and wall time says little of a tool.
 Converting for a backend happens once a network and is not in the figures: the converted network was
 in the cache, as it is from the second call on.
 
@@ -52,30 +52,26 @@ class PeersCell(Cell):
     dims: str = "3D"
     classes: int = 5
     shape: tuple[int, int, int] = (64, 96, 96)
-    mirrored: tuple[bool, ...] = (False, True)
+    mirror: bool = False
 
     def run(self, folder: Path) -> dict[str, Any]:
         if not (folder / "ready").is_file():
             prepare(folder, self.dims, self.classes, self.shape)
         measured = {}
-        for mirror in self.mirrored:
-            for side in SIDES:
-                if side == "monai" and mirror:
-                    continue
-                out = folder / f"{side}-{int(mirror)}.json"
-                if not out.is_file():
-                    self._side(side, mirror, folder, out)
-                if out.is_file():
-                    measured[out.stem] = json.loads(out.read_text())
-        for mirror in self.mirrored:
-            ours = np.load(folder / f"torch-{int(mirror)}.npy")
-            for side in SIDES:
-                if (found := f"{side}-{int(mirror)}") in measured:
-                    other = np.load(folder / f"{found}.npy")
-                    measured[found]["other_labels"] = float((other != ours).mean())
+        for side in SIDES:
+            if side == "monai" and self.mirror:
+                continue
+            out = folder / f"{side}.json"
+            if not out.is_file():
+                self._side(side, folder, out)
+            if out.is_file():
+                measured[side] = json.loads(out.read_text())
+        ours = np.load(folder / "torch.npy")
+        for side, found in measured.items():
+            found["other_labels"] = float((np.load(folder / f"{side}.npy") != ours).mean())
         return {"measured": measured}
 
-    def _side(self, side: str, mirror: bool, folder: Path, out: Path) -> None:
+    def _side(self, side: str, folder: Path, out: Path) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if side == "nnunet":
             python = os.environ.get("HINTERLAND_NNUNET_PYTHON", "")
@@ -83,9 +79,9 @@ class PeersCell(Cell):
                 return
             environment.pop("PYTHONPATH", None)
             script = str(Path(__file__).with_name("prediction_peers_nnunet.py"))
-            command = [python, script, str(folder), str(int(mirror)), str(out)]
+            command = [python, script, str(folder), str(int(self.mirror)), str(out)]
         else:
-            arguments = [side, folder, int(mirror), out, self.dims, self.classes]
+            arguments = [side, folder, int(self.mirror), out, self.dims, self.classes]
             module = "benchmarks.peers.prediction_peers"
             command = [sys.executable, "-m", module, *map(str, arguments)]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
@@ -126,9 +122,10 @@ def prepare(folder: Path, dims: str, classes: int, shape: Sequence[int]) -> None
     network = create("unet", plan, classes, True)
     network.load_state_dict(weights)
     answer = Answer(network, lambda n, x: n(x).softmax(1)).eval()
+    write_onnx(answer, plan, folder / "network.onnx", "")
     for name in ("onnxruntime", "openvino"):
         (folder / name).mkdir(exist_ok=True)
-        write_onnx(answer, plan, folder / name / "network.onnx", "")
+        shutil.copy(folder / "network.onnx", folder / name)
         backend_named(name).convert(folder / name / "network.onnx", folder / name)
     image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     np.save(folder / "image.npy", image)
@@ -212,16 +209,17 @@ def cells(size: str, seeds: int) -> list[Cell]:
     """2D and 3D, 5 and 15 classes; on paper scale a larger volume, too."""
     del seeds
     if size == "smoke":
-        return [PeersCell(arm="smoke", dims="2D", classes=3, shape=(1, 256, 256),
-                          mirrored=(False,))]  # fmt: skip
+        return [PeersCell(arm="smoke", dims="2D", classes=3, shape=(1, 256, 256))]  # fmt: skip
     shapes = {"2D": (6, 320, 320), "3D": (64, 96, 96)}
     if size == "paper":
         shapes = {"2D": (24, 512, 512), "3D": (128, 192, 192)}
     return [
-        PeersCell(arm=f"{dims}, {classes} classes", dims=dims, classes=classes, shape=shape)
+        PeersCell(arm=f"{dims}, {classes} classes{', mirroring' if mirror else ''}", dims=dims,
+                  classes=classes, shape=shape, mirror=mirror)
+        for mirror in (False, True)
         for dims, shape in shapes.items()
         for classes in (5, 15)
-    ]
+    ]  # fmt: skip
 
 
 def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -239,22 +237,18 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
         if measured is None:
             lines.append(f"| {image} |" + " not run |" * 7)
             continue
-        for mirror in cell.mirrored:
-            peer = measured.get(f"nnunet-{int(mirror)}")
-            for side in SIDES:
-                found = measured.get(f"{side}-{int(mirror)}")
-                if found is None:
-                    continue
-                speed = share = ""
-                if peer:
-                    speed = f"{peer['cpu_seconds'] / found['cpu_seconds']:.2f}"
-                    share = f"{found['peak_mib'] / peer['peak_mib']:.2f}"
-                lines.append(
-                    f"| {image} | {'yes' if mirror else 'no'} | {titles[side]} "
-                    f"| {found['cpu_seconds']:.1f} | {speed} "
-                    f"| {found['peak_mib']:.0f} ({found['before_mib']:.0f}) | {share} "
-                    f"| {found['other_labels']:.1e} |"
-                )
+        peer = measured.get("nnunet")
+        for side, found in measured.items():
+            speed = share = ""
+            if peer:
+                speed = f"{peer['cpu_seconds'] / found['cpu_seconds']:.2f}"
+                share = f"{found['peak_mib'] / peer['peak_mib']:.2f}"
+            lines.append(
+                f"| {image} | {'yes' if cell.mirror else 'no'} | {titles[side]} "
+                f"| {found['cpu_seconds']:.1f} | {speed} "
+                f"| {found['peak_mib']:.0f} ({found['before_mib']:.0f}) | {share} "
+                f"| {found['other_labels']:.1e} |"
+            )
     return "\n".join(lines)
 
 
