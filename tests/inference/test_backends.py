@@ -19,7 +19,6 @@ from hinterland.types import HinterlandError
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 RUNTIMES = ("onnxruntime", "openvino")
-SLOW = {"resenc-l", "segresnet", "swinunetr", "cmunet", "nucleisegnet", "attention-unet"}
 TREE = LabelTree({"rest": {}, "organ": {"healthy": {}, "lesion": {}}})
 
 
@@ -33,7 +32,7 @@ def softmax(network, image):
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in network_names()]
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "unet")) for n in network_names()]
 )
 def test_every_network_answers_as_torch_does(name, dims, tmp_path):
     features = None if name in ("unet", "resenc-m", "resenc-l") else (8, 16)

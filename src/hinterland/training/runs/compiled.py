@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hinterland.data.dataset.files import read_object
-from hinterland.data.io.files import atomic_path, file_stamp
+from hinterland.data.io.files import atomic_path
 from hinterland.data.preprocessing.cache import cache_root
 from hinterland.inference.backends.graph import Answer, example, write_onnx
 from hinterland.inference.backends.registry import Settings, backend_named, refuse_unfit
@@ -76,11 +76,15 @@ def compiled_predictor(
 
 
 def checkpoint_stamp(run: Run, which: Which | None) -> str:
-    """Return what tells a run's weights and method from all others'."""
+    """Return what tells a run's weights and method from all others', wherever the run is copied."""
     weights = run.path / "checkpoints" / f"{which or run.reported}.ckpt"
     if not weights.is_file():
         run.networks(which)  # says what is missing
-    return f"{file_stamp(weights)}-{file_stamp(run.path / 'config.yaml')}"
+    digest = hashlib.blake2b(digest_size=16)
+    for path in (weights, run.path / "config.yaml"):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
 def _head_apart(run: Run, which: Which | None) -> nn.Module | None:

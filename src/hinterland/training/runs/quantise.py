@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -182,15 +184,17 @@ def calibration_tiles(
 
 
 def _write_int8(source: Path, inputs: Sequence[np.ndarray], out: Path) -> None:
-    silence_telemetry()
-    import nncf
     import openvino
 
-    nncf.set_log_level(logging.ERROR)
-    model = openvino.Core().read_model(source)
-    model.reshape(list(inputs[0].shape))
-    quantised = nncf.quantize(model, nncf.Dataset(list(inputs)), subset_size=len(inputs))
-    openvino.save_model(quantised, out, compress_to_fp16=False)
+    silence_telemetry()
+    with redirect_stdout(sys.stderr):  # NNCF reports and draws bars there
+        import nncf
+
+        nncf.set_log_level(logging.ERROR)
+        model = openvino.Core().read_model(source)
+        model.reshape(list(inputs[0].shape))
+        small = nncf.quantize(model, nncf.Dataset(list(inputs)), subset_size=len(inputs))
+    openvino.save_model(small, out, compress_to_fp16=False)
 
 
 def _dice(
