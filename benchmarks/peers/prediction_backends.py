@@ -118,7 +118,7 @@ def main(path: str, backend: str, target: str) -> None:
     """Predict the test cases with one backend, in a process of its own."""
     import torch
 
-    from benchmarks.peers.prediction_peers import peak_mib
+    from benchmarks.peers.prediction_sides import peak_mib
     from hinterland.training.runs.run import Run
 
     torch.set_num_threads(1)
