@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ class BackendsCell(ResampledCell):
                 run.predictor(backend=backend, accelerator="cpu")  # converted before it is measured
             out = folder / f"{backend}.json"
             if not out.is_file():
-                command = [sys.executable, "-m", "benchmarks.peers.prediction_backends",
+                command = [sys.executable, "-m", "benchmarks.peers.prediction_by_backend",
                            str(run.path), backend, str(out)]  # fmt: skip
                 environment = {**os.environ, "OMP_NUM_THREADS": "1"}
                 subprocess.run(command, cwd=ROOT, env=environment, check=True)
@@ -112,25 +111,3 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
             f"{int8['seconds'][0]:.3f} s in full precision and {int8['seconds'][1]:.3f} s in int8."
         )
     return "\n".join([*lines, "", *notes])
-
-
-def main(path: str, backend: str, target: str) -> None:
-    """Predict the test cases with one backend, in a process of its own."""
-    import torch
-
-    from benchmarks.peers.prediction_sides import peak_mib
-    from hinterland.training.runs.run import Run
-
-    torch.set_num_threads(1)
-    run, out = Run(Path(path)), Path(target)
-    predictor = run.predictor(backend=backend, accelerator="cpu", mirror=False)
-    cases = run.record.cases(run.dataset, "test")
-    cpu = time.process_time()
-    run.predict(cases, out.with_suffix(""), at=run.record.spec.target, predictor=predictor,
-                overwrite=True)  # fmt: skip
-    content = {"cpu_seconds": time.process_time() - cpu, "peak_mib": peak_mib()}
-    out.write_text(json.dumps(content))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
