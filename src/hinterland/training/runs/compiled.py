@@ -92,8 +92,9 @@ def _head_apart(run: Run, which: Which | None) -> nn.Module | None:
     if not run.method.is_softmax:
         return None
     network = run.method.deployed(run.networks(which))
-    apart = isinstance(network, SplitNetwork) and network.pointwise_head
-    return network.head if apart else None  # type: ignore[union-attr]
+    if isinstance(network, SplitNetwork) and network.pointwise_head:
+        return network.head
+    return None
 
 
 def _finest(network: SplitNetwork, image: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ def quantise(
         small = replace(full, model=compiled)
         stage(f"measuring on {len(judged)} validation cases")
         found = Quantised(
-            *(_dice(run, predictor, judged, prepared) for predictor in (full, small)),
+            _dice(run, full, judged, prepared), _dice(run, small, judged, prepared),
             len(judged), (_seconds(full, inputs), _seconds(small, inputs)),
         )  # fmt: skip
         worst = max(found.losses.values(), default=0.0)
