@@ -98,7 +98,7 @@ def monai(folder: Path, dims: str, classes: int) -> Any:
         source = torch.from_numpy(image)[None]
         with torch.inference_mode():
             if dims == "2D":
-                slices = SliceInferer(patch, spatial_dim=0, overlap=0.5, mode="gaussian")
+                slices = SliceInferer(0, roi_size=patch, overlap=0.5, mode="gaussian")
                 logits = slices(source, network)
             else:
                 logits = sliding_window_inference(source, patch, 1, network, overlap=0.5,
