@@ -188,7 +188,7 @@ def test_importing_the_package_is_light():
 
 
 def test_predicting_loads_what_predicting_needs():
-    """MONAI, Lightning and pandas with what they bring are two thirds of a small prediction."""
+    """MONAI, Lightning, pandas and SimpleITK are 366 of 630 MiB, and a NIfTI needs none of them."""
     loaded = _loaded_after(
         "import hinterland.training.runs.run, hinterland.inference.folder\n"
         "import hinterland.inference.uncertainty, hinterland.data.integrity.images\n"
