@@ -76,7 +76,7 @@ def export_onnx(
             f"export to ONNX needs {', '.join(missing)}: pip install 'hinterland[onnx]'"
         )
     with fresh_output(out, overwrite) as temporary:
-        write_onnx(_with_softmax(network), plan, temporary, "Use --to nnunet or --to monai.")
+        write_onnx(_with_softmax(network), plan, temporary, "--to nnunet or --to monai.")
         _describe(temporary, {"plan": plan.to_json(), "labels": json.dumps(dict(labels))})
         difference = max(_difference(network, temporary, example(plan, n)) for n in (1, 3))
         if difference > TOLERANCE:

@@ -69,7 +69,7 @@ def write_onnx(answer: nn.Module, plan: Plan, path: Path, otherwise: str) -> Non
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise HinterlandError(
-            f"this network cannot be exported to ONNX: {first} {otherwise}"
+            f"this network cannot be exported to ONNX: {first} Use another form: {otherwise}"
         ) from error
     finally:
         noisy.setLevel(level)

@@ -33,7 +33,17 @@ _KINDS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
 
 
 def layer(kind: str, dims: int, *args: Any, **options: Any) -> nn.Module:
-    """Make a layer of 2 or 3 axes: conv, transposed, max, average, dropout or a norm."""
+    """Make a layer of torch's for 2 or 3 axes.
+
+    Args:
+        kind: conv, transposed, max, average, dropout or a norm.
+        dims: axes.
+        args: of the layer.
+        options: of the layer.
+
+    Returns:
+        The layer.
+    """
     return _KINDS[kind][dims - 2](*args, **options)
 
 

@@ -135,7 +135,7 @@ def converted(run: Run, which: Which | None, name: str, *, features: bool) -> Pa
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         onnx = temporary / "network.onnx"
-        write_onnx(answer, plan, onnx, "Leave --backend away.")
+        write_onnx(answer, plan, onnx, "leave --backend away.")
         backend.convert(onnx, temporary)
         compiled = backend.compile(temporary / backend.file, Settings(plan, 2))
         for batch in (1, 2):
