@@ -187,6 +187,16 @@ def test_importing_the_package_is_light():
     assert not loaded & (SLOW | {"yaml"})
 
 
+def test_predicting_loads_what_predicting_needs():
+    """MONAI, Lightning, pandas and SimpleITK are 366 of 630 MiB, and a NIfTI needs none of them."""
+    loaded = _loaded_after(
+        "import hinterland.training.runs.run, hinterland.inference.folder\n"
+        "import hinterland.inference.uncertainty, hinterland.data.integrity.images\n"
+        "import hinterland.cli.predict, hinterland.cli.dicom.series"
+    )
+    assert not loaded & {"monai", "lightning", "pandas", "matplotlib", "SimpleITK", "sklearn"}
+
+
 needs_cli = pytest.mark.skipif(
     not (SRC / "hinterland" / "cli" / "main.py").exists(), reason="there is no command line yet"
 )

@@ -14,6 +14,8 @@ BENCHMARKS = {
     "speed": "peers.speed",
     "prediction_memory": "peers.prediction_memory",
     "prediction_shortcuts": "peers.prediction_shortcuts",
+    "prediction_peers": "peers.prediction_peers",
+    "prediction_backends": "peers.prediction_backends",
     "augmentation": "peers.augmentation",
     "race": "peers.race",
     "race_parts": "peers.race_parts",

@@ -55,7 +55,7 @@ def test_before_the_first_step_the_grown_model_predicts_what_the_old_one_did(
 
 
 def _setting(run: Run):
-    from hinterland.training.loop.segmentation import build_context
+    from hinterland.training.runs.context import build_context
 
     return build_context(run.record)
 

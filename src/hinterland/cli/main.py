@@ -35,6 +35,7 @@ from hinterland.cli.export import export
 from hinterland.cli.new import new
 from hinterland.cli.plan import plan
 from hinterland.cli.predict import predict
+from hinterland.cli.quantise import quantise
 from hinterland.cli.queue.add import queue_add
 from hinterland.cli.queue.status import queue_status
 from hinterland.cli.queue.work import queue_work
@@ -81,6 +82,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "serve": (serve, "runs/backsplit --at target --port 8787"),
     "evaluate": (evaluate, "segmentations Dataset115_COVID19CT/labelsTs --out metrics.csv"),
     "compare": (compare, "runs/binary runs/backsplit --at target --out comparison"),
+    "quantise": (quantise, "runs/backsplit --tolerance 0.005"),
     "export": (export, "runs/backsplit model --to nnunet"),
     "view": (view, "runs/binary runs/backsplit --number 4 --open"),
     "supports masks": (masks, "Dataset115_COVID19CT lung_masks --out with_lungs"),

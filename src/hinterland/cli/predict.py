@@ -83,6 +83,15 @@ def predict(
     fast: FastOption = False,
     precision: PrecisionOption = None,
     accelerator: AcceleratorOption = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            metavar="NAME",
+            help="What computes the network on a CPU: torch, onnxruntime, openvino or "
+            "openvino-int8 (see `hinterland quantise`). Default: torch.",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,6 +138,7 @@ def predict(
         precision=precision,
         mirror="auto" if auto_mirror else mirror,
         fast=fast,
+        backend=backend,
     )
     if auto_mirror:
         screen.note(f"mirroring: {'yes' if predictor.options.mirror else 'no'}; {_measured(model)}")
@@ -142,6 +152,8 @@ def predict(
         asked["dicom-seg"] = True
     if predictor.search:
         asked["search"] = repr(predictor.search)
+    if backend:
+        asked["backend"] = backend
     own = journal(None if overwrite else out, asked)
     with screen.progress("predicting") as tick, own as written:
         if not overwrite:

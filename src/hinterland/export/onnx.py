@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 from hinterland.export.folder import fresh_output
 from hinterland.export.model import ExportedModel
+from hinterland.inference.backends.graph import example, write_onnx
 from hinterland.types import HinterlandError, Plan
 
 if TYPE_CHECKING:
@@ -77,22 +76,15 @@ def export_onnx(
             f"export to ONNX needs {', '.join(missing)}: pip install 'hinterland[onnx]'"
         )
     with fresh_output(out, overwrite) as temporary:
-        _export(network, _patches(plan, 2), temporary)
+        write_onnx(_with_softmax(network), plan, temporary, "--to nnunet or --to monai.")
         _describe(temporary, {"plan": plan.to_json(), "labels": json.dumps(dict(labels))})
-        difference = max(_difference(network, temporary, _patches(plan, n)) for n in (1, 3))
+        difference = max(_difference(network, temporary, example(plan, n)) for n in (1, 3))
         if difference > TOLERANCE:
             raise HinterlandError(
                 f"the exported network differs from the original by {difference:.1e} in "
                 f"probability, more than {TOLERANCE:.0e}. Please report this; try --to monai."
             )
     return difference
-
-
-def _patches(plan: Plan, batch: int) -> Tensor:
-    import torch
-
-    shape = (batch, len(plan.channels), *plan.patch_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(batch))
 
 
 def _with_softmax(network: nn.Module) -> nn.Module:
@@ -102,37 +94,6 @@ def _with_softmax(network: nn.Module) -> nn.Module:
     from torch import nn
 
     return nn.Sequential(deepcopy(network).float().cpu(), nn.Softmax(dim=1)).eval()
-
-
-def _export(network: nn.Module, example: Tensor, path: Path) -> None:
-    import torch
-
-    noisy = logging.getLogger("torch.onnx")
-    level = noisy.level
-    noisy.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                _with_softmax(network),
-                (example,),
-                path,
-                dynamo=True,
-                verbose=False,
-                external_data=False,
-                input_names=["image"],
-                output_names=["probabilities"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-            )
-    except OSError:
-        raise  # of the disk, not of the network
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise HinterlandError(
-            f"this network cannot be exported to ONNX: {first} Use --to nnunet or --to monai."
-        ) from error
-    finally:
-        noisy.setLevel(level)
 
 
 def _describe(path: Path, entries: Mapping[str, str]) -> None:

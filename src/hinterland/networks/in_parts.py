@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from hinterland.networks.base import Network, SplitNetwork
 
@@ -29,11 +29,28 @@ def softmax_in_parts(network: Network, image: Tensor, then: Callable[[Tensor], T
     if not isinstance(network, SplitNetwork) or not network.pointwise_head:
         return then(network(image).float().softmax(dim=1))
     finest = network.decode(network.encode(image))[0]
+    return head_in_parts(network.head, finest, network.out_channels, then)
+
+
+def head_in_parts(
+    head: nn.Module, finest: Tensor, classes: int, then: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return `then` of the class probabilities that a pointwise head makes of feature maps.
+
+    Args:
+        head: [(B, width, *spatial)] -> [logits (B, classes, *spatial)].
+        finest: the maps, (B, width, *spatial).
+        classes: channels of the logits.
+        then: (B, classes, ...) -> (B, groups, ...), voxel by voxel.
+
+    Returns:
+        (B, groups, *spatial).
+    """
     slices = finest.shape[2]
-    step = max(1, PART * slices * finest.shape[1] // (finest.numel() * network.out_channels))
+    step = max(1, PART * slices * finest.shape[1] // (finest.numel() * classes))
     out: Tensor | None = None
     for start in range(0, slices, step):
-        logits = network.head([finest[:, :, start : start + step]])[0].float()
+        logits = head([finest[:, :, start : start + step]])[0].float()
         result = then(logits.softmax(dim=1))
         if out is None:
             # one block for all: small ones between large ones keep the heap from being used again

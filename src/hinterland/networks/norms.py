@@ -1,14 +1,13 @@
-"""Instance normalisation that is fast on a CPU, known to MONAI's layers as "swift_instance"."""
+"""Instance normalisation that is fast on a CPU."""
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
-from monai.networks.layers import Norm
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
+
+_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
 def instance_norm(layer: _InstanceNorm, x: Tensor) -> Tensor:
@@ -20,7 +19,8 @@ def instance_norm(layer: _InstanceNorm, x: Tensor) -> Tensor:
     alone 21); on 2 of 16 x 40 x 56 x 40: 190, 184, 129 (102).
     """
     weight, bias, eps = layer.weight, layer.bias, layer.eps
-    if x.device.type != "cpu":
+    # Other software has kernels of its own for the operator, and none for a group norm of its shape
+    if x.device.type != "cpu" or _exporting():
         return F.instance_norm(x, weight=weight, bias=bias, eps=eps)
     if layer.training and not x.is_contiguous():
         one_by_one = [
@@ -43,8 +43,3 @@ class InstanceNorm3d(nn.InstanceNorm3d):
 
     def forward(self, input: Tensor) -> Tensor:
         return instance_norm(self, input)
-
-
-@Norm.factory_function("swift_instance")
-def _swift_instance(dim: int) -> type[nn.Module]:
-    return cast(type[nn.Module], (nn.InstanceNorm1d, InstanceNorm2d, InstanceNorm3d)[dim - 1])

@@ -23,7 +23,7 @@ from hinterland.studies.feature_figures import draw_activations, draw_scatter
 from hinterland.studies.feature_probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import target_scores, write_table
 from hinterland.training.checkpoint import load_checkpoint
-from hinterland.training.loop.segmentation import build_context
+from hinterland.training.runs.context import build_context
 from hinterland.training.runs.outcome import evaluated_cases
 from hinterland.training.runs.run import Run
 from hinterland.types import Case, HinterlandError

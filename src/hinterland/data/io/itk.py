@@ -1,12 +1,18 @@
-"""Read and write MetaImage and NRRD files, through SimpleITK."""
+"""Read and write MetaImage and NRRD files, through SimpleITK.
+
+It is loaded with the first such file: it takes 90 MiB.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 # ITK's world points left and back, NIfTI's right and front.
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -33,6 +39,8 @@ def _layout(size: tuple[int, ...], components: int) -> tuple[int, int, int, int]
 
 def header(path: Path) -> tuple[tuple[int, int, int, int], np.ndarray, np.dtype]:
     """Return shape (C, z, y, x), affine and stored dtype, without reading voxels."""
+    import SimpleITK as sitk
+
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_checked(path))
     reader.SetFileName(str(path))
@@ -49,6 +57,8 @@ def read(path: Path, kind: str = "") -> tuple[np.ndarray, np.ndarray]:
         path: The file.
         kind: ITK's name of the format; default, by the ending.
     """
+    import SimpleITK as sitk
+
     image = sitk.ReadImage(str(path), imageIO=kind or _checked(path))
     shape = _layout(image.GetSize(), image.GetNumberOfComponentsPerPixel())
     array = sitk.GetArrayFromImage(image)  # channels last where they are components of a pixel
@@ -94,6 +104,8 @@ def write(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
         array: voxels.
         affine: voxel indices (x, y, z) to RAS+ millimetres, 4 x 4.
     """
+    import SimpleITK as sitk
+
     if len(array) == 1:
         image = sitk.GetImageFromArray(array[0])
     else:

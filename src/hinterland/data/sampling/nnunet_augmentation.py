@@ -11,25 +11,10 @@ depend on the machine's mood.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
-from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
-from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
-from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
-from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
-from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
-from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
-from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from batchgeneratorsv2.transforms.utils.pseudo2d import (
-    Convert2DTo3DTransform,
-    Convert3DTo2DTransform,
-)
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,6 +36,9 @@ from hinterland.data.sampling.nnunet_settings import (
 )
 from hinterland.data.sampling.seeding import seeded_globally
 from hinterland.types import Plan
+
+if TYPE_CHECKING:
+    from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
 
 @dataclass(frozen=True)
@@ -103,8 +91,24 @@ def nnunet_augmentation(plan: Plan) -> NnunetAugmentation:
 def _nnunet_transforms(size: tuple[int, ...]) -> BasicTransform:
     """Return nnU-Net's default chain of transforms.
 
-    Probabilities are per sample, except where they are per channel.
+    Probabilities are per sample, except where they are per channel. The library is loaded here: it
+    brings pandas, 65 MiB, which who only predicts does not need.
     """
+    from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+    from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
+    from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+    from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+    from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+    from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+    from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+    from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+    from batchgeneratorsv2.transforms.utils.pseudo2d import (
+        Convert2DTo3DTransform,
+        Convert3DTo2DTransform,
+    )
+    from batchgeneratorsv2.transforms.utils.random import RandomTransform
+
     angle, flat = largest_angle(size), turns_in_plane_only(size)
     spatial = SpatialTransform(
         size[1:] if flat else size,

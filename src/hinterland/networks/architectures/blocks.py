@@ -1,4 +1,4 @@
-"""The convolutions that the U-Nets are stacked from, on MONAI's configurable layer."""
+"""The convolutions that the U-Nets are stacked from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from monai.networks.blocks.dynunet_block import get_conv_layer
-from monai.networks.layers import Pool
 from torch import Tensor, nn
 
-from hinterland.networks import norms as _  # noqa: F401  (makes the norm known to MONAI)
+from hinterland.networks.architectures.layers import Convolution, layer
 from hinterland.types import HinterlandError
 
 ACTIVATION = ("leakyrelu", {"inplace": True, "negative_slope": 0.01})
@@ -23,7 +21,7 @@ NORMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def norm_layer(name: str) -> tuple[str, dict[str, Any]]:
-    """Return MONAI's description of a normalisation layer called "instance" or "batch".
+    """Describe a normalisation layer called "instance" or "batch", as MONAI does, too.
 
     Raises:
         HinterlandError: another name.
@@ -71,15 +69,10 @@ def convolution(
     Returns:
         The layers.
     """
-    return get_conv_layer(
-        topology.dims,
-        *channels,
-        kernel_size=kernel,
-        stride=stride,
-        norm=norm_layer(topology.norm),
-        act=ACTIVATION if activate else None,
-        conv_only=False,
-    )
+    return Convolution(
+        topology.dims, channels, kernel, stride, norm=norm_layer(topology.norm),
+        act=ACTIVATION if activate else None, bias=False,
+    )  # fmt: skip
 
 
 def stack(topology: Topology, widths: Sequence[int], level: int, strided: bool) -> nn.Sequential:
@@ -121,7 +114,7 @@ class ResidualBlock(nn.Module):
         width = channels[1]
         self.conv1 = convolution(topology, channels, kernel, stride)
         self.conv2 = convolution(topology, (width, width), kernel, activate=False)
-        shortcut = [Pool[Pool.AVG, topology.dims](stride, stride)] if prod(stride) > 1 else []
+        shortcut = [layer("average", topology.dims, stride, stride)] if prod(stride) > 1 else []
         if channels[0] != width:
             unit = (1,) * topology.dims
             shortcut.append(convolution(topology, channels, unit, activate=False))
@@ -130,7 +123,7 @@ class ResidualBlock(nn.Module):
 
     def zero_last_norm(self) -> None:
         """Silence the residual branch (affine weight and bias of its last norm)."""
-        norm = self.conv2.get_submodule("adn.N")  # MONAI's name for a convolution layer's norm
+        norm = self.conv2.get_submodule("adn.N")  # a convolution layer's norm
         nn.init.zeros_(norm.get_parameter("weight"))
         nn.init.zeros_(norm.get_parameter("bias"))
 

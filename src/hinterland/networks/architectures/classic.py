@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from monai.networks.layers import Dropout, Pool
 from torch import nn
 
+from hinterland.networks.architectures.layers import layer
 from hinterland.networks.architectures.stages import (
     ConvHead,
     FiveLevels,
@@ -33,7 +33,7 @@ class VNet(FiveLevels):
         return [self.shape.conv(a, b, act="relu") for a, b in pairwise(widths)]
 
     def _drop(self) -> nn.Module:
-        return Dropout[Dropout.DROPOUT, self.dims](0.5)
+        return layer("dropout", self.dims, 0.5)
 
     def _encoder(self) -> nn.Module:
         stages = [nn.Sequential(*self._stack(self.widths[0], 1, self.in_channels))]
@@ -80,7 +80,7 @@ class UNetSSL4MIS(FiveLevels):
         entering = (self.in_channels, *self.widths[:-1])
         stages = []
         for i, (e, width, p) in enumerate(zip(entering, self.widths, _DROPOUT, strict=True)):
-            pool = [Pool[Pool.MAX, self.dims](2)] if i else []
+            pool = [layer("max", self.dims, 2)] if i else []
             stages.append(nn.Sequential(*pool, *self._block(e, width, p)))
         return StageEncoder(stages)
 

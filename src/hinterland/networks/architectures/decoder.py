@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from monai.networks.blocks.dynunet_block import get_conv_layer
 from torch import Tensor, cat, nn
 
 from hinterland.networks.architectures.blocks import Topology, stack
+from hinterland.networks.architectures.layers import Convolution
 from hinterland.networks.initialise import initialise
 from hinterland.networks.roles import mark_end
 from hinterland.types import HinterlandError
@@ -21,13 +21,10 @@ def _upsample(topology: Topology, level: int, mode: str) -> nn.Module:
     stride = topology.strides[level + 1]
     channels = (topology.features[level + 1], topology.features[level])
     if mode == "transposed":
-        return get_conv_layer(
-            topology.dims, *channels, stride, stride, act=None, norm=None, bias=True,
-            is_transposed=True,
-        )  # fmt: skip
+        return Convolution(topology.dims, channels, stride, stride, transposed=True)
     # A 1x1 convolution commutes with linear interpolation, and is cheaper before it.
     return nn.Sequential(
-        get_conv_layer(topology.dims, *channels, 1, 1, act=None, norm=None, bias=True),
+        Convolution(topology.dims, channels, 1),
         nn.Upsample(
             scale_factor=tuple(float(s) for s in stride),
             mode="bilinear" if topology.dims == 2 else "trilinear",

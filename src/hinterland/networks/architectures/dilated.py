@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from monai.networks.layers.utils import get_norm_layer
 from torch import Tensor, nn
 
 from hinterland.networks.architectures.blocks import norm_layer
+from hinterland.networks.architectures.layers import layer
 from hinterland.networks.base import Network
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.networks.roles import mark_end
@@ -40,13 +40,15 @@ class Layers:
         bias: bool = False,
     ) -> nn.Module:  # fmt: skip
         """Make a convolution whose output is its input's size over the stride."""
-        kind = nn.Conv2d if self.dims == 2 else nn.Conv3d
         padding = dilation * (kernel - 1) // 2
-        return kind(entering, leaving, kernel, stride, padding, dilation, bias=bias)
+        return layer(
+            "conv", self.dims, entering, leaving, kernel, stride, padding, dilation, bias=bias
+        )
 
     def norm(self, channels: int) -> nn.Module:
         """Make a layer that normalises."""
-        return get_norm_layer(norm_layer(self.norm_name), self.dims, channels)
+        kind, options = norm_layer(self.norm_name)
+        return layer(kind, self.dims, channels, **options)
 
 
 class DilatedResNet50(nn.Module):
@@ -56,7 +58,7 @@ class DilatedResNet50(nn.Module):
         super().__init__()
         self.conv1 = mark_end(layers.conv(in_channels, width, 7, stride=2))
         self.bn1 = layers.norm(width)
-        self.maxpool = (nn.MaxPool2d if layers.dims == 2 else nn.MaxPool3d)(3, 2, 1)
+        self.maxpool = layer("max", layers.dims, 3, 2, 1)
         entering = width
         for stage, blocks in enumerate(BLOCKS):
             inner, made = width * 2**stage, []

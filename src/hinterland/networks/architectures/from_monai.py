@@ -1,16 +1,18 @@
-"""Networks taken from MONAI whole: no division into encoder, decoder and head."""
+"""Networks taken from MONAI whole: no division into encoder, decoder and head.
+
+MONAI is loaded when one of them is made: see `layers`.
+"""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-from monai.networks.nets import SegResNet as MonaiSegResNet
-from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
-from torch import Tensor
+from torch import Tensor, nn
 
 from hinterland.networks.architectures.blocks import norm_layer
 from hinterland.networks.base import Network
 from hinterland.networks.initialise import seeded
+from hinterland.networks.norms import InstanceNorm2d, InstanceNorm3d
 from hinterland.types import HinterlandError
 
 
@@ -27,7 +29,10 @@ class SegResNet(Network):
         norm: str | None = None,
         seed: int = 0,
     ) -> None:
+        from monai.networks.nets import SegResNet as MonaiSegResNet
+
         super().__init__(dims, in_channels, out_channels)
+        _make_norm_known()
         with seeded(seed):
             self.net = MonaiSegResNet(
                 spatial_dims=dims,
@@ -59,6 +64,9 @@ class SwinUNETR(Network):
         super().__init__(dims, in_channels, out_channels)
         if find_spec("einops") is None:
             raise HinterlandError("swinunetr needs the package einops: pip install einops")
+        from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
+
+        _make_norm_known()
         with seeded(seed):
             self.net = MonaiSwinUNETR(
                 in_channels=in_channels,
@@ -70,3 +78,12 @@ class SwinUNETR(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
+
+
+def _make_norm_known() -> None:
+    """Tell MONAI's layers what "swift_instance" is."""
+    from monai.networks.layers import Norm
+
+    if "SWIFT_INSTANCE" not in Norm.names:
+        kinds: tuple[type[nn.Module], ...] = (nn.InstanceNorm1d, InstanceNorm2d, InstanceNorm3d)
+        Norm.add_factory_callable("swift_instance", lambda dim: kinds[dim - 1])

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from monai.networks.layers import Pool
 from torch import Tensor, cat, nn
 
 from hinterland.networks.architectures.gates import AttentionGate, ChannelGate, MultiScaleGate
+from hinterland.networks.architectures.layers import layer
 from hinterland.networks.architectures.stages import (
     ConvHead,
     FiveLevels,
@@ -54,7 +54,7 @@ class Gated(FiveLevels):
         for (above, width), make in zip(
             pairwise(self.widths), [*makers, self._bottom], strict=True
         ):
-            stages.append(nn.Sequential(Pool[Pool.MAX, self.dims](2), make(above, width)))
+            stages.append(nn.Sequential(layer("max", self.dims, 2), make(above, width)))
         return StageEncoder(stages)
 
     def _decoder(self, upsampling: str) -> nn.Module:

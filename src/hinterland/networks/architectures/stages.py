@@ -10,11 +10,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai.networks.blocks import Convolution
 from torch import Tensor, cat, nn
 
 from hinterland.networks.architectures.blocks import norm_layer
 from hinterland.networks.architectures.decoder import UPSAMPLING
+from hinterland.networks.architectures.layers import Convolution
 from hinterland.networks.base import SplitNetwork
 from hinterland.networks.initialise import initialise, seeded
 from hinterland.networks.roles import mark_end
@@ -44,7 +44,7 @@ class Shape:
             kernel: edge in voxels.
             stride: in voxels.
             dropout: probability that a channel is dropped.
-            act: MONAI's name of the activation; None leaves it away.
+            act: name of the activation (`ACTIVATIONS`); None leaves it away.
             transposed: whether it makes the map larger.
             only: whether norm, activation and dropout are left away.
             order: of norm (N), activation (A) and dropout (D).
@@ -55,11 +55,10 @@ class Shape:
             The layers.
         """
         return Convolution(
-            self.dims, entering, leaving, stride, kernel, adn_ordering=order, act=act,
-            norm=norm_layer(self.norm), dropout=dropout or None, is_transposed=transposed,
-            conv_only=only, padding=0 if kernel == stride else None,
-            output_padding=0 if transposed else None, bias=only or not order.startswith("N"),
-            groups=groups, dilation=dilation,
+            self.dims, (entering, leaving), kernel, stride, norm=norm_layer(self.norm),
+            act=(act, {}) if act else None, dropout=dropout, order="" if only else order,
+            transposed=transposed, padding=0 if kernel == stride else (kernel - 1) // 2 * dilation,
+            bias=only or not order.startswith("N"), groups=groups, dilation=dilation,
         )  # fmt: skip
 
     def upsample(self, align_corners: bool) -> nn.Module:

@@ -18,7 +18,7 @@ from hinterland.data.sampling.sampler import Stream
 from hinterland.evaluation.statistics.take_off import VALIDATION_DICE
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.losses.image_label import ImageLabelLoss
-from hinterland.methods import BuildContext, Method, Teacher
+from hinterland.methods import Method
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import shortcut_cases
@@ -27,7 +27,7 @@ from hinterland.training.loop.batch_composition import streams_for
 from hinterland.training.loop.engine import Engine
 from hinterland.training.loop.image_label_term import ImageLabelTerm
 from hinterland.training.loop.trainer import Report, Trainer, Validation
-from hinterland.training.optimisation.optimisers import resolve_recipe
+from hinterland.training.runs.context import build_context
 from hinterland.training.runs.record import RunRecord
 from hinterland.training.validation.hidden_labels import hidden_cases, teacher_dice
 from hinterland.training.validation.selection import Presence, require_presence, selection_score
@@ -229,33 +229,4 @@ def _bags(record: RunRecord, cases: Sequence[Case], prepared: Prepared) -> froze
         if not c.labelled
         and present_nodes(c, nodes)
         and np.less_equal(prepared[c.name].image.shape[1:], full).all()
-    )
-
-
-def build_context(record: RunRecord, teachers: tuple[Teacher, ...] = ()) -> BuildContext:
-    """Return the context that the method of a run is built in.
-
-    Args:
-        record: of the run.
-        teachers: the trained models it learns from; none are needed to predict.
-
-    Returns:
-        The context.
-    """
-    config = record.train
-    supervision = config.deep_supervision
-    return BuildContext(
-        plan=record.plan,
-        spec=record.spec,
-        label_sets=record.spec.label_sets,
-        network=config.network,
-        network_options=config.network_options,
-        deep_supervision=resolve_recipe(config).deep_supervision
-        if supervision is None
-        else supervision,
-        batch_dice=record.plan.batch_dice,
-        seed=config.seed,
-        loss=config.loss,
-        virtual_dice=config.virtual_dice,
-        teachers=teachers,
     )

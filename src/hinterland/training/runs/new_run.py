@@ -29,8 +29,9 @@ from hinterland.training.device import (
     refuse_missing_devices,
     versions,
 )
-from hinterland.training.loop.segmentation import INITIAL, build_context, streams_of_run
+from hinterland.training.loop.segmentation import INITIAL, streams_of_run
 from hinterland.training.optimisation.optimisers import refuse_unknown_optimisers
+from hinterland.training.runs.context import build_context
 from hinterland.training.runs.fine_tuning import cell_counts, start_from
 from hinterland.training.runs.record import RunRecord
 from hinterland.training.runs.request import RunRequest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import torch
 from hinterland.data.dataset.files import read_object
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.io.journal import Journal
+from hinterland.inference.backends.registry import TORCH
 from hinterland.inference.coarse_to_fine import Search
 from hinterland.inference.folder import predict_files
 from hinterland.inference.volumes import Decoding, Predictor, WindowOptions
@@ -26,7 +27,8 @@ from hinterland.training.device import (
     resolve_precision,
     window_batch,
 )
-from hinterland.training.loop.segmentation import build_context
+from hinterland.training.runs.compiled import compiled_predictor
+from hinterland.training.runs.context import build_context
 from hinterland.training.runs.record import RunRecord
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -168,6 +170,7 @@ class Run:
         precision: str | None = None,
         mirror: bool | Literal["auto"] | None = None,
         fast: bool = False,
+        backend: str | None = None,
     ) -> Predictor:
         """Make a predictor of volumes.
 
@@ -177,17 +180,21 @@ class Run:
             precision: "fp32" or "bf16"; None is the run's own.
             mirror: see `window_options`.
             fast: whether an image is predicted in full only where a sparse pass finds something.
+            backend: what computes the network: "torch" (None), or a name of `BACKENDS`.
 
         Returns:
             The predictor, with the weights on the device.
         """
         options = self.window_options(accelerator=accelerator, precision=precision, mirror=mirror)
+        search = Search() if fast else None
+        if backend not in (None, TORCH):
+            made = compiled_predictor(self, backend, options, which=which, precision=precision)
+            return replace(made, search=search)
         plan, method, networks = self.record.plan, self.method, self.networks(which)
         networks = arrange(networks, plan.dims, options.device).to(options.device)
         return Predictor(
             lambda x: method.probabilities(networks, x), plan, method.cells, options,
-            lambda x, then: method.summed(networks, x, then),
-            Search() if fast else None,
+            lambda x, then: method.summed(networks, x, then), search,
         )  # fmt: skip
 
     def predict(
