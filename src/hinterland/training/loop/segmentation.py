@@ -18,7 +18,7 @@ from hinterland.data.sampling.sampler import Stream
 from hinterland.evaluation.statistics.take_off import VALIDATION_DICE
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.losses.image_label import ImageLabelLoss
-from hinterland.methods import Method
+from hinterland.methods import Method, Teacher
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import shortcut_cases
