@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from contract_cases import SPEC, STEPS, batch_for, context_for
+from contract_cases import OPTIONS, SPEC, STEPS, batch_for, context_for
 
 from hinterland.methods import BuildContext, Method, Phase, make_method, method_names
 from hinterland.networks import in_parts
@@ -45,7 +45,8 @@ def train(
                 ids=lambda p: f"{p[0]}-{p[1]}D")  # fmt: skip
 def built(request: pytest.FixtureRequest) -> tuple[Method, BuildContext, torch.nn.ModuleDict]:
     name, dims = request.param
-    method, context = make_method(name, SPEC), context_for(dims)
+    method = make_method(name, SPEC, options=OPTIONS.get(name))
+    context = context_for(dims)
     return method, context, method.build(context)
 
 

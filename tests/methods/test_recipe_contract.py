@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from contract_cases import SPEC, batch_for, context_for
+from contract_cases import OPTIONS, SPEC, batch_for, context_for
 from recipe_steps import STEPS, trained
 
 from hinterland.methods import make_method, method_names
@@ -20,13 +20,17 @@ from hinterland.training.optimisation.optimisers import (
 )
 from hinterland.training.optimisation.recipes import RECIPES
 
-FIVE_LEVELS = ("vnet", "unet-ssl4mis", "attention-unet", "cmunet", "nucleisegnet")
+OWN_WIDTHS = (
+    "segresnet", "swinunetr", "vnet", "unet-ssl4mis", "attention-unet", "cmunet", "nucleisegnet",
+    "fcn-resnet50", "fcn-seresnet50", "deeplabv3",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("method_name", method_names())
 def test_every_method_learns_with_every_recipe(method_name, name):
-    method, context = make_method(method_name, SPEC), context_for(2)
+    method = make_method(method_name, SPEC, options=OPTIONS.get(method_name))
+    context = context_for(2)
     networks = method.build(context)
     for phase in method.phases():
         losses = trained(
@@ -38,7 +42,7 @@ def test_every_method_learns_with_every_recipe(method_name, name):
 
 def _network_case(name: str) -> tuple[Network, tuple[int, ...]]:
     plan = replace(context_for(2).plan, patch_size=(32, 64) if name == "swinunetr" else (32, 32))
-    small = {"features": (8, 8)} if name in ("segresnet", "swinunetr", *FIVE_LEVELS) else {}
+    small = {"features": (8, 8)} if name in OWN_WIDTHS else {}
     return create(name, plan, 2, recipe(name).deep_supervision, **small), plan.patch_size
 
 

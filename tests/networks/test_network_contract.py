@@ -12,7 +12,7 @@ OWN_WIDTHS = (
     "segresnet", "swinunetr", "vnet", "unet-ssl4mis", "attention-unet", "nucleisegnet", "cmunet",
     "fcn-resnet50", "fcn-seresnet50", "deeplabv3",
 )  # fmt: skip
-BASE = dict.fromkeys(OWN_WIDTHS, (8, 8))
+BASE = dict.fromkeys(OWN_WIDTHS, (8, 8)) | dict.fromkeys(OWN_WIDTHS[-3:], (4, 4))
 CASES = [(name, dims) for name in network_names() for dims in (2, 3)]
 
 

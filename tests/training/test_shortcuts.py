@@ -210,7 +210,8 @@ def test_a_deadline_leaves_time_for_what_is_asked():
             fold="fixed", selection="val", plan=SimpleNamespace(dims=2),
         )  # fmt: skip
         config = make_config({"time": 60, "validation": validation})
-        trainer = SimpleNamespace(record=record, config=config)
+        context = SimpleNamespace(teachers=())
+        trainer = SimpleNamespace(record=record, config=config, context=context)
         return SegmentationTrainer.validations_to_come(trainer)
 
     assert to_come() == 4 * 1.5 * 2 / 4

@@ -135,7 +135,16 @@ class AlternatingTeachers(OnePhase[AlternatingNetworks]):
 
 
 def teach(teacher: nn.Module, image: Tensor, in_turn: bool) -> Tensor:
-    """Return a teacher's probabilities, its dropout on in its own turn."""
+    """Return a teacher's probabilities.
+
+    Args:
+        teacher: whose mode is put back afterwards.
+        image: (batch, channels, *space).
+        in_turn: whether its dropout is on.
+
+    Returns:
+        (batch, cells, *space), without gradient.
+    """
     with teacher_mode(teacher, dropout=in_turn):
         return teacher(image).float().softmax(dim=1)
 

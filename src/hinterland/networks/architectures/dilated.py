@@ -39,7 +39,19 @@ class Layers:
         self, entering: int, leaving: int, kernel: int, *, stride: int = 1, dilation: int = 1,
         bias: bool = False,
     ) -> nn.Module:  # fmt: skip
-        """Make a convolution whose output is its input's size over the stride."""
+        """Make a convolution whose output is its input's size over the stride.
+
+        Args:
+            entering: channels of the input.
+            leaving: channels of the output.
+            kernel: edge in voxels.
+            stride: in voxels.
+            dilation: in voxels.
+            bias: whether it has one.
+
+        Returns:
+            The layer.
+        """
         padding = dilation * (kernel - 1) // 2
         return layer(
             "conv", self.dims, entering, leaving, kernel, stride, padding, dilation, bias=bias
