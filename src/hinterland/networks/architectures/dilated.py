@@ -123,8 +123,8 @@ class ChannelWeights(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.squeeze = nn.Linear(channels, max(channels // SQUEEZE, 1))
-        self.excite = nn.Linear(max(channels // SQUEEZE, 1), channels)
+        inner = max(channels // SQUEEZE, 4)  # of narrow networks: one unit may be silent for good
+        self.squeeze, self.excite = nn.Linear(channels, inner), nn.Linear(inner, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.excite(F.relu(self.squeeze(x.flatten(2).mean(2)))).sigmoid()
