@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "data": {"foreground": 0.67},
     "recipe": "fast",
     "deep_supervision": False,
-    "validation": {"interval": 80, "mirror": False},
+    "validation": {"interval": 80, "mirror": False, "shortcuts": 0},
 }
 
 
