@@ -10,18 +10,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.harness.cell import ROOT
-from hinterland.export.nnunet import export_nnunet
-from hinterland.networks import create
+from benchmarks.peers.speed import write_input
 from hinterland.types import Plan
-
-CLASSES: Mapping[str, int] = {"background": 0, "organ": 1, "lesion": 2}
 
 
 def nnunet_python() -> str | None:
@@ -43,14 +39,7 @@ def time_nnunet(python: str, plan: Plan, folder: Path, steps: int) -> dict[str, 
     Returns:
         seconds a step and patches a second; data is in memory on the host, nothing is augmented.
     """
-    network = create("unet", plan, len(CLASSES), True)
-    export_nnunet(network.state_dict(), "unet", plan, CLASSES, folder / "model")
-    rng = np.random.default_rng(0)
-    shape = (plan.batch_size, len(plan.channels), *plan.patch_size)
-    label = rng.integers(0, len(CLASSES), (shape[0], 1, *shape[2:])).astype(np.int16)
-    image = (label + rng.normal(size=shape)).astype(np.float32)
-    name = "2d" if plan.dims == 2 else "3d_fullres"
-    np.savez(folder / "input.npz", image=image, label=label, configuration=name)
+    write_input(folder, plan)
     script = ROOT / "benchmarks" / "peers" / "speed_nnunet.py"
     out = folder / "nnunet.json"
     command = [python, str(script), "train", str(folder / "model"), str(folder / "input.npz"),

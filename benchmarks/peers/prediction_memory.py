@@ -21,7 +21,8 @@ from benchmarks.harness.cell import ROOT, Cell
 if TYPE_CHECKING:
     import torch
 
-    from hinterland.networks.base import SplitNetwork
+    from benchmarks.peers.prediction_sides import peak_mib
+from hinterland.networks.base import SplitNetwork
 
 TITLE = "Memory of prediction: slabs beside one piece, MONAI and nnU-Net"
 TEXT = """
@@ -132,12 +133,6 @@ def make_image(shape: Sequence[int], body: int) -> np.ndarray:
     for plane in image[0, :body]:
         rng.standard_normal(dtype=np.float32, out=plane)
     return image
-
-
-def peak_mib() -> float:
-    """The largest resident size of this process so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def geometry_of(shape: Sequence[int], finer: float) -> Any:

@@ -123,7 +123,7 @@ def predict(model: Path, arm: str, most: int, out: Path) -> None:
     """Predict the test cases of a run by an arm; write seconds and memory beside the folder."""
     import torch
 
-    from benchmarks.peers.prediction_memory import peak_mib
+    from benchmarks.peers.prediction_sides import peak_mib
     from hinterland.training.runs.outcome import evaluated_cases
     from hinterland.training.runs.run import Run
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.cell import ROOT, Cell
+from benchmarks.peers import prediction_sides
 
 TITLE = "Speed and memory beside nnU-Net"
 TEXT = """
@@ -29,13 +30,10 @@ sides one after the other in turns, with the same number of threads; times are m
 computes in float32 on a CPU; ours is shown in bf16 (the default where the CPU has it) and float32.
 The last column is the largest difference of our probabilities between the two precisions.
 """
-PLANS = {
-    "2D": {"dims": 2, "patch": (256, 256), "batch": 4, "image": (1, 6, 320, 320),
-           "features": (32, 64, 128, 256, 512, 512)},
-    "3D": {"dims": 3, "patch": (64, 64, 64), "batch": 2, "image": (1, 64, 96, 96),
-           "features": (32, 64, 128, 256, 320)},
-}  # fmt: skip
-CLASSES = 3
+SIZES = {"2D": (4, (1, 6, 320, 320)), "3D": (2, (1, 64, 96, 96))}
+"""The batch of a training step, and the image that is predicted."""
+LABELS = {"background": 0, "organ": 1, "lesion": 2}
+CLASSES = len(LABELS)
 SIDES = ("bf16", "nnunet", "fp32")
 
 
@@ -85,40 +83,35 @@ class SpeedCell(Cell):
 
 def make_plan(dims: str) -> Any:
     """The plan that both sides follow."""
-    from hinterland.types import NetworkPlan, Normalisation, Plan
-
-    p = PLANS[dims]
-    n, d = len(p["features"]), p["dims"]
-    return Plan(
-        dims=d, channels=("MRI",), normalisation=(Normalisation("zscore"),),
-        spacing=(None if d == 2 else 1.0, 1.0, 1.0), unit="mm", transpose=(0, 1, 2),
-        median_shape=p["image"][1:], patch_size=p["patch"], batch_size=p["batch"],
-        batch_dice=True, fingerprint="speed",
-        network=NetworkPlan(p["features"], ((1,) * d,) + ((2,) * d,) * (n - 1), ((3,) * d,) * n),
-    )  # fmt: skip
+    batch, image = SIZES[dims]
+    plan = prediction_sides.make_plan(dims)
+    return replace(plan, median_shape=image[1:], batch_size=batch, fingerprint="speed")
 
 
 def prepare_input(folder: Path, dims: str, task: str) -> None:
     """A model folder in nnU-Net's format with random weights, and a seeded input."""
+    write_input(folder, make_plan(dims), None if task == "train" else SIZES[dims][1])
+
+
+def write_input(folder: Path, plan: Any, image_shape: Sequence[int] | None = None) -> None:
+    """A model of a plan in nnU-Net's format, and what it is timed on: a batch, or an image."""
     import shutil
 
-    from hinterland.export.nnunet import export_nnunet
+    from hinterland.export.nnunet import configuration, export_nnunet
     from hinterland.networks import create
 
-    plan, p = make_plan(dims), PLANS[dims]
     shutil.rmtree(folder / "model", ignore_errors=True)
     network = create("unet", plan, CLASSES, True)
-    labels = {"background": 0, "organ": 1, "lesion": 2}
-    export_nnunet(network.state_dict(), "unet", plan, labels, folder / "model",
-                  mirror=tuple(range(p["dims"])))  # fmt: skip
+    export_nnunet(network.state_dict(), "unet", plan, LABELS, folder / "model",
+                  mirror=tuple(range(plan.dims)))  # fmt: skip
     rng = np.random.default_rng(0)
-    if task == "train":
-        shape = (p["batch"], 1, *p["patch"])
-        label = rng.integers(0, CLASSES, shape).astype(np.int16)
+    if image_shape is None:
+        shape = (plan.batch_size, len(plan.channels), *plan.patch_size)
+        label = rng.integers(0, CLASSES, (shape[0], 1, *shape[2:])).astype(np.int16)
         image = (label + rng.normal(size=shape)).astype(np.float32)
     else:
-        image, label = rng.normal(size=p["image"]).astype(np.float32), np.zeros(1)
-    name = "2d" if p["dims"] == 2 else "3d_fullres"
+        image, label = rng.normal(size=image_shape).astype(np.float32), np.zeros(1)
+    name = configuration(plan)
     np.savez(folder / "input.npz", image=image, label=label, configuration=name)
 
 
@@ -176,7 +169,7 @@ def _train(data: Mapping[str, Any], repeats: int, precision: str, dims: str) -> 
     from hinterland.types import Batch
 
     plan = make_plan(dims)
-    spec = spec_from_dataset_json({"labels": {"background": 0, "organ": 1, "lesion": 2}})
+    spec = spec_from_dataset_json({"labels": LABELS})
     method = make_method("supervised", spec, ["leaves"])
     config = make_config({"steps": repeats, "precision": precision})
     networks = method.build(BuildContext(plan, spec, spec.label_sets))
@@ -215,7 +208,7 @@ def cells(size: str, seeds: int) -> list[Cell]:
         SpeedCell(arm=f"{task} {dims}", task=task, dims=dims, rounds=1 if quick else 2,
                   repeats=1 if quick or task == "predict" else 2)
         for task in ("train", "predict")
-        for dims in PLANS
+        for dims in SIZES
     ]  # fmt: skip
 
 

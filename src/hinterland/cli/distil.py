@@ -10,7 +10,8 @@ import typer
 
 from hinterland.cli.options import JsonOption, OverwriteOption, names
 from hinterland.cli.screen import Screen, guarded
-from hinterland.cli.train import settings
+from hinterland.cli.tables import empty_table
+from hinterland.cli.train import launch, settings, what_to_do
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,11 +93,8 @@ def distil(
     """
     from hinterland.training.runs.distil import distil_request
     from hinterland.training.runs.request import parse_fold
-    from hinterland.training.runs.run_training import run_or_resume
-    from hinterland.types import HinterlandError
 
-    if go_on and overwrite:
-        raise HinterlandError("--resume keeps the run that --overwrite replaces: give one of them.")
+    existing = what_to_do(go_on, overwrite)
     screen = Screen(as_json)
     config, options = settings(with_, steps, seed, set_, recipe, time)
     request = distil_request(
@@ -107,15 +105,7 @@ def distil(
         labelled=labelled,
         config=config,
     )
-    with screen.progress("training") as tick:
-        run = run_or_resume(
-            request,
-            out,
-            existing="replace" if overwrite else "resume" if go_on else "refuse",
-            report=tick,
-            stage=tick.stage,
-            progress=tick,
-        )
+    run = launch(screen, request, out, existing)
     if screen.silent:  # only the first process has evaluated
         return
     summary = run.summary
@@ -136,13 +126,7 @@ def say_beside(screen: Screen, found: Mapping[str, Any]) -> None:
 
 
 def _models(models: list[dict[str, Any]]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title="models", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("model")
-    for head in ("parameters", "seconds a case"):
-        table.add_column(head, justify="right")
+    table = empty_table("models", "model", ["parameters", "seconds a case"])
     for model in models:
         seconds = model["seconds_per_case"]
         table.add_row(model["name"], f"{model['parameters']:,}", f"{seconds:.2f}")
@@ -151,16 +135,10 @@ def _models(models: list[dict[str, Any]]) -> Table:
 
 def _dice(figures: Mapping[str, Any], title: str) -> Table:
     """Return a row a class: each model, and the student's difference to the teachers' mean."""
-    from rich import box
-    from rich.table import Table
-
     models = list(dict.fromkeys(m for row in figures["dice"].values() for m in row))
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("question / class")
-    for model in models:
-        table.add_column(model, justify="right")
     against = _reference(models)
-    table.add_column(f"student - {against} [95 % CI]", justify="right")
+    heads = [*models, f"student - {against} [95 % CI]"]
+    table = empty_table(title, "question / class", heads)
     found = {
         f"{d['question']}/{d['class']}": d for d in figures["differences"] if d["to"] == against
     }

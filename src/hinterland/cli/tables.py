@@ -15,7 +15,7 @@ def figures_table(figures: Mapping[str, Mapping[str, float]], title: str) -> Tab
     from hinterland.evaluation.metrics.registry import METRICS
 
     metrics = [m for m in METRICS.names() if any(m in row for row in figures.values())]
-    table = _empty(title, "question / class", metrics)
+    table = empty_table(title, "question / class", metrics)
     for name, row in figures.items():
         table.add_row(name, *(_figure(m, row.get(m)) for m in metrics))
     return table
@@ -23,7 +23,7 @@ def figures_table(figures: Mapping[str, Mapping[str, float]], title: str) -> Tab
 
 def summary_table(summary: pd.DataFrame, title: str, metrics: list[str]) -> Table:
     """Show what `summarise` made of a table: mean over cases, a line per question and class."""
-    table = _empty(title, "question / class", metrics)
+    table = empty_table(title, "question / class", metrics)
     table.add_column("cases", justify="right")
     for (question, name), rows in summary.groupby(["coarsening", "class"], sort=False):
         means = dict(zip(rows["metric"], rows["mean"], strict=True))
@@ -38,14 +38,15 @@ def summary_table(summary: pd.DataFrame, title: str, metrics: list[str]) -> Tabl
 
 def plain_table(frame: pd.DataFrame, title: str) -> Table:
     """Show a small data frame as it is, numbers to four digits."""
-    table = _empty(title, str(frame.columns[0]), [str(c) for c in frame.columns[1:]])
+    table = empty_table(title, str(frame.columns[0]), [str(c) for c in frame.columns[1:]])
     for row in frame.itertuples(index=False):
         cells = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in row)
         table.add_row(*cells)
     return table
 
 
-def _empty(title: str, first: str, others: list[str]) -> Table:
+def empty_table(title: str, first: str, others: list[str]) -> Table:
+    """Make a table without rows: its first column is of words, the others are of figures."""
     from rich import box
     from rich.table import Table
 

@@ -25,7 +25,9 @@ from hinterland.cli.tables import figures_table
 
 if TYPE_CHECKING:
     from hinterland.training.config import TrainConfig
+    from hinterland.training.runs.request import RunRequest
     from hinterland.training.runs.run import Run
+    from hinterland.training.runs.run_training import Existing
 
 
 @guarded
@@ -149,11 +151,8 @@ def train(
     from hinterland.data.dataset.read import read_dataset
     from hinterland.data.planning.plan_dataset import read_plan
     from hinterland.training.runs.request import RunRequest, parse_fold
-    from hinterland.training.runs.run_training import run_or_resume
-    from hinterland.types import HinterlandError
 
-    if go_on and overwrite:
-        raise HinterlandError("--resume keeps the run that --overwrite replaces: give one of them.")
+    existing = what_to_do(go_on, overwrite)
     screen = Screen(as_json)
     config, options = settings(with_, steps, seed, set_, recipe, time)
     data = read_dataset(dataset, labels)
@@ -173,16 +172,7 @@ def train(
         plan=read_plan(plan, data) if plan else plan_options(dims, memory, planner),
         config=config,
     )
-    with screen.progress("training") as tick:
-        run = run_or_resume(
-            request,
-            out,
-            existing="replace" if overwrite else "resume" if go_on else "refuse",
-            report=tick,
-            stage=tick.stage,
-            progress=tick,
-        )
-    _finished(screen, run)
+    _finished(screen, launch(screen, request, out, existing))
 
 
 @guarded
@@ -194,6 +184,25 @@ def resume(run: RunArgument, as_json: JsonOption = False) -> None:
     with screen.progress("training") as tick:
         done = resume_run(run, report=tick, stage=tick.stage)
     _finished(screen, done)
+
+
+def what_to_do(go_on: bool, overwrite: bool) -> Existing:
+    """Say what becomes of a run that is there already; refuse both options at once."""
+    from hinterland.types import HinterlandError
+
+    if go_on and overwrite:
+        raise HinterlandError("--resume keeps the run that --overwrite replaces: give one of them.")
+    return "replace" if overwrite else "resume" if go_on else "refuse"
+
+
+def launch(screen: Screen, request: RunRequest, out: Path, existing: Existing) -> Run:
+    """Train what is asked for, with its progress on the screen."""
+    from hinterland.training.runs.run_training import run_or_resume
+
+    with screen.progress("training") as tick:
+        return run_or_resume(
+            request, out, existing=existing, report=tick, stage=tick.stage, progress=tick
+        )
 
 
 def settings(

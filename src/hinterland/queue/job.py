@@ -122,12 +122,12 @@ class Job:
     @property
     def hopeless(self) -> bool:
         """Whether it failed, or lost its workers, as often as it may."""
+        if self.damage:
+            return True
         ends, forgiven = self.ends, self._forgiven
         failed = [e for n, e in ends.items() if n > forgiven and e.how == "failed"]
         lost = [n for n in range(forgiven + 1, self.latest) if n not in ends]
         usage = any(end.code == 2 for end in failed)  # no second try makes it another command
-        if self.damage:
-            return True
         return usage or len(failed) >= self.request.tries or len(lost) >= MOST_LOST
 
     @property

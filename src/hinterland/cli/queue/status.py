@@ -48,9 +48,6 @@ def _tail(row: dict[str, Any]) -> str:
     """Write where it runs, or why it failed."""
     parts = [f"on {row['host']}"] if "host" in row else []
     parts += [f"attempt {row['attempts']}"] if row["attempts"] > 1 else []
-    parts += (
-        [f"{row['said']} (all of it: {row['log']})"]
-        if row["state"] == "failed" and "log" in row
-        else []
-    )
+    if row["state"] == "failed" and "log" in row:
+        parts.append(f"{row['said']} (all of it: {row['log']})")
     return "".join(f"\n         {part}" for part in parts)

@@ -18,7 +18,7 @@ from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.evaluation.table import write_table
 from hinterland.inference.folder import predict_files
 from hinterland.inference.volumes import Decoding, Predictor, group_sums
-from hinterland.labels import Coarsening, LabelError, common_refinement, group_values
+from hinterland.labels import Coarsening, common_refinement, group_values
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.teachers import in_tree, leakage
 from hinterland.types import Case, Dataset
@@ -82,9 +82,9 @@ def beside_teachers(run: Run, dataset: Dataset, report: Report | None = None) ->
     table = pd.concat(tables, ignore_index=True)
     write_table(table, run.path / TABLE, overwrite=True)
     cases_in_all = sum(len(cases) for cases in splits.values())
-    weights = {name: _parameters(teacher) for name, teacher in teachers.items()}
+    weights = {name: teacher.parameters for name, teacher in teachers.items()}
     weights |= {MEAN: sum(weights.values())} if len(teachers) > 1 else {}
-    weights[STUDENT] = _parameters(run)
+    weights[STUDENT] = run.parameters
     return {
         "models": [
             {
@@ -112,7 +112,7 @@ def _models(run: Run, teachers: Mapping[str, Run]) -> list[Asked]:
         found = teacher.predictor(accelerator=train.accelerator, precision=train.precision)
         predictors[name] = replace(found, cells=known[name])
     answered = {
-        name: {k: q for k, q in questions.items() if _answers(at, q)} for name, at in known.items()
+        name: {k: q for k, q in questions.items() if at.refines(q)} for name, at in known.items()
     }
     models = [Asked(n, p, answered[n]) for n, p in predictors.items() if answered[n]]
     if len(teachers) > 1:
@@ -127,14 +127,6 @@ def _models(run: Run, teachers: Mapping[str, Run]) -> list[Asked]:
             options = predictors[who[0]].options
             models.append(Asked(MEAN, Predictor(mean, plan, at, options), asked))
     return [*models, Asked(STUDENT, run.predictor(), questions)]
-
-
-def _answers(cells: Coarsening, question: Coarsening) -> bool:
-    try:
-        question.over(cells)
-    except LabelError:
-        return False
-    return True
 
 
 def _mean(predictors: Sequence[Predictor], at: Coarsening) -> Callable[[Tensor], Tensor]:
@@ -197,7 +189,3 @@ def _named(teachers: Sequence[Mapping[str, str]]) -> dict[str, Path]:
 
 def _labelled(names: Sequence[str], dataset: Dataset) -> tuple[Case, ...]:
     return tuple(dataset[name] for name in names if dataset[name].labelled)
-
-
-def _parameters(run: Run) -> int:
-    return sum(p.numel() for p in run.method.deployed(run.networks()).parameters())

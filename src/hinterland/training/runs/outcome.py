@@ -54,7 +54,7 @@ def finish_run(run: Run, dataset: Dataset, *, seconds: float, report: Report | N
         "cases": len(cases),
         "seconds_training": round(seconds, 1),
         "steps": _steps(run),
-        "parameters": _parameters(run),
+        "parameters": run.parameters,
         **_took_off(run),
         "checkpoints": {},
     }
@@ -113,11 +113,6 @@ def _steps(run: Run) -> int:
     """Return the number of steps that were done in all phases."""
     last = load_checkpoint(run.path / "checkpoints" / "last.ckpt")
     return last["offset"] + last["step"]
-
-
-def _parameters(run: Run) -> int:
-    """Count the parameters of the network that is deployed."""
-    return sum(p.numel() for p in run.method.deployed(run.networks()).parameters())
 
 
 def _took_off(run: Run) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hinterland.inference.backends.registry import TORCH
 from hinterland.inference.coarse_to_fine import Search
 from hinterland.inference.folder import predict_files
 from hinterland.inference.volumes import Decoding, Predictor, WindowOptions
-from hinterland.labels import Coarsening, LabelError, group_values
+from hinterland.labels import Coarsening, group_values
 from hinterland.methods import Method
 from hinterland.training.checkpoint import load_networks
 from hinterland.training.device import (
@@ -69,14 +69,13 @@ class Run:
     @cached_property
     def questions(self) -> dict[str, Coarsening]:
         """The questions of labels.yaml that its model can answer, by name."""
-        found = {}
-        for name, question in self.record.spec.questions.items():
-            try:
-                question.over(self.method.cells)
-            except LabelError:
-                continue
-            found[name] = question
-        return found
+        asked, cells = self.record.spec.questions, self.method.cells
+        return {name: question for name, question in asked.items() if cells.refines(question)}
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters of the network that is deployed."""
+        return sum(p.numel() for p in self.method.deployed(self.networks()).parameters())
 
     @property
     def finished(self) -> bool:
