@@ -30,6 +30,7 @@ BENCHMARKS = {
     "annotate": "papers.annotate",
     "subclass": "papers.subclass",
     "classify": "papers.classification",
+    "classify_plateau": "papers.classification_plateau",
     "synthetic": "papers.synthetic",
     "supports": "papers.supports",
     "reliability": "reliability.campaign",

@@ -85,3 +85,11 @@ def test_a_pyramid_of_one_map_is_refused():
     small = replace(context(), plan=replace(context().plan, network=two))
     with pytest.raises(HinterlandError, match=r"urpc: a network of 2 levels.*needs two"):
         make_method("urpc", SPEC).build(small)
+
+
+@pytest.mark.parametrize("shares", [{"pseudo": 0.0}, {"a": 0.6, "b": 0.6}])
+def test_shares_of_schemes_are_numbers_and_one_at_most(shares):
+    with pytest.raises(HinterlandError, match="expected annotation schemes with the share"):
+        make_method("supervised", SPEC, (), {"shares": shares})
+    method = make_method("supervised", SPEC, (), {"shares": {"pseudo": 0.5}, "warm_start": 0.25})
+    assert [[q.share for q in phase.quotas] for phase in method.phases()] == [[0.5, 0.5]] * 2

@@ -9,6 +9,7 @@ import pytest
 
 from hinterland.data.sampling.sampler import StepSampler
 from hinterland.methods import Phase, Quota
+from hinterland.methods.parts.streams import by_scheme
 from hinterland.training.loop.batch_composition import share_out, streams_for
 from hinterland.types import Case, HinterlandError
 
@@ -33,6 +34,26 @@ def test_a_quota_may_ask_for_a_domain():
     assert len(new.cases) == 9
     both = Phase(quotas=(Quota("all", 1.0, {"domain": ("base", "novel")}),))
     assert len(streams_for(both, CASES, 6)[0].cases) == 12
+
+
+MIXED = [case("real0", ""), case("real1", "", "half"), case("made0", "", "pseudo"),
+         case("bare0", "", "none")]  # fmt: skip
+
+
+def test_a_scheme_may_have_a_share_of_every_batch_and_the_rest_the_others():
+    streams = streams_for(Phase(quotas=by_scheme({"pseudo": 0.5})), MIXED, 6)
+    assert [(s.name, s.count, s.cases) for s in streams] == [
+        ("pseudo", 3, ("made0",)), ("labelled", 3, ("real0", "real1"))
+    ]  # fmt: skip
+    assert by_scheme({}) == Phase().quotas
+    third = by_scheme(dict.fromkeys(("full", "half", "pseudo"), 1 / 3))
+    assert [q.name for q in third] == ["full", "half", "pseudo"]
+
+
+def test_a_rest_without_cases_is_refused_in_words():
+    phase = Phase(quotas=by_scheme({"full": 0.5, "half": 0.2, "pseudo": 0.1}))
+    with pytest.raises(HinterlandError, match="but none of the scheme full or half or pseudo"):
+        streams_for(phase, MIXED, 8)
 
 
 def test_by_domain_every_batch_is_half_base_and_half_novel():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from hinterland.labels.parsing import (
     parse_tree,
     within,
 )
+from hinterland.labels.patterns import Patterns
 from hinterland.labels.regions import tree_of_dataset_json
 from hinterland.labels.scheme import UNLABELLED, Scheme
 from hinterland.labels.strict_yaml import read_yaml
@@ -94,9 +95,8 @@ class LabelSpec:
             LabelError: `group_pattern` does not match the name.
         """
         found: dict[str, str | None] = {}
-        for pattern, settings in self.cases.items():
-            if fnmatchcase(name, pattern):
-                found |= {k: v for k, v in vars(settings).items() if v is not None}
+        for pattern in self._patterns.matching(name):
+            found |= {k: v for k, v in vars(self.cases[pattern]).items() if v is not None}
         if self.group_pattern and "group" not in found:
             match = re.search(self.group_pattern, name)
             group = match and match.group(1 if match.groups() else 0)
@@ -108,6 +108,10 @@ class LabelSpec:
                 )
             found["group"] = group
         return CaseSettings(**found)
+
+    @cached_property
+    def _patterns(self) -> Patterns:
+        return Patterns(self.cases)
 
     def question(self, text: str) -> Coarsening:
         """Parse a coarsening.

@@ -121,14 +121,15 @@ class Quota:
     """A share of every batch, drawn from the cases with these attributes.
 
     `where` may ask for `labelled` (bool), `scheme`, `domain` or `group` (text, or a tuple of
-    texts). Shares are of the batch size; each stream has at least one item. With `hidden` its
-    cases are drawn as if they had no label.
+    texts); cases that `but` describes are left out. Shares are of the batch size; each stream has
+    at least one item. With `hidden` its cases are drawn as if they had no label.
     """
 
     name: str
     share: float = 1.0
     where: Mapping[str, object] = field(default_factory=dict)
     hidden: bool = False
+    but: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

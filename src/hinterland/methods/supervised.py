@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, get_args
 
 from torch import Tensor
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.segmentation import SegmentationLoss
 from hinterland.methods.base import BuildContext, Coarsenings, Losses, Method, Phase
-from hinterland.methods.options import Weight
+from hinterland.methods.options import PositiveShare, Weight
+from hinterland.methods.parts.streams import SLACK, by_scheme
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.container import Networks
 from hinterland.types import Batch, HinterlandError, Progress, View
@@ -39,6 +40,8 @@ class Supervised(Method[StudentNetworks]):
         warm_start: share of the steps that is a phase of its own; the next one begins with its best
             weights (see `Phase`), and with a fresh optimiser and schedule (paper 2's two phases).
             0 is one phase.
+        shares: annotation scheme -> share of every batch that is drawn from its cases; the rest
+            from the cases of all other schemes. Without it a case is drawn as often as any other.
     """
 
     looks_again: ClassVar[bool] = True
@@ -49,6 +52,7 @@ class Supervised(Method[StudentNetworks]):
     ce_weight: Weight = 1.0
     dice_weight: Weight = 1.0
     warm_start: float = 0.0
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Supervised(Method[StudentNetworks]):
         ce_weight: float = 1.0,
         dice_weight: float = 1.0,
         warm_start: float = 0.0,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         values = {
             "on": (on,) if isinstance(on, Coarsening) else tuple(on),
@@ -64,20 +69,30 @@ class Supervised(Method[StudentNetworks]):
             "ce_weight": ce_weight,
             "dice_weight": dice_weight,
             "warm_start": warm_start,
+            "shares": shares or {},
         }
-        for field, value in values.items():  # frozen: one coarsening or several, kept as a tuple
-            object.__setattr__(self, field, value)
+        for name_of, value in values.items():  # frozen: one coarsening or several, kept as a tuple
+            object.__setattr__(self, name_of, value)
         self.__post_init__()
 
     def check(self) -> None:
-        """Refuse a warm start without an end.
+        """Refuse a warm start without an end, and shares that are none.
 
         Raises:
-            HinterlandError: the warm start takes the whole training, or less than nothing.
+            HinterlandError: the warm start takes the whole training, or less than nothing; shares
+                are not a mapping of schemes to numbers above 0 that sum to 1 at most.
         """
         if not 0 <= self.warm_start < 1:
             raise HinterlandError(
                 f"warm_start={self.warm_start}: expected a share from 0, below 1."
+            )
+        limit = get_args(PositiveShare)[1]
+        known = isinstance(self.shares, Mapping) and all(s in limit for s in self.shares.values())
+        if not known or sum(self.shares.values()) > 1 + SLACK:
+            raise HinterlandError(
+                f"shares={self.shares!r}: expected annotation schemes with the share of each batch "
+                "that is drawn from their cases, together at most 1; such as --set "
+                "method.shares.pseudo=0.5."
             )
 
     @property
@@ -85,10 +100,11 @@ class Supervised(Method[StudentNetworks]):
         return common_refinement(self.on)
 
     def phases(self) -> tuple[Phase, ...]:
+        quotas = by_scheme(self.shares)
         if not self.warm_start:
-            return (Phase(),)
-        second = Phase("train", 1 - self.warm_start, start_from="best")
-        return (Phase("warm-start", self.warm_start), second)
+            return (Phase(quotas=quotas),)
+        second = Phase("train", 1 - self.warm_start, quotas, start_from="best")
+        return (Phase("warm-start", self.warm_start, quotas), second)
 
     def build(self, context: BuildContext) -> StudentNetworks:
         return StudentNetworks(

@@ -1,7 +1,8 @@
-"""What batches of semi-supervised methods are drawn from: two streams, in one phase or two."""
+"""What batches are drawn from: streams by annotation scheme, or with and without a label."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from hinterland.labels.scheme import UNLABELLED as NO_LABEL
@@ -9,8 +10,27 @@ from hinterland.methods.base import Phase, Quota
 from hinterland.methods.options import OneOf
 from hinterland.types import Batch, HinterlandError
 
+SLACK = 1e-6  # shares such as thirds sum to 1 within this
 Unlabelled = Annotated[str, OneOf("rest", "all", "coarse")]
 PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
+
+
+def by_scheme(shares: Mapping[str, float]) -> tuple[Quota, ...]:
+    """Return one quota for each annotation scheme that is named, and one for all other labels.
+
+    Args:
+        shares: scheme -> its share of every batch, such as `{"pseudo": 0.5}`; none is one quota of
+            all labelled cases.
+
+    Returns:
+        The quotas; the last has what the others leave.
+    """
+    quotas = tuple(Quota(name, share, {"scheme": name}) for name, share in shares.items())
+    rest = 1.0 - sum(shares.values())
+    if rest <= SLACK:
+        return quotas
+    others = {"scheme": tuple(shares)} if shares else {}
+    return (*quotas, Quota("labelled", rest, {"labelled": True}, but=others))
 
 
 def two_streams(

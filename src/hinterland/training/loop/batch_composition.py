@@ -48,11 +48,13 @@ def streams_for(
         names = tuple(
             c.name
             for c in cases
-            if _matches(c, quota.where) or (c.name in bags and set(quota.where) == {"labelled"})
+            if (_matches(c, quota.where) or (c.name in bags and set(quota.where) == {"labelled"}))
+            and not (quota.but and _matches(c, quota.but))
         )
         if not names:
             raise HinterlandError(
-                f"phase {phase.name!r} wants training cases {_words(quota.where)}, and none of the "
+                f"phase {phase.name!r} wants training cases {_words(quota.where)}"
+                f"{', but none ' + _words(quota.but) if quota.but else ''}, and none of the "
                 f"{len(cases)} is that. Check the schemes in labels.yaml, --labelled and "
                 f"--fine.{_HINT if quota.where == {'labelled': False} else ''}"
             )
