@@ -11,11 +11,16 @@ import urllib.request
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 
-def test_serve_answers_until_it_is_stopped(runs):
+@pytest.mark.parametrize("options", [(), ("--backend", "openvino", "--fast", "--no-mirror")])
+def test_serve_answers_until_it_is_stopped(runs, options):
+    if options:
+        pytest.importorskip("openvino")
     command = [sys.executable, "-c", "from hinterland.cli.main import main; main()", "serve",
-               str(runs / "binary"), "--port", "0", "--max-mb", "1", "--json"]  # fmt: skip
+               str(runs / "binary"), "--port", "0", "--max-mb", "1", "--json",
+               *options]  # fmt: skip
     # what a shell starts in the background ignores Ctrl-C, and so does all that it starts
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),

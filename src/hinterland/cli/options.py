@@ -70,6 +70,15 @@ FastOption = Annotated[
         "it costs is in the run's summary.json.",
     ),
 ]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="What computes the network on a CPU: torch, onnxruntime, openvino or "
+        "openvino-int8 (see `hinterland quantise`). Default: torch.",
+    ),
+]
 PrecisionOption = Annotated[
     str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16. Default: the run's.")
 ]
@@ -143,6 +152,17 @@ def refuse_unknown_words(checkpoint: str | None, precision: str | None) -> None:
         raise HinterlandError(f"--checkpoint {checkpoint}: expected best or last.")
     if precision not in (None, "auto", "fp32", "bf16", "fp16"):
         raise HinterlandError(f"--precision {precision}: expected auto, fp32, bf16 or fp16.")
+
+
+def mirroring(mirror: bool | None, auto: bool) -> bool | Literal["auto"] | None:
+    """Read --mirror, --no-mirror and --auto-mirror. HinterlandError for two of them."""
+    from hinterland.types import HinterlandError
+
+    if auto and mirror is not None:
+        raise HinterlandError(
+            "--auto-mirror decides what --mirror and --no-mirror say: give one of them."
+        )
+    return "auto" if auto else mirror
 
 
 def plan_options(dims: int | None, memory: float, planner: str = "hinterland") -> PlanOptions:

@@ -12,6 +12,7 @@ from hinterland.cli.from_outside import from_outside
 from hinterland.cli.options import (
     AcceleratorOption,
     AutoMirrorOption,
+    BackendOption,
     CheckpointOption,
     FastOption,
     JsonOption,
@@ -19,6 +20,7 @@ from hinterland.cli.options import (
     OverwriteOption,
     PrecisionOption,
     RunArgument,
+    mirroring,
     refuse_unknown_words,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -83,15 +85,7 @@ def predict(
     fast: FastOption = False,
     precision: PrecisionOption = None,
     accelerator: AcceleratorOption = None,
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            "--backend",
-            metavar="NAME",
-            help="What computes the network on a CPU: torch, onnxruntime, openvino or "
-            "openvino-int8 (see `hinterland quantise`). Default: torch.",
-        ),
-    ] = None,
+    backend: BackendOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -109,6 +103,7 @@ def predict(
     from hinterland.inference.uncertainty import refuse_existing, write_maps
     from hinterland.labels import group_values
     from hinterland.training.runs.run import Run
+    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
     model = Run(run)
@@ -120,7 +115,12 @@ def predict(
     cases = find_cases(images, len(record.plan.channels))
     kinds = (("uncertainty", uncertainty), ("disagreement", disagreement))
     maps = tuple(kind for kind, wanted in kinds if wanted)
-    _refuse_contradictions(mirror, auto_mirror, fast, maps)
+    mirrored = mirroring(mirror, auto_mirror)
+    if fast and maps:
+        raise HinterlandError(
+            f"--fast predicts a part of the image, and --{maps[0]} is a map of all of it. Give "
+            "them in two commands, into two folders."
+        )
     broken = {p.case: p.message for p in unmade}
     for problem in check_images(cases, Expected(record.plan), voxels=False, workers=0).problems:
         if problem.severity == "error":
@@ -136,7 +136,7 @@ def predict(
         checkpoint,  # type: ignore[arg-type]
         accelerator=accelerator,
         precision=precision,
-        mirror="auto" if auto_mirror else mirror,
+        mirror=mirrored,
         fast=fast,
         backend=backend,
     )
@@ -218,22 +218,6 @@ def _asked(
         "probabilities": probabilities,
         "maps": maps,
     }
-
-
-def _refuse_contradictions(
-    mirror: bool | None, auto_mirror: bool, fast: bool, maps: tuple[str, ...]
-) -> None:
-    from hinterland.types import HinterlandError
-
-    if auto_mirror and mirror is not None:
-        raise HinterlandError(
-            "--auto-mirror decides what --mirror and --no-mirror say: give one of them."
-        )
-    if fast and maps:
-        raise HinterlandError(
-            f"--fast predicts a part of the image, and --{maps[0]} is a map of all of it. Give "
-            "them in two commands, into two folders."
-        )
 
 
 def _measured(run: Run) -> str:

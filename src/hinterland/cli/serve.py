@@ -8,11 +8,15 @@ import typer
 
 from hinterland.cli.options import (
     AcceleratorOption,
+    AutoMirrorOption,
+    BackendOption,
     CheckpointOption,
+    FastOption,
     JsonOption,
     MirrorOption,
     PrecisionOption,
     RunArgument,
+    mirroring,
     refuse_unknown_words,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -48,8 +52,11 @@ def serve(
     ] = 120.0,
     checkpoint: CheckpointOption = None,
     mirror: MirrorOption = None,
+    auto_mirror: AutoMirrorOption = False,
+    fast: FastOption = False,
     precision: PrecisionOption = None,
     accelerator: AcceleratorOption = None,
+    backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep a trained run in memory and segment what is sent to it, until Ctrl-C.
@@ -72,7 +79,9 @@ def serve(
         checkpoint,  # type: ignore[arg-type]
         accelerator=accelerator,
         precision=precision,
-        mirror=mirror,
+        mirror=mirroring(mirror, auto_mirror),
+        fast=fast,
+        backend=backend,
     )
     values = group_values(question, record.spec.default_scheme)
     service = Service(predictor, question, values, Limits(max_mb, timeout))
