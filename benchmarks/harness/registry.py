@@ -26,6 +26,7 @@ BENCHMARKS = {
     "discrepancy": "papers.discrepancy",
     "cvbm": "papers.cvbm",
     "semi_plateau": "papers.semi_plateau",
+    "every_label": "papers.every_label",
     "leaderboard": "papers.leaderboard",
     "annotate": "papers.annotate",
     "subclass": "papers.subclass",
