@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 STYLES = {
+    "fast, growing": ("#aa3377", "Hinterland, fast, growing patches"),
     "fast": ("#cc3311", "Hinterland, fast"),
     "nnunet": ("#ee9933", "Hinterland, nnunet"),
     "nnU-Net, our plan": ("#0077bb", "nnU-Net's trainer, the same plan"),
@@ -45,7 +46,7 @@ def main() -> None:
     shown = [style for word, style in STYLES.items() if word in used]
     marks = [plt.Line2D([], [], marker="D", ms=4, color=colour) for colour, _ in shown]
     figure.legend(
-        marks, [text for _, text in shown], loc="lower center", ncols=4, frameon=False, fontsize=8
+        marks, [text for _, text in shown], loc="lower center", ncols=5, frameon=False, fontsize=8
     )
     figure.tight_layout(rect=(0, 0.09, 1, 1))
     figure.savefig(Path(__file__).with_name("race.png"), pil_kwargs={"optimize": True})

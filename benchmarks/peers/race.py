@@ -68,11 +68,16 @@ TRACKS = {
         step=2.0,
     ),
 }  # fmt: skip
-RECIPES = ("fast", "nnunet")
+FAST = "fast"
+RECIPES: dict[str, Mapping[str, Any]] = {
+    FAST: {"recipe": "fast"},
+    "fast, growing": {"recipe": "fast", "data": {"growing": True}},
+    "nnunet": {"recipe": "nnunet"},
+}
 DICE = ("Dice", "target", (), "dice")
 PEER_ARM = "nnU-Net, our plan {:g} min"
 REPLACED = ("batch_size", "patch_size", "spacing", "median_image_size_in_voxels", "architecture")
-BUDGETS = {"smoke": (4,), "cpu": (250, 1000), "gpu": (1000, 4000), "paper": (1000, 250_000)}
+BUDGETS = {"smoke": (4,), "cpu": (250, 1000, 3000), "gpu": (1000, 4000), "paper": (1000, 250_000)}
 PEER_SECONDS: dict[str, tuple[float, ...]] = {
     "smoke": (), "cpu": (1800.0,), "gpu": (60.0,), "paper": (36_000.0,),
 }  # fmt: skip
@@ -219,7 +224,7 @@ def our_cell(
     on_cpu = size != "paper"  # a GPU runs the same cells longer
     settings = {
         "steps": steps,
-        "recipe": recipe,
+        **RECIPES[recipe],
         "validation": {"interval": max(1, steps // 5), "mirror": False},
         **(track.cpu if on_cpu else {}),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.harness.cell import Cell, ResampledCell
 from benchmarks.harness.tables import Table
-from benchmarks.peers.race import TRACKS, our_cell
+from benchmarks.peers.race import FAST, TRACKS, our_cell
 
 TITLE = "The parts of the recipe `fast`"
 TEXT = """
@@ -34,6 +34,7 @@ PARTS: dict[str, Mapping[str, Any]] = {
     "cosine": {"optimiser": {"schedule": "cosine"}},
     "no warm-up": {"optimiser": {"warmup_share": 0.0}},
     "averaged weights": {"averaging": 0.98},
+    "growing patches": {"data": {"growing": True}},
     "no deep supervision": {"deep_supervision": False},
     "batch norm": {"network_options": {"norm": "batch"}},
     "half the patches on foreground": {"data": {"foreground": 0.5}},
@@ -55,7 +56,7 @@ def cells(size: str, seeds: int) -> list[Cell]:
 def _whole(size: str, name: str, seed: int) -> ResampledCell:
     """The recipe as it is, validated once, at the end."""
     steps = STEPS[size]
-    cell = our_cell(size, name, TRACKS[name], "fast", steps, seed)
+    cell = our_cell(size, name, TRACKS[name], FAST, steps, seed)
     settings = {**cell.settings, "validation": {"interval": steps, "mirror": False}}
     if size != "cpu":
         return replace(cell, settings=settings)

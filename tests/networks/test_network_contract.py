@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hinterland.data.sampling.growth import growing_sizes
 from hinterland.networks import SplitNetwork, create, network_names, recipe
 from hinterland.networks.registry import patch_multiple
 
@@ -54,6 +55,11 @@ def test_contract(made):
     # SwinUNETR's keys have a bias to which a softmax over keys is blind; it shares one vector with
     # queries and values, so nothing is silent there either.
     assert silent == []
+
+    # Growing patches: the smallest ones are trained on, too.
+    small = growing_sizes(plan.patch_size, patch_multiple(network.name, plan))[0]
+    part = image[(..., *(slice(edge) for edge in small))]
+    assert network.logits(part)[0].shape == (2, 3, *small)
 
     # Evaluation: one output, the same in float32 through `forward` and `logits`, also after a
     # round trip of the state.

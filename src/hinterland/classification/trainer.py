@@ -68,8 +68,8 @@ class ClassifierTrainer(Trainer):
         if self.config.pretrained:
             load_pretrained(self.networks, self.config.pretrained)
 
-    def patches(self, phase: int) -> PatchDataset:
-        return PatchDataset(
+    def patches(self, phase: int) -> tuple[PatchDataset, ...]:
+        whole = PatchDataset(
             self.data.train,
             self.data.canvases,
             self.context.label_sets,
@@ -80,6 +80,7 @@ class ClassifierTrainer(Trainer):
             phase=phase,
             foreground={},
         )
+        return (whole,)
 
     def assess(self, engine: Engine) -> Validation | None:
         if not self.data.val:

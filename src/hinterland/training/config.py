@@ -63,6 +63,11 @@ class DataConfig(_Strict):
         description="draw each quota of a batch in equal parts from every domain among its cases, "
         "however many cases a domain has",
     )
+    growing: bool = Field(
+        False,
+        description="small patches first: half the edges until 40 % of a phase, three quarters "
+        "until 70 %, then whole ones; steps are cheaper, the network is the same",
+    )
     workers: int | None = Field(None, ge=0, description="None: 0 on a CPU, else up to 8")
     device: Literal["auto", "cpu", "accelerator"] = Field(
         "auto",

@@ -10,7 +10,7 @@ processes see the same items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,14 +45,14 @@ class SampleKey(NamedTuple):
     """One item of one step.
 
     `stream` is the position among the streams; `foreground` says that the patch is centred on
-    annotated
-    foreground where the case has any.
+    annotated foreground where the case has any; `stage` is that of growing patches, else 0.
     """
 
     step: int
     slot: int
     stream: int
     foreground: bool
+    stage: int = 0
 
 
 def oversampled(count: int, share: float) -> int:
@@ -66,7 +66,7 @@ def oversampled(count: int, share: float) -> int:
 
 
 def step_keys(
-    step: int, streams: Sequence[Stream], rank: int, world: int, share: float
+    step: int, streams: Sequence[Stream], rank: int, world: int, share: float, stage: int = 0
 ) -> list[SampleKey]:
     """Return the items of one step that fall to one process, stream by stream.
 
@@ -79,6 +79,7 @@ def step_keys(
         rank: of this process, from 0.
         world: how many processes share the step.
         share: of each stream that is centred on foreground, from 0 to 1.
+        stage: of growing patches.
 
     Returns:
         One key an item, as many as the streams count together.
@@ -88,7 +89,7 @@ def step_keys(
         total = world * stream.count
         random_until = total - oversampled(total, share)
         for place in range(rank * stream.count, (rank + 1) * stream.count):
-            keys.append(SampleKey(step, first + place, index, place >= random_until))
+            keys.append(SampleKey(step, first + place, index, place >= random_until, stage))
         first += total
     return keys
 
@@ -98,6 +99,7 @@ class StepSampler(Sampler[list[SampleKey]]):
 
     For `DataLoader(batch_sampler=...)`; give Lightning `use_distributed_sampler=False`.
     foreground_share: share of each stream's global quota that is centred on foreground.
+    stage: the stage of growing patches at a step, asked when its batch is begun.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class StepSampler(Sampler[list[SampleKey]]):
         rank: int = 0,
         world: int = 1,
         foreground_share: float = 0.33,
+        stage: Callable[[int], int] = lambda step: 0,
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"rank {rank} of {world} processes")
@@ -117,13 +120,16 @@ class StepSampler(Sampler[list[SampleKey]]):
             )
         self.streams, self.steps, self.start = tuple(streams), steps, start
         self.rank, self.world, self.foreground_share = rank, world, foreground_share
+        self.stage = stage
 
     def __len__(self) -> int:
         return max(0, self.steps - self.start)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for step in range(self.start, self.steps):
-            yield step_keys(step, self.streams, self.rank, self.world, self.foreground_share)
+            yield step_keys(
+                step, self.streams, self.rank, self.world, self.foreground_share, self.stage(step)
+            )
 
 
 def sample_generator(seed: int, phase: int, step: int, slot: int) -> np.random.Generator:

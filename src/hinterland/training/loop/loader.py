@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from hinterland.data.on_device.residents import (
     load_residents,
 )
 from hinterland.data.on_device.volumes import image_type
+from hinterland.data.sampling.growth import Staged
 from hinterland.data.sampling.patches import PatchDataset, collate
 from hinterland.data.sampling.sampler import StepSampler
 from hinterland.training.config import TrainConfig
@@ -47,7 +49,7 @@ class Loader:
 
     def batches(
         self,
-        patches: PatchDataset,
+        stages: Sequence[PatchDataset],
         sampler: StepSampler,
         names: Collection[str],
         device: torch.device,
@@ -55,7 +57,7 @@ class Loader:
         """Return the batches of a phase, on the device that trains.
 
         Args:
-            patches: The items of the phase, one by one.
+            stages: The items of the phase, one by one, for each stage of growing patches.
             sampler: Which of them each step takes.
             names: The cases that any phase draws from.
             device: Where training runs.
@@ -64,26 +66,32 @@ class Loader:
             The batches, made ahead of the steps.
         """
         if not self.config.data.on_accelerator(self.accelerator):
-            loader = self._loader(patches, sampler, collate)
+            loader = self._loader(Staged(stages), sampler, collate)
             return Ahead(loader, lambda batch: batch.to(device), device)
-        augmentation = BATCH_AUGMENTATIONS.get(self.config.data.augmentation)(self.plan)
-        make = BatchMaker(patches, augmentation, device)
+        made = BATCH_AUGMENTATIONS.get(self.config.data.augmentation)
+        sizes = [stage.augmentation.patch_size for stage in stages]
+        changes = [made(replace(self.plan, patch_size=size)) for size in sizes]
+        makers = [BatchMaker(s, change, device) for s, change in zip(stages, changes, strict=True)]
         dtype = image_type(self.plan.normalisation)
-        residents = self._keep(patches, names, dtype, device)
+        residents = self._keep(stages[-1], names, dtype, device)
         if residents is None:
-            crops = self._loader(CropDataset(patches, augmentation, dtype), sampler, collate_crops)
+            items = [CropDataset(s, c, dtype) for s, c in zip(stages, changes, strict=True)]
+            crops = self._loader(Staged(items), sampler, collate_crops)
 
             def from_crops(work: Crops) -> Batch:
+                make = makers[work.draws[0].key.stage]
                 return make(work.volumes.to(device), work.boxes, work.draws)
 
             return Ahead(crops, from_crops, device)
-        count = augmentation.count(len(residents.volumes.image))
+        channels = len(residents.volumes.image)
+        counts = [change.count(channels) for change in changes]
         boxes = residents.boxes
 
         def from_residents(draws: list[Draw]) -> Batch:
+            make = makers[draws[0].key.stage]
             return make(residents.volumes, [boxes[d.place.case.name] for d in draws], draws)
 
-        return Ahead(_Draws(patches, sampler, residents, count), from_residents, device)
+        return Ahead(_Draws(stages, sampler, residents, counts), from_residents, device)
 
     def _keep(
         self,
@@ -121,9 +129,13 @@ class _Draws:
     """What is drawn for each batch of a phase, from cases on the device."""
 
     def __init__(
-        self, patches: PatchDataset, sampler: StepSampler, residents: Residents, count: int
+        self,
+        stages: Sequence[PatchDataset],
+        sampler: StepSampler,
+        residents: Residents,
+        counts: Sequence[int],
     ) -> None:
-        self._patches, self._sampler, self._count = patches, sampler, count
+        self._stages, self._sampler, self._counts = stages, sampler, counts
         self._outline = residents.outlines.__getitem__
 
     def __len__(self) -> int:
@@ -131,4 +143,7 @@ class _Draws:
 
     def __iter__(self) -> Iterator[list[Draw]]:
         for keys in self._sampler:
-            yield [draw(self._patches, key, self._outline, self._count) for key in keys]
+            yield [
+                draw(self._stages[key.stage], key, self._outline, self._counts[key.stage])
+                for key in keys
+            ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from hinterland.data.dataset.subsets import present_nodes
 from hinterland.data.preprocessing.cache import Prepared
 from hinterland.data.sampling.augmentation import augment
+from hinterland.data.sampling.growth import growing_sizes
 from hinterland.data.sampling.label_sets import foreground_values
 from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import Stream
@@ -20,6 +22,7 @@ from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.losses.image_label import ImageLabelLoss
 from hinterland.methods import Method, Teacher
 from hinterland.methods.regularisers.registry import build_regularisers
+from hinterland.networks import patch_multiple
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.config import shortcut_cases
 from hinterland.training.device import window_batch
@@ -32,7 +35,7 @@ from hinterland.training.runs.record import RunRecord
 from hinterland.training.validation.hidden_labels import hidden_cases, teacher_dice
 from hinterland.training.validation.selection import Presence, require_presence, selection_score
 from hinterland.training.validation.validate import mean_score, validate
-from hinterland.types import Case, Dataset
+from hinterland.types import Case, Dataset, Plan
 
 INITIAL = Path("checkpoints") / "initial.ckpt"
 """The weights to begin with, of a run that starts from another one."""
@@ -93,7 +96,14 @@ class SegmentationTrainer(Trainer):
         if (self.run / INITIAL).is_file():
             self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
 
-    def patches(self, phase: int) -> PatchDataset:
+    def patches(self, phase: int) -> tuple[PatchDataset, ...]:
+        plan, sizes = self.record.plan, (self.record.plan.patch_size,)
+        if self.config.data.growing:
+            multiple = patch_multiple(self.config.network, plan)
+            sizes = growing_sizes(plan.patch_size, multiple)
+        return tuple(self._patches(phase, replace(plan, patch_size=size)) for size in sizes)
+
+    def _patches(self, phase: int, plan: Plan) -> PatchDataset:
         config, schemes = self.config, dict(self.spec.schemes)
         on = (self.spec.target,) if config.data.foreground_on == "target" else self.method.on
         return PatchDataset(
@@ -102,7 +112,7 @@ class SegmentationTrainer(Trainer):
             self.context.label_sets,
             schemes,
             self.streams[phase],
-            augment(self.record.plan, config.data.augmentation),
+            augment(plan, config.data.augmentation),
             seed=config.seed,
             phase=phase,
             foreground={name: foreground_values(s, *on) for name, s in schemes.items()},

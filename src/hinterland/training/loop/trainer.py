@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from hinterland.data.on_device.ahead import Ahead
+from hinterland.data.sampling.growth import stage_at
 from hinterland.data.sampling.patches import PatchDataset
 from hinterland.data.sampling.sampler import StepSampler, Stream
 from hinterland.methods import BuildContext
@@ -125,8 +126,8 @@ class Trainer(ABC):
         self.loader = Loader(config, context.plan, self.accelerator)
 
     @abstractmethod
-    def patches(self, phase: int) -> PatchDataset:
-        """Return the items of a phase, as its streams name them."""
+    def patches(self, phase: int) -> tuple[PatchDataset, ...]:
+        """Return the items of a phase as its streams name them, by stage of growing patches."""
 
     @abstractmethod
     def assess(self, engine: Engine) -> Validation | None:
@@ -191,7 +192,8 @@ class Trainer(ABC):
             image_label_term=self.image_label_term,
             scaler=self.scaler,
         )
-        data = _Loaders(self, index, lengths[index] if self.config.time is None else ENDLESS)
+        steps = lengths[index] if self.config.time is None else ENDLESS
+        data = _Loaders(self, index, steps, pace)
         if not pace.ended(self.position.step):
             with warnings.catch_warnings(), self._loaders_killed():
                 warnings.filterwarnings("ignore", module="lightning")
@@ -312,14 +314,15 @@ class Trainer(ABC):
 class _Loaders(L.LightningDataModule):
     """Batches of one phase, from where it stands."""
 
-    def __init__(self, trainer: Trainer, index: int, steps: int) -> None:
+    def __init__(self, trainer: Trainer, index: int, steps: int, pace: Pace) -> None:
         super().__init__()
-        self._owner, self._index, self._steps = trainer, index, steps
+        self._owner, self._index, self._steps, self._pace = trainer, index, steps, pace
         self._first = trainer.position.step
 
     def train_dataloader(self) -> Ahead[Any]:
         assert self.trainer is not None
         owner, streams = self._owner, self._owner.streams
+        stages = owner.patches(self._index)
         sampler = StepSampler(
             streams[self._index],
             self._steps,
@@ -327,9 +330,10 @@ class _Loaders(L.LightningDataModule):
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
             foreground_share=owner.foreground_share,
+            stage=lambda step: min(stage_at(self._pace.share_done(step)), len(stages) - 1),
         )
         return owner.loader.batches(
-            owner.patches(self._index),
+            stages,
             sampler,
             names={name for phase in streams for s in phase for name in s.cases},
             device=self.trainer.strategy.root_device,

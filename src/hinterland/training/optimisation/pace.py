@@ -24,6 +24,10 @@ class Pace(ABC):
         """Return (s, S) of the schedules once `step` steps are done."""
 
     @abstractmethod
+    def share_done(self, step: int) -> float:
+        """Return how much of the phase is over once `step` steps are done, from 0 to 1."""
+
+    @abstractmethod
     def due(self, step: int) -> bool:
         """Tell whether to validate and save now."""
 
@@ -50,6 +54,9 @@ class StepPace(Pace):
 
     def at(self, step: int) -> tuple[int, int]:
         return step, self.steps
+
+    def share_done(self, step: int) -> float:
+        return step / self.steps
 
     def due(self, step: int) -> bool:
         return step % self.interval == 0 or step == self.steps
@@ -110,6 +117,10 @@ class DeadlinePace(Pace):
     def _deadline(self, validation: float) -> float:
         reserved = min((1 + self.after) * validation, self.MOST_RESERVED * self.seconds)
         return self._began + max(self.seconds - reserved - self._began, 0.0) * self.share
+
+    def share_done(self, step: int) -> float:
+        del step
+        return self._fraction()
 
     def _fraction(self) -> float:
         span = self._deadline(self._validation) - self._began
