@@ -37,6 +37,12 @@ class _Evaluation:
         names = [str(c) for c in self.rows.columns]
         return [c.removeprefix("score: ") for c in names if c.startswith("score: ")]
 
+    @property
+    def judged(self) -> list[str]:
+        """The classes that are compared: of two that exclude each other the second."""
+        findings = any(f"called: {c}" in self.rows for c in self.classes)
+        return self.classes[1:] if len(self.classes) == 2 and not findings else self.classes
+
 
 def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataFrame:
     """Compare two evaluated classifiers, paired by case or patient.
@@ -70,45 +76,52 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
             f"{a.path} and {b.path} share no test {a.unit}. Evaluate both on the same ones."
         )
     left, right = a.rows.loc[shared], b.rows.loc[shared]
-    if not (left["label"] == right["label"]).all():
-        wrong = shared[(left["label"] != right["label"]).to_numpy()][0]
+    labels = [c for c in left if str(c).partition(":")[0] == "label"]
+    differ = (left[labels].fillna("") != right[labels].fillna("")).any(axis=1).to_numpy()
+    if differ.any():
+        wrong = shared[differ][0]
         raise HinterlandError(
             f"{a.path} and {b.path} have different labels of {wrong!r}."
             " Evaluate both with the same table of labels."
         )
     patients = [str(g) for g in left["group"]] if "group" in left else [str(n) for n in shared]
-    weights, units = resample_weights([str(n) for n in shared], patients, RESAMPLES, seed)
     found = []
-    for name in a.classes[1:] if len(a.classes) == 2 else a.classes:
-        truth = (left["label"] == name).to_numpy().astype(int)
+    for name in a.judged:
+        own = left.index[_truth(left, name).notna()]
+        one, two = left.loc[own], right.loc[own]
+        truth = _truth(one, name).to_numpy(int)
         if truth.all() or not truth.any():
             continue
-        scores = [part[f"score: {name}"].to_numpy(float) for part in (left, right)]
-        called = [(part["class"] == name).to_numpy() for part in (left, right)]
+        patients = [str(g) for g in one["group"]] if "group" in one else [*map(str, own)]
+        weights, units = resample_weights([*map(str, own)], patients, RESAMPLES, seed)
+        scores = [part[f"score: {name}"].to_numpy(float) for part in (one, two)]
+        called = [_called(part, name) for part in (one, two)]
         areas = [weighted_auroc(truth, s, weights) for s in scores]
         row = _row("auroc", [float(weighted_auroc(truth, s, np.ones((1, len(truth))))[0])
                              for s in scores], areas, units)  # fmt: skip
-        if units == len(shared):
+        if units == len(own):
             test = delong(truth, *scores)
             row |= {"low": test.low, "high": test.high, "p": test.p, "test": "DeLong"}
         whole = np.ones((1, len(truth)))
         rates = [_balanced(truth == 1, c, weights) for c in called]
         values = [float(_balanced(truth == 1, c, whole)[0]) for c in called]
-        for one in (row, _row("balanced_accuracy", values, rates, units)):
-            found.append({"class": name, **one, "cases": len(shared)})
-    order = [
-        "class",
-        "metric",
-        "first",
-        "second",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "test",
-        "cases",
-    ]
-    return pd.DataFrame(found, columns=order)
+        for metric in (row, _row("balanced_accuracy", values, rates, units)):
+            found.append({"class": name, **metric, "cases": len(own)})
+    return pd.DataFrame(found, columns=list(ORDER))
+
+
+def _truth(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return 1 or 0 for each row; empty where a finding is not known."""
+    if f"label: {name}" in rows:
+        return rows[f"label: {name}"]
+    return (rows["label"] == name).astype(int)
+
+
+def _called(rows: pd.DataFrame, name: str) -> np.ndarray:
+    """Return bool (rows,): whether the class was decided for."""
+    if f"called: {name}" in rows:
+        return rows[f"called: {name}"].to_numpy() == 1
+    return (rows["class"] == name).to_numpy()
 
 
 def _row(

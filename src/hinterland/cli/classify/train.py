@@ -49,7 +49,8 @@ def classify_train(
         typer.Option(
             "--task",
             help="What is asked: a node of the label tree (is it there?), a column of the image "
-            "labels (which class?), or COLUMN=VALUE (this class?).",
+            "labels (which class?), or COLUMN=VALUE (this class?). Several findings that may hold "
+            "at once, with commas: lesion,class=malignant,tube.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The directory to make.")],
@@ -93,7 +94,7 @@ def classify_train(
         ),
     ] = None,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="Draw every class equally often.")
+        bool, typer.Option("--balanced", help="Draw every class (or finding) equally often.")
     ] = False,
     unit: Annotated[
         str,
