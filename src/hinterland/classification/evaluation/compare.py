@@ -24,8 +24,8 @@ ORDER = ("class", "metric", "first", "second", "difference", "low", "high", "p",
 
 
 @dataclass(frozen=True)
-class _Evaluation:
-    """What `evaluate_classifier` wrote of one classifier."""
+class Evaluation:
+    """What `evaluate_classifier` wrote of one classifier; `rows` by case or patient (`unit`)."""
 
     path: Path
     unit: str
@@ -64,7 +64,7 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
         HinterlandError: A classifier is not evaluated, they were asked different things, or they
             share no test case.
     """
-    a, b = _read(first), _read(second)
+    a, b = read_evaluation(first), read_evaluation(second)
     if (a.task, a.unit, a.classes) != (b.task, b.unit, b.classes):
         raise HinterlandError(
             f"{a.path} answers {a.task!r} by {a.unit} and {b.path} answers {b.task!r} by {b.unit}: "
@@ -77,23 +77,22 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
         )
     left, right = a.rows.loc[shared], b.rows.loc[shared]
     labels = [c for c in left if str(c).partition(":")[0] == "label"]
-    differ = (left[labels].fillna("") != right[labels].fillna("")).any(axis=1).to_numpy()
+    same = (left[labels] == right[labels]) | (left[labels].isna() & right[labels].isna())
+    differ = ~same.all(axis=1).to_numpy()
     if differ.any():
         wrong = shared[differ][0]
         raise HinterlandError(
             f"{a.path} and {b.path} have different labels of {wrong!r}."
             " Evaluate both with the same table of labels."
         )
-    patients = [str(g) for g in left["group"]] if "group" in left else [str(n) for n in shared]
     found = []
     for name in a.judged:
-        own = left.index[_truth(left, name).notna()]
+        own = left.index[truth_of(left, name).notna()]
         one, two = left.loc[own], right.loc[own]
-        truth = _truth(one, name).to_numpy(int)
+        truth = truth_of(one, name).to_numpy(int)
         if truth.all() or not truth.any():
             continue
-        patients = [str(g) for g in one["group"]] if "group" in one else [*map(str, own)]
-        weights, units = resample_weights([*map(str, own)], patients, RESAMPLES, seed)
+        weights, units = resample_weights([*map(str, own)], patients_of(one), RESAMPLES, seed)
         scores = [part[f"score: {name}"].to_numpy(float) for part in (one, two)]
         called = [_called(part, name) for part in (one, two)]
         areas = [weighted_auroc(truth, s, weights) for s in scores]
@@ -110,11 +109,16 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
     return pd.DataFrame(found, columns=list(ORDER))
 
 
-def _truth(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Return 1 or 0 for each row; empty where a finding is not known."""
+def truth_of(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return 1 or 0 for each row of an evaluation; empty where a finding is not known."""
     if f"label: {name}" in rows:
         return rows[f"label: {name}"]
     return (rows["label"] == name).astype(int)
+
+
+def patients_of(rows: pd.DataFrame) -> list[str]:
+    """Return the patient of each row of an evaluation."""
+    return [str(g) for g in rows.get("group", rows.index)]
 
 
 def _called(rows: pd.DataFrame, name: str) -> np.ndarray:
@@ -148,7 +152,18 @@ def _balanced(truth: np.ndarray, called: np.ndarray, weights: np.ndarray) -> np.
     return (recall + weighted_share(~called, ~truth, weights)) / 2
 
 
-def _read(path: Path) -> _Evaluation:
+def read_evaluation(path: Path) -> Evaluation:
+    """Read the evaluation of a classifier, or of its folder.
+
+    Args:
+        path: the classifier's directory, or an evaluation's own folder.
+
+    Returns:
+        Its rows, by case or patient.
+
+    Raises:
+        HinterlandError: the classifier is not evaluated.
+    """
     folder = path if (path / "predictions.csv").is_file() else path / "evaluation"
     summary = folder / "summary.json"
     if not summary.is_file():
@@ -162,4 +177,4 @@ def _read(path: Path) -> _Evaluation:
     key = "patient" if by_patient else "case"
     text = {c: str for c in (key, "class", "label", "group") if c in table}
     rows = table.astype(text).set_index(key)
-    return _Evaluation(path, data["unit"], data["task"], rows)
+    return Evaluation(path, data["unit"], data["task"], rows)

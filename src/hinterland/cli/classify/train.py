@@ -147,7 +147,7 @@ def classify_train(
         task=task,
         by=by or ("rule" if _is_run(source) else "resnet50"),
         embedding=embedding or "",
-        canvas=_edges(canvas),
+        canvas=edges(canvas),
         fold=parse_fold(fold),
         labelled=labelled,
         image_labels=image_labels,
@@ -195,7 +195,7 @@ def _is_run(source: Path) -> bool:
     return (source / "config.yaml").is_file()
 
 
-def _edges(text: str | None) -> tuple[int, ...] | None:
+def edges(text: str | None) -> tuple[int, ...] | None:
     """Parse "32,64,64" into (32, 64, 64)."""
     from hinterland.types import HinterlandError
 
