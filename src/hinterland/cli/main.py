@@ -25,6 +25,7 @@ from hinterland.cli.classify.evaluate import classify_evaluate
 from hinterland.cli.classify.predict import classify_predict
 from hinterland.cli.classify.relabel import classify_relabel
 from hinterland.cli.classify.start import classify_start
+from hinterland.cli.classify.targets import classify_targets
 from hinterland.cli.classify.train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
@@ -106,6 +107,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "classify predict": (classify_predict, "lesion-rule new_scans answers"),
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
     "classify compare": (classify_compare, "lesion-net lesion-rule"),
+    "classify targets": (
+        classify_targets,
+        "spines vertebrae --find 'C*:vertebrae_C*:fracture' --out fractures",
+    ),
     "classify relabel": (classify_relabel, "runs/few-masks --boosted --out more-masks"),
     "study synthetic": (synthetic, "--sweep spurious --out synthetic-study"),
     "study supports": (

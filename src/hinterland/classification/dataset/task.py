@@ -71,6 +71,24 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if len(parts) < 2 or _is_one(text, cases, tree):
         return _question(text.strip().rstrip(",").strip(), cases, tree)
+    return findings_of(parts, cases, tree)
+
+
+def findings_of(parts: Sequence[str], cases: Sequence[Case], tree: LabelTree) -> Task:
+    """Make a list of findings, each NODE, COLUMN=VALUE, or a COLUMN of yes and no.
+
+    Args:
+        parts: the findings.
+        cases: whose image labels are looked at.
+        tree: the label tree.
+
+    Returns:
+        The task.
+
+    Raises:
+        HinterlandError: a finding is no yes-or-no question, or named twice.
+    """
+    text = ",".join(parts)
     twice = sorted({part for part in parts if parts.count(part) > 1})
     if twice:
         raise HinterlandError(f"task {text!r} asks for {twice[0]!r} twice; name it once.")
@@ -78,7 +96,7 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
     short = [f.classes[1] for f in findings]
     names = tuple(f.text if short.count(n) > 1 else n for f, n in zip(findings, short, strict=True))
     return Task(
-        ",".join(parts), "", names, tuple(f.nodes[1] for f in findings),
+        text, "", names, tuple(f.nodes[1] for f in findings),
         any(f.from_masks for f in findings), findings=findings,
     )  # fmt: skip
 
