@@ -24,6 +24,7 @@ from hinterland.cli.classify.compare import classify_compare
 from hinterland.cli.classify.evaluate import classify_evaluate
 from hinterland.cli.classify.predict import classify_predict
 from hinterland.cli.classify.relabel import classify_relabel
+from hinterland.cli.classify.slices import classify_slices
 from hinterland.cli.classify.start import classify_start
 from hinterland.cli.classify.targets import classify_targets
 from hinterland.cli.classify.train import classify_train
@@ -107,6 +108,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "classify predict": (classify_predict, "lesion-rule new_scans answers"),
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
     "classify compare": (classify_compare, "lesion-net lesion-rule"),
+    "classify slices": (classify_slices, "scans --out slices"),
     "classify targets": (
         classify_targets,
         "spines vertebrae --find 'C*:vertebrae_C*:fracture' --out fractures",
