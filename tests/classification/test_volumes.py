@@ -10,15 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hinterland.classification.dataset.cases import check_split, targets_of
+from hinterland.classification.dataset.negatives import with_negatives
 from hinterland.classification.dataset.slices import slice_dataset
 from hinterland.classification.evaluation.evaluate import evaluate_classifier
 from hinterland.classification.fitting.operating_point import OperatingPoint
 from hinterland.classification.scores.metrics import auroc
 from hinterland.classification.train import ClassifierRequest, train_classifier
 from hinterland.data.dataset.read import read_dataset
+from hinterland.data.derived.erase import erase, sham
 from hinterland.data.io.volume import read_label, read_volume
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
-from hinterland.phantoms.anatomy import LESION, PhantomParameters
+from hinterland.data.preprocessing.cache import prepare
+from hinterland.phantoms.anatomy import HOST, LESION, PhantomParameters
 from hinterland.phantoms.dataset import make_phantoms
 from hinterland.training.config import make_config
 from hinterland.training.runs.request import RunRequest
@@ -166,4 +170,70 @@ class TestSlices:
         few = slices.replace(cases=slices.cases[:2])
         with pytest.raises(HinterlandError, match="no volume has more than 1 slice"):
             slice_dataset(few, tmp_path / "out")
+        assert not list(tmp_path.iterdir())
+
+
+class TestNegatives:
+    @pytest.fixture(scope="class")
+    def sick(self, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+        """Six phantoms, every one with a lesion."""
+        out = tmp_path_factory.mktemp("sick") / "phantoms"
+        parameters = replace(LARGE, lesions=(1, 1))
+        return read_dataset(make_phantoms(out, (4, 2, 2), size=24, parameters=parameters))
+
+    def test_lesions_are_painted_over_and_the_paint_is_no_answer(self, sick, tmp_path):
+        task, before = targets_of(sick, "lesion", prepare(sick, plan_dataset(sick)))
+        with pytest.raises(HinterlandError, match="nothing but 'lesion'"):
+            check_split({p: [c.name for c in sick.of(p)] for p in ("train", "val")}, before, task)
+        made = with_negatives(sick, "lesion", "host", tmp_path / "out")
+        mixed = read_dataset(tmp_path / "out")
+        painted = {True: [], False: []}
+        for case in mixed.cases:
+            negative = case.name in made.negative
+            old, new = (d[case.name] for d in (sick, mixed))
+            label, now = (read_label(c.label).array[0] for c in (old, new))
+            image, seen = (read_volume(c.images).array[0] for c in (old, new))
+            lesion, host = label == LESION, label == HOST
+            changed = seen != image
+            painted[negative].append(int(changed.sum()))
+            assert np.array_equal(now[~lesion], label[~lesion])
+            assert (now[lesion] == (HOST if negative else LESION)).all()
+            assert not changed[~(lesion | host)].any()
+            assert not changed[lesion].any() or negative
+            assert changed[lesion].mean() > 0.9 or not negative
+            healthy = image[host]
+            assert np.isin(seen[changed], healthy).all()  # nothing but tissue of this scan
+        for part, count in (("train", 2), ("val", 1), ("test", 1)):
+            assert sum(c.name in made.negative for c in mixed.of(part)) == count
+        assert min(painted[False]) > 0
+        task, answers = targets_of(mixed, "lesion", prepare(mixed, plan_dataset(mixed)))
+        assert answers == {c.name: int(c.name in made.positive) for c in mixed.cases}
+        check_split({p: [c.name for c in mixed.of(p)] for p in ("train", "val")}, answers, task)
+
+    def test_a_sham_is_as_large_as_a_lesion_and_leaves_tissue_to_paint_with(self):
+        rng = np.random.default_rng(0)
+        region, healthy = np.zeros((2, 1, 20, 20), bool)
+        region[0, 2:7, 2:7] = True
+        healthy[0, :, 8:] = True
+        place = sham(region, healthy, rng)
+        assert place.sum() == 25
+        assert not (place & ~healthy).any()
+        healthy[0, :, 11:] = False  # 60 voxels, too narrow for the shape
+        assert sham(region, healthy, rng).sum() == 25
+        healthy[0, 10:] = False  # 30 voxels
+        tight = sham(region, healthy, rng)
+        assert tight.sum() == 15
+        image = np.arange(400.0).reshape(1, 1, 20, 20)
+        painted = erase(image, tight, healthy & ~tight, rng)
+        assert np.isin(painted[0][tight], image[0][healthy & ~tight]).all()
+        assert np.array_equal(painted[0][~tight], image[0][~tight])
+
+    def test_data_with_negatives_or_without_tissue_are_refused(self, volumes, sick, tmp_path):
+        with pytest.raises(HinterlandError, match="has negatives of its own"):
+            with_negatives(volumes, "lesion", "host", tmp_path / "a")
+        with pytest.raises(HinterlandError, match="no 'lesion' away from its 'lesion'"):
+            with_negatives(sick, "lesion", "lesion", tmp_path / "b")
+        lone = sick.replace(cases=sick.cases[:1])
+        with pytest.raises(HinterlandError, match=r"are of 1 patient\(s\)"):
+            with_negatives(lone, "lesion", "host", tmp_path / "c")
         assert not list(tmp_path.iterdir())

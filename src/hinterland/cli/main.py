@@ -22,6 +22,7 @@ from hinterland.cli.analyse.prediction import analyse_prediction
 from hinterland.cli.check import check
 from hinterland.cli.classify.compare import classify_compare
 from hinterland.cli.classify.evaluate import classify_evaluate
+from hinterland.cli.classify.negatives import classify_negatives
 from hinterland.cli.classify.predict import classify_predict
 from hinterland.cli.classify.relabel import classify_relabel
 from hinterland.cli.classify.slices import classify_slices
@@ -109,6 +110,11 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
     "classify compare": (classify_compare, "lesion-net lesion-rule"),
     "classify slices": (classify_slices, "scans --out slices"),
+    "classify negatives": (
+        classify_negatives,
+        "Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml --erase infection "
+        "--within lung --out covid-negatives",
+    ),
     "classify targets": (
         classify_targets,
         "spines vertebrae --find 'C*:vertebrae_C*:fracture' --out fractures",

@@ -184,6 +184,11 @@ def link_images(dataset: Dataset, work: Path, masks_of: Collection[Case] = ()) -
         target = work / path.relative_to(dataset.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(path.resolve())
+    copy_lists(dataset, work)
+
+
+def copy_lists(dataset: Dataset, work: Path) -> None:
+    """Copy the lists of splits and the description of a data set."""
     for name in _COPIED:
         if (dataset.root / name).is_file():
             shutil.copyfile(dataset.root / name, work / name)
