@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from factories import spec_of
+from factories import batch_of, plan_of, spec_of
 from PIL import Image
 
 from hinterland.classification.dataset.cases import check_split, unit_of, units_of
@@ -19,7 +19,14 @@ from hinterland.classification.evaluation.compare import compare_classifiers
 from hinterland.classification.evaluation.evaluate import evaluate_classifier
 from hinterland.classification.fitting.calibration import Calibration
 from hinterland.classification.fitting.operating_point import OperatingPoint
-from hinterland.classification.methods import UNKNOWN, ClassTargets, class_loss
+from hinterland.classification.methods import (
+    UNKNOWN,
+    ClassifierContext,
+    ClassTargets,
+    ImageClassifier,
+    YNet,
+    class_loss,
+)
 from hinterland.classification.record import ClassifierRecord
 from hinterland.classification.scores.metrics import YoudenThreshold, auroc
 from hinterland.classification.train import ClassifierRequest, train_classifier
@@ -32,7 +39,7 @@ from hinterland.report.image_level import answers_of_classifier
 from hinterland.training.config import make_config
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_training import train
-from hinterland.types import Case, Dataset, HinterlandError, Plan
+from hinterland.types import Case, Dataset, HinterlandError, Plan, Progress
 
 SPEC = spec_of(
     {"background": {}, "lesion": {"benign": {}, "malignant": {}}, "cyst": {}},
@@ -170,6 +177,46 @@ def test_two_findings_are_no_yes_or_no_question(tmp_path):
     assert OperatingPoint.read(tmp_path).independent
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("by", ["small", "y-net"])
+def test_findings_are_learnt_by_every_kind_of_network(by, dims):
+    cases, size = tuple("abcdef"), (16,) * dims
+    spec = spec_of({"background": {}, "lesion": {}}, ["lesion"])
+    context = ClassifierContext(
+        plan_of(size, batch_size=6, batch_dice=True), spec, spec.label_sets,
+        deep_supervision=False, channels=1, classes=("bright", "dark"),
+        targets={c: (i % 2, i // 2 % 2 if i < 4 else None) for i, c in enumerate(cases)},
+    )  # fmt: skip
+    noise = torch.Generator().manual_seed(0)
+    image = 0.3 * torch.randn((6, 1, *size), generator=noise)
+    for i in range(6):
+        image[i, :, :8] += 2.0 * (i % 2)
+        image[i, :, 8:] -= 2.0 * (i // 2 % 2)
+    rows = torch.full((6, *size), spec.label_sets.label_set_ids(spec.scheme("full"))[0])
+    batch = batch_of(
+        image, rows, nodes=len(spec.tree.nodes), covers=torch.ones(6, dtype=torch.bool),
+        case=cases, group=cases,
+    )  # fmt: skip
+    recipe = (
+        ImageClassifier("small", True) if by == "small" else YNet((spec.target,), independent=True)
+    )
+    networks = recipe.build(context)
+    optimiser = torch.optim.Adam(networks.parameters(), 3e-3)
+    losses = []
+    for step in range(25):
+        loss = recipe.losses(networks, batch, Progress("train", step, 25)).terms["ce"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    # instance normalisation leaves Y-Net's pooled bottleneck little of how bright an image is
+    assert losses[-1] < (0.5 if by == "small" else 0.98) * losses[0]
+    p = recipe.probabilities(networks.eval(), image)
+    assert p.shape == (6, 2)
+    assert ((p > 0) & (p < 1)).all()
+    assert not torch.allclose(p.sum(dim=1), torch.ones(6), atol=0.01)  # they exclude nothing
+
+
 EDGE = 32
 LABELS = """
 tree: {background: {}, mass: {}, fluid: {}}
@@ -246,6 +293,8 @@ def test_one_network_answers_all_findings(data, tmp_path):
     )
     made = train_classifier(asked, tmp_path / "net")
     assert ClassifierRecord.read(made.path).targets == made.record.targets
+    with pytest.raises(HinterlandError, match="this classifier, finished"):  # it knows itself
+        train_classifier(asked, made.path)
     assert made.record.targets["p01"] == (1, 0, 0)
     assert made.record.targets["p05"] == (1, 0, 1)  # its mass is empty in the table: the mask says
     summary = evaluate_classifier(made, tmp_path / "net" / "evaluation")

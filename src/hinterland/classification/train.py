@@ -21,7 +21,7 @@ from hinterland.classification.dataset.cases import (
     targets_of,
     with_image_labels,
 )
-from hinterland.classification.dataset.task import parse_task
+from hinterland.classification.dataset.task import answers, parse_task
 from hinterland.classification.fitting.operating_point import AGGREGATES, FILE
 from hinterland.classification.model import (
     RULE,
@@ -120,9 +120,10 @@ class ClassifierRequest:
         return self.run.record.plan if self.run else resolve_plan(dataset, self.plan)
 
     def check_task(self) -> None:
-        """Refuse a task that the data set cannot be asked; reads no image."""
+        """Refuse a task that the data set cannot be asked, by its labels; reads no image."""
         known = self.read()
-        parse_task(self.task, known.cases, known.labels.tree)
+        task = parse_task(self.task, known.cases, known.labels.tree)
+        answers(task, known.cases, {}, known.labels.tree)
 
 
 def train_classifier(
