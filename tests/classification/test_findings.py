@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import torch
 from factories import batch_of, plan_of, spec_of
 from PIL import Image
 
+from hinterland.classification import predict
 from hinterland.classification.dataset.cases import check_split, unit_of, units_of
 from hinterland.classification.dataset.task import answers, contradict, joined, parse_task
 from hinterland.classification.evaluation.compare import compare_classifiers
@@ -215,6 +218,29 @@ def test_findings_are_learnt_by_every_kind_of_network(by, dims):
     assert p.shape == (6, 2)
     assert ((p > 0) & (p < 1)).all()
     assert not torch.allclose(p.sum(dim=1), torch.ones(6), atol=0.01)  # they exclude nothing
+
+
+def test_a_patients_findings_are_decided_by_the_point_of_patients(monkeypatch):
+    same = {i: Calibration(cases=frozenset()) for i in (0, 1)}
+
+    def point(unit: str, *values: float) -> OperatingPoint:
+        cut = {i: YoudenThreshold(v, frozenset()) for i, v in enumerate(values)}
+        return OperatingPoint(unit, frozenset(), same, cut, independent=True)
+
+    own = replace(point("case", 0.9, 0.9), patients=point("patient", 0.5, 0.3))
+    monkeypatch.setattr(predict, "load_model", lambda run: (None, own))
+    task = parse_task("tube,kind=left", CASES, SPEC.tree)
+    run = SimpleNamespace(record=SimpleNamespace(task=task))
+    images = pd.DataFrame(
+        {"case": ["a", "b", "c"], "group": ["p", "p", "q"], "score: tube": [0.8, 0.4, 0.4],
+         "score: left": [0.5, 0.3, 0.2]}
+    )  # fmt: skip
+    table = predict.patient_table(run, images).set_index("patient")
+    assert table["class"].to_dict() == {"p": "tube, left", "q": "none"}
+    assert table.loc["p", "score: tube"] == pytest.approx(0.6)
+    assert table["called: left"].to_dict() == {"p": 1, "q": 0}
+    assert set(table["threshold: left"]) == {0.3}
+    assert predict.decisions(task, table) == {"tube": 1, "left": 1}
 
 
 EDGE = 32

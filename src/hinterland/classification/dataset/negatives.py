@@ -170,7 +170,7 @@ def _write(
         format_of(target).write(target, np.ascontiguousarray(channel[None]), volume.affine)
     target = work / label_path(dataset, case)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_label(target, label.astype(np.uint8), like=volume)
+    write_label(target, label, like=volume)
 
 
 def _mask(label: np.ndarray, scheme: Scheme, leaves: frozenset[int]) -> np.ndarray:

@@ -23,7 +23,7 @@ from hinterland.classification.dataset.relabel import claim_folder, label_path, 
 from hinterland.classification.dataset.task import Task, answers, findings_of
 from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
-from hinterland.data.io.volume import read_volume, write_label
+from hinterland.data.io.volume import write_label
 from hinterland.types import Case, Dataset, HinterlandError
 
 MARK = "organ-targets.json"
@@ -191,7 +191,7 @@ def organ_targets(
         if array is not None:
             target = work / label_path(dataset, case)
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_label(target, array, like=read_volume(case.images))
+            write_label(target, array, like=case.images[0])
         if tick:
             tick(done, len(dataset.cases))
     link_images(dataset, work)
@@ -229,7 +229,7 @@ def _target(
     pairs: Sequence[Pair], nodes: Sequence[str], row: Sequence[int | None], organs: Organs
 ) -> np.ndarray | None:
     """Return the label (z, y, x); None where an organ that may hold a finding was not found."""
-    label = np.zeros(organs.unseen.shape, np.uint8)
+    label = np.zeros(organs.unseen.shape, np.uint16)
     count = len(nodes)
     label[organs.unseen] = 1 + 3 * count
     for pair, answer in zip(pairs, row, strict=True):

@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment
 
 from hinterland.classification.evaluation.figures import (
+    BANDS,
     overlay,
     recall_figure,
     reliability_figure,
@@ -95,6 +96,7 @@ def write_report(
         "cases": len(predicted),
         "tables": _tables(metrics),
         "roc": roc_figure(rocs, {n: _area(metrics, n) for n in rocs}) if rocs else "",
+        "bands": len(rocs) <= BANDS,
         "reliability": reliability_figure(bins) if bins else "",
         "recall": recall_figure(recalls) if len(recalls) else "",
         "confusions": [
