@@ -129,6 +129,8 @@ def test_a_study_on_phantoms_goes_on_where_it_was(phantoms, tmp_path, monkeypatc
         evaluated = json.loads(Path(table.loc[key, "run"], "evaluation/summary.json").read_text())
         area = next(m["value"] for m in evaluated["metrics"] if m["metric"] == "auroc")
         assert row["auroc"] == pytest.approx(area)
+        recall = next(m["value"] for m in evaluated["metrics"] if m["metric"] == "recall")
+        assert table.loc[key, "recall"] == pytest.approx(recall, abs=1e-5)
         assert row["low"] <= row["auroc"] <= row["high"]
     few, whole = ((out / "data" / f"{s}-seed0.txt").read_text().split() for s in (25, 100))
     assert whole[:4] == few

@@ -96,9 +96,9 @@ def run_learning_curve(
 ) -> dict[str, Any]:
     """Train every arm at every share with every seed, and judge all on the test cases.
 
-    Writes table.csv (one row a run), curve.csv (mean AUROC and interval by arm and share),
-    figure.png and summary.json into `out`. Called again after an interruption it goes on where it
-    was.
+    Writes table.csv (one row a run, with recall, precision ... beside AUROC), curve.csv (mean AUROC
+    and interval by arm and share), figure.png and summary.json into `out`. Called again after an
+    interruption it goes on where it was.
 
     Args:
         dataset: the cases, with validation and test cases of their own.
@@ -133,8 +133,8 @@ def run_learning_curve(
         areas, patients = auroc_draws(run)
         draws.setdefault((arm, share), []).append(areas)
         row: dict[str, Any] = {"arm": arm, "share": share, "seed": seed}
-        row |= {"patients": len(work.subsets[seed][share]), "auroc": areas[0], "run": str(run)}
-        rows.append(row)
+        row |= {"patients": len(work.subsets[seed][share]), "auroc": areas[0]}
+        rows.append({**row, **_rates(run), "run": str(run)})
     table, points = pd.DataFrame(rows), curve(draws, patients)
     write_table(table, out / "table.csv")
     write_table(pd.DataFrame(points), out / "curve.csv")
@@ -295,6 +295,15 @@ class _Work:
             labelled=str(self._list(share, seed).resolve()), image_labels=labels,
             settings=self._settings(self.asked.classifier, seed),
         )  # fmt: skip
+
+
+def _rates(classifier: Path) -> dict[str, float]:
+    """Return what else was measured: of the class asked for, or the mean over several."""
+    file = classifier / "evaluation" / "summary.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))["metrics"]
+    last = rows[-1]["class"]  # the mean stands last
+    found = {r["metric"]: r["value"] for r in rows if r["class"] == last and r["subgroup"] == "all"}
+    return {metric: value for metric, value in found.items() if metric != "auroc"}
 
 
 def _draw(points: list[dict[str, Any]], table: pd.DataFrame, title: str, file: Path) -> None:
