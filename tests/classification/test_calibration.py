@@ -9,7 +9,8 @@ import pytest
 from factories import spec_of
 
 from hinterland.classification.canvas import canvas_size, embedding_size, labels_on, on_canvas
-from hinterland.classification.dataset.task import answers, parse_task, presence_in
+from hinterland.classification.dataset.answers import answers, presence_in
+from hinterland.classification.dataset.task import parse_task
 from hinterland.classification.fitting.calibration import (
     brier,
     calibration_error,

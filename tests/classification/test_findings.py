@@ -16,8 +16,9 @@ from factories import batch_of, plan_of, spec_of
 from PIL import Image
 
 from hinterland.classification import predict
+from hinterland.classification.dataset.answers import answers, contradict, joined
 from hinterland.classification.dataset.cases import check_split, unit_of, units_of
-from hinterland.classification.dataset.task import answers, contradict, joined, parse_task
+from hinterland.classification.dataset.task import parse_task
 from hinterland.classification.evaluation.compare import compare_classifiers
 from hinterland.classification.evaluation.evaluate import evaluate_classifier
 from hinterland.classification.fitting.calibration import Calibration

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hinterland.classification.dataset.task import Target
+from hinterland.classification.dataset.answers import Target
 from hinterland.classification.networks import create_classifier
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.segmentation import SegmentationLoss

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hinterland.classification.dataset.answers import holds
 from hinterland.classification.dataset.cases import unit_of, units_of
-from hinterland.classification.dataset.task import holds
 from hinterland.classification.fitting.operating_point import aggregated, fit_operating_point
 from hinterland.classification.fitting.rule import TAU, THRESHOLDS, MaskCounts, Rule, T, scaled_tau
 from hinterland.classification.fitting.rule_fit import cross_fitted, fit_rule

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hinterland.classification.dataset.answers import listed
 from hinterland.classification.dataset.cases import Units
-from hinterland.classification.dataset.task import Task, listed
+from hinterland.classification.dataset.task import Task
 from hinterland.classification.fitting.operating_point import OperatingPoint, aggregated
 from hinterland.classification.model import ClassifierModel, ClassifierOutput
 from hinterland.classification.record import ClassifierRecord, ClassifierRun

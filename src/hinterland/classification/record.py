@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, InstanceOf, TypeAdapter
 
-from hinterland.classification.dataset.task import Target, Task
+from hinterland.classification.dataset.answers import Target
+from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
 from hinterland.data.io.limits import read_text
 from hinterland.labels import LabelSpec

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hinterland.classification.canvas import Canvases, canvas_size
+from hinterland.classification.dataset.answers import answers
 from hinterland.classification.dataset.cases import (
     SPLITS,
     UNITS,
@@ -21,7 +22,7 @@ from hinterland.classification.dataset.cases import (
     targets_of,
     with_image_labels,
 )
-from hinterland.classification.dataset.task import answers, parse_task
+from hinterland.classification.dataset.task import parse_task
 from hinterland.classification.fitting.operating_point import AGGREGATES, FILE
 from hinterland.classification.model import (
     RULE,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hinterland.classification.dataset.task import Target, holds
+from hinterland.classification.dataset.answers import Target, holds
 from hinterland.classification.methods import Classifier, ClassifierContext
 from hinterland.classification.scores.metrics import auroc
 from hinterland.data.sampling.augmentation import augment

@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hinterland.classification.dataset.task import (
+from hinterland.classification.dataset.answers import (
     Target,
-    Task,
     answers,
     contradict,
     holds,
     joined,
     name_of,
-    parse_task,
     presence_in,
 )
+from hinterland.classification.dataset.task import Task, parse_task
 from hinterland.data.dataset.image_labels import read_image_labels
 from hinterland.data.dataset.splits import fold as make_fold
 from hinterland.data.dataset.subsets import select

@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from hinterland.classification.dataset.answers import answers
 from hinterland.classification.dataset.relabel import claim_folder, label_path, link_images
-from hinterland.classification.dataset.task import Task, answers, findings_of
+from hinterland.classification.dataset.task import Task, findings_of
 from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
 from hinterland.data.io.volume import write_label

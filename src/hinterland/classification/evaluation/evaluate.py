@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hinterland.classification.dataset.answers import Target, holds, name_of
 from hinterland.classification.dataset.cases import (
     Units,
     answers_in,
@@ -18,7 +19,6 @@ from hinterland.classification.dataset.cases import (
     units_of,
     with_image_labels,
 )
-from hinterland.classification.dataset.task import Target, holds, name_of
 from hinterland.classification.evaluation.judging import judge, metric_table, recall_table
 from hinterland.classification.evaluation.regions import Regions
 from hinterland.classification.evaluation.report import write_report

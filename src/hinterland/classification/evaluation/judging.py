@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hinterland.classification.dataset.answers import holds
 from hinterland.classification.dataset.cases import Units
-from hinterland.classification.dataset.task import Task, holds
+from hinterland.classification.dataset.task import Task
 from hinterland.classification.evaluation.regions import Regions
 from hinterland.classification.fitting.calibration import brier, calibration_error
 from hinterland.classification.fitting.operating_point import OperatingPoint

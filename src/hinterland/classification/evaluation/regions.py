@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hinterland.classification.dataset.answers import Target, holds
 from hinterland.classification.dataset.cases import Units
-from hinterland.classification.dataset.task import Target, holds
 from hinterland.classification.record import ClassifierRecord
 from hinterland.classification.scores.subgroups import place_of
 from hinterland.data.io.volume import read_header, read_label

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from hinterland.classification.dataset.answers import holds
 from hinterland.classification.dataset.cases import Units
-from hinterland.classification.dataset.task import Task, holds
+from hinterland.classification.dataset.task import Task
 from hinterland.classification.fitting.calibration import Calibration, fit_calibration
 from hinterland.classification.scores.metrics import ImageScores, YoudenThreshold
 from hinterland.data.io.files import write_text

@@ -18,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hinterland.classification.dataset.answers import Target, holds
 from hinterland.classification.dataset.cases import targets_of, units_of, with_image_labels
 from hinterland.classification.dataset.relabel import relabel
-from hinterland.classification.dataset.task import Target, Task, holds
+from hinterland.classification.dataset.task import Task
 from hinterland.classification.evaluation.evaluate import evaluate_classifier
 from hinterland.classification.fitting.operating_point import FILE
 from hinterland.classification.model import RULE, Y_NET
