@@ -9,7 +9,8 @@ import pytest
 from factories import spec_of
 
 from hinterland.classification.canvas import canvas_size, embedding_size, labels_on, on_canvas
-from hinterland.classification.dataset.task import answers, parse_task, presence_in
+from hinterland.classification.dataset.answers import answers, presence_in
+from hinterland.classification.dataset.task import parse_task
 from hinterland.classification.fitting.calibration import (
     brier,
     calibration_error,
@@ -117,7 +118,8 @@ def test_a_node_is_asked_of_image_labels_first_then_of_masks():
     task = parse_task("lesion", CASES, SPEC.tree)
     assert task.classes == ("no lesion", "lesion")
     assert (task.scored, task.from_masks) == ((1,), True)
-    assert answers(task, CASES, {"a": 1, "b": 1, "c": 0}) == {"a": 1, "b": 0, "c": 0}
+    seen = {"lesion": {"a": 1, "b": 1, "c": 0}}
+    assert answers(task, CASES, seen, SPEC.tree) == {"a": 1, "b": 0, "c": 0}
 
 
 def test_a_column_is_asked_whole_or_for_one_value():
@@ -125,10 +127,10 @@ def test_a_column_is_asked_whole_or_for_one_value():
     assert whole.classes == ("benign", "malignant", "normal")
     assert whole.nodes == ("benign", "malignant", None)
     assert whole.scored == (0, 1, 2)
-    assert answers(whole, CASES, {}) == {"a": 1, "b": 2, "c": 0}
+    assert answers(whole, CASES, {}, SPEC.tree) == {"a": 1, "b": 2, "c": 0}
     one = parse_task("kind=malignant", CASES, SPEC.tree)
     assert one.classes == ("not malignant", "malignant")
-    assert answers(one, CASES, {}) == {"a": 1, "b": 0, "c": 0}
+    assert answers(one, CASES, {}, SPEC.tree) == {"a": 1, "b": 0, "c": 0}
 
 
 @pytest.mark.parametrize(

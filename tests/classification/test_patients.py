@@ -14,7 +14,7 @@ from hinterland.classification.dataset.task import Task
 from hinterland.classification.evaluation.regions import Regions
 from hinterland.classification.fitting.calibration import Calibration
 from hinterland.classification.fitting.operating_point import OperatingPoint, aggregated
-from hinterland.classification.predict import decide, patient_table, with_patients
+from hinterland.classification.predict import patient_table, with_patients
 from hinterland.classification.scores.metrics import ImageScores, YoudenThreshold, image_metrics
 from hinterland.types import Case, HinterlandError
 
@@ -75,7 +75,7 @@ def test_patients_are_decided_by_their_own_threshold(monkeypatch, aggregate, sic
     assert s == pytest.approx(0.45 if aggregate == "mean" else 0.5)
     assert table.loc["p1", "probability: sick"] == pytest.approx(s**2 / (s**2 + (1 - s) ** 2))
     for _, score in scores.values():  # no single image reaches the threshold of images
-        assert decide(np.array([1 - score, score]), np.array([0, 1]), own) == 0
+        assert own.called(np.array([[1 - score, score]])).tolist() == [[True, False]]
 
 
 def test_aggregation_is_the_mean_or_the_maximum():

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hinterland.classification.dataset.answers import Target
 from hinterland.classification.networks import create_classifier
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.segmentation import SegmentationLoss
@@ -37,12 +38,12 @@ class ClassifierContext(BuildContext):
     Attributes:
         channels: of the canvas, be it an image, a mask or an embedding.
         classes: their names.
-        targets: case -> index into `classes`; a case that is not there has no class.
+        targets: case -> answer (see `Target`); a case that is not there has none.
     """
 
     channels: int = 1
     classes: tuple[str, ...] = ()
-    targets: Mapping[str, int] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
 
 
 N = TypeVar("N", bound=nn.Module)
@@ -53,25 +54,61 @@ class Classifier(TrainableMethod[N]):
 
     @abstractmethod
     def probabilities(self, networks: N, image: Tensor) -> Float[Tensor, "batch classes"]:
-        """Return (B, classes) of (B, C, *canvas), summing to one over the classes."""
+        """Return (B, classes) of (B, C, *canvas).
+
+        They sum to one over classes that exclude each other; of findings each is by itself.
+        """
 
 
 class ClassTargets(nn.Module):
-    """Case names to class indices, `UNKNOWN` where there is none. No parameters."""
+    """Case names to answers, `UNKNOWN` where there is none. No parameters.
 
-    def __init__(self, targets: Mapping[str, int]) -> None:
+    Classes that exclude each other have one index a case, (B,). Findings have a column each,
+    (B, findings), with 1, 0 or `UNKNOWN`.
+    """
+
+    def __init__(self, targets: Mapping[str, Target], findings: int = 0) -> None:
         super().__init__()
-        self.targets = dict(targets)
+        nothing: Target = (None,) * findings if findings else UNKNOWN
+        self.targets = {name: _known(target) for name, target in targets.items()}
+        self.nothing = _known(nothing)
 
     def forward(self, cases: Sequence[str]) -> Tensor:
-        return torch.tensor([self.targets.get(name, UNKNOWN) for name in cases])
+        return torch.tensor([self.targets.get(name, self.nothing) for name in cases])
+
+
+def _known(target: Target) -> int | list[int]:
+    if isinstance(target, tuple):
+        return [UNKNOWN if known is None else known for known in target]
+    return target
 
 
 def class_loss(logits: Float[Tensor, "batch classes"], target: Tensor) -> Float[Tensor, ""]:
-    """Return the mean over the items of known class of -log softmax(logits)_y; 0 without any."""
-    target = target.to(logits.device)
-    total = F.cross_entropy(logits.float(), target, ignore_index=UNKNOWN, reduction="sum")
-    return total / (target != UNKNOWN).sum().clamp(min=1)
+    """Return the mean of -log p over what is known; 0 where nothing is.
+
+    With one index an item (batch,), p is softmax(logits)_y and the mean is over items. With a
+    column for each finding (batch, classes), p is sigmoid(logits) or what it leaves to 1, and the
+    mean is over all known entries.
+
+    Args:
+        logits: of the classes or findings.
+        target: (batch,) or (batch, classes), `UNKNOWN` where nothing is known.
+    """
+    target, logits = target.to(logits.device), logits.float()
+    known = target != UNKNOWN
+    if target.ndim == 1:
+        total = F.cross_entropy(logits, target, ignore_index=UNKNOWN, reduction="sum")
+    else:
+        each = F.binary_cross_entropy_with_logits(logits, target.float(), reduction="none")
+        total = each.where(known, torch.zeros_like(each)).sum()
+    return total / known.sum().clamp(min=1)
+
+
+def class_probabilities(
+    logits: Float[Tensor, "batch classes"], independent: bool
+) -> Float[Tensor, "batch classes"]:
+    """Return the softmax of logits, or of independent findings the sigmoid, in float32."""
+    return logits.float().sigmoid() if independent else logits.float().softmax(dim=1)
 
 
 class ImageNetworks(Networks):
@@ -86,9 +123,11 @@ class ImageClassifier(Classifier[ImageNetworks]):
     """One network from the canvas to the classes, trained with cross entropy alone.
 
     With a mask or an embedding on the canvas it is a trained summarising function.
+    `independent`: the classes are findings, several of which may hold at once.
     """
 
     network: str = "resnet50"
+    independent: bool = False
     name: str = "classifier"
 
     def build(self, context: BuildContext) -> ImageNetworks:
@@ -97,7 +136,8 @@ class ImageClassifier(Classifier[ImageNetworks]):
             self.network, context.channels, len(context.classes), context.plan.patch_size,
             seed=context.seed,
         )  # fmt: skip
-        return ImageNetworks(network=network, targets=ClassTargets(context.targets))
+        targets = ClassTargets(context.targets, self.independent * len(context.classes))
+        return ImageNetworks(network=network, targets=targets)
 
     def losses(self, networks: ImageNetworks, batch: Batch, progress: Progress) -> Losses:
         del progress
@@ -107,7 +147,7 @@ class ImageClassifier(Classifier[ImageNetworks]):
     def probabilities(
         self, networks: ImageNetworks, image: Tensor
     ) -> Float[Tensor, "batch classes"]:
-        return networks.network(image).float().softmax(dim=1)
+        return class_probabilities(networks.network(image), self.independent)
 
 
 class TwoTaskNetworks(Networks):
@@ -125,11 +165,13 @@ class YNet(Classifier[TwoTaskNetworks]):
 
     The class head reads the pooled bottleneck.
     L = CE(class) + segmentation_weight CE(voxels at `on`), cross entropy alone in both; items
-    without annotation or class count for the other task only.
+    without annotation or class count for the other task only. `independent` as in
+    `ImageClassifier`.
     """
 
     on: tuple[Coarsening, ...]
     segmentation_weight: float = 1.0
+    independent: bool = False
     name: str = "y-net"
 
     def build(self, context: BuildContext) -> TwoTaskNetworks:
@@ -142,7 +184,7 @@ class YNet(Classifier[TwoTaskNetworks]):
             network=network,
             head=head,
             supervision=SegmentationLoss(self.on, cells, context.label_sets, loss="ce"),
-            targets=ClassTargets(context.targets),
+            targets=ClassTargets(context.targets, self.independent * len(context.classes)),
         )
 
     def losses(self, networks: TwoTaskNetworks, batch: Batch, progress: Progress) -> Losses:
@@ -161,7 +203,7 @@ class YNet(Classifier[TwoTaskNetworks]):
         self, networks: TwoTaskNetworks, image: Tensor
     ) -> Float[Tensor, "batch classes"]:
         logits = networks.head(pooled(networks.network.encode(image)[-1]))
-        return logits.float().softmax(dim=1)
+        return class_probabilities(logits, self.independent)
 
     def voxel_probabilities(self, networks: TwoTaskNetworks, image: Tensor) -> Tensor:
         """Return (B, cells, *canvas) of (B, C, *canvas): the mask beside the class."""

@@ -36,8 +36,8 @@ RULE, Y_NET = "rule", "y-net"
 def make_classifier(record: ClassifierRecord) -> Classifier:
     """Make the recipe of a trained classifier or summarising function."""
     if record.by == Y_NET:
-        return YNet((record.spec.target,))
-    return ImageClassifier(record.by)
+        return YNet((record.spec.target,), independent=record.task.independent)
+    return ImageClassifier(record.by, record.task.independent)
 
 
 def recipe_of(record: ClassifierRecord) -> OptimiserRecipe:
@@ -169,7 +169,7 @@ class ClassifierModel:
     def joined(self, scores: Mapping[int, float]) -> np.ndarray:
         """Put the scores of classes that have a mask into one array (classes,).
 
-        A class without a mask has what the most probable other one leaves.
+        A class without a mask has what the most probable other one leaves; findings have one each.
         """
         rest = 1 - max(scores.values())
         return np.array([scores.get(i, rest) for i in range(len(self.record.task.classes))])

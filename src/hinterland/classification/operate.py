@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hinterland.classification.dataset.answers import holds
 from hinterland.classification.dataset.cases import unit_of, units_of
 from hinterland.classification.fitting.operating_point import aggregated, fit_operating_point
 from hinterland.classification.fitting.rule import TAU, THRESHOLDS, MaskCounts, Rule, T, scaled_tau
@@ -121,10 +122,13 @@ def _fit(
     t, tau = record.rule.get("t"), record.rule.get("tau")
     if t is not None and tau is not None:
         return (t, int(tau)), {n: c.score(t, int(tau)) for n, c in counts.items()}
-    labels = {n: int(record.targets[n] == index) for n in counts}
-    known = counts if t is None else {n: c.only(t) for n, c in counts.items()}
+    answers = {n: holds(record.targets[n], index) for n in counts}
+    labels = {n: y for n, y in answers.items() if y is not None}
+    cases = counts if t is None else {n: c.only(t) for n, c in counts.items()}
+    known = {n: cases[n] for n in labels}
     taus = None if tau is None else [int(tau)]
     options = {"default": default, "taus": taus, "largest": largest, "groups": groups}
     rule = fit_rule(known, labels, record.split_of, **options)  # type: ignore[arg-type]
     scores = cross_fitted(known, labels, record.split_of, rule, **options)  # type: ignore[arg-type]
-    return (rule.t, rule.tau), scores
+    others = {n: c.score(rule.t, rule.tau) for n, c in cases.items() if n not in labels}
+    return (rule.t, rule.tau), {**scores, **others}

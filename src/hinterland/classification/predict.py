@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hinterland.classification.dataset.answers import listed
 from hinterland.classification.dataset.cases import Units
+from hinterland.classification.dataset.task import Task
 from hinterland.classification.fitting.operating_point import OperatingPoint, aggregated
 from hinterland.classification.model import ClassifierModel, ClassifierOutput
 from hinterland.classification.record import ClassifierRecord, ClassifierRun
@@ -104,14 +106,16 @@ def predict_images(
         the most probable of several classes is taken). Where a mask shows the class: `rule` (does
         Algorithm 1 call it present? for the rule only), `mask_threshold` (the probability from
         which voxels belong to the mask), `size_voxels`, `size_ml` (where the file knows its
-        spacing), `region`, and `mask`, its path.
+        spacing), `region`, and `mask`, its path. Of findings, `class` lists those that are called
+        ("none"), and there is `called: FINDING` (1 or 0), `threshold: FINDING`, `rule: FINDING` ...
+        for each.
 
     Raises:
         HinterlandError: An image cannot be read, or a mask is there already.
     """
     journal = journal or Journal()
     model, point = load_model(run)
-    classes = run.record.task.classes
+    task, classes = run.record.task, run.record.task.classes
     rows: list[dict[str, object]] = []
     for done, case in enumerate(cases, start=1):
         try:
@@ -121,8 +125,8 @@ def predict_images(
             raise HinterlandError(f"case {case.name}: {error}") from None
         output = model.predict(image)
         probabilities = point.probabilities(output.scores[None])[0]
-        index = decide(output.scores, probabilities, point)
-        wanted = list(output.masks) if inspect else [i for i in output.masks if i == index]
+        called = np.flatnonzero(point.called(output.scores[None])[0]).tolist()
+        wanted = list(output.masks) if inspect else [i for i in output.masks if i in called]
         shown = {i: explanation(output, i, model, geometry) for i in wanted}
         if inspect:
             inspect(case, {i: mask for i, (mask, _) in shown.items()})
@@ -130,29 +134,78 @@ def predict_images(
         row |= {"image": str(case.images[0])}
         row |= {f"score: {c}": float(s) for c, s in zip(classes, output.scores, strict=True)}
         row |= {f"probability: {c}": float(p) for c, p in zip(classes, probabilities, strict=True)}
-        row |= {"class": classes[index], "threshold": _needed(point), "mask": ""}
-        if index in shown:
+        row |= decision(task, point, called)
+        spacing = volume.spacing if not is_flat(case.images[0]) else None
+        for index in (i for i in called if i in shown):
             mask, level = shown[index]
-            spacing = volume.spacing if not is_flat(case.images[0]) else None
-            row |= _described(mask, level, spacing)
+            told: dict[str, object] = _described(mask, level, spacing)
             if index in model.rules:
-                row["rule"] = int(np.count_nonzero(output.masks[index] >= model.rules[index][0])
-                                  >= model.rules[index][1])  # fmt: skip
+                t, tau = model.rules[index]
+                told["rule"] = int(np.count_nonzero(output.masks[index] >= t) >= tau)
             if masks is not None:
-                path = masks / f"{case.name}{label_ending(file_ending(case.images[0]))}"
-                masks.mkdir(parents=True, exist_ok=True)
+                folder = masks / _folder(classes[index]) if task.independent else masks
+                path = folder / f"{case.name}{label_ending(file_ending(case.images[0]))}"
+                folder.mkdir(parents=True, exist_ok=True)
                 replaced = overwrite or journal.ours(path)
                 if replaced or not path.exists():  # else it is refused
                     journal.begin(path)
                 write_label(path, mask.astype(np.uint8), like=volume, overwrite=replaced)
                 journal.finish(path)
-                row["mask"] = str(path)
+                told["mask"] = str(path)
+            row |= {_of_class(task, column, index): value for column, value in told.items()}
         rows.append(row)
         if tick:
             tick(done, len(cases))
     scores = [f"{kind}: {c}" for kind in ("score", "probability") for c in classes]
-    order = ["case", "group", "image", *scores, "class", "threshold", *EXPLAINED, "mask"]
-    return pd.DataFrame(rows).reindex(columns=order)
+    explained = [
+        _of_class(task, column, index)
+        for index in (task.scored if task.independent else (0,))
+        for column in (*EXPLAINED, "mask")
+    ]
+    order = ["case", "group", "image", *scores, *decision(task, point, ()), *explained]
+    found = pd.DataFrame(rows).reindex(columns=order)
+    paths = [column for column in explained if column.partition(":")[0] == "mask"]
+    return found.assign(**{column: found[column].fillna("") for column in paths})
+
+
+def decision(task: Task, point: OperatingPoint, called: Collection[int]) -> dict[str, object]:
+    """Write the columns that say what was decided, and the score that was needed.
+
+    Args:
+        task: the question.
+        point: its thresholds.
+        called: the classes that hold.
+
+    Returns:
+        `class` and `threshold`; of findings also `called: FINDING` and `threshold: FINDING`.
+    """
+    names = [task.classes[i] for i in sorted(called)]
+    if not task.independent:
+        only = set(point.thresholds) == {1}  # else the most probable one is taken
+        needed = point.thresholds[1].value if only else float("nan")
+        return {"class": listed(names), "threshold": needed}
+    row: dict[str, object] = {"class": listed(names)}
+    for index, name in enumerate(task.classes):
+        row[f"called: {name}"] = int(index in called)
+        row[f"threshold: {name}"] = point.thresholds[index].value
+    return row
+
+
+def decisions(task: Task, table: pd.DataFrame) -> dict[str, int]:
+    """Count the rows of a table of predictions by class; of findings the rows that hold each."""
+    if task.independent:
+        return {c: int(table[f"called: {c}"].sum()) for c in task.classes}
+    return {str(c): int(n) for c, n in table["class"].value_counts().items()}
+
+
+def _of_class(task: Task, column: str, index: int) -> str:
+    """Name a column that explains a decision; findings have one each."""
+    return f"{column}: {task.classes[index]}" if task.independent else column
+
+
+def _folder(name: str) -> str:
+    """Make a folder's name of a finding's."""
+    return re.sub(r"[^\w.=-]+", "_", name)
 
 
 def patient_table(run: ClassifierRun, images: pd.DataFrame) -> pd.DataFrame:
@@ -161,28 +214,30 @@ def patient_table(run: ClassifierRun, images: pd.DataFrame) -> pd.DataFrame:
     Scores are joined as in training (mean or max), and decided by the operating point of patients.
 
     Returns:
-        Columns `patient`, `images`, `score: CLASS`, `probability: CLASS`, `class`, `threshold`; no
-        row where the classifier judges single images.
+        Columns `patient`, `images`, `score: CLASS`, `probability: CLASS`, and those of `decision`;
+        no row where the classifier judges single images.
     """
     _, point = load_model(run)
-    classes, patients = run.record.task.classes, point.patients
-    scores = [f"score: {c}" for c in classes]
-    probable = [f"probability: {c}" for c in classes]
-    columns = ["patient", "images", *scores, *probable, "class", "threshold"]
+    task, patients = run.record.task, point.patients
+    scores = [f"score: {c}" for c in task.classes]
+    probable = [f"probability: {c}" for c in task.classes]
     if patients is None or not len(images):
-        return pd.DataFrame(columns=columns)
+        last = decision(task, point, ())
+        return pd.DataFrame(columns=["patient", "images", *scores, *probable, *last])
     members: dict[str, tuple[str, ...]] = {}
     for name, group in zip(images["case"], images["group"], strict=True):
         members[group or name] = (*members.get(group or name, ()), name)
     own = dict(zip(images["case"], images[scores].to_numpy(float), strict=True))
     joined = aggregated(own, Units(members, {}, "patient"), point.aggregate)
-    rows = []
+    rows: list[dict[str, object]] = []
     for patient, score in joined.items():
         p = patients.probabilities(score[None])[0]
-        index = decide(score, p, patients)
-        row = [patient, len(members[patient]), *score, *p, classes[index]]
-        rows.append([*row, _needed(patients)])
-    return pd.DataFrame(rows, columns=columns)
+        row: dict[str, object] = {"patient": patient, "images": len(members[patient])}
+        row |= dict(zip(scores, score.tolist(), strict=True))
+        row |= dict(zip(probable, p.tolist(), strict=True))
+        called = np.flatnonzero(patients.called(score[None])[0]).tolist()
+        rows.append(row | decision(task, patients, called))
+    return pd.DataFrame(rows)
 
 
 def explanation(
@@ -218,26 +273,3 @@ def _described(
     voxels = int(np.count_nonzero(mask))
     size = {"mask_threshold": level, "size_voxels": voxels, "region": place_of(mask)}
     return size if spacing is None else size | {"size_ml": voxels * millilitres(spacing)}
-
-
-def _needed(point: OperatingPoint) -> float:
-    """Find the score that a class needs; NaN where the most probable one is taken."""
-    return point.thresholds[1].value if set(point.thresholds) == {1} else float("nan")
-
-
-def decide(scores: np.ndarray, probabilities: np.ndarray, point: OperatingPoint) -> int:
-    """Decide for a class.
-
-    Of two, the second where its score reaches the Youden threshold; of several, the most probable.
-
-    Args:
-        scores: (classes,).
-        probabilities: (classes,), calibrated.
-        point: thresholds.
-
-    Returns:
-        The index of the class.
-    """
-    if len(scores) == 2:
-        return int(scores[1] >= point.thresholds[1].value)
-    return int(np.argmax(probabilities))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, InstanceOf, TypeAdapter
 
+from hinterland.classification.dataset.answers import Target
 from hinterland.classification.dataset.task import Task
 from hinterland.data.io.files import write_text
 from hinterland.data.io.limits import read_text
@@ -33,7 +34,7 @@ class ClassifierRecord:
             its feature map `layer`).
         canvas: the size everything is brought to.
         split: case names.
-        targets: case -> index into the task's classes.
+        targets: case -> answer (see `Target`).
         schemes: the annotation scheme each case is read in.
         plan: of the preprocessing.
         rule: t and tau where they are given, else they are fitted.
@@ -53,7 +54,7 @@ class ClassifierRecord:
     dataset: dict[str, str]
     fold: str
     split: dict[str, list[str]]
-    targets: dict[str, int]
+    targets: dict[str, Target]
     schemes: dict[str, str]
     settings: dict[str, Any]
     plan: InstanceOf[Plan]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hinterland.classification.canvas import Canvases, canvas_size
+from hinterland.classification.dataset.answers import answers
 from hinterland.classification.dataset.cases import (
     SPLITS,
     UNITS,
@@ -70,7 +71,7 @@ class ClassifierRequest:
     Attributes:
         source: A data set, for a network on its images; or a segmentation run, for what its masks
             or feature maps say.
-        task: What is asked; see `parse_task`.
+        task: What is asked; several findings with commas between them. See `parse_task`.
         by: On images one of `IMAGE_CLASSIFIERS`, or `y-net`; of a run `rule`, or a network that
             summarises (`fully-connected`, `pool`, or one of `IMAGE_CLASSIFIERS`).
         embedding: Read a feature map of the run, not its masks: shallow, deep, or a layer's name.
@@ -80,7 +81,7 @@ class ClassifierRequest:
         labelled: Which training cases are learnt from. Of a run, by default those whose masks it
             saw.
         image_labels: A CSV file in place of the data set's own image labels.
-        balanced: Whether the classes are drawn equally often.
+        balanced: Whether the classes are drawn equally often (and cases without any finding).
         t: Of the rule; default, fitted.
         tau: Of the rule; default, fitted.
         settings: Those of `TrainConfig`.
@@ -120,9 +121,10 @@ class ClassifierRequest:
         return self.run.record.plan if self.run else resolve_plan(dataset, self.plan)
 
     def check_task(self) -> None:
-        """Refuse a task that the data set cannot be asked; reads no image."""
+        """Refuse a task that the data set cannot be asked, by its labels; reads no image."""
         known = self.read()
-        parse_task(self.task, known.cases, known.labels.tree)
+        task = parse_task(self.task, known.cases, known.labels.tree)
+        answers(task, known.cases, {}, known.labels.tree)
 
 
 def train_classifier(
@@ -223,7 +225,8 @@ def _record(
         assert run is not None
         shown = showing(record, run.method.cells)
         missing = [task.classes[i] for i in task.scored if i not in shown]
-        if len(missing) > (len(task.classes) > 2):  # of several classes one may be "none of them"
+        spare = len(task.classes) > 2 and not task.independent  # one may be "none of them"
+        if len(missing) > spare:
             raise HinterlandError(
                 f"the rule needs a mask for {', '.join(map(repr, missing))}, but the run tells "
                 f"only ({run.method.cells}) apart. Ask for another task, take a trained "

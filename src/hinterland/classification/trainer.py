@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hinterland.classification.dataset.answers import Target, holds
 from hinterland.classification.methods import Classifier, ClassifierContext
 from hinterland.classification.scores.metrics import auroc
 from hinterland.data.sampling.augmentation import augment
@@ -98,17 +99,30 @@ class ClassifierTrainer(Trainer):
 
 
 def streams_by_class(data: ClassifierData, context: ClassifierContext) -> tuple[Stream, ...]:
-    """Return one stream of all training cases, or with `balanced` an equal one for each class."""
+    """Return one stream of all training cases, or with `balanced` an equal one for each class.
+
+    Of findings that is a stream of the cases that hold each, and one of those that hold none.
+
+    Raises:
+        HinterlandError: a batch is too small to hold an item of each.
+    """
     size, targets = context.plan.batch_size, context.targets
     names = tuple(case.name for case in data.train)
     if not data.balanced:
         return (Stream("labelled", names, size),)
-    classes = sorted({targets[n] for n in names if n in targets})
-    counts = share_out([1.0] * len(classes), size)
-    return tuple(
-        Stream("labelled", tuple(n for n in names if targets.get(n) == c), count)
-        for c, count in zip(classes, counts, strict=True)
-    )
+    known = [n for n in names if n in targets]
+    parts = [
+        tuple(n for n in known if holds(targets[n], i) == 1) for i in range(len(context.classes))
+    ]
+    parts.append(tuple(n for n in known if not any(n in part for part in parts)))
+    parts = [part for part in parts if part]
+    if len(parts) > size:
+        raise HinterlandError(
+            f"--balanced draws from {len(parts)} classes, but a batch has {size} images. Give "
+            f"--set batch_size={len(parts)} or more, or leave --balanced away."
+        )
+    counts = share_out([1.0] * len(parts), size)
+    return tuple(Stream("labelled", part, count) for part, count in zip(parts, counts, strict=True))
 
 
 def predict_canvases(
@@ -155,17 +169,18 @@ def selected(
     select: str | None,
     area: float,
     probabilities: Mapping[str, np.ndarray],
-    targets: Mapping[str, int],
+    targets: Mapping[str, Target],
 ) -> float:
     """Compute what the best checkpoint is best at; NaN for "last".
 
-    AUROC, or the balanced accuracy of the most probable class (macro recall).
+    AUROC, or the balanced accuracy of the most probable class (macro recall); of findings the mean
+    of each one's balanced accuracy, called from 0.5 on.
 
     Args:
         select: "auroc", "balanced-accuracy" or "last"; None is "auroc".
         area: the AUROC.
         probabilities: case -> (classes,).
-        targets: case -> class.
+        targets: case -> answer.
 
     Returns:
         The score.
@@ -174,32 +189,48 @@ def selected(
         return area
     if select == "last":
         return float("nan")
-    names = [n for n in probabilities if n in targets]
-    truth = np.array([targets[n] for n in names])
-    right = np.array([int(probabilities[n].argmax()) for n in names]) == truth
-    return float(np.mean([right[truth == c].mean() for c in np.unique(truth)]))
+    truth, scores, independent = _table(probabilities, targets)
+    one = np.eye(scores.shape[1], dtype=bool)[scores.argmax(axis=1)]
+    called = scores >= 0.5 if independent else one
+    right = called == (truth == 1)
+    answers = (0, 1) if independent else (1,)
+    shares = [right[truth[:, i] == y, i] for i in range(truth.shape[1]) for y in answers]
+    return float(np.mean([share.mean() for share in shares if share.size]))
 
 
-def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> float:
+def mean_auroc(probabilities: Mapping[str, np.ndarray], targets: Mapping[str, Target]) -> float:
     """Return the mean AUROC of each class against the rest.
 
-    It is averaged over the classes that have both positive and negative images; of two classes, it
-    is
-    that of the second.
+    It is averaged over the classes that have both positive and negative images; of two classes that
+    exclude each other, it is that of the second.
 
     Args:
         probabilities: image -> (classes,) probabilities.
-        targets: image -> index of its class.
+        targets: image -> answer.
 
     Returns:
         AUROC in 0..1; NaN where no class has both.
     """
-    names = [n for n in probabilities if n in targets]
-    if not names:
+    if not any(n in targets for n in probabilities):
         return float("nan")
+    truth, scores, independent = _table(probabilities, targets)
+    two = scores.shape[1] == 2 and not independent
+    found = []
+    for i in (1,) if two else range(scores.shape[1]):
+        known = np.isfinite(truth[:, i])
+        found.append(auroc(truth[known, i].astype(int), scores[known, i]))
+    finite = [v for v in found if np.isfinite(v)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
+def _table(
+    probabilities: Mapping[str, np.ndarray], targets: Mapping[str, Target]
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return truth (1, 0, NaN) and probabilities, (images, classes), and whether they are findings.
+
+    Images without an answer are left out.
+    """
+    names = [n for n in probabilities if n in targets]
     scores = np.stack([probabilities[n] for n in names])
-    truth = np.array([targets[n] for n in names])
-    classes = (1,) if scores.shape[1] == 2 else range(scores.shape[1])
-    values = [auroc((truth == c).astype(int), scores[:, c]) for c in classes]
-    known = [v for v in values if np.isfinite(v)]
-    return float(np.mean(known)) if known else float("nan")
+    rows = [[holds(targets[n], i) for i in range(scores.shape[1])] for n in names]
+    return np.array(rows, float), scores, isinstance(targets[names[0]], tuple)

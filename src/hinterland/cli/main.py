@@ -22,9 +22,12 @@ from hinterland.cli.analyse.prediction import analyse_prediction
 from hinterland.cli.check import check
 from hinterland.cli.classify.compare import classify_compare
 from hinterland.cli.classify.evaluate import classify_evaluate
+from hinterland.cli.classify.negatives import classify_negatives
 from hinterland.cli.classify.predict import classify_predict
 from hinterland.cli.classify.relabel import classify_relabel
+from hinterland.cli.classify.slices import classify_slices
 from hinterland.cli.classify.start import classify_start
+from hinterland.cli.classify.targets import classify_targets
 from hinterland.cli.classify.train import classify_train
 from hinterland.cli.compare import compare
 from hinterland.cli.demo import demo
@@ -41,6 +44,7 @@ from hinterland.cli.queue.status import queue_status
 from hinterland.cli.queue.work import queue_work
 from hinterland.cli.serve import serve
 from hinterland.cli.study.data_addition import study_data_addition
+from hinterland.cli.study.labels import study_labels
 from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
 from hinterland.cli.study.synthetic import synthetic
@@ -105,6 +109,16 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "classify predict": (classify_predict, "lesion-rule new_scans answers"),
     "classify evaluate": (classify_evaluate, "lesion-rule --spurious chest_tube"),
     "classify compare": (classify_compare, "lesion-net lesion-rule"),
+    "classify slices": (classify_slices, "scans --out slices"),
+    "classify negatives": (
+        classify_negatives,
+        "Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml --erase infection "
+        "--within lung --out covid-negatives",
+    ),
+    "classify targets": (
+        classify_targets,
+        "spines vertebrae --find 'C*:vertebrae_C*:fracture' --out fractures",
+    ),
     "classify relabel": (classify_relabel, "runs/few-masks --boosted --out more-masks"),
     "study synthetic": (synthetic, "--sweep spurious --out synthetic-study"),
     "study supports": (
@@ -114,6 +128,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "study data-addition": (
         study_data_addition,
         "STU BUSI --add 0,15,30,45 --resize 128x128 --out addition",
+    ),
+    "study labels": (
+        study_labels,
+        "BUSI --task class=malignant --arms rule,boosted,resnet50 --out curve",
     ),
     "study noise": (study_noise, "MoNuSeg --losses none,fd --steps 2000 --out noise"),
     "analyse calibration": (

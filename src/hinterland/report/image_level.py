@@ -108,7 +108,7 @@ def answers_of_classifier(folder: Path) -> list[ImageAnswers]:
         folder: a classifier, or one of its evaluations.
 
     Returns:
-        One entry a class; of two classes the second alone.
+        One entry a class; of two classes the second alone; of findings the cases that are known.
 
     Raises:
         HinterlandError: there is no evaluation.
@@ -129,14 +129,29 @@ def answers_of_classifier(folder: Path) -> list[ImageAnswers]:
             f"classifier on cases whose class is known: hinterland classify evaluate {folder}"
         )
     name = (inside.parent if inside.name == "evaluation" else inside).resolve().name
-    label, said = table["label"].astype(str), table["class"].astype(str)
-    patients = (table["group"] if "group" in table else table["case"]).astype(str).to_numpy()
-    found = [
-        ImageAnswers(name, c, (label == c).to_numpy(), (said == c).to_numpy(),
-                     table[_PROBABILITY + c].to_numpy(float), patients, probable=True)
-        for c in (classes[1:] if len(classes) == 2 else classes)
-    ]  # fmt: skip
+    if f"label: {classes[0]}" in table:  # findings, of which an image may hold several
+        found = [
+            _answers(name, c, part, part[f"label: {c}"] == 1, part[f"called: {c}"] == 1)
+            for c in classes
+            if len(part := table.dropna(subset=[f"label: {c}"]))
+        ]
+    else:
+        label, said = table["label"].astype(str), table["class"].astype(str)
+        found = [
+            _answers(name, c, table, label == c, said == c)
+            for c in (classes[1:] if len(classes) == 2 else classes)
+        ]
     return [answers for answers in found if answers.both]
+
+
+def _answers(
+    method: str, group: str, rows: pd.DataFrame, truth: pd.Series, said: pd.Series
+) -> ImageAnswers:
+    patients = (rows["group"] if "group" in rows else rows["case"]).astype(str).to_numpy()
+    return ImageAnswers(
+        method, group, truth.to_numpy(), said.to_numpy(),
+        rows[_PROBABILITY + group].to_numpy(float), patients, probable=True,
+    )  # fmt: skip
 
 
 def image_level(answers: Sequence[ImageAnswers], methods: Sequence[str]) -> list[dict[str, Any]]:

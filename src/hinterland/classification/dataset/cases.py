@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hinterland.classification.dataset.task import Task, answers, parse_task, presence_in
+from hinterland.classification.dataset.answers import (
+    Target,
+    answers,
+    contradict,
+    holds,
+    joined,
+    name_of,
+    presence_in,
+)
+from hinterland.classification.dataset.task import Task, parse_task
 from hinterland.data.dataset.image_labels import read_image_labels
 from hinterland.data.dataset.splits import fold as make_fold
 from hinterland.data.dataset.subsets import select
@@ -23,11 +32,11 @@ class Units:
 
     Attributes:
         members: unit -> its cases.
-        targets: unit -> class index.
+        targets: unit -> answer.
     """
 
     members: Mapping[str, tuple[str, ...]]
-    targets: Mapping[str, int]
+    targets: Mapping[str, Target]
     name: str
 
 
@@ -52,8 +61,8 @@ def with_image_labels(dataset: Dataset, file: Path | None) -> Dataset:
     return dataset.replace(cases=cases)
 
 
-def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, dict[str, int]]:
-    """Find the task, and the class of every case where it is known.
+def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, dict[str, Target]]:
+    """Find the task, and the answer for every case where it is known.
 
     Args:
         dataset: the cases with their image labels.
@@ -61,29 +70,53 @@ def targets_of(dataset: Dataset, text: str, prepared: Prepared) -> tuple[Task, d
         prepared: all labelled cases; the presence of a node is read off their label values.
 
     Returns:
-        The task, and case -> index into its classes.
+        The task, and case -> answer.
     """
     task = parse_task(text, dataset.cases, dataset.labels.tree)
-    presence: dict[str, int] = {}
-    if task.from_masks:
-        for case in dataset.cases:
-            if case.labelled and case.name in prepared:
-                found = presence_in(
-                    dataset.labels.scheme(case.scheme), prepared[case.name].locations, task.column
-                )
-                if found is not None:
-                    presence[case.name] = found
-    return task, answers(task, dataset.cases, presence)
+    values = {
+        c.name: prepared[c.name].locations
+        for c in dataset.cases
+        if task.from_masks and c.labelled and c.name in prepared
+    }
+    return task, answers_in(task, dataset, values)
+
+
+def answers_in(
+    task: Task, dataset: Dataset, values: Mapping[str, Iterable[int]]
+) -> dict[str, Target]:
+    """Find the answer for every case where it is known, by image labels and by masks.
+
+    Args:
+        task: the question.
+        dataset: the cases with their image labels.
+        values: case -> the integers of its mask.
+
+    Returns:
+        Case -> answer.
+    """
+    asked = [q.column for q in (*task.findings, task) if q.from_masks and q.column]
+    presence: dict[str, dict[str, int]] = {node: {} for node in asked}
+    for case in dataset.cases:
+        for node in asked if case.name in values else ():
+            scheme = dataset.labels.scheme(case.scheme)
+            known = presence_in(scheme, values[case.name], node)
+            if known is not None:
+                presence[node][case.name] = known
+    return answers(task, dataset.cases, presence, dataset.labels.tree)
 
 
 def split_by_class(
-    dataset: Dataset, targets: Mapping[str, int], fold: int | str, seed: int, labelled: str | None
+    dataset: Dataset,
+    targets: Mapping[str, Target],
+    fold: int | str,
+    seed: int,
+    labelled: str | None,
 ) -> dict[str, list[str]]:
     """Return train, val and test of the cases whose class is known, split as segmentation runs are.
 
     Args:
         dataset: the cases.
-        targets: case -> class, where it is known.
+        targets: case -> answer, where it is known.
         fold: a fold's number, "fixed" or "all".
         seed: of the draws.
         labelled: only these training cases are learnt from, as `select` reads it.
@@ -102,16 +135,18 @@ def split_by_class(
     return names
 
 
-def _as_known(case: Case, target: int | None) -> Case:
-    """Make a case that the splitting functions take for one with this class, or for unlabelled."""
+def _as_known(case: Case, target: Target | None) -> Case:
+    """Make a case that the splitting functions take for one with this answer, or for unlabelled."""
     if target is None:
         return replace(case, label=None, scheme="none", image_labels={})
-    return replace(case, label=case.images[0], scheme="known", image_labels={"class": target})
+    row = target if isinstance(target, tuple) else (target,)
+    labels = {f"class{i}": known for i, known in enumerate(row) if known is not None}
+    return replace(case, label=case.images[0], scheme="known", image_labels=labels)
 
 
 def check_split(
     split: Mapping[str, Sequence[str]],
-    targets: Mapping[str, int],
+    targets: Mapping[str, Target],
     task: Task,
     parts: Sequence[str] = SPLITS[:2],
 ) -> None:
@@ -121,7 +156,7 @@ def check_split(
 
     Args:
         split: part -> names.
-        targets: case -> class.
+        targets: case -> answer.
         task: the question.
         parts: which of them are looked at.
 
@@ -129,19 +164,20 @@ def check_split(
         HinterlandError: there is such a part.
     """
     for part in parts:
-        found = [targets[name] for name in split[part]]
         for index in task.scored:
-            if index not in found or all(y == index for y in found):
-                which = "nothing but" if found and index in found else "no case of"
+            found = [holds(targets[name], index) for name in split[part]]
+            known = [y for y in found if y is not None]
+            if set(known) != {0, 1}:
+                which = "nothing but" if 1 in known else "no case of"
                 raise HinterlandError(
-                    f"the {part} split ({len(found)} cases) has {which} {task.classes[index]!r}; "
+                    f"the {part} split ({len(known)} cases) has {which} {task.classes[index]!r}; "
                     "training, thresholds and calibration need both. Take another --fold, give "
-                    "more labels, or leave the class out."
+                    "more labels, leave the class out, or add negatives (docs/classify.md)."
                 )
 
 
 def unit_of(
-    task: Task, targets: Mapping[str, int], groups: Mapping[str, str], asked: str = "auto"
+    task: Task, targets: Mapping[str, Target], groups: Mapping[str, str], asked: str = "auto"
 ) -> str:
     """Say what is judged: "case" or "patient".
 
@@ -150,7 +186,7 @@ def unit_of(
 
     Args:
         task: the question.
-        targets: case -> class.
+        targets: case -> answer.
         groups: case -> patient.
         asked: "case" or "patient" decides it.
 
@@ -160,7 +196,10 @@ def unit_of(
     if asked != "auto":
         return asked
     by_group = _by_group(targets, groups)
-    same = all(len({targets[n] for n in members}) == 1 for members in by_group.values())
+    same = not any(
+        contradict((targets[n] for n in members), len(task.classes))
+        for members in by_group.values()
+    )
     one_each = len(by_group) == len(targets)
     return "case" if task.from_masks or not same or one_each else "patient"
 
@@ -168,18 +207,19 @@ def unit_of(
 def units_of(
     task: Task,
     names: Sequence[str],
-    targets: Mapping[str, int],
+    targets: Mapping[str, Target],
     groups: Mapping[str, str],
     unit: str = "auto",
 ) -> Units:
     """Gather the cases into what is judged; see `unit_of`.
 
-    A patient whose cases differ holds the class of a yes-or-no question if one of them does.
+    A patient whose cases differ holds the class of a yes-or-no question, or a finding, if one of
+    them does.
 
     Args:
         task: the question.
         names: of the cases.
-        targets: case -> class.
+        targets: case -> answer.
         groups: case -> patient.
         unit: "case", "patient" or "auto".
 
@@ -194,16 +234,16 @@ def units_of(
     if name == "case":
         return Units({n: (n,) for n in names}, targets, name)
     members = _by_group(targets, groups)
-    found: dict[str, int] = {}
+    found: dict[str, Target] = {}
     for group, cases in members.items():
         classes = {targets[n] for n in cases}
-        if len(classes) > 1 and len(task.classes) > 2:
+        if len(classes) > 1 and len(task.classes) > 2 and not task.independent:
             raise HinterlandError(
                 f"the scans of patient {group!r} have different classes "
-                f"({', '.join(task.classes[i] for i in sorted(classes))}): {task.text!r} cannot be "
-                "judged by patient. Give --unit case, or one label for each patient."
+                f"({', '.join(sorted(name_of(task, c) for c in classes))}): {task.text!r} cannot be"
+                " judged by patient. Give --unit case, or one label for each patient."
             )
-        found[group] = max(classes)
+        found[group] = joined(targets[n] for n in cases)
     return Units(members, found, name)
 
 

@@ -97,7 +97,7 @@ def relabel(
             f"of the tree ({', '.join(cells.tree.nodes)}). Give --image-labels CSV, or --column "
             "NAME for a column whose values are such classes."
         )
-    work = _claim(out, overwrite)
+    work = claim_folder(out, overwrite, MARK)
     result = Relabelled(out)
     values_of = tuple((i, group) for i, group in enumerate(cells.groups))
     predictor = run.predictor()
@@ -117,13 +117,13 @@ def relabel(
         else:
             same = np.array_equal(fixed, mask)
             (result.kept if same else result.zeroed).append(case.name)
-            target = work / _label_of(dataset, case)
+            target = work / label_path(dataset, case)
             target.parent.mkdir(parents=True, exist_ok=True)
             write_label(target, fixed.astype(np.uint8), like=volume, overwrite=True)
         if tick:
             tick(done, len(todo))
     pseudo = {*result.kept, *result.zeroed}
-    _link(dataset, work, {c.name for c in todo})
+    link_images(dataset, work, [c for c in dataset.cases if c not in todo])
     _write_labels(record.spec, dataset, work, values_of, pseudo, set(result.left_out))
     write_text(work / MARK, json.dumps({"run": str(run.path.resolve()), "boosted": boost,
                                         **result.counts, "names": vars(result) | {"out": ""}},
@@ -134,12 +134,25 @@ def relabel(
     return result
 
 
-def _claim(out: Path, overwrite: bool) -> Path:
-    """Make a folder beside `out` to work in."""
-    if out.exists() and not (overwrite and (out / MARK).is_file()):
+def claim_folder(out: Path, overwrite: bool, mark: str) -> Path:
+    """Make a folder beside `out` to work in.
+
+    Args:
+        out: the data set to make.
+        overwrite: whether one of the same kind may be there.
+        mark: the file by which its kind is known.
+
+    Returns:
+        The folder.
+
+    Raises:
+        HinterlandError: `out` is there and may not be replaced.
+    """
+    ours = (out / mark).is_file()
+    if out.exists() and not (overwrite and ours):
         raise HinterlandError(
             f"{out} exists already. "
-            + ("Give --overwrite, or another --out." if (out / MARK).is_file()
+            + ("Give --overwrite, or another --out." if ours
                else "It was not made by this command: choose another --out.")
         )  # fmt: skip
     work = out.with_name(f".{out.name}.partial")
@@ -148,7 +161,7 @@ def _claim(out: Path, overwrite: bool) -> Path:
     return work
 
 
-def _label_of(dataset: Dataset, case: Case) -> Path:
+def label_path(dataset: Dataset, case: Case) -> Path:
     """Return where the label file of a case belongs, relative to the data set's folder."""
     image = case.images[0].relative_to(dataset.root)
     folder = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}.get(image.parts[0], "masks")
@@ -157,14 +170,25 @@ def _label_of(dataset: Dataset, case: Case) -> Path:
     return Path(folder) / f"{case.name}{label_ending(file_ending(image))}"
 
 
-def _link(dataset: Dataset, work: Path, relabelled: Collection[str]) -> None:
-    """Link the images, the masks of all other cases, and the lists of splits."""
+def link_images(dataset: Dataset, work: Path, masks_of: Collection[Case] = ()) -> None:
+    """Link the images, the masks of some cases, and copy the lists of splits.
+
+    Args:
+        dataset: the cases.
+        work: the folder to fill.
+        masks_of: the cases whose masks are linked, too.
+    """
     files = [path for case in dataset.cases for path in case.images]
-    files += [c.label for c in dataset.cases if c.label and c.name not in relabelled]
+    files += [case.label for case in masks_of if case.label]
     for path in files:
         target = work / path.relative_to(dataset.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(path.resolve())
+    copy_lists(dataset, work)
+
+
+def copy_lists(dataset: Dataset, work: Path) -> None:
+    """Copy the lists of splits and the description of a data set."""
     for name in _COPIED:
         if (dataset.root / name).is_file():
             shutil.copyfile(dataset.root / name, work / name)

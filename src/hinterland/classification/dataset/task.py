@@ -1,12 +1,20 @@
-"""What is asked of an image: whether it holds a node of the tree, or its class by a column."""
+"""What is asked of an image: whether it holds a node of the tree, or its class by a column.
+
+A task is one question, whose classes exclude each other, or a list of findings: yes-or-no questions
+that are answered each by itself, because one image may hold several.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hinterland.labels import LabelTree, Scheme
+from hinterland.classification.dataset.label_table import negative, positive
+from hinterland.labels import LabelTree
 from hinterland.types import Case, HinterlandError
+
+UNCERTAIN = frozenset("-1 -1.0 ? u uncertain unknown nan na n/a".split())  # noqa: SIM905
+"""Values of a yes-or-no column that say nothing, as an empty cell does (CheXpert writes -1)."""
 
 
 @dataclass(frozen=True)
@@ -14,10 +22,13 @@ class Task:
     """An image-level question.
 
     Attributes:
-        text: as asked: `NODE`, `COLUMN` or `COLUMN=VALUE`.
-        classes: their names; of a yes-or-no question the second is "yes".
+        text: as asked: `NODE`, `COLUMN`, `COLUMN=VALUE`, or several of them with commas.
+        classes: their names; of a yes-or-no question the second is "yes". Of findings the name of
+            each.
         nodes: for each class the tree's node whose mask shows it, or None.
         column: where the answers stand; a node's may also follow from masks (`from_masks`).
+        yes_no: whether the column holds yes or no, in people's words for it.
+        findings: the yes-or-no questions of a list of findings, one for each class; else empty.
     """
 
     text: str
@@ -25,18 +36,26 @@ class Task:
     classes: tuple[str, ...]
     nodes: tuple[str | None, ...]
     from_masks: bool = False
+    yes_no: bool = False
+    findings: tuple[Task, ...] = ()
+
+    @property
+    def independent(self) -> bool:
+        """Whether several classes may hold at once: a list of findings."""
+        return bool(self.findings)
 
     @property
     def scored(self) -> tuple[int, ...]:
         """Classes that are judged one against the rest: the "yes", or each of several."""
-        return (1,) if len(self.classes) == 2 else tuple(range(len(self.classes)))
+        two = len(self.classes) == 2 and not self.independent
+        return (1,) if two else tuple(range(len(self.classes)))
 
 
 def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
     """Parse the task that `text` names.
 
     Args:
-        text: NODE, COLUMN or COLUMN=VALUE.
+        text: NODE, COLUMN or COLUMN=VALUE; several of them, separated by commas, are findings.
         cases: whose image labels are looked at.
         tree: the label tree.
 
@@ -44,8 +63,50 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
         The task.
 
     Raises:
-        HinterlandError: no case has such a label, or a column has too few or too many values.
+        HinterlandError: no case has such a label, a column has too few or too many values, or a
+            finding is no yes-or-no question or named twice.
     """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if len(parts) < 2 or _is_one(text, cases, tree):
+        return _question(text.strip().rstrip(",").strip(), cases, tree)
+    return findings_of(parts, cases, tree)
+
+
+def findings_of(parts: Sequence[str], cases: Sequence[Case], tree: LabelTree) -> Task:
+    """Make a list of findings, each NODE, COLUMN=VALUE, or a COLUMN of yes and no.
+
+    Args:
+        parts: the findings.
+        cases: whose image labels are looked at.
+        tree: the label tree.
+
+    Returns:
+        The task.
+
+    Raises:
+        HinterlandError: a finding is no yes-or-no question, or named twice.
+    """
+    text = ",".join(parts)
+    twice = sorted({part for part in parts if parts.count(part) > 1})
+    if twice:
+        raise HinterlandError(f"task {text!r} asks for {twice[0]!r} twice; name it once.")
+    findings = tuple(_finding(part, cases, tree) for part in parts)
+    short = [f.classes[1] for f in findings]
+    names = tuple(f.text if short.count(n) > 1 else n for f, n in zip(findings, short, strict=True))
+    return Task(
+        text, "", names, tuple(f.nodes[1] for f in findings),
+        any(f.from_masks for f in findings), findings=findings,
+    )  # fmt: skip
+
+
+def _is_one(text: str, cases: Sequence[Case], tree: LabelTree) -> bool:
+    """Tell whether a text with commas is the name of one column, or one column's value."""
+    column, equals, value = (part.strip() for part in text.partition("="))
+    values = {str(c.image_labels[column]) for c in cases if column in c.image_labels}
+    return column in tree or (value in values if equals else bool(values))
+
+
+def _question(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
     column, equals, value = (part.strip() for part in text.partition("="))
     if column in tree and not equals:
         return Task(text, column, (f"no {column}", column), (None, column), from_masks=True)
@@ -72,47 +133,24 @@ def parse_task(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
     return Task(text, column, tuple(values), tuple(_node(v, tree) for v in values))
 
 
-def answers(task: Task, cases: Iterable[Case], presence: Mapping[str, int]) -> dict[str, int]:
-    """Find each case's index into `task.classes`; cases whose class is not known are left out.
-
-    Args:
-        task: the question.
-        cases: the cases; an image label, where there is one, comes first.
-        presence: case -> whether its annotation holds the node (1, 0), for tasks `from_masks`.
-
-    Returns:
-        Case -> index.
-    """
-    found = {}
-    for case in cases:
-        label = case.image_labels.get(task.column)
-        if task.from_masks:
-            known = presence.get(case.name) if label is None else int(label)
-            if known is not None:
-                found[case.name] = known
-        elif label is not None:
-            positive = len(task.classes) == 2 and "=" in task.text
-            same = str(label) == task.classes[1]
-            found[case.name] = int(same) if positive else task.classes.index(str(label))
-    return found
+def _finding(text: str, cases: Sequence[Case], tree: LabelTree) -> Task:
+    """Parse one of several findings; a column alone holds yes or no."""
+    column = text.partition("=")[0].strip()
+    values = sorted({str(c.image_labels[column]) for c in cases if column in c.image_labels})
+    if "=" in text or column in tree or not values:
+        return _question(text, cases, tree)
+    other = [v for v in values if not (negative(v) or positive(v) or uncertain(v))]
+    if other:
+        raise HinterlandError(
+            f"task {text!r}, one of several findings: each is a yes-or-no question, but the column "
+            f"holds {_short(other)}. Write {column}={other[0]}, or 0 and 1 (empty: unknown)."
+        )
+    return Task(text, column, (f"no {column}", column), (None, None), yes_no=True)
 
 
-def presence_in(scheme: Scheme, values: Iterable[int], node: str) -> int | None:
-    """Return 1 if a value says `node`, 0 if each rules it out, None where that is open.
-
-    Args:
-        scheme: says what the values mean.
-        values: those of an annotation.
-        node: that is asked for.
-
-    Returns:
-        1, 0 or None.
-    """
-    leaves = scheme.tree.leaves_under(node)
-    sets = [scheme.label_values[v] for v in values if v in scheme.label_values]
-    if any(s <= leaves for s in sets):
-        return 1
-    return None if any(s & leaves for s in sets) or not sets else 0
+def uncertain(value: str) -> bool:
+    """Say whether a value of a yes-or-no column leaves the answer open."""
+    return value.strip().lower() in UNCERTAIN
 
 
 def _node(value: str, tree: LabelTree) -> str | None:

@@ -24,8 +24,8 @@ ORDER = ("class", "metric", "first", "second", "difference", "low", "high", "p",
 
 
 @dataclass(frozen=True)
-class _Evaluation:
-    """What `evaluate_classifier` wrote of one classifier."""
+class Evaluation:
+    """What `evaluate_classifier` wrote of one classifier; `rows` by case or patient (`unit`)."""
 
     path: Path
     unit: str
@@ -36,6 +36,12 @@ class _Evaluation:
     def classes(self) -> list[str]:
         names = [str(c) for c in self.rows.columns]
         return [c.removeprefix("score: ") for c in names if c.startswith("score: ")]
+
+    @property
+    def judged(self) -> list[str]:
+        """The classes that are compared: of two that exclude each other the second."""
+        findings = any(f"called: {c}" in self.rows for c in self.classes)
+        return self.classes[1:] if len(self.classes) == 2 and not findings else self.classes
 
 
 def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataFrame:
@@ -58,7 +64,7 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
         HinterlandError: A classifier is not evaluated, they were asked different things, or they
             share no test case.
     """
-    a, b = _read(first), _read(second)
+    a, b = read_evaluation(first), read_evaluation(second)
     if (a.task, a.unit, a.classes) != (b.task, b.unit, b.classes):
         raise HinterlandError(
             f"{a.path} answers {a.task!r} by {a.unit} and {b.path} answers {b.task!r} by {b.unit}: "
@@ -70,45 +76,56 @@ def compare_classifiers(first: Path, second: Path, *, seed: int = 0) -> pd.DataF
             f"{a.path} and {b.path} share no test {a.unit}. Evaluate both on the same ones."
         )
     left, right = a.rows.loc[shared], b.rows.loc[shared]
-    if not (left["label"] == right["label"]).all():
-        wrong = shared[(left["label"] != right["label"]).to_numpy()][0]
+    labels = [c for c in left if str(c).partition(":")[0] == "label"]
+    same = (left[labels] == right[labels]) | (left[labels].isna() & right[labels].isna())
+    differ = ~same.all(axis=1).to_numpy()
+    if differ.any():
+        wrong = shared[differ][0]
         raise HinterlandError(
             f"{a.path} and {b.path} have different labels of {wrong!r}."
             " Evaluate both with the same table of labels."
         )
-    patients = [str(g) for g in left["group"]] if "group" in left else [str(n) for n in shared]
-    weights, units = resample_weights([str(n) for n in shared], patients, RESAMPLES, seed)
     found = []
-    for name in a.classes[1:] if len(a.classes) == 2 else a.classes:
-        truth = (left["label"] == name).to_numpy().astype(int)
+    for name in a.judged:
+        own = left.index[truth_of(left, name).notna()]
+        one, two = left.loc[own], right.loc[own]
+        truth = truth_of(one, name).to_numpy(int)
         if truth.all() or not truth.any():
             continue
-        scores = [part[f"score: {name}"].to_numpy(float) for part in (left, right)]
-        called = [(part["class"] == name).to_numpy() for part in (left, right)]
+        weights, units = resample_weights([*map(str, own)], patients_of(one), RESAMPLES, seed)
+        scores = [part[f"score: {name}"].to_numpy(float) for part in (one, two)]
+        called = [_called(part, name) for part in (one, two)]
         areas = [weighted_auroc(truth, s, weights) for s in scores]
         row = _row("auroc", [float(weighted_auroc(truth, s, np.ones((1, len(truth))))[0])
                              for s in scores], areas, units)  # fmt: skip
-        if units == len(shared):
+        if units == len(own):
             test = delong(truth, *scores)
             row |= {"low": test.low, "high": test.high, "p": test.p, "test": "DeLong"}
         whole = np.ones((1, len(truth)))
         rates = [_balanced(truth == 1, c, weights) for c in called]
         values = [float(_balanced(truth == 1, c, whole)[0]) for c in called]
-        for one in (row, _row("balanced_accuracy", values, rates, units)):
-            found.append({"class": name, **one, "cases": len(shared)})
-    order = [
-        "class",
-        "metric",
-        "first",
-        "second",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "test",
-        "cases",
-    ]
-    return pd.DataFrame(found, columns=order)
+        for metric in (row, _row("balanced_accuracy", values, rates, units)):
+            found.append({"class": name, **metric, "cases": len(own)})
+    return pd.DataFrame(found, columns=list(ORDER))
+
+
+def truth_of(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return 1 or 0 for each row of an evaluation; empty where a finding is not known."""
+    if f"label: {name}" in rows:
+        return rows[f"label: {name}"]
+    return (rows["label"] == name).astype(int)
+
+
+def patients_of(rows: pd.DataFrame) -> list[str]:
+    """Return the patient of each row of an evaluation."""
+    return [str(g) for g in rows.get("group", rows.index)]
+
+
+def _called(rows: pd.DataFrame, name: str) -> np.ndarray:
+    """Return bool (rows,): whether the class was decided for."""
+    if f"called: {name}" in rows:
+        return rows[f"called: {name}"].to_numpy() == 1
+    return (rows["class"] == name).to_numpy()
 
 
 def _row(
@@ -135,7 +152,18 @@ def _balanced(truth: np.ndarray, called: np.ndarray, weights: np.ndarray) -> np.
     return (recall + weighted_share(~called, ~truth, weights)) / 2
 
 
-def _read(path: Path) -> _Evaluation:
+def read_evaluation(path: Path) -> Evaluation:
+    """Read the evaluation of a classifier, or of its folder.
+
+    Args:
+        path: the classifier's directory, or an evaluation's own folder.
+
+    Returns:
+        Its rows, by case or patient.
+
+    Raises:
+        HinterlandError: the classifier is not evaluated.
+    """
     folder = path if (path / "predictions.csv").is_file() else path / "evaluation"
     summary = folder / "summary.json"
     if not summary.is_file():
@@ -149,4 +177,4 @@ def _read(path: Path) -> _Evaluation:
     key = "patient" if by_patient else "case"
     text = {c: str for c in (key, "class", "label", "group") if c in table}
     rows = table.astype(text).set_index(key)
-    return _Evaluation(path, data["unit"], data["task"], rows)
+    return Evaluation(path, data["unit"], data["task"], rows)

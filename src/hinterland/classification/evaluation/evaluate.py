@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from hinterland.classification.dataset.cases import Units, unit_of, units_of, with_image_labels
-from hinterland.classification.dataset.task import Task, answers, presence_in
+from hinterland.classification.dataset.answers import Target, holds, name_of
+from hinterland.classification.dataset.cases import (
+    Units,
+    answers_in,
+    unit_of,
+    units_of,
+    with_image_labels,
+)
 from hinterland.classification.evaluation.judging import judge, metric_table, recall_table
 from hinterland.classification.evaluation.regions import Regions
 from hinterland.classification.evaluation.report import write_report
@@ -105,12 +112,12 @@ def evaluate_classifier(
         "metrics": metrics.to_dict("records"),
         "recall": recalls.to_dict("records"),
     }
-    predicted["label"] = [record.task.classes[targets[n]] for n in predicted["case"]]
+    predicted = _with_labels(predicted, "case", record, targets)
     write_text(out / "predictions.csv", csv_text(predicted))
     if point.patients:
         patients = patient_table(run, predicted)
-        patients["label"] = [record.task.classes[units.targets[p]] for p in patients["patient"]]
-        write_text(out / "patients.csv", csv_text(patients))
+        labelled = _with_labels(patients, "patient", record, units.targets)
+        write_text(out / "patients.csv", csv_text(labelled))
     write_text(out / "metrics.csv", csv_text(metrics))
     write_text(out / "recall.csv", csv_text(recalls))
     write_text(out / "summary.json", json.dumps(summary, indent=1, default=float) + "\n")
@@ -118,9 +125,20 @@ def evaluate_classifier(
     return summary
 
 
+def _with_labels(
+    table: pd.DataFrame, key: str, record: ClassifierRecord, targets: Mapping[str, Target]
+) -> pd.DataFrame:
+    """Add what each row is: `label`, and of findings `label: FINDING` (1, 0, empty: unknown)."""
+    rows = [targets[name] for name in table[key]]
+    added: dict[str, Any] = {"label": [name_of(record.task, row) for row in rows]}
+    for index, name in enumerate(record.task.classes if record.task.independent else ()):
+        added[f"label: {name}"] = pd.array([holds(row, index) for row in rows], dtype="Int64")
+    return table.assign(**added)
+
+
 def _test_cases(
     run: ClassifierRun, data: Path | None, labels: Path | None, image_labels: Path | None
-) -> tuple[Dataset, list[Case], dict[str, int]]:
+) -> tuple[Dataset, list[Case], dict[str, Target]]:
     """Find the cases to judge and their classes."""
     record = run.record
     if data is None:
@@ -141,7 +159,12 @@ def _test_cases(
     dataset = with_image_labels(read_dataset(data, own), image_labels)
     if data.resolve() == Path(record.dataset["path"]):
         raise HinterlandError(f"{data} is what the classifier was made from: leave --data away.")
-    targets = answers(record.task, dataset.cases, _presence(record.task, dataset))
+    values = {
+        c.name: np.unique(read_label(c.label).array).tolist()
+        for c in dataset.cases
+        if record.task.from_masks and c.label is not None
+    }
+    targets = answers_in(record.task, dataset, values)
     cases = [c for c in dataset.cases if c.name in targets]
     _refuse_known(record, cases, data)
     if not cases:
@@ -172,18 +195,6 @@ def _refuse_known(record: ClassifierRecord, cases: list[Case], data: Path) -> No
             f"{data} holds {len(known)} training or validation cases of the classifier "
             f"({', '.join(known[:3])}): they cannot judge it. Give data it has not seen."
         )
-
-
-def _presence(task: Task, dataset: Dataset) -> dict[str, int]:
-    """Read off label files whether they hold the task's node."""
-    found: dict[str, int] = {}
-    for case in dataset.cases if task.from_masks else ():
-        if case.label is not None:
-            values = np.unique(read_label(case.label).array).tolist()
-            known = presence_in(dataset.labels.scheme(case.scheme), values, task.column)
-            if known is not None:
-                found[case.name] = known
-    return found
 
 
 def dataset_of(record: ClassifierRecord) -> Dataset:

@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY = "#2a6fbb", "#d9622b", "#2e9e5b", "#888888"
 THUMBNAIL = 224
+BANDS = 5
 
 
 def roc_figure(curves: dict[str, Roc], areas: dict[str, str]) -> str:
-    """Draw ROC curves with their bands and operating points, as SVG."""
+    """Draw ROC curves with their bands (up to `BANDS` curves) and operating points, as SVG."""
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     for number, (name, roc) in enumerate(curves.items()):
         colour = f"C{number}" if len(curves) > 1 else BLUE
-        axes.fill_between(GRID, roc.low, roc.high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(roc.false_positive, roc.recall, color=colour, label=f"{name} {areas[name]}")
+        if len(curves) <= BANDS:  # more of them hide one another
+            axes.fill_between(GRID, roc.low, roc.high, color=colour, alpha=0.15, linewidth=0)
+        style = ("-", "--", ":")[number // 10 % 3]  # after ten curves colours come again
+        axes.plot(
+            roc.false_positive, roc.recall, style, color=colour, label=f"{name} {areas[name]}"
+        )
         axes.plot(*roc.at, "o", color=colour, markersize=6)
     axes.set(xlabel="1 - specificity", ylabel="recall", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(frameon=False, fontsize=8, loc="lower right", title="AUROC", title_fontsize=8)

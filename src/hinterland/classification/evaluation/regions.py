@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hinterland.classification.dataset.answers import Target, holds
 from hinterland.classification.dataset.cases import Units
 from hinterland.classification.record import ClassifierRecord
 from hinterland.classification.scores.subgroups import place_of
@@ -27,7 +28,7 @@ class Regions:
     """
 
     record: ClassifierRecord
-    targets: Mapping[str, int]
+    targets: Mapping[str, Target]
     physical: bool
     size: dict[int, dict[str, float]] = field(default_factory=dict)
     place: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class Regions:
         label = read_label(case.label).array[0]
         spacing = read_header(case.label).spacing if self.physical else (1.0, 1.0, 1.0)
         for index in self.record.task.scored:
-            if self.targets[case.name] != index:
+            if holds(self.targets[case.name], index) != 1:
                 continue
             reference = self._reference(case, label, index)
             voxels = int(np.count_nonzero(reference))

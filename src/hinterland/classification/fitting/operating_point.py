@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hinterland.classification.dataset.answers import holds
 from hinterland.classification.dataset.cases import Units
 from hinterland.classification.dataset.task import Task
 from hinterland.classification.fitting.calibration import Calibration, fit_calibration
@@ -32,6 +33,7 @@ class OperatingPoint:
         rules: t and tau where the rule is used.
         cases: those that all of it was fitted on.
         aggregate: how the scores of a patient's images become the patient's, mean or max.
+        independent: whether the classes are findings, several of which may hold at once.
         patients: the operating point of patients, where they are what is judged; a threshold for
             single images does not hold for their means.
     """
@@ -42,6 +44,7 @@ class OperatingPoint:
     thresholds: Mapping[int, YoudenThreshold]
     rules: Mapping[int, tuple[float, int]] = field(default_factory=dict)
     aggregate: str = "mean"
+    independent: bool = False
     patients: OperatingPoint | None = None
 
     def of(self, unit: str) -> OperatingPoint:
@@ -54,23 +57,39 @@ class OperatingPoint:
         return replace(self, cases=frozenset(), thresholds=thresholds)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores (n, classes) into calibrated probabilities (n, classes) that sum to one.
+        """Turn scores (n, classes) into calibrated probabilities (n, classes).
 
         Of two classes the second is calibrated and the first is what is left; of several each is
-        calibrated against the rest, and they are divided by their sum.
+        calibrated against the rest, and they are divided by their sum. Findings are calibrated each
+        by itself, and their probabilities sum to nothing in particular.
         """
-        if scores.shape[1] == 2:
+        if scores.shape[1] == 2 and not self.independent:
             yes = self.calibrations[1](scores[:, 1])
             return np.stack([1 - yes, yes], axis=1)
         each = [self.calibrations[i](scores[:, i]) for i in range(scores.shape[1])]
         stacked = np.stack(each, axis=1)
-        return stacked / stacked.sum(axis=1, keepdims=True)
+        return stacked if self.independent else stacked / stacked.sum(axis=1, keepdims=True)
+
+    def called(self, scores: np.ndarray) -> np.ndarray:
+        """Decide which classes hold: bool (n, classes) of scores (n, classes).
+
+        Of two classes the second where its score reaches its threshold; of several the most
+        probable; of findings each one that reaches its own threshold.
+        """
+        if self.independent or scores.shape[1] == 2:
+            needed = [self.thresholds[i].value if i in self.thresholds else np.nan
+                      for i in range(scores.shape[1])]  # fmt: skip
+            reached = scores >= needed
+            return reached if self.independent else np.stack([~reached[:, 1], reached[:, 1]], 1)
+        best = self.probabilities(scores).argmax(axis=1)
+        return np.eye(scores.shape[1], dtype=bool)[best]
 
     def write(self, folder: Path) -> None:
         """Write operating.json into the classifier's directory."""
         content = {
             "unit": "patient" if self.patients else "case",
             "aggregate": self.aggregate,
+            "independent": self.independent,
             "fitted_on": "val",
             **self._fitted(),
             "rules": {str(i): list(rule) for i, rule in self.rules.items()},
@@ -106,6 +125,7 @@ class OperatingPoint:
         shared: dict[str, Any] = {
             "rules": {int(i): (float(t), int(tau)) for i, (t, tau) in data["rules"].items()},
             "aggregate": data.get("aggregate", "mean"),
+            "independent": data.get("independent", False),
         }
         patients = None
         if data["unit"] == "patient":  # earlier versions have no other operating point
@@ -157,7 +177,7 @@ def fit_operating_point(
     Args:
         task: the question.
         scores: unit -> (classes,).
-        units: the units and their classes.
+        units: the units and their answers; a unit counts for what is known of it.
         split: unit -> its split.
 
     Returns:
@@ -169,14 +189,13 @@ def fit_operating_point(
     names = sorted(scores)
     calibrations, thresholds = {}, {}
     for index in task.scored:
-        labels = {n: int(units.targets[n] == index) for n in names}
-        own = {n: float(scores[n][index]) for n in names}
+        answers = {n: holds(units.targets[n], index) for n in names}
+        labels = {n: y for n, y in answers.items() if y is not None}
+        own = {n: float(scores[n][index]) for n in labels}
         calibrations[index] = fit_calibration(own, labels, split)
         thresholds[index] = YoudenThreshold.fit(
-            ImageScores(
-                tuple(names),
-                np.array([own[n] for n in names]),
-                np.array([labels[n] for n in names]),
-            )
+            ImageScores(tuple(labels), np.array([*own.values()]), np.array([*labels.values()]))
         )
-    return OperatingPoint(units.name, frozenset(names), calibrations, thresholds)
+    return OperatingPoint(
+        units.name, frozenset(names), calibrations, thresholds, independent=task.independent
+    )

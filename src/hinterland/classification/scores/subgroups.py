@@ -74,12 +74,12 @@ def auroc_interval(
     """  # fmt: skip
     weights, count = resample_weights(test[0].cases, groups, resamples, seed)
     areas = np.stack([weighted_auroc(t.labels, t.scores, weights) for t in test])
-    low, high = percentile_interval(_known_mean(areas)[:, None], count, expanded=False)
-    value = _known_mean(np.array([[auroc(t.labels, t.scores)] for t in test]))[0]
+    low, high = percentile_interval(known_mean(areas)[:, None], count, expanded=False)
+    value = known_mean(np.array([[auroc(t.labels, t.scores)] for t in test]))[0]
     return float(value), float(low[0]), float(high[0])
 
 
-def _known_mean(values: np.ndarray) -> np.ndarray:
+def known_mean(values: np.ndarray) -> np.ndarray:
     """Return the mean of the finite values of each column (classes, samples); NaN without any."""
     finite = np.isfinite(values)
     with np.errstate(invalid="ignore"):

@@ -46,7 +46,12 @@ def classify_predict(
     the scores of each patient's images. Stopped, the same command may be given again.
     """
     from hinterland.classification.fitting.operating_point import FILE
-    from hinterland.classification.predict import patient_table, predict_images, with_patients
+    from hinterland.classification.predict import (
+        decisions,
+        patient_table,
+        predict_images,
+        with_patients,
+    )
     from hinterland.classification.record import ClassifierRun
     from hinterland.data.io.csv_text import csv_text
     from hinterland.data.io.files import file_stamp, image_stamps, write_text
@@ -76,9 +81,9 @@ def classify_predict(
         if len(patients):
             write_text(joined, csv_text(patients))
     if len(patients):
-        counts = patients["class"].value_counts().to_dict()
+        counts = decisions(run.record.task, patients)
         screen.say(f"{joined}: " + ", ".join(f"{n} {c}" for c, n in counts.items()))
-    counts = found["class"].value_counts().to_dict()
+    counts = decisions(run.record.task, found)
     screen.say(f"{table}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
     screen.result(
         {

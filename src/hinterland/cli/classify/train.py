@@ -49,7 +49,8 @@ def classify_train(
         typer.Option(
             "--task",
             help="What is asked: a node of the label tree (is it there?), a column of the image "
-            "labels (which class?), or COLUMN=VALUE (this class?).",
+            "labels (which class?), or COLUMN=VALUE (this class?). Several findings that may hold "
+            "at once, with commas: lesion,class=malignant,tube.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The directory to make.")],
@@ -93,7 +94,7 @@ def classify_train(
         ),
     ] = None,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="Draw every class equally often.")
+        bool, typer.Option("--balanced", help="Draw every class (or finding) equally often.")
     ] = False,
     unit: Annotated[
         str,
@@ -146,7 +147,7 @@ def classify_train(
         task=task,
         by=by or ("rule" if _is_run(source) else "resnet50"),
         embedding=embedding or "",
-        canvas=_edges(canvas),
+        canvas=edges(canvas),
         fold=parse_fold(fold),
         labelled=labelled,
         image_labels=image_labels,
@@ -194,7 +195,7 @@ def _is_run(source: Path) -> bool:
     return (source / "config.yaml").is_file()
 
 
-def _edges(text: str | None) -> tuple[int, ...] | None:
+def edges(text: str | None) -> tuple[int, ...] | None:
     """Parse "32,64,64" into (32, 64, 64)."""
     from hinterland.types import HinterlandError
 

@@ -1,0 +1,1 @@
+"""AUROC against the share of labelled patients (paper 5, figure 7)."""
