@@ -37,8 +37,8 @@ NETWORKS: Registry[NetworkEntry] = Registry(
         "resenc-l": _RESIDUAL,
         "vnet": NetworkEntry(Fixed(VNet), CLASSIC, always(16)),
         "unet-ssl4mis": NetworkEntry(Fixed(UNetSSL4MIS), CLASSIC, always(16)),
-        "segresnet": NetworkEntry(segresnet, SEGRESNET, always(8), splits=False),
-        "swinunetr": NetworkEntry(swinunetr, SWINUNETR, always(32), splits=False),
+        "segresnet": NetworkEntry(segresnet, SEGRESNET, always(8), splits=False, maps=True),
+        "swinunetr": NetworkEntry(swinunetr, SWINUNETR, always(32), splits=False, maps=True),
         "attention-unet": NetworkEntry(Fixed(AttentionUNet), ATTENTION_UNET, always(16)),
         "nucleisegnet": NetworkEntry(Fixed(NucleiSegNet), NUCLEISEGNET, always(16)),
         "cmunet": NetworkEntry(Fixed(CMUNet), CMUNET, always(16)),
@@ -135,6 +135,23 @@ def require_split(network: Network, method: str) -> SplitNetwork:
         f"method {method!r} needs a network with separate encoder, decoder and head; "
         f"{network.name or type(network).__name__!r} has none. "
         f"Choose --set network={', '.join(fitting[:-1])} or {fitting[-1]}, or another method."
+    )
+
+
+def require_maps(network: Network, asker: str) -> Network:
+    """Return the network itself, if it shows named feature maps.
+
+    Raises:
+        HinterlandError: it shows none, such as DeepLabv3.
+    """
+    if network.feature_widths():
+        return network
+    entries = {name: NETWORKS.get(name) for name in NETWORKS.names()}
+    fitting = [name for name, entry in entries.items() if entry.splits or entry.maps]
+    raise HinterlandError(
+        f"{asker!r} needs a network that shows its feature maps; "
+        f"{network.name or type(network).__name__!r} shows none. "
+        f"Choose --set network={', '.join(fitting[:-1])} or {fitting[-1]}."
     )
 
 
