@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -18,11 +18,13 @@ from hinterland.evaluation.statistics.over_runs import run_differences
 from hinterland.evaluation.statistics.statistics import over_seeds
 from hinterland.evaluation.statistics.subgroups import read_cases, with_subgroup, worst_best
 from hinterland.report.breakdown import (
+    Breakdown,
     cases_without_breakdowns,
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
 from hinterland.report.decoding import decoding_findings
+from hinterland.report.format import number
 from hinterland.report.gallery.gallery import REFERENCE, Exhibit, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
 from hinterland.report.image_level import answers_of_classifier, answers_of_masks
@@ -37,6 +39,12 @@ from hinterland.report.results import (
     wide,
 )
 from hinterland.report.runs import Arm, Run, arms_of, read_runs, with_question
+from hinterland.report.supports import (
+    StructurePictures,
+    structure_pictures,
+    support_dice,
+    support_table,
+)
 from hinterland.report.tables import csv_table, latex_table, markdown_table
 from hinterland.report.take_off import marked, take_off_findings
 from hinterland.report.viewer.scene import Scene, make_scenes
@@ -44,6 +52,8 @@ from hinterland.types import HinterlandError
 
 VIEWER_BUDGET = 6_000_000
 """Bytes of the report that the volumes of its 3D viewer may take, together."""
+MOST_LABELLED = 4
+"""Cases whose labels are all shown."""
 _LAST = "report.html"
 """The file that is written last: with it, a comparison is whole."""
 
@@ -52,7 +62,8 @@ _LAST = "report.html"
 class Comparison:
     """What was compared and where it was written. `str()` is the headline table for a terminal.
 
-    `parameters` are those of each method's deployed network, None where a run does not say.
+    `parameters` are those of each method's deployed network, None where a run does not say;
+    `supports` are rows of `support_dice`.
     """
 
     out: Path | None
@@ -63,6 +74,7 @@ class Comparison:
     findings: tuple[Finding, ...]
     rankings: tuple[Ranking, ...] = ()
     parameters: tuple[int | None, ...] = ()
+    supports: tuple[dict[Hashable, Any], ...] = ()
 
     @property
     def report(self) -> Path:
@@ -78,7 +90,16 @@ class Comparison:
     def __str__(self) -> str:
         headline = [r for r in self.results if r.metric in metrics_shown(Shown.HEADLINE)]
         remarks = [f"[{f.code}] {f.message}" for f in self.findings]
-        return "\n".join([markdown_table(headline or self.results, self.unit), *remarks])
+        seen = self._supports()
+        return "\n".join([markdown_table(headline or self.results, self.unit), *seen, *remarks])
+
+    def _supports(self) -> list[str]:
+        """Say in a line a method what it sees of the structures beside the target."""
+        told: dict[str, list[str]] = {}
+        for row in self.supports:
+            text = f"{row['class']} {number(row['mean'], 'dice')}"
+            told.setdefault(str(row["method"]), []).append(text)
+        return [f"Dice beside the target, {m}: {', '.join(parts)}" for m, parts in told.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what summary.json holds; values that are not finite become null."""
@@ -89,6 +110,7 @@ class Comparison:
             "unit": self.unit,
             "parameters": dict(zip(self.methods, self.parameters, strict=False)),
             "findings": [asdict(f) for f in self.findings],
+            "supports": [_finite({str(k): v for k, v in r.items()}) for r in self.supports],
             "rankings": [_finite(asdict(r)) for r in self.rankings],
             "results": [_finite(asdict(r)) for r in self.results],
         }
@@ -155,18 +177,22 @@ def compare(
             f"a method is called {taken[0]!r}, which in the report is the annotation. Give it "
             "another name."
         )
+    supports = support_dice(arms)
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
     findings += take_off_findings(arms) + decoding_findings(arms, question)
     answers = answers_of_masks(arms)
     for folder in classifiers:
         answers += answers_of_classifier(Path(folder))
-    content = _content(arms, question, findings, title, images and out is not None)
+    content = _content(
+        arms, question, findings, title, images and out is not None, support_table(supports)
+    )
     if out is not None:
         content = replace(content, **_breakdowns(arms, content, subgroups), images=tuple(answers))
     comparison = Comparison(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings),
         content.rankings, tuple(arm.protocols[0].parameters for arm in arms),
+        tuple(supports.to_dict("records")),
     )  # fmt: skip
     if out is not None:
         files = _files(comparison, content)  # all made before one is written
@@ -252,6 +278,7 @@ def _content(
     findings: Sequence[Finding],
     title: str | None,
     images: bool,
+    supports: Sequence[Breakdown],
 ) -> Content:
     metrics = shared_metrics(arms)
     if not metrics:
@@ -264,6 +291,7 @@ def _content(
     absent: dict[str, str] = {}
     exhibits, structures, confusion, lesions = [], {}, {}, []
     scenes: list[Scene] = []
+    labelled: list[StructurePictures] = []
     if not images:
         absent = dict.fromkeys(("gallery", "structures"), "Left out on request.")
     elif source.trouble:
@@ -271,6 +299,7 @@ def _content(
     elif "dice" in metrics:
         exhibits = _exhibits(arms, source)
         scenes = _scenes(exhibits, source)
+        labelled = _labelled(exhibits, source) if supports else []
         structures = source.false_positives()
         lesions = lesion_size_breakdowns(source.lesions(), source.unit == "mL")
         absent = {
@@ -293,6 +322,8 @@ def _content(
         exhibits=tuple(exhibits),
         scenes=tuple(scenes),
         viewer_budget=VIEWER_BUDGET,
+        supports=tuple(supports),
+        labelled=tuple(labelled),
         structures=structures,
         confusion=confusion,
         lesions=tuple(lesions),
@@ -330,6 +361,18 @@ def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:
         named = {arm.name: float(scores[arm.name]) for arm in arms}
         shown.append(exhibit(choice, named, image, masks, spacing))
     return shown
+
+
+def _labelled(exhibits: Sequence[Exhibit], source: GallerySource) -> list[StructurePictures]:
+    """Draw all labels of the gallery's first cases, on the slice that it begins with."""
+    shown: dict[str, StructurePictures] = {}
+    for one in exhibits:
+        case, number = one.choice.case, one.frames[one.start].number
+        if case not in shown and len(shown) < MOST_LABELLED:
+            place = f"slice {number} / {one.slices}" if one.slices > 1 else ""
+            image, layers, sides = source.labels(case, number - 1)
+            shown[case] = structure_pictures(case, place, image, layers, sides, source.tree)
+    return list(shown.values())
 
 
 def _scenes(exhibits: Sequence[Exhibit], source: GallerySource) -> list[Scene]:
