@@ -41,6 +41,7 @@ from hinterland.cli.queue.status import queue_status
 from hinterland.cli.queue.work import queue_work
 from hinterland.cli.serve import serve
 from hinterland.cli.study.data_addition import study_data_addition
+from hinterland.cli.study.discrepancy import study_discrepancy
 from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
 from hinterland.cli.study.synthetic import synthetic
@@ -114,6 +115,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "study data-addition": (
         study_data_addition,
         "STU BUSI --add 0,15,30,45 --resize 128x128 --out addition",
+    ),
+    "study discrepancy": (
+        study_discrepancy,
+        "BUSI --layers all,bottleneck --starts 0,0.571 --steps 2000 --out ablation",
     ),
     "study noise": (study_noise, "MoNuSeg --losses none,fd --steps 2000 --out noise"),
     "analyse calibration": (
