@@ -40,6 +40,7 @@ from hinterland.cli.queue.add import queue_add
 from hinterland.cli.queue.status import queue_status
 from hinterland.cli.queue.work import queue_work
 from hinterland.cli.serve import serve
+from hinterland.cli.split import split
 from hinterland.cli.study.data_addition import study_data_addition
 from hinterland.cli.study.discrepancy import study_discrepancy
 from hinterland.cli.study.noise import study_noise
@@ -70,6 +71,7 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "demo": (demo, "--out demo"),
     "new": (new, "Dataset115_COVID19CT --names 1=lung,2=infection --target infection --yes"),
+    "split": (split, "MoNuSeg --shares 70-10-20"),
     "check": (check, "Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml"),
     "plan": (plan, "Dataset115_COVID19CT --memory 4 --out plan.json"),
     "train": (
