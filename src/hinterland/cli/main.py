@@ -18,6 +18,7 @@ from hinterland.cli.analyse.calibration import analyse_calibration
 from hinterland.cli.analyse.confidence import analyse_confidence
 from hinterland.cli.analyse.errors import analyse_errors
 from hinterland.cli.analyse.features import analyse_features
+from hinterland.cli.analyse.gradients import analyse_gradients
 from hinterland.cli.analyse.prediction import analyse_prediction
 from hinterland.cli.check import check
 from hinterland.cli.classify.compare import classify_compare
@@ -136,6 +137,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         analyse_features,
         "runs/with-fd --without runs/without --out features",
     ),
+    "analyse gradients": (analyse_gradients, "runs/backsplit-2d runs/backsplit-3d --out gradients"),
     "analyse prediction": (analyse_prediction, "runs/backsplit --cases 8"),
     "dicom import": (dicom_import, "scans data --structures 'GTV*=tumour,Lung*=lung'"),
     "queue add": (queue_add, "queue -- train Dataset115_COVID19CT --method backsplit --out runs/a"),
