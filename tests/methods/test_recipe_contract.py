@@ -22,7 +22,7 @@ from hinterland.training.optimisation.recipes import RECIPES
 
 OWN_WIDTHS = (
     "segresnet", "swinunetr", "vnet", "unet-ssl4mis", "attention-unet", "cmunet", "nucleisegnet",
-    "fcn-resnet50", "fcn-seresnet50", "deeplabv3",
+    "transunet", "swinunet", "fcn-resnet50", "fcn-seresnet50", "deeplabv3",
 )  # fmt: skip
 
 

@@ -77,8 +77,7 @@ class SwinUNETR(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(dims, in_channels, out_channels)
-        if find_spec("einops") is None:
-            raise HinterlandError("swinunetr needs the package einops: pip install einops")
+        need_einops("swinunetr")
         from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
 
         _make_norm_known()
@@ -113,6 +112,16 @@ class SwinUNETR(Network):
     def feature_widths(self) -> dict[str, int]:
         widths = [self.filters * n for n in (1, 1, 2, 4, 8, 16)]
         return map_widths(widths, widths[:-1])
+
+
+def need_einops(name: str) -> None:
+    """Refuse a network whose blocks need einops, where that is not installed.
+
+    Raises:
+        HinterlandError: it is not.
+    """
+    if find_spec("einops") is None:
+        raise HinterlandError(f"{name} needs the package einops: pip install einops")
 
 
 def _make_norm_known() -> None:
