@@ -66,13 +66,17 @@ class ResidualLayers:
     def norm(self, channels: int) -> nn.Module:
         """Make a norm: of groups, unless another was asked for."""
         if self._norm is None:
-            return nn.GroupNorm(min(GROUPS, channels), channels, eps=1e-6)
+            # two channels a group at least, as published where it is narrowest
+            return nn.GroupNorm(min(GROUPS, channels // 2), channels, eps=1e-6)
         kind, options = norm_layer(self._norm)
         return layer(kind, self.dims, channels, **options)
 
 
 class Bottleneck(nn.Module):
-    """1, 3, 1 convolutions with norms beside a shortcut, the stride in the middle one."""
+    """1, 3, 1 convolutions with norms beside a shortcut, the stride in the middle one.
+
+    The branch starts silent: its last norm has zero weights.
+    """
 
     def __init__(self, make: ResidualLayers, entering: int, width: int, stride: int) -> None:
         super().__init__()
@@ -82,6 +86,7 @@ class Bottleneck(nn.Module):
             make.conv(width, width, 3, stride), make.norm(width), nn.ReLU(inplace=True),
             make.conv(width, leaving, 1), make.norm(leaving),
         )  # fmt: skip
+        nn.init.zeros_(self.branch[-1].get_parameter("weight"))
         self.shortcut = (
             nn.Identity()
             if stride == 1 and entering == leaving
