@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,14 @@ def test_dice_of_supports_is_that_of_the_table_without_target_and_rest(
     assert "Dice beside the target, backsplit: lung " in str(made)
     summary = json.loads((made.report.parent / "summary.json").read_text())
     assert [row["class"] for row in summary["supports"]] == ["lung", "vessel"]
+
+
+def test_parameters_that_a_partition_adds_are_said(made: Comparison) -> None:
+    assert "Parameters" not in str(made)  # the study's runs do not say
+    told = str(replace(made, parameters=(30_000_000, 30_000_066)))
+    assert "Parameters: supervised 30,000,000; backsplit +0.000 %" in told
+    told = str(replace(made, parameters=(30_000_000, 30_005_400)))
+    assert "backsplit +0.018 %" in told
 
 
 def test_the_page_shows_every_label_of_its_first_cases(made: Comparison) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Hashable, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,15 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
+from hinterland.report.comparison import Comparison
 from hinterland.report.decoding import decoding_findings
-from hinterland.report.format import number
 from hinterland.report.gallery.gallery import REFERENCE, Exhibit, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
 from hinterland.report.image_level import answers_of_classifier, answers_of_masks
 from hinterland.report.page import Content, render, scores_text
 from hinterland.report.protocol.checks import Finding, check_protocol, enforce
-from hinterland.report.ranking import Ranking, ranking_breakdowns, rankings
+from hinterland.report.ranking import ranking_breakdowns, rankings
 from hinterland.report.results import (
-    Result,
     differences_of,
     results_of,
     shared_metrics,
@@ -56,69 +54,6 @@ MOST_LABELLED = 4
 """Cases whose labels are all shown."""
 _LAST = "report.html"
 """The file that is written last: with it, a comparison is whole."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What was compared and where it was written. `str()` is the headline table for a terminal.
-
-    `parameters` are those of each method's deployed network, None where a run does not say;
-    `supports` are rows of `support_dice`.
-    """
-
-    out: Path | None
-    methods: tuple[str, ...]
-    question: str
-    unit: str
-    results: tuple[Result, ...]
-    findings: tuple[Finding, ...]
-    rankings: tuple[Ranking, ...] = ()
-    parameters: tuple[int | None, ...] = ()
-    supports: tuple[dict[Hashable, Any], ...] = ()
-
-    @property
-    def report(self) -> Path:
-        """The page.
-
-        Raises:
-            HinterlandError: nothing was written.
-        """
-        if self.out is None:
-            raise HinterlandError("this comparison was not written; give it a folder `out`.")
-        return self.out / "report.html"
-
-    def __str__(self) -> str:
-        headline = [r for r in self.results if r.metric in metrics_shown(Shown.HEADLINE)]
-        remarks = [f"[{f.code}] {f.message}" for f in self.findings]
-        seen = self._supports()
-        return "\n".join([markdown_table(headline or self.results, self.unit), *seen, *remarks])
-
-    def _supports(self) -> list[str]:
-        """Say in a line a method what it sees of the structures beside the target."""
-        told: dict[str, list[str]] = {}
-        for row in self.supports:
-            text = f"{row['class']} {number(row['mean'], 'dice')}"
-            told.setdefault(str(row["method"]), []).append(text)
-        return [f"Dice beside the target, {m}: {', '.join(parts)}" for m, parts in told.items()]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what summary.json holds; values that are not finite become null."""
-        return {
-            "methods": list(self.methods),
-            "baseline": self.methods[0],
-            "at": self.question,
-            "unit": self.unit,
-            "parameters": dict(zip(self.methods, self.parameters, strict=False)),
-            "findings": [asdict(f) for f in self.findings],
-            "supports": [_finite({str(k): v for k, v in r.items()}) for r in self.supports],
-            "rankings": [_finite(asdict(r)) for r in self.rankings],
-            "results": [_finite(asdict(r)) for r in self.results],
-        }
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """Put null for numbers that JSON does not know."""
-    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}
 
 
 def compare(
