@@ -44,6 +44,7 @@ from hinterland.cli.serve import serve
 from hinterland.cli.split import split
 from hinterland.cli.study.data_addition import study_data_addition
 from hinterland.cli.study.discrepancy import study_discrepancy
+from hinterland.cli.study.heterogeneity import study_heterogeneity
 from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
 from hinterland.cli.study.synthetic import synthetic
@@ -122,6 +123,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "study discrepancy": (
         study_discrepancy,
         "BUSI --layers all,bottleneck --starts 0,0.571 --steps 2000 --out ablation",
+    ),
+    "study heterogeneity": (
+        study_heterogeneity,
+        "Dataset115_COVID19CT --steps 2000 --out heterogeneity",
     ),
     "study noise": (study_noise, "MoNuSeg --losses none,fd --steps 2000 --out noise"),
     "analyse calibration": (
