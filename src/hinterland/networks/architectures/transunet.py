@@ -59,7 +59,17 @@ class ResidualLayers:
         self.dims, self._norm = dims, norm
 
     def conv(self, entering: int, leaving: int, kernel: int, stride: int = 1) -> nn.Module:
-        """Make a standardised convolution without bias."""
+        """Make a standardised convolution without bias.
+
+        Args:
+            entering: channels of the input.
+            leaving: channels of the output.
+            kernel: edge in voxels, odd.
+            stride: in voxels.
+
+        Returns:
+            The layer.
+        """
         kind = Standardised2d if self.dims == 2 else Standardised3d
         return kind(entering, leaving, kernel, stride, kernel // 2, bias=False)
 
