@@ -17,7 +17,8 @@ from report_study import make_study
 from hinterland.evaluation.folders import Origin, evaluate_folders
 from hinterland.evaluation.table import write_table
 from hinterland.labels import LabelTree
-from hinterland.report.compare import Comparison, compare
+from hinterland.report.compare import compare
+from hinterland.report.comparison import Comparison
 from hinterland.report.runs import arms_of, read_runs
 from hinterland.report.supports import structure_pictures, support_dice
 from hinterland.report.viewing.overlay import COLOURS
