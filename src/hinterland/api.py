@@ -13,7 +13,7 @@ from hinterland.types import Case, Dataset, HinterlandError, Plan
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hinterland.report.compare import Comparison
+    from hinterland.report.comparison import Comparison
     from hinterland.training.runs.run import Run
 
 Question = str | Coarsening

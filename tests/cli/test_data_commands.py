@@ -15,6 +15,7 @@ from hinterland.cli.plan import over_budget
 from hinterland.data.dataset.read import read_dataset
 from hinterland.data.integrity.check import check_dataset
 from hinterland.data.planning.plan import PlanCost
+from hinterland.phantoms.dataset import make_phantoms
 
 
 @pytest.fixture
@@ -118,3 +119,15 @@ def test_copies_get_one_group(hinterland, copy, tmp_path):
     data = read_dataset(copy)
     assert data["phantom_001"].group == data["phantom_002"].group
     assert not [p for p in check_dataset(copy, workers=0).problems if p.severity == "warning"]
+
+
+def test_a_drawn_split_is_what_fold_fixed_has(hinterland, tmp_path):
+    data = make_phantoms(tmp_path / "data", (7, 2, 1), dims=2, size=32)
+    assert "splits.json is there already" in hinterland("split", data, code=1).stderr
+    assert "expected TRAIN-VAL-TEST" in hinterland(
+        "split", data, "--shares", "most", "--overwrite", code=1
+    ).stderr  # fmt: skip
+    found = as_json(hinterland("split", data, "--pool", "--overwrite", "--json"))
+    assert [found[part] for part in ("train", "val", "test")] == [7, 1, 2]
+    drawn = read_dataset(data)
+    assert [len(part) for part in (drawn.train, drawn.val, drawn.test)] == [7, 1, 2]

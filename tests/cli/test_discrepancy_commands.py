@@ -41,6 +41,18 @@ def test_features_of_its_run(addition, hinterland, tmp_path):
                                        code=1).stderr  # fmt: skip
 
 
+def test_ablation_says_what_its_table_says(hinterland, phantoms, tmp_path):
+    asked = ("study", "discrepancy", phantoms, "--layers", "bottleneck", "--starts", "0.5",
+             "--warm-start", 0.5, "--seeds", 1, "--steps", 2, "--out", tmp_path / "a")  # fmt: skip
+    found = as_json(hinterland(*asked, "--json", *FAST))
+    table = pd.read_csv(tmp_path / "a" / "table.csv")
+    assert table["layers"].tolist() == ["none", "bottleneck"]
+    plain, own = found["results"]
+    assert own["difference"] == pytest.approx(own["dice"] - plain["dice"])
+    shown = hinterland(*asked, *FAST).stdout
+    assert f"L_fd in bottleneck, from 0.5 on: Dice {own['dice']:.3f}" in shown
+
+
 def test_advice_in_words_and_for_machines(hinterland, phantoms, tmp_path):
     asked = ("advise", "addition", phantoms, phantoms, "--probes", 1, "--steps", 1, "--out",
              tmp_path / "advice", *FAST)  # fmt: skip
@@ -56,6 +68,8 @@ def test_advice_in_words_and_for_machines(hinterland, phantoms, tmp_path):
         (("study", "noise", "DATA", "--sigmas", "loud"), "--sigmas loud: expected numbers"),
         (("study", "noise", "DATA", "--losses", "l2"), "expected some of none, fd, fd+exch"),
         (("study", "noise", "DATA", "--resize", "64"), "--resize 64: expected ROWSxCOLUMNS"),
+        (("study", "discrepancy", "DATA", "--starts", "soon"), "--starts soon: expected shares"),
+        (("study", "discrepancy", "DATA", "--fold", "all"), "a study needs held-out cases"),
         (("study", "data-addition", "DATA", "DATA", "--add", "0,99"), "expected a number from 0"),
         (("analyse", "features", "DATA"), "is no run directory"),
     ],

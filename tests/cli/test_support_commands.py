@@ -61,3 +61,14 @@ def test_mistakes_get_one_message(hinterland, phantoms, tmp_path, arguments, mes
     assert message in result.stderr
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert not out.exists()
+
+
+def test_gradients_of_a_run_and_of_one_that_knows_the_target_alone(hinterland, runs, tmp_path):
+    asked = ("analyse", "gradients", runs / "backsplit", "--voxels", 200, "--out")
+    found = as_json(hinterland(*asked, tmp_path / "g", "--json"))
+    one = found["runs"]["backsplit"]
+    shown = hinterland(*asked, tmp_path / "g", "--overwrite").stdout
+    assert f"{one['lost']:.1%} of the information is lost" in shown
+    assert all(f"{name}: splitting it off adds" in shown for name in one["added"])
+    refused = hinterland("analyse", "gradients", runs / "binary", "--out", tmp_path / "b", code=1)
+    assert "tells no structures apart" in refused.stderr

@@ -30,13 +30,16 @@ def plan_for(patch: tuple[int, ...]) -> Plan:
         pytest.param("segresnet", 3, marks=pytest.mark.slow),
         pytest.param("swinunetr", 2, marks=pytest.mark.slow),
         pytest.param("swinunetr", 3, marks=pytest.mark.slow),
+        pytest.param("transunet", 3, marks=pytest.mark.slow),
+        pytest.param("swinunet", 2, marks=pytest.mark.slow),
     ],
 )
 def test_onnxruntime_gives_the_same_probabilities(name, dims, tmp_path):
     assert name in network_names()
-    patch = (64,) * dims if name == "swinunetr" else (16,) * dims
+    patch = (64,) * dims if name.startswith("swin") else (32 if name == "transunet" else 16,) * dims
     plan = plan_for(patch)
-    network = create(name, plan, 3, recipe(name).deep_supervision).train()
+    narrow = (16, 16) if name == "transunet" else None
+    network = create(name, plan, 3, recipe(name).deep_supervision, features=narrow).train()
     difference = export_onnx(network, plan, LABELS, tmp_path / "model.onnx")
     assert difference < 1e-4
     assert network.training

@@ -74,7 +74,7 @@ REGULARISERS: tuple[dict[str, dict[str, Any]], ...] = (
     {"contrastive": {"positives": "class"}},
     {"deep-supervision": {}},
 )
-EDGES = {"unet": 16, "swinunetr": 64}  # of patches; other networks want 32
+EDGES = {"unet": 16, "swinunetr": 64, "swinunet": 64}  # of patches; other networks want 32
 
 
 @dataclass(frozen=True)

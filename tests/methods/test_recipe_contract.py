@@ -22,7 +22,7 @@ from hinterland.training.optimisation.recipes import RECIPES
 
 OWN_WIDTHS = (
     "segresnet", "swinunetr", "vnet", "unet-ssl4mis", "attention-unet", "cmunet", "nucleisegnet",
-    "fcn-resnet50", "fcn-seresnet50", "deeplabv3",
+    "transunet", "swinunet", "fcn-resnet50", "fcn-seresnet50", "deeplabv3",
 )  # fmt: skip
 
 
@@ -41,7 +41,8 @@ def test_every_method_learns_with_every_recipe(method_name, name):
 
 
 def _network_case(name: str) -> tuple[Network, tuple[int, ...]]:
-    plan = replace(context_for(2).plan, patch_size=(32, 64) if name == "swinunetr" else (32, 32))
+    patch = (32, 64) if name in ("swinunetr", "swinunet") else (32, 32)
+    plan = replace(context_for(2).plan, patch_size=patch)
     small = {"features": (8, 8)} if name in OWN_WIDTHS else {}
     return create(name, plan, 2, recipe(name).deep_supervision, **small), plan.patch_size
 

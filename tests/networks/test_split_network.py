@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hinterland.networks import create, require_split
+from hinterland.networks import create, require_maps, require_split
 from hinterland.networks.architectures.gated import Mixer
 from hinterland.networks.architectures.gates import AttentionGate, ChannelGate, MultiScaleGate
 from hinterland.networks.architectures.stages import Shape
@@ -55,6 +55,32 @@ def test_residual_blocks_start_as_their_shortcut(plan_of):
     block = network.encoder.stages[1][1]  # no stride, no change of width: the shortcut is identity
     x = torch.randn(1, 12, 8, 8).abs()
     assert torch.equal(block(x.clone()), x)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", ["segresnet", "swinunetr"])
+def test_networks_that_nest_their_parts_show_their_maps(name, dims, plan_of):
+    patch = (64, *(32,) * (dims - 1)) if name == "swinunetr" else (16,) * dims
+    network = require_maps(create(name, plan_of(dims, patch), 3, features=(8, 8)), "discrepancy")
+    image = torch.randn(2, 1, *patch, generator=torch.Generator().manual_seed(0))
+    (logits,), maps = network.logits_and_maps(image)
+    assert torch.equal(logits, network(image))
+    assert {n: m.shape[1] for n, m in maps.items()} == network.feature_widths()
+    levels = len(maps) // 2
+    for level in range(levels):
+        size = tuple(n // 2**level for n in patch)
+        assert maps[f"encoder.{level}"].shape[2:] == maps[f"decoder.{level}"].shape[2:] == size
+    assert maps["bottleneck"].shape[2:] == tuple(n // 2**levels for n in patch)
+    sum(m.square().mean() for m in maps.values()).backward()
+    # every layer but the last is seen by some map
+    silent = [n for n, p in network.named_parameters() if p.grad is None]
+    assert all(n.startswith(("net.out.", "net.conv_final.")) for n in silent)
+
+
+def test_networks_that_show_no_maps_are_refused_by_name(plan_of):
+    network = create("deeplabv3", plan_of(2, (64, 64)), 2, features=(4, 4))
+    with pytest.raises(HinterlandError, match=r"'discrepancy' needs .*'deeplabv3' .*segresnet"):
+        require_maps(network, "discrepancy")
 
 
 @pytest.mark.parametrize("name", ["segresnet", "swinunetr"])

@@ -12,7 +12,7 @@ from hinterland.networks.registry import patch_multiple
 from hinterland.networks.surgery import grow, log_shares
 from hinterland.types import HinterlandError
 
-SMALL = {"segresnet": (8, 8), "swinunetr": (8, 8)}
+SMALL = dict.fromkeys(("segresnet", "swinunetr", "transunet", "swinunet"), (8, 8))
 
 
 def pair(name, plan_of, dims, old, new):

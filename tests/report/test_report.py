@@ -25,7 +25,8 @@ from hinterland.report.breakdown import (
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
-from hinterland.report.compare import Comparison, compare
+from hinterland.report.compare import compare
+from hinterland.report.comparison import Comparison
 from hinterland.report.gallery.gallery import Choice, choose, exhibit
 from hinterland.report.gallery.source import GallerySource, _Display
 from hinterland.report.plots.figures import plot_paired

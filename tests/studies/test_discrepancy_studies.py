@@ -8,11 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from picture_sets import QUICK, pictures
+from torch import nn
 
 from hinterland.studies.addition.advice import ARMS, Probe, advise_addition, estimate, verdict
 from hinterland.studies.addition.study import Addition, run_data_addition
-from hinterland.studies.features import analyse_features, correlations, groups_by, layer_weights
+from hinterland.studies.features.analysis import (
+    analyse_features,
+    correlations,
+    groups_by,
+    layer_weights,
+)
+from hinterland.studies.features.shifts import shifts
+from hinterland.studies.features.weights import norm_ratio, norm_table, spectral_norms
 from hinterland.studies.noise import Noise, run_noise
 from hinterland.studies.runner import LOSSES, regularisers, steps_of, with_loss
 from hinterland.training.runs.run import Run
@@ -107,10 +116,55 @@ def test_features_of_a_run_with_and_without_the_loss(study, monkeypatch):
     assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
     assert layers["weight"].sum() == pytest.approx(1, abs=1e-4)
     assert layer_weights(without) == {}
-    for name in ("features.png", "activations.png", "summary.json"):
-        assert (out / name).is_file()
+    for name in ("features", "activations", "layers", "shifts", "norms"):
+        assert (out / f"{name}.png").stat().st_size > 5000
+    moved = pd.read_csv(out / "shifts.csv").set_index("layer")
+    part = table[table["layer"] == "bottleneck"]
+    assert moved.loc["bottleneck", "fd"] == pytest.approx(
+        (part["fd"] - part["fd_without"]).mean(), abs=1e-4
+    )
+    norms = pd.read_csv(out / "norms.csv")
+    assert norms["module"].str.startswith("encoder").any()
+    ratio = np.exp(np.log(norms["norm"] / norms["norm_without"]).mean())
+    assert found["norm_ratio"] == pytest.approx(ratio, abs=1e-4)
     with pytest.raises(HinterlandError, match="not empty"):
         analyse_features(run, out)
+
+
+def test_shifts_count_the_cases_that_gain_dice_while_l_fd_falls():
+    table = pd.DataFrame(
+        {"layer": "bottleneck", "fd": [0.0, 1.0, 2.0, 3.0], "fd_without": [1.0, 0.5, 3.0, np.nan],
+         "dice": [0.8, 0.9, 0.4, 0.5], "dice_without": [0.5, 0.8, 0.5, 0.5]}
+    )  # fmt: skip
+    (row,) = shifts(table).to_dict("records")
+    assert (row["n"], row["up_and_left"]) == (3, pytest.approx(1 / 3))
+    assert row["fd"] == pytest.approx((-1 + 0.5 - 1) / 3)
+    assert row["dice"] == pytest.approx((0.3 + 0.1 - 0.1) / 3)
+
+
+def test_spectral_norms_are_the_largest_gain_of_a_patch():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.ReLU(), nn.ConvTranspose2d(3, 2, 2, stride=2),
+        nn.Conv2d(2, 4, 1, groups=2), nn.Flatten(), nn.Linear(4, 2),
+    )  # fmt: skip
+    found = spectral_norms(network)
+    assert list(found) == ["0", "2", "3", "5"]
+    # by what they promise: no patch is made longer by more, and one is by as much
+    weight = network[0].weight.detach()
+    patches = torch.randn(20_000, 2 * 9)
+    gains = (patches @ weight.flatten(1).T).norm(dim=1) / patches.norm(dim=1)
+    assert 0.8 * found["0"] < float(gains.max()) <= found["0"]
+    pixels = torch.randn(500, 3, 1, 1)
+    grown = nn.functional.conv_transpose2d(pixels, network[2].weight, stride=2).flatten(1)
+    gains = grown.detach().norm(dim=1) / pixels.flatten(1).norm(dim=1)
+    # all outputs of one pixel together are at most twice (four places) what one of them is
+    assert float(gains.max()) <= 2 * found["2"]
+    halves = [float(torch.linalg.matrix_norm(h.flatten(1), ord=2))
+              for h in network[3].weight.detach().chunk(2)]  # fmt: skip
+    assert found["3"] == pytest.approx(max(halves), rel=1e-5)
+    assert norm_ratio(norm_table(network, network)) == pytest.approx(1.0)
+    assert norm_ratio(norm_table(network, None)) is None
 
 
 def test_noise_study(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from hinterland.cli.analyse.calibration import analyse_calibration
 from hinterland.cli.analyse.confidence import analyse_confidence
 from hinterland.cli.analyse.errors import analyse_errors
 from hinterland.cli.analyse.features import analyse_features
+from hinterland.cli.analyse.gradients import analyse_gradients
 from hinterland.cli.analyse.prediction import analyse_prediction
 from hinterland.cli.check import check
 from hinterland.cli.classify.compare import classify_compare
@@ -43,7 +44,10 @@ from hinterland.cli.queue.add import queue_add
 from hinterland.cli.queue.status import queue_status
 from hinterland.cli.queue.work import queue_work
 from hinterland.cli.serve import serve
+from hinterland.cli.split import split
 from hinterland.cli.study.data_addition import study_data_addition
+from hinterland.cli.study.discrepancy import study_discrepancy
+from hinterland.cli.study.heterogeneity import study_heterogeneity
 from hinterland.cli.study.labels import study_labels
 from hinterland.cli.study.noise import study_noise
 from hinterland.cli.study.supports import study_supports
@@ -73,6 +77,7 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "demo": (demo, "--out demo"),
     "new": (new, "Dataset115_COVID19CT --names 1=lung,2=infection --target infection --yes"),
+    "split": (split, "MoNuSeg --shares 70-10-20"),
     "check": (check, "Dataset115_COVID19CT --labels examples/labels/covid19ct.yaml"),
     "plan": (plan, "Dataset115_COVID19CT --memory 4 --out plan.json"),
     "train": (
@@ -129,6 +134,14 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         study_data_addition,
         "STU BUSI --add 0,15,30,45 --resize 128x128 --out addition",
     ),
+    "study discrepancy": (
+        study_discrepancy,
+        "BUSI --layers all,bottleneck --starts 0,0.571 --steps 2000 --out ablation",
+    ),
+    "study heterogeneity": (
+        study_heterogeneity,
+        "Dataset115_COVID19CT --steps 2000 --out heterogeneity",
+    ),
     "study labels": (
         study_labels,
         "BUSI --task class=malignant --arms rule,boosted,resnet50 --out curve",
@@ -147,6 +160,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         analyse_features,
         "runs/with-fd --without runs/without --out features",
     ),
+    "analyse gradients": (analyse_gradients, "runs/backsplit-2d runs/backsplit-3d --out gradients"),
     "analyse prediction": (analyse_prediction, "runs/backsplit --cases 8"),
     "dicom import": (dicom_import, "scans data --structures 'GTV*=tumour,Lung*=lung'"),
     "queue add": (queue_add, "queue -- train Dataset115_COVID19CT --method backsplit --out runs/a"),

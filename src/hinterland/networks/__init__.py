@@ -14,6 +14,7 @@ from hinterland.networks.registry import (
     patch_multiple,
     recipe,
     register,
+    require_maps,
     require_split,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "patch_multiple",
     "recipe",
     "register",
+    "require_maps",
     "require_split",
     "seeded",
 ]

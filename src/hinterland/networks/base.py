@@ -28,6 +28,32 @@ class Network(nn.Module, ABC):
         """Return logits, highest resolution first: one, or one a level under deep supervision."""
         return [self(x)]
 
+    def logits_and_maps(self, x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Return `logits`, and the feature maps that `feature_widths` names."""
+        return self.logits(x), {}
+
+    def feature_widths(self) -> dict[str, int]:
+        """Return the channels of each feature map that the network shows; {} where it shows none.
+
+        Names are "encoder.0", ..., "bottleneck", "decoder.0", ...; 0 is full resolution.
+        """
+        return {}
+
+
+def map_widths(encoder: Sequence[int], decoder: Sequence[int]) -> dict[str, int]:
+    """Name the feature maps of a U-shaped network, with their channels.
+
+    Args:
+        encoder: channels of the encoder's maps, full resolution first; the last is the bottleneck.
+        decoder: channels of the decoder's maps, full resolution first.
+
+    Returns:
+        "encoder.0", ..., "bottleneck", "decoder.0", ... -> channels.
+    """
+    names = [f"encoder.{i}" for i in range(len(encoder) - 1)] + ["bottleneck"]
+    names += [f"decoder.{i}" for i in range(len(decoder))]
+    return dict(zip(names, (*encoder, *decoder), strict=True))
+
 
 class SplitNetwork(Network):
     """A network that is `encode`, then `decode`, then `head`, each a module of its own.
@@ -57,6 +83,11 @@ class SplitNetwork(Network):
     def logits(self, x: Tensor) -> list[Tensor]:
         return self.head(self.decode(self.encode(x)))
 
+    def logits_and_maps(self, x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+        features = self.encode(x)
+        decoded = self.decode(features)
+        return self.head(decoded), self.feature_maps(features, decoded)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)[0]
 
@@ -68,10 +99,7 @@ class SplitNetwork(Network):
 
     def feature_widths(self) -> dict[str, int]:
         """Return the channels of each feature map, in the order of `feature_maps`."""
-        levels = len(self.widths) - 1
-        names = [f"encoder.{i}" for i in range(levels)] + ["bottleneck"]
-        names += [f"decoder.{i}" for i in range(levels)]
-        return dict(zip(names, (*self.widths, *self.widths[:-1]), strict=True))
+        return map_widths(self.widths, self.widths[:-1])
 
     @abstractmethod
     def make_decoder(self, upsampling: str = "transposed", *, seed: int) -> nn.Module:
@@ -92,11 +120,7 @@ def forward_with_features(
     """Return the logits of every deep supervision level, and the named feature maps if any.
 
     Args:
-        network: a `SplitNetwork` has feature maps, another one has none.
+        network: shows those maps that its `feature_widths` names.
         image: (batch, channels, *space).
     """
-    if not isinstance(network, SplitNetwork):
-        return network.logits(image), {}
-    features = network.encode(image)
-    decoded = network.decode(features)
-    return network.head(decoded), network.feature_maps(features, decoded)
+    return network.logits_and_maps(image)

@@ -60,9 +60,11 @@ class NetworkEntry:
         recipe: optimiser, schedule and whether it has deep supervision.
         patch_multiple: what each edge of a patch must be a multiple of.
         splits: whether encoder, decoder and head can be had apart (see `SplitNetwork`).
+        maps: whether it shows named feature maps all the same; one that splits has them anyway.
     """
 
     factory: NetworkFactory
     recipe: OptimiserRecipe
     patch_multiple: PatchMultiple = of_plan
     splits: bool = True
+    maps: bool = False

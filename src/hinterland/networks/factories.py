@@ -6,9 +6,11 @@ from hinterland.networks.architectures.blocks import Topology
 from hinterland.networks.architectures.dilated import DilatedSegmenter
 from hinterland.networks.architectures.from_monai import SegResNet, SwinUNETR
 from hinterland.networks.architectures.stages import LEVELS, FiveLevels
+from hinterland.networks.architectures.swinunet import SwinUNet
+from hinterland.networks.architectures.transunet import BASE, TransUNet
 from hinterland.networks.architectures.unet import UNet
 from hinterland.networks.base import Network
-from hinterland.types import Plan
+from hinterland.types import HinterlandError, Plan
 
 Widths = tuple[int, int] | None
 _RESIDUAL_DEPTHS = (1, 3, 4, 6)
@@ -124,3 +126,57 @@ def swinunetr(
     return SwinUNETR(
         plan.dims, len(plan.channels), out_channels, filters=filters, norm=norm, seed=seed
     )
+
+
+def transunet(
+    plan: Plan, out_channels: int, *, features: Widths, norm: str | None, deep_supervision: bool,
+    seed: int,
+) -> Network:  # fmt: skip
+    """Return TransUNet, beginning with `base` filters, its places learned for the plan's patch.
+
+    Args:
+        plan: axes, channels and patch.
+        out_channels: channels of the logits.
+        features: (base, maximum), of which the base counts; None is the published 64.
+        norm: "instance" or "batch"; None is the network's own.
+        deep_supervision: must be false, which `create` sees to.
+        seed: of the initial weights.
+
+    Returns:
+        The network.
+    """
+    del deep_supervision
+    base = features[0] if features else BASE
+    return TransUNet(
+        plan.dims, len(plan.channels), out_channels, patch=plan.patch_size, base=base, norm=norm,
+        seed=seed,
+    )  # fmt: skip
+
+
+def swinunet(
+    plan: Plan, out_channels: int, *, features: Widths, norm: str | None, deep_supervision: bool,
+    seed: int,
+) -> Network:  # fmt: skip
+    """Return Swin-Unet, with the multiple of 12 nearest to 1.5 base filters.
+
+    Args:
+        plan: axes and channels.
+        out_channels: channels of the logits.
+        features: (base, maximum), of which the base counts; None is the published 64, 96 filters.
+        norm: must be None: it has layer norms.
+        deep_supervision: must be false, which `create` sees to.
+        seed: of the initial weights.
+
+    Returns:
+        The network.
+
+    Raises:
+        HinterlandError: a norm was asked for.
+    """
+    del deep_supervision
+    if norm is not None:
+        raise HinterlandError(
+            f"network_options.norm={norm}: swinunet has layer norms and no others. Leave it away."
+        )
+    filters = 12 * max(1, round((features[0] if features else 64) / 8))
+    return SwinUNet(plan.dims, len(plan.channels), out_channels, filters=filters, seed=seed)

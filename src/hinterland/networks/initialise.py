@@ -29,3 +29,12 @@ def initialise(module: nn.Module, slope: float = 1e-2) -> None:
             nn.init.kaiming_normal_(layer.weight, a=slope)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def initialise_tokens(module: nn.Module) -> None:
+    """Give all linear layers normal weights of 0.02, cut off at two, and zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

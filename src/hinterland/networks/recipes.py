@@ -35,6 +35,7 @@ NNUNET = OptimiserRecipe("sgd", 1e-2, 3e-5, momentum=0.99, nesterov=True)
 _MONAI = replace(NNUNET, momentum=0.0, nesterov=False, eps=1e-5, deep_supervision=False)
 _ADAM = OptimiserRecipe("adam", 1e-4, 0.0, deep_supervision=False)
 CLASSIC = replace(NNUNET, weight_decay=1e-4, momentum=0.9, nesterov=False, deep_supervision=False)
+TRANSFORMER = CLASSIC  # of TransUNet's and Swin-Unet's authors
 SEGRESNET = replace(_MONAI, optimiser="adam", lr=1e-4, weight_decay=1e-5)
 SWINUNETR = replace(
     _MONAI, optimiser="adamw", lr=8e-4, weight_decay=1e-2, schedule="cosine", min_lr=1e-6

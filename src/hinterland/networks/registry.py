@@ -10,7 +10,14 @@ from hinterland.networks.architectures.dilated import DeepLabV3, FCNResNet50, FC
 from hinterland.networks.architectures.gated import AttentionUNet, CMUNet, NucleiSegNet
 from hinterland.networks.base import Network, SplitNetwork
 from hinterland.networks.entry import NetworkEntry, always
-from hinterland.networks.factories import Fixed, PlannedUNet, segresnet, swinunetr
+from hinterland.networks.factories import (
+    Fixed,
+    PlannedUNet,
+    segresnet,
+    swinunet,
+    swinunetr,
+    transunet,
+)
 from hinterland.networks.recipes import (
     ATTENTION_UNET,
     CLASSIC,
@@ -20,6 +27,7 @@ from hinterland.networks.recipes import (
     NUCLEISEGNET,
     SEGRESNET,
     SWINUNETR,
+    TRANSFORMER,
     OptimiserRecipe,
 )
 from hinterland.networks.roles import mark_ends
@@ -37,11 +45,13 @@ NETWORKS: Registry[NetworkEntry] = Registry(
         "resenc-l": _RESIDUAL,
         "vnet": NetworkEntry(Fixed(VNet), CLASSIC, always(16)),
         "unet-ssl4mis": NetworkEntry(Fixed(UNetSSL4MIS), CLASSIC, always(16)),
-        "segresnet": NetworkEntry(segresnet, SEGRESNET, always(8), splits=False),
-        "swinunetr": NetworkEntry(swinunetr, SWINUNETR, always(32), splits=False),
+        "segresnet": NetworkEntry(segresnet, SEGRESNET, always(8), splits=False, maps=True),
+        "swinunetr": NetworkEntry(swinunetr, SWINUNETR, always(32), splits=False, maps=True),
         "attention-unet": NetworkEntry(Fixed(AttentionUNet), ATTENTION_UNET, always(16)),
         "nucleisegnet": NetworkEntry(Fixed(NucleiSegNet), NUCLEISEGNET, always(16)),
         "cmunet": NetworkEntry(Fixed(CMUNet), CMUNET, always(16)),
+        "transunet": NetworkEntry(transunet, TRANSFORMER, always(16), splits=False, maps=True),
+        "swinunet": NetworkEntry(swinunet, TRANSFORMER, always(32), splits=False, maps=True),
         "fcn-resnet50": NetworkEntry(Fixed(FCNResNet50), DILATED, always(8), splits=False),
         "fcn-seresnet50": NetworkEntry(Fixed(FCNSEResNet50), DILATED, always(8), splits=False),
         "deeplabv3": NetworkEntry(Fixed(DeepLabV3), DILATED, always(8), splits=False),
@@ -92,11 +102,12 @@ def create(
         deep_supervision: whether there are logits at lower resolutions, too.
         norm: "instance" or "batch"; default, the network's own.
         features: (base, maximum) instead of the plan's widths: level i has min(base 2^i, maximum)
-            channels; SegResNet starts with `base` filters, SwinUNETR with the multiple of 12
-            nearest to 1.5 base (32 gives its usual 48). Five levels whatever the plan says: `vnet`
-            and `unet-ssl4mis` (16, 256), `attention-unet` and `cmunet` (64, 1024), `nucleisegnet`
-            (32, 512). The ResNets of `fcn-resnet50`, `fcn-seresnet50` and `deeplabv3` begin with
-            `base` channels (64) and double them three times.
+            channels; SegResNet starts with `base` filters, SwinUNETR and Swin-Unet with the
+            multiple of 12 nearest to 1.5 base (32 and 64 give their usual 48 and 96), TransUNet
+            with `base` (64), its transformer 12 base wide. Five levels whatever the plan says:
+            `vnet` and `unet-ssl4mis` (16, 256), `attention-unet` and `cmunet` (64, 1024),
+            `nucleisegnet` (32, 512). The ResNets of `fcn-resnet50`, `fcn-seresnet50` and
+            `deeplabv3` begin with `base` channels (64) and double them three times.
         seed: of the initial weights.
 
     Returns:
@@ -135,6 +146,23 @@ def require_split(network: Network, method: str) -> SplitNetwork:
         f"method {method!r} needs a network with separate encoder, decoder and head; "
         f"{network.name or type(network).__name__!r} has none. "
         f"Choose --set network={', '.join(fitting[:-1])} or {fitting[-1]}, or another method."
+    )
+
+
+def require_maps(network: Network, asker: str) -> Network:
+    """Return the network itself, if it shows named feature maps.
+
+    Raises:
+        HinterlandError: it shows none, such as DeepLabv3.
+    """
+    if network.feature_widths():
+        return network
+    entries = {name: NETWORKS.get(name) for name in NETWORKS.names()}
+    fitting = [name for name, entry in entries.items() if entry.splits or entry.maps]
+    raise HinterlandError(
+        f"{asker!r} needs a network that shows its feature maps; "
+        f"{network.name or type(network).__name__!r} shows none. "
+        f"Choose --set network={', '.join(fitting[:-1])} or {fitting[-1]}."
     )
 
 

@@ -65,6 +65,26 @@ def _mean(cells: dict[Any, dict[Any, Any]], key: tuple[str, str, str], metric: s
     return f"{number(row['mean'], metric)} {interval(row['low'], row['high'], metric)}".strip()
 
 
+def means_table(title: str, means: pd.DataFrame, metric: str) -> Breakdown:
+    """Tabulate the mean of a metric with its interval, a row a method and a column a class.
+
+    Args:
+        title: of the table.
+        means: rows of `summarise_subgroups` for one question and one subgroup.
+        metric: its name.
+
+    Returns:
+        The table; classes that a method does not have are empty there.
+    """
+    cells = {(r["class"], r["method"], ""): r for r in means.to_dict("records")}
+    classes = tuple(dict.fromkeys(means["class"].astype(str)))
+    rows = tuple(
+        (m, tuple(_mean(cells, (c, m, ""), metric) for c in classes))
+        for m in dict.fromkeys(means["method"].astype(str))
+    )
+    return Breakdown(title, classes, rows)
+
+
 def lesion_size_breakdowns(
     lesions: Mapping[str, pd.DataFrame], physical: bool = True
 ) -> list[Breakdown]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,32 @@ from hinterland.evaluation.statistics.over_runs import run_differences
 from hinterland.evaluation.statistics.statistics import over_seeds
 from hinterland.evaluation.statistics.subgroups import read_cases, with_subgroup, worst_best
 from hinterland.report.breakdown import (
+    Breakdown,
     cases_without_breakdowns,
     lesion_size_breakdowns,
     subgroup_breakdowns,
 )
+from hinterland.report.comparison import Comparison
 from hinterland.report.decoding import decoding_findings
 from hinterland.report.gallery.gallery import REFERENCE, Exhibit, choose, exhibit
 from hinterland.report.gallery.source import GallerySource
 from hinterland.report.image_level import answers_of_classifier, answers_of_masks
 from hinterland.report.page import Content, render, scores_text
 from hinterland.report.protocol.checks import Finding, check_protocol, enforce
-from hinterland.report.ranking import Ranking, ranking_breakdowns, rankings
+from hinterland.report.ranking import ranking_breakdowns, rankings
 from hinterland.report.results import (
-    Result,
     differences_of,
     results_of,
     shared_metrics,
     wide,
 )
 from hinterland.report.runs import Arm, Run, arms_of, read_runs, with_question
+from hinterland.report.supports import (
+    StructurePictures,
+    structure_pictures,
+    support_dice,
+    support_table,
+)
 from hinterland.report.tables import csv_table, latex_table, markdown_table
 from hinterland.report.take_off import marked, take_off_findings
 from hinterland.report.viewer.scene import Scene, make_scenes
@@ -44,59 +50,10 @@ from hinterland.types import HinterlandError
 
 VIEWER_BUDGET = 6_000_000
 """Bytes of the report that the volumes of its 3D viewer may take, together."""
+MOST_LABELLED = 4
+"""Cases whose labels are all shown."""
 _LAST = "report.html"
 """The file that is written last: with it, a comparison is whole."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What was compared and where it was written. `str()` is the headline table for a terminal.
-
-    `parameters` are those of each method's deployed network, None where a run does not say.
-    """
-
-    out: Path | None
-    methods: tuple[str, ...]
-    question: str
-    unit: str
-    results: tuple[Result, ...]
-    findings: tuple[Finding, ...]
-    rankings: tuple[Ranking, ...] = ()
-    parameters: tuple[int | None, ...] = ()
-
-    @property
-    def report(self) -> Path:
-        """The page.
-
-        Raises:
-            HinterlandError: nothing was written.
-        """
-        if self.out is None:
-            raise HinterlandError("this comparison was not written; give it a folder `out`.")
-        return self.out / "report.html"
-
-    def __str__(self) -> str:
-        headline = [r for r in self.results if r.metric in metrics_shown(Shown.HEADLINE)]
-        remarks = [f"[{f.code}] {f.message}" for f in self.findings]
-        return "\n".join([markdown_table(headline or self.results, self.unit), *remarks])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what summary.json holds; values that are not finite become null."""
-        return {
-            "methods": list(self.methods),
-            "baseline": self.methods[0],
-            "at": self.question,
-            "unit": self.unit,
-            "parameters": dict(zip(self.methods, self.parameters, strict=False)),
-            "findings": [asdict(f) for f in self.findings],
-            "rankings": [_finite(asdict(r)) for r in self.rankings],
-            "results": [_finite(asdict(r)) for r in self.results],
-        }
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """Put null for numbers that JSON does not know."""
-    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}
 
 
 def compare(
@@ -155,18 +112,22 @@ def compare(
             f"a method is called {taken[0]!r}, which in the report is the annotation. Give it "
             "another name."
         )
+    supports = support_dice(arms)
     arms, question = _at(arms, at)
     findings = enforce(check_protocol([arm.protocols for arm in arms]), allow)
     findings += take_off_findings(arms) + decoding_findings(arms, question)
     answers = answers_of_masks(arms)
     for folder in classifiers:
         answers += answers_of_classifier(Path(folder))
-    content = _content(arms, question, findings, title, images and out is not None)
+    content = _content(
+        arms, question, findings, title, images and out is not None, support_table(supports)
+    )
     if out is not None:
         content = replace(content, **_breakdowns(arms, content, subgroups), images=tuple(answers))
     comparison = Comparison(
         out, tuple(content.methods), question, content.unit, content.results, tuple(findings),
         content.rankings, tuple(arm.protocols[0].parameters for arm in arms),
+        tuple(supports.to_dict("records")),
     )  # fmt: skip
     if out is not None:
         files = _files(comparison, content)  # all made before one is written
@@ -252,6 +213,7 @@ def _content(
     findings: Sequence[Finding],
     title: str | None,
     images: bool,
+    supports: Sequence[Breakdown],
 ) -> Content:
     metrics = shared_metrics(arms)
     if not metrics:
@@ -264,6 +226,7 @@ def _content(
     absent: dict[str, str] = {}
     exhibits, structures, confusion, lesions = [], {}, {}, []
     scenes: list[Scene] = []
+    labelled: list[StructurePictures] = []
     if not images:
         absent = dict.fromkeys(("gallery", "structures"), "Left out on request.")
     elif source.trouble:
@@ -271,6 +234,7 @@ def _content(
     elif "dice" in metrics:
         exhibits = _exhibits(arms, source)
         scenes = _scenes(exhibits, source)
+        labelled = _labelled(exhibits, source) if supports else []
         structures = source.false_positives()
         lesions = lesion_size_breakdowns(source.lesions(), source.unit == "mL")
         absent = {
@@ -293,6 +257,8 @@ def _content(
         exhibits=tuple(exhibits),
         scenes=tuple(scenes),
         viewer_budget=VIEWER_BUDGET,
+        supports=tuple(supports),
+        labelled=tuple(labelled),
         structures=structures,
         confusion=confusion,
         lesions=tuple(lesions),
@@ -330,6 +296,18 @@ def _exhibits(arms: Sequence[Arm], source: GallerySource) -> list[Any]:
         named = {arm.name: float(scores[arm.name]) for arm in arms}
         shown.append(exhibit(choice, named, image, masks, spacing))
     return shown
+
+
+def _labelled(exhibits: Sequence[Exhibit], source: GallerySource) -> list[StructurePictures]:
+    """Draw all labels of the gallery's first cases, on the slice that it begins with."""
+    shown: dict[str, StructurePictures] = {}
+    for one in exhibits:
+        case, number = one.choice.case, one.frames[one.start].number
+        if case not in shown and len(shown) < MOST_LABELLED:
+            place = f"slice {number} / {one.slices}" if one.slices > 1 else ""
+            image, layers, sides = source.labels(case, number - 1)
+            shown[case] = structure_pictures(case, place, image, layers, sides, source.tree)
+    return list(shown.values())
 
 
 def _scenes(exhibits: Sequence[Exhibit], source: GallerySource) -> list[Scene]:

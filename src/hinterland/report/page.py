@@ -34,6 +34,7 @@ from hinterland.report.protocol.checks import Finding
 from hinterland.report.ranking import Ranking
 from hinterland.report.results import Result
 from hinterland.report.runs import Arm
+from hinterland.report.supports import StructurePictures
 from hinterland.report.viewer.page import render_page, viewer_context
 from hinterland.report.viewer.scene import Scene
 
@@ -41,6 +42,7 @@ SIGNIFICANT = 0.05
 _SECTIONS = (
     ("gallery", "Wins and losses"),
     ("volumes", "In 3D"),
+    ("supports", "Structures"),
     ("results", "Results"),
     ("ranking", "Who wins"),
     ("cases", "Case by case"),
@@ -66,6 +68,7 @@ class Content:
     taken for.
     `images`: what masks and classifiers say of whole images.
     `scenes`: cases for the 3D viewer, whose volumes may take `viewer_budget` bytes.
+    `supports`: Dice of the structures beside the target; `labelled`: slices with all labels.
     `ranking`: the `rankings` as tables. `absent`: section -> why it has nothing to show.
     """
 
@@ -78,6 +81,8 @@ class Content:
     exhibits: tuple[Exhibit, ...] = ()
     scenes: tuple[Scene, ...] = ()
     viewer_budget: int = 0
+    supports: tuple[Breakdown, ...] = ()
+    labelled: tuple[StructurePictures, ...] = ()
     structures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     confusion: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     groups: tuple[Breakdown, ...] = ()
@@ -127,6 +132,7 @@ def _context(content: Content) -> dict[str, Any]:
     optional = {
         "subclasses": content.confusion, "groups": content.groups, "lesions": content.lesions,
         "ranking": content.ranking, "volumes": content.scenes, "images": content.images,
+        "supports": content.supports,
     }  # fmt: skip
     return {
         "title": content.title,
@@ -152,7 +158,8 @@ def _context(content: Content) -> dict[str, Any]:
         "viewer": viewer_context(content.scenes, content.viewer_budget) if content.scenes else None,
         "structures": inline(bars),
         **{k: [_breakdown(b, methods) for b in getattr(content, k)]
-           for k in ("ranking", "groups", "lesions", "cases_without")},
+           for k in ("ranking", "groups", "lesions", "cases_without", "supports")},
+        "labelled": content.labelled,
         "groups_text": content.groups_text,
         "confusion": _confusion(content),
         "images": [{**shown, "figures": inline(shown["figures"])}

@@ -16,7 +16,7 @@ import pandas as pd
 from hinterland.data.io.files import write_text
 from hinterland.networks.base import SplitNetwork
 from hinterland.studies import confidence_figures as figures
-from hinterland.studies.feature_probe import FeatureProbe, tiles_of
+from hinterland.studies.features.probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import write_table
 from hinterland.training.runs.outcome import evaluated_cases
 from hinterland.training.runs.run import Run

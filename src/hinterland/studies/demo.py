@@ -15,7 +15,8 @@ from hinterland.data.planning.plan_dataset import plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
 from hinterland.phantoms.dataset import Kind, make_phantoms
-from hinterland.report.compare import Comparison, compare
+from hinterland.report.compare import compare
+from hinterland.report.comparison import Comparison
 from hinterland.report.results import Result
 from hinterland.studies.claim import claim
 from hinterland.training.config import make_config

@@ -12,7 +12,9 @@ from factories import spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hinterland.data.dataset.draw_split import draw_split, split_text
 from hinterland.data.dataset.splits import Split, fixed, fold, groups_of, k_fold, strata
+from hinterland.data.dataset.splits_file import read_splits
 from hinterland.data.dataset.subsets import fine_subset, labelled_subset, select
 from hinterland.types import Case, Dataset, HinterlandError
 
@@ -245,3 +247,46 @@ def test_free_text_is_no_stratum() -> None:
     groups = groups_of(pictures(60, 60))
     assert {len(key) for key in strata(groups).values()} == {2}  # mask and class, not `n`
     assert len(set(strata(groups).values())) == 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.integers(0, 99), st.frozensets(st.integers(8, 13)))
+def test_a_drawn_split_divides_no_patient_and_holds_its_shares(
+    sizes: list[int], seed: int, unlabelled: frozenset[int]
+) -> None:
+    cases = patients(sizes, unlabelled)
+    drawn = draw_split(dataset(cases), (70, 10, 20), seed)
+    assert drawn == draw_split(dataset(cases), (7, 1, 2), seed)
+    parts = [set(groups_of(part)) for part in (drawn.train, drawn.val, drawn.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == len(sizes)
+    known = len(sizes) - len(unlabelled & set(range(len(sizes))))
+    assert len(parts[1]) == max(1, round(0.1 * known))
+    assert len(parts[2]) == max(1, round(0.2 * known))
+    assert all(c.labelled for c in (*drawn.val, *drawn.test))
+    for part in (drawn.train, drawn.val, drawn.test):
+        assert list(part) == [c for c in cases if c in part]
+
+
+def test_a_split_is_read_as_it_was_drawn_and_test_cases_are_not_drawn_unasked(
+    tmp_path: Path,
+) -> None:
+    cases = patients([2, 1, 1, 2, 1])
+    drawn = draw_split(dataset(cases), (60, 20, 20))
+    (tmp_path / "splits.json").write_text(split_text(drawn, {"seed": 0}))
+    found, problems = read_splits(tmp_path / "splits.json", names(tuple(cases)))
+    assert not problems
+    assert found is not None
+    assert found.split == {
+        c.name: part for part in ("train", "val", "test") for c in getattr(drawn, part)
+    }
+    assert found.groups == {c.name: c.group for c in cases}
+    tests = {tuple(names(draw_split(dataset(cases), (60, 20, 20), s).test)) for s in range(8)}
+    assert len(tests) > 1
+    tested = dataset([*cases, case("t", split="test")])
+    with pytest.raises(HinterlandError, match="1 test cases already"):
+        draw_split(tested, (60, 20, 20))
+    assert len(draw_split(tested, (60, 20, 20), pool=True).train) > 0
+    with pytest.raises(HinterlandError, match="three above 0"):
+        draw_split(dataset(cases), (80, 20))
+    with pytest.raises(HinterlandError, match="2 labelled groups"):
+        draw_split(dataset(cases[:3]), (60, 20, 20))

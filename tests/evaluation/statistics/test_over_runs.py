@@ -38,6 +38,15 @@ def test_runs_are_paired_by_seed_and_a_lonely_one_is_left_out():
     assert row["difference"] == pytest.approx((0.11 + 0.10) / 2)
 
 
+def test_one_baseline_run_is_held_against_all_runs_of_the_other():
+    base, other = table({3: [0.5, 0.7]}), table({s: [0.5 + s / 50, 0.7] for s in range(5)})
+    (row,) = run_differences(base, other, ["dice"]).to_dict("records")
+    assert row["runs"] == 5
+    assert row["difference"] == pytest.approx(0.02)
+    gains = [s / 100 for s in range(5)]
+    assert row["p"] == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
+
+
 def test_what_cannot_be_tested_is_not_a_number():
     assert np.isnan(t_test([0.1]))
     assert np.isnan(t_test([0.1, 0.1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -23,7 +24,13 @@ from hinterland.studies.supports.arms import (
     virtual,
 )
 from hinterland.studies.supports.figure import draw
-from hinterland.studies.supports.study import Study, folder_of, run_supports_study
+from hinterland.studies.supports.study import (
+    Study,
+    _arms,
+    _planner,
+    folder_of,
+    run_supports_study,
+)
 from hinterland.types import HinterlandError
 
 SPEC = spec_of(
@@ -73,10 +80,35 @@ def test_arms_by_hand():
         len(SPEC.with_virtual(a.changes.get("virtual", 0)).question(a.on[0]))
         for a in virtual(["liver", "spleen"])
     ] == [2, 3, 4, 4]
-    names = [a.name for a in variations(["liver"], standard_axes(2, (64, 64, 64), 3))]
+    names = [a.name for a in variations(["liver"], standard_axes(2, (64, 64, 64), 3, {}))]
     assert "batch 4: binary" in names
     assert "dims 2D: all supports" in names
     assert "patch 48x48x48: binary" in names
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    """A small 2D phantom data set."""
+    folder = tmp_path_factory.mktemp("flat")
+    return read_dataset(make_phantoms(folder / "data", cases=(4, 1, 2), size=24, dims=2))
+
+
+def test_variations_give_both_arms_of_a_network_the_patch_that_it_takes(flat):
+    settings = {"patch_size": [40, 24], "batch_size": 2}
+    study = Study("variations", ("host",), settings=settings, dims=2,
+                  networks=("unet", "segresnet", "swinunetr", "vnet"))  # fmt: skip
+    arms = {arm.name: arm.settings for arm in _arms(study, ["host"], _planner(flat, study))}
+    assert {n: s for n, s in arms.items() if n.startswith("network ")} == {
+        f"network {name}: {arm}": {"network": name, **patch}
+        for name, patch in (
+            ("segresnet", {}),  # multiples of 8
+            ("swinunetr", {"patch_size": [32, 64]}),  # of 32, and not one voxel at the bottom
+            ("vnet", {"patch_size": [32, 32]}),  # of 16
+        )
+        for arm in (BINARY, "all supports")
+    }
+    with pytest.raises(HinterlandError, match="network 'nonet'"):
+        _arms(replace(study, networks=("nonet",)), ["host"], _planner(flat, study))
 
 
 def test_a_figure_of_each_kind(tmp_path):

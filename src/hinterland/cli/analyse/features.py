@@ -36,10 +36,11 @@ def analyse_features(
 ) -> None:
     """Say how L_fd in each layer goes with the Dice of the test cases.
 
-    Writes DIR/features.csv (case, layer), layers.csv (correlations, learned weights), features.png,
-    activations.png and summary.json.
+    Writes DIR/features.csv (case, layer), layers.csv (correlations, learned weights), norms.csv
+    (spectral norms), figures of each, activations.png and summary.json; with --without, what the
+    loss has moved: shifts.csv and shifts.png.
     """
-    from hinterland.studies.features import analyse_features as analyse
+    from hinterland.studies.features.analysis import analyse_features as analyse
     from hinterland.training.runs.run import Run
 
     screen = Screen(as_json)
@@ -57,5 +58,12 @@ def analyse_features(
     for name, group in found["groups"].items():
         if group["dice"] is not None:
             screen.say(f"{name}: {group['cases']} cases, Dice {group['dice']:.3f}")
+    for row in found["shifts"]:
+        screen.say(
+            f"{row['layer']}: L_fd {row['fd']:+.3f}, Dice {row['dice']:+.3f} with the loss; "
+            f"{row['up_and_left']:.0%} of the cases gain Dice while their L_fd falls"
+        )
+    if found["norm_ratio"] is not None:
+        screen.say(f"spectral norms with the loss: {found['norm_ratio']:.3f} times those without")
     screen.say(f"results: {out}")
     screen.result(found)

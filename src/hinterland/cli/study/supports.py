@@ -30,7 +30,7 @@ def study_supports(
         typer.Argument(
             metavar="STUDY",
             help="one-by-one, cumulative, partial (naive and marginal), fine-tuning, virtual, "
-            "noise, variations (batch, patch, deep supervision, network, 2D).",
+            "noise, variations (batch, patch, deep supervision, networks, 2D).",
         ),
     ],
     out: StudyOutOption,
@@ -38,6 +38,14 @@ def study_supports(
     supports: Annotated[
         str | None,
         typer.Option("--supports", metavar="NODE,...", help="Default: all leaves beside target."),
+    ] = None,
+    networks: Annotated[
+        str | None,
+        typer.Option(
+            "--networks",
+            metavar="NAME,...|all",
+            help="That `variations` tries. Default: resenc-m, segresnet, swinunetr (paper 1's).",
+        ),
     ] = None,
     fold: Annotated[str, typer.Option("--fold", metavar="K|fixed")] = "0",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each arm.")] = 1,
@@ -55,7 +63,8 @@ def study_supports(
     on where it was.
     """
     from hinterland.data.dataset.read import read_dataset
-    from hinterland.studies.supports.study import Study, run_supports_study
+    from hinterland.networks import network_names
+    from hinterland.studies.supports.study import NETWORKS, Study, run_supports_study
     from hinterland.training.config import apply_overrides
     from hinterland.training.runs.request import parse_fold
     from hinterland.types import HinterlandError
@@ -65,9 +74,10 @@ def study_supports(
     if where == "all":
         raise HinterlandError("--fold all: a study needs held-out cases; give a number or fixed.")
     wanted = dims_of(dims)
+    tried = network_names() if networks == "all" else tuple(names(networks)) or NETWORKS
     asked = Study(
         study, tuple(names(supports)), where, seeds, steps, apply_overrides({}, set_ or []), wanted,
-        memory, str(labels or ""),
+        memory, str(labels or ""), tried,
     )  # fmt: skip
     with screen.progress("study") as tick:
         found = run_supports_study(

@@ -35,8 +35,10 @@ def run_differences(
 ) -> pd.DataFrame:
     """Test a method against a baseline, run by run.
 
-    Each run is averaged over its cases, and less the baseline's run of the same seed and fold. What
-    varies is then the training, not the patient: the paper's test of five runs.
+    Each run is averaged over its cases, and less the baseline's run of the same seed and fold;
+    where the baseline was trained with one seed alone, less that run of the same fold (paper 2's
+    one baseline and five runs: the luck of that one training is then in no interval). What varies
+    is the training, not the patient.
 
     Args:
         baseline: rows of the baseline's runs, as `evaluate` makes them.
@@ -48,6 +50,8 @@ def run_differences(
         (95 %, Student's t; NaN below two pairs) and `p`.
     """
     keys = ["class", "metric"]
+    if len(set(baseline["seed"])) == 1:
+        baseline = pd.concat([baseline.assign(seed=seed) for seed in dict.fromkeys(other["seed"])])
     pairs = (_of_runs(other, metrics, keys) - _of_runs(baseline, metrics, keys)).dropna()
     rows = []
     for key, values in pairs.groupby(level=keys, sort=False):

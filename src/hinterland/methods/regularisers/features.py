@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from hinterland.methods.base import BuildContext, Method
-from hinterland.networks.registry import require_split
+from hinterland.networks.registry import require_maps
 from hinterland.types import HinterlandError, View
 
 
@@ -18,7 +18,7 @@ def feature_widths(context: BuildContext, asker: str) -> dict[str, int]:
     Raises:
         HinterlandError: a network without named feature maps.
     """
-    return require_split(context.create_network(1), asker).feature_widths()
+    return require_maps(context.create_network(1), asker).feature_widths()
 
 
 def phase_shares(method: Method) -> tuple[tuple[str, float], ...]:

@@ -16,7 +16,7 @@ from hinterland.data.io.volume import Volume, read_volume
 from hinterland.evaluation.grid import read_label_on
 from hinterland.evaluation.masks import ValueMap, encode
 from hinterland.evaluation.pairing import label_files, prediction_values
-from hinterland.labels import Coarsening, LabelError
+from hinterland.labels import Coarsening, LabelError, LabelTree
 from hinterland.report.confusion import (
     confusion_matrices,
     subclass_confusion,
@@ -114,6 +114,44 @@ class GallerySource:
         turn = _Display(volume)
         return turn(volume.array[0]), {n: turn(m) for n, m in masks.items()}, turn.spacing
 
+    def labels(
+        self, name: str, place: int
+    ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, ValueMap]], tuple[float, float]]:
+        """Read one slice of a case with all the labels of the reference and of each method.
+
+        Args:
+            name: of the case.
+            place: which slice, from 0, in the order of `view`.
+
+        Returns:
+            The image (y, x[, 3]); layer -> integers (y, x) and the leaves that each may be, of what
+            a method tells apart and not of the question; height and width of a pixel.
+
+        Raises:
+            HinterlandError: as `view`.
+        """
+        case, spec = self._case(name), self._dataset.labels
+        if case.label is None:
+            raise HinterlandError(f"{name} has no reference label to show. Add its label file.")
+        files = {REFERENCE: (case.label, spec.scheme(case.scheme).label_values)}
+        for arm in self._arms:
+            folder = self._predictions(arm, name)
+            path = label_files(folder, "predictions").get(name)
+            if path is None:
+                raise HinterlandError(f"{folder} has no prediction for {name}. Predict it again.")
+            files[arm.name] = path, prediction_values(folder, spec)
+        image, volume = case.images[0], read_volume(case.images)
+        read = {
+            layer: (read_label_on(path, image, name, "the labels", "the image"), meaning)
+            for layer, (path, meaning) in files.items()
+        }
+        if is_flat(image):
+            flat = {layer: (array[place], meaning) for layer, (array, meaning) in read.items()}
+            return channels_last(volume.array)[place], flat, (1.0, 1.0)
+        turn = _Display(volume)
+        turned = {layer: (turn(array)[place], meaning) for layer, (array, meaning) in read.items()}
+        return turn(volume.array[0])[place], turned, turn.spacing[1:]
+
     def volumes(self, name: str) -> CaseVolumes | None:
         """Read a whole case for the 3D viewer, all predictions with it; None for a 2D picture.
 
@@ -208,6 +246,11 @@ class GallerySource:
             )
             for arm in self._arms
         }
+
+    @property
+    def tree(self) -> LabelTree:
+        """The label tree of the data set."""
+        return self._dataset.labels.tree
 
     @property
     def unit(self) -> str:

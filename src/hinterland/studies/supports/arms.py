@@ -174,17 +174,19 @@ def variations(
     return arms
 
 
-def standard_axes(batch: int, patch: Sequence[int], dims: int) -> dict[str, dict[str, Any]]:
+def standard_axes(
+    batch: int, patch: Sequence[int], dims: int, networks: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, Any]]:
     """Return the settings that paper 1's appendix G varies around a plan.
 
-    Those are a doubled batch, a smaller patch, deep supervision off, another network, and 2D where
-    the
-    plan is 3D.
+    Those are a doubled batch, a smaller patch, deep supervision off, other networks, and 2D where
+    the plan is 3D.
 
     Args:
         batch: of the plan.
         patch: of the plan, in voxels.
         dims: of the plan.
+        networks: name -> the patch that it takes; both of its arms have that patch.
 
     Returns:
         Axis -> name -> settings.
@@ -194,7 +196,10 @@ def standard_axes(batch: int, patch: Sequence[int], dims: int) -> dict[str, dict
         "batch": {str(2 * batch): {"batch_size": 2 * batch}},
         "patch": {"x".join(map(str, smaller)): {"patch_size": smaller}},
         "deep supervision": {"off": {"deep_supervision": False}},
-        "network": {"resenc-m": {"network": "resenc-m"}},
+        "network": {
+            name: {"network": name, **({} if list(own) == list(patch) else {"patch_size": own})}
+            for name, own in networks.items()
+        },
     }
     if dims == 3:
         axes["dims"] = {"2D": {"dims": 2}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns
 from hinterland.evaluation.statistics.difference import paired_difference
+from hinterland.networks import create, patch_multiple
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import train_all
 from hinterland.studies.supports.arms import (
@@ -39,6 +40,8 @@ from hinterland.types import Dataset, HinterlandError, Plan
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
 Fold = int | Literal["fixed"]
+NETWORKS = ("resenc-m", "segresnet", "swinunetr")
+"""Beside the U-Net, those of paper 1's tables."""
 Planner = Callable[[Literal[2, 3] | None], Plan]
 
 
@@ -49,6 +52,7 @@ class Study:
     Attributes:
         settings: of `TrainConfig`, nested.
         labels: the labels.yaml the data set was read with.
+        networks: those that `variations` tries beside the study's own.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Study:
     dims: Literal[2, 3] | None = None
     memory: float = 8.0
     labels: str = ""
+    networks: tuple[str, ...] = NETWORKS
 
 
 def run_supports_study(
@@ -97,6 +102,8 @@ def run_supports_study(
     plan_of = _planner(dataset, study)
     arms = _arms(study, supports, plan_of)
     asked = {**asdict(study), "supports": supports, "dataset": str(dataset.root.resolve())}
+    if study.name != "variations":
+        del asked["networks"]
     claim(out, "supports", asked, overwrite)
     order = [(arm, seed) for seed in range(study.seeds) for arm in arms]
     requests = {
@@ -117,7 +124,24 @@ def _arms(study: Study, supports: Sequence[str], plan_of: Planner) -> list[Arm]:
     plan, settings = plan_of(None), dict(study.settings or {})
     batch = int(settings.get("batch_size") or plan.batch_size)
     patch = list(settings.get("patch_size") or plan.patch_size)
-    return variations(supports, standard_axes(batch, patch, plan.dims))
+    own = make_config(settings).network
+    fitting = {n: _fitting_patch(n, plan, patch) for n in dict.fromkeys(study.networks) if n != own}
+    return variations(supports, standard_axes(batch, patch, plan.dims, fitting))
+
+
+def _fitting_patch(name: str, plan: Plan, patch: Sequence[int]) -> list[int]:
+    """Return the patch nearest to the study's that a network takes.
+
+    Raises:
+        HinterlandError: there is no such network, or something that it needs is missing.
+    """
+    multiple = patch_multiple(name, plan)
+    edges = [m * max(1, round(n / m)) for n, m in zip(patch, multiple, strict=True)]
+    if edges == list(multiple):
+        edges[-1] *= 2  # the lowest level must have more than one voxel
+    # built narrow and for nothing: what cannot be had is said before anything is trained
+    create(name, replace(plan, patch_size=tuple(edges)), 2, features=(8, 8))
+    return edges
 
 
 def _planner(dataset: Dataset, study: Study) -> Planner:

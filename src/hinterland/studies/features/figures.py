@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hinterland.studies.feature_probe import FeatureProbe, tiles_of
+from hinterland.studies.features.probe import FeatureProbe, tiles_of
 from hinterland.studies.runner import save_figure
 from hinterland.training.runs.run import Run
 from hinterland.types import Case
 
 
 def draw_scatter(table: pd.DataFrame, file: Path) -> None:
-    """Draw a panel for each layer: cases are points, grey without the loss, coloured with it."""
+    """Draw a panel for each layer: cases are points, grey without the loss, coloured with it.
+
+    The title says the correlation of the coloured ones.
+    """
     from matplotlib.figure import Figure
 
     layers = list(dict.fromkeys(table["layer"]))
@@ -31,7 +34,7 @@ def draw_scatter(table: pd.DataFrame, file: Path) -> None:
         for group, colour in (("", "C0"), ("worst-off", "C3"), ("best-off", "C2")):
             of = part[part["group"] == group]
             axes.scatter(of["fd"], of["dice"], s=12, color=colour, label=group or "others")
-        axes.set_title(layer, fontsize=8)
+        axes.set_title(f"{layer}{_correlation(part)}", fontsize=8)
         axes.set_xlabel("L_fd", fontsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(layers) :]:
@@ -39,6 +42,14 @@ def draw_scatter(table: pd.DataFrame, file: Path) -> None:
     panels[0].set_ylabel("Dice")
     panels[0].legend(frameon=False, fontsize=6)
     save_figure(figure, file)
+
+
+def _correlation(part: pd.DataFrame) -> str:
+    """Say Pearson's r of a layer's cases; nothing where it is not known."""
+    known = part.dropna(subset=["fd", "dice"])
+    if len(known) < 3 or not known["fd"].std() or not known["dice"].std():
+        return ""
+    return f" (r = {known['fd'].corr(known['dice']):+.2f})"
 
 
 def activation(run: Run, image: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:

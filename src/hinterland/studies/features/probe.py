@@ -15,8 +15,8 @@ from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.inference.tiling import tile_starts
 from hinterland.losses.discrepancy import feature_discrepancy, pool_membership, sides
-from hinterland.networks.base import SplitNetwork
-from hinterland.networks.registry import require_split
+from hinterland.networks.base import Network
+from hinterland.networks.registry import require_maps
 from hinterland.training.device import resolve_accelerator
 from hinterland.training.runs.run import Run
 from hinterland.types import Case
@@ -33,7 +33,7 @@ class FeatureProbe:
         decided: bool (label sets, groups), whether a label set says so at all.
     """
 
-    network: SplitNetwork
+    network: Network
     member: Tensor
     decided: Tensor
     device: torch.device | str
@@ -43,11 +43,10 @@ class FeatureProbe:
         """Load the deployed network of a run.
 
         Raises:
-            HinterlandError: The network has no feature maps (it does not split into encoder,
-                decoder and head).
+            HinterlandError: The network shows no feature maps.
         """
         device = resolve_accelerator(run.record.train.accelerator)
-        network = require_split(run.method.deployed(run.networks().to(device)), "analyse features")
+        network = require_maps(run.method.deployed(run.networks().to(device)), "analyse features")
         spec = run.record.spec
         groups = list(spec.target.foreground)
         member, decided = (
@@ -62,8 +61,7 @@ class FeatureProbe:
     def feature_maps(self, image: np.ndarray) -> dict[str, Tensor]:
         """Compute the feature maps of one tile (C, *tile): each (1, channels, *space), on CPU."""
         with torch.inference_mode():
-            features = self.network.encode(torch.from_numpy(image)[None].to(self.device))
-            maps = self.network.feature_maps(features, self.network.decode(features))
+            maps = self.network.logits_and_maps(torch.from_numpy(image)[None].to(self.device))[1]
         return {name: value.float().cpu() for name, value in maps.items()}
 
     def discrepancies(self, image: np.ndarray, rows: np.ndarray) -> dict[str, float]:

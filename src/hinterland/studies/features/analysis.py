@@ -1,7 +1,8 @@
 """Do cases that segment badly have foreground and background close together in feature space?
 
-Paper 2, figures 1, 2, 4 and 8: Dice against L_fd for each case and layer, learned layer weights,
-worst-off and best-off cases, activation maps without and with the loss.
+Paper 2, figures 1, 2, 4 and 8, and Lemma 2: Dice against L_fd for each case and layer, learned
+layer weights, what the loss has moved, worst-off and best-off cases, activation maps and spectral
+norms without and with the loss.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from scipy import stats
 from hinterland.data.io.files import write_text
 from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy
 from hinterland.methods.regularisers.registry import build_regularisers
-from hinterland.studies.feature_figures import draw_activations, draw_scatter
-from hinterland.studies.feature_probe import FeatureProbe, tiles_of
+from hinterland.studies.features.figures import draw_activations, draw_scatter
+from hinterland.studies.features.probe import FeatureProbe, tiles_of
+from hinterland.studies.features.shifts import draw_layers, draw_shifts, shifts
+from hinterland.studies.features.weights import draw_norms, norm_ratio, norm_table
 from hinterland.studies.runner import target_scores, write_table
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.runs.context import build_context
@@ -86,10 +89,21 @@ def groups_by(dice: pd.Series, threshold: float | None = None) -> dict[str, list
 
 
 def correlations(table: pd.DataFrame, weights: dict[str, float]) -> pd.DataFrame:
-    """Correlate L_fd and Dice, a row for each layer: n, Pearson's and Spearman's r, p, weight."""
+    """Correlate L_fd and Dice, a row for each layer.
+
+    Args:
+        table: one row a case and layer: layer, fd, dice, and fd_without where that is known.
+        weights: layer -> learned weight.
+
+    Returns:
+        The columns layer, n, mean_fd, mean_fd_without (if known), Pearson's and Spearman's r and p,
+        weight.
+    """
     rows = []
     for layer, part in table.groupby("layer", sort=False):
         row: dict[str, Any] = {"layer": layer, "n": len(part), "mean_fd": part["fd"].mean()}
+        if "fd_without" in part:
+            row["mean_fd_without"] = part["fd_without"].mean()
         varied = len(part) > 2 and part["fd"].std() > 0 and part["dice"].std() > 0
         for name, test in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr)):
             result = test(part["fd"], part["dice"]) if varied else (np.nan, np.nan)
@@ -111,8 +125,9 @@ def analyse_features(
     """Look into a finished run, and beside it into one that was trained `without` the loss.
 
     Groups are formed by the Dice of `without`, or of the run itself. Writes features.csv (case,
-    layer, fd, dice, group, and fd and dice without the loss), layers.csv, features.png, activations
-    .png of `maps` worst-off cases, and summary.json.
+    layer, fd, dice, group, and fd and dice without the loss), layers.csv, norms.csv, features.png,
+    layers.png, norms.png, activations.png of `maps` worst-off cases, summary.json; with `without`
+    shifts.csv and shifts.png, too.
 
     Args:
         run: a finished run.
@@ -152,6 +167,16 @@ def analyse_features(
     write_table(table, out / "features.csv")
     write_table(layers, out / "layers.csv")
     draw_scatter(table, out / "features.png")
+    draw_layers(layers, out / "layers.png")
+    moved = None
+    if without is not None:
+        moved = shifts(table)
+        write_table(moved, out / "shifts.csv")
+        draw_shifts(table, SHOWN, out / "shifts.png")
+    other_network = None if without is None else FeatureProbe.at(without).network
+    norms = norm_table(FeatureProbe.at(run).network, other_network)
+    write_table(norms, out / "norms.csv")
+    draw_norms(norms, out / "norms.png")
     chosen = [c for name in groups["worst-off"][:maps] for c in cases if c.name == name]
     if chosen:
         draw_activations(run, without, chosen, SHOWN, out / "activations.png")
@@ -160,6 +185,8 @@ def analyse_features(
         "cases": len(cases), "layers": json.loads(layers.to_json(orient="records")),
         "groups": {g: _group(names, dice, reference) for g, names in groups.items()},
         "all": _group([c.name for c in cases], dice, reference), "out": str(out),
+        "shifts": [] if moved is None else json.loads(moved.to_json(orient="records")),
+        "norm_ratio": norm_ratio(norms),
     }  # fmt: skip
     write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary

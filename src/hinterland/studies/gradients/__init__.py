@@ -1,0 +1,1 @@
+"""What structures beside the target tell a network: gradients, information, level sets."""
