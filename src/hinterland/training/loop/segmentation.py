@@ -97,7 +97,8 @@ class SegmentationTrainer(Trainer):
             self.networks.load_state_dict(load_checkpoint(self.run / INITIAL)["networks"])
 
     def patches(self, phase: int) -> tuple[PatchDataset, ...]:
-        plan, sizes = self.record.plan, (self.record.plan.patch_size,)
+        plan = self.record.plan
+        sizes: tuple[tuple[int, ...], ...] = (plan.patch_size,)
         if self.config.data.growing:
             multiple = patch_multiple(self.config.network, plan)
             sizes = growing_sizes(plan.patch_size, multiple)
