@@ -8,6 +8,7 @@ from types import ModuleType
 BENCHMARKS = {
     "backsplit": "papers.backsplit",
     "backsplit_plateau": "papers.backsplit_plateau",
+    "backsplit_map": "papers.backsplit_map",
     "budgets": "papers.backsplit_budgets",
     "nnunet_figures": "peers.nnunet_figures",
     "conventions": "peers.conventions",
