@@ -125,7 +125,7 @@ def quantise(
     inputs = calibration_tiles(training, prepared, plan, tiles)
     with atomic_path(out) as temporary:
         temporary.mkdir()
-        _write_int8(source, inputs, temporary / BACKENDS["openvino-int8"].file)
+        write_int8(source, inputs, temporary / BACKENDS["openvino-int8"].file)
         compiled = BACKENDS["openvino-int8"].compile(
             temporary / BACKENDS["openvino-int8"].file, Settings(plan, options.batch)
         )
@@ -183,7 +183,14 @@ def calibration_tiles(
     return found
 
 
-def _write_int8(source: Path, inputs: Sequence[np.ndarray], out: Path) -> None:
+def write_int8(source: Path, inputs: Sequence[np.ndarray], out: Path) -> None:
+    """Quantise OpenVINO's file of a network, calibrated on tiles.
+
+    Args:
+        source: the network in float32.
+        inputs: tiles (1, C, *patch), float32.
+        out: the file to write.
+    """
     import openvino
 
     silence_telemetry()
