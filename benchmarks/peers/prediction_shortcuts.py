@@ -18,6 +18,7 @@ from benchmarks.harness.tables import Table
 if TYPE_CHECKING:
     from hinterland.inference.volumes import Predictor
     from hinterland.training.runs.run import Run
+    from hinterland.types import Dataset
 
 TITLE = "Prediction, faster: mirroring, --fast, and what they change"
 TEXT = """
@@ -51,6 +52,8 @@ class Track:
     memory: float = 2.0
 
 
+LARGE = "large-phantom"
+EDGE = 112  # voxels of a large phantom; tiles are 32
 SMALL = {"recipe": "fast", "network_options": {"features": [16, 128]}}
 TRACKS = {
     "left atrium, 3D": Track(
@@ -65,6 +68,12 @@ TRACKS = {
          "validation": {"interval": 250}},
         cases=5,
     ),
+    "lesions in large scans, 3D phantoms": Track(
+        LARGE, "", 3,
+        {"recipe": "fast", "network_options": {"features": [8, 64]}, "steps": 400,
+         "patch_size": [32, 32, 32], "batch_size": 4, "validation": {"interval": 400}},
+        cases=4,
+    ),
 }  # fmt: skip
 
 
@@ -73,6 +82,18 @@ class ShortcutCell(TrainCell):
     """One arm on one data set. The model is trained once, for all arms."""
 
     most: int = 8
+
+    def read(self) -> Dataset:
+        if self.dataset != LARGE:
+            return super().read()
+        from hinterland.data.dataset.read import read_dataset
+        from hinterland.phantoms.dataset import make_phantoms
+
+        folder = work_root() / "data" / f"{LARGE}-{self.seed}"
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            make_phantoms(folder, (10, 2, 4), seed=self.seed, size=EDGE)
+        return read_dataset(folder)
 
     def run(self, folder: Path) -> dict[str, Any]:
         """Train or open the model; predict in a process of its own; evaluate."""
@@ -157,7 +178,7 @@ def cells(size: str, seeds: int) -> list[Cell]:
                 settings, most = {"recipe": "nnunet", "steps": 25_000}, 10_000
             found += [
                 ShortcutCell(
-                    arm, seed, name, dataset=track.dataset, labels=track.labels,
+                    arm, seed, name, dataset=track.dataset, labels=track.labels or None,
                     dims=track.dims, memory=track.memory, settings=settings, most=most,  # type: ignore[arg-type]
                 )
                 for arm in ARMS
