@@ -28,7 +28,9 @@ time for its steps on the same cores; its curve is its own pseudo-Dice on valida
 figure in the table the Dice of the final checkpoint on the test cases, measured by us as for the
 others. Its own plan is made for a GPU, so that on a CPU it may not leave the first transient;
 `nnU-Net, our plan` is the same trainer with the patches, batch, spacing and widths of our runs.
-Test cases are read once, by the checkpoint that validation cases chose.
+Test cases are read once, by the checkpoint that validation cases chose. Ours computes in the
+precision that the processor is best at (`auto`), nnU-Net's trainer in float32 on a CPU, as it does.
+Seconds compare within a data set where "run on" says the same.
 """
 
 
@@ -245,6 +247,13 @@ def tables(size: str) -> list[Table]:
     return [Table(f"{name}, target classes", name, columns, baseline) for name in TRACKS]
 
 
+def machine(result: Mapping[str, Any]) -> str:
+    """The day of a run and what its processor can do, as far as it was noted."""
+    known = result.get("hardware", {})
+    noted = [known[key] for key in ("gpu", "instructions", "auto_precision") if known.get(key)]
+    return ", ".join([str(result.get("finished", ""))[:10], *noted])
+
+
 def seconds_of_curve(result: Mapping[str, Any]) -> list[tuple[float, float]]:
     """(seconds of training, validation Dice); steps of one run take the same time each."""
     if "peer" in result:
@@ -265,9 +274,9 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
 
     del size
     lines = [
-        "| data set | arm | seed | seconds | steps | validation Dice after steps | 90 / 95 / 98 % "
-        "of its best after steps | took off after |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| data set | arm | seed | run on | seconds | steps | validation Dice after steps | 90 / 95 "
+        "/ 98 % of its best after steps | took off after |",
+        "|" + " --- |" * 9,
     ]
     for cell in all_cells:
         if (found := results.get(cell.name)) is None:
@@ -275,7 +284,8 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
         curve = [(int(s), float(d)) for s, d in found["curve"]]
         shares = " / ".join(str(time_to(curve, share) or "-") for share in (0.9, 0.95, 0.98))
         lines.append(
-            f"| {cell.group} | {cell.arm} | {cell.seed} | {found['seconds_training']:.0f} | "
+            f"| {cell.group} | {cell.arm} | {cell.seed} | {machine(found)} | "
+            f"{found['seconds_training']:.0f} | "
             f"{curve[-1][0] if curve else '-'} | "
             + ", ".join(f"{s}: {d:.3f}" for s, d in curve[:: max(1, len(curve) // 8)])
             + f" | {shares} | {take_off(curve) or 'never'} |"

@@ -202,7 +202,10 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Describe processor, cores, threads and accelerator of this machine."""
+    """Describe processor, cores, threads and accelerator of this machine.
+
+    Virtual machines often give every processor one name; its instructions tell them apart.
+    """
     name = platform.processor() or platform.machine()
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
@@ -212,7 +215,14 @@ def hardware() -> dict[str, Any]:
     except (OSError, StopIteration):
         pass
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"cpu": name, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
+    return {
+        "cpu": name,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "auto_precision": resolve_precision("auto", "cuda" if gpu else "cpu"),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": gpu,
+    }
 
 
 def git_state() -> str:
