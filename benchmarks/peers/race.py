@@ -30,7 +30,7 @@ others. Its own plan is made for a GPU, so that on a CPU it may not leave the fi
 `nnU-Net, our plan` is the same trainer with the patches, batch, spacing and widths of our runs.
 Test cases are read once, by the checkpoint that validation cases chose. Ours computes in the
 precision that the processor is best at (`auto`), nnU-Net's trainer in float32 on a CPU, as it does.
-Seconds compare within a data set where "run on" says the same.
+Seconds compare within a data set on one processor alone; the sessions of development had several.
 """
 
 
@@ -248,10 +248,10 @@ def tables(size: str) -> list[Table]:
 
 
 def machine(result: Mapping[str, Any]) -> str:
-    """The day of a run and what its processor can do, as far as it was noted."""
+    """The minute of a run's end and what its processor can do, as far as it was noted."""
     known = result.get("hardware", {})
     noted = [known[key] for key in ("gpu", "instructions", "auto_precision") if known.get(key)]
-    return ", ".join([str(result.get("finished", ""))[:10], *noted])
+    return ", ".join([str(result.get("finished", ""))[:16], *noted])
 
 
 def seconds_of_curve(result: Mapping[str, Any]) -> list[tuple[float, float]]:
@@ -274,8 +274,8 @@ def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str
 
     del size
     lines = [
-        "| data set | arm | seed | run on | seconds | steps | validation Dice after steps | 90 / 95 "
-        "/ 98 % of its best after steps | took off after |",
+        "| data set | arm | seed | finished, on | seconds | steps | validation Dice after steps "
+        "| 90 / 95 / 98 % of its best after steps | took off after |",
         "|" + " --- |" * 9,
     ]
     for cell in all_cells:
