@@ -65,7 +65,7 @@ def ours(side: str, folder: Path, mirror: bool, dims: str, classes: int) -> Any:
 
     plan = make_plan(dims)
     leaves = LabelTree({f"class-{i}": {} for i in range(classes)}).leaves
-    batch = window_batch(make_config({}), plan.patch_size, "cpu")
+    batch = window_batch(make_config({}), plan.patch_size, "cpu", compiled=side != "torch")
     options = WindowOptions(mirror=tuple(range(plan.dims)) if mirror else (), batch=batch)
     if side == "torch":
         network = arrange(network_of(folder, dims, classes), plan.dims, "cpu")

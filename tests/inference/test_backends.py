@@ -12,7 +12,7 @@ from hinterland.inference.backends.graph import Answer, example, write_onnx
 from hinterland.inference.backends.registry import BACKENDS, Settings, backend_named, refuse_unfit
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.labels import Coarsening, LabelTree
-from hinterland.networks import create, network_names
+from hinterland.networks import create, network_names, patch_multiple
 from hinterland.networks.in_parts import head_in_parts
 from hinterland.types import HinterlandError
 
@@ -38,7 +38,10 @@ CASES = [
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_every_network_answers_as_torch_does(name, dims, tmp_path):
     features = None if name in ("unet", "resenc-m") else (8, 16)
-    plan = plan_of((32, *(16,) * (dims - 1)), (4, 8, 8), ("T1", "T2"))
+    patch = (32, *(16,) * (dims - 1))
+    multiple = patch_multiple(name, plan_of(patch, (4, 8, 8), ("T1", "T2")))
+    patch = tuple(max(edge, m) for edge, m in zip(patch, multiple, strict=True))
+    plan = plan_of(patch, (4, 8, 8), ("T1", "T2"))
     network = create(name, plan, 3, features=features)
     answer = Answer(network, softmax).eval()
     write_onnx(answer, plan, tmp_path / "network.onnx", "Not here.")

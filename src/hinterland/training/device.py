@@ -105,23 +105,28 @@ def usable_cores() -> int:
     return os.cpu_count() or 2
 
 
-def window_batch(config: TrainConfig, tile: Sequence[int], device: str) -> int:
+def window_batch(
+    config: TrainConfig, tile: Sequence[int], device: str, *, compiled: bool = False
+) -> int:
     """Return the number of tiles predicted at a time.
 
     On a CPU big batches leave the cache: about 2^17 pixels were fastest, in 2D (256^2: two tiles,
-    8 % over four) and in 3D (64^3: one, 14 % over two).
+    8 % over four) and in 3D (64^3: one, 14 % over two). Runtimes of compiled graphs keep buffers
+    for a whole batch: half as many are as fast there and take less memory.
 
     Args:
         config: may set the number.
         tile: voxels, one number an axis.
         device: "cpu", "cuda" or "mps".
+        compiled: whether a backend computes the network.
 
     Returns:
         The number, from 1.
     """
     if config.validation.window_batch is not None:
         return config.validation.window_batch
-    return max(1, 2**17 // math.prod(tile)) if device == "cpu" else 4
+    pixels = 2**16 if compiled else 2**17
+    return max(1, pixels // math.prod(tile)) if device == "cpu" else 4
 
 
 def arrange(

@@ -19,6 +19,7 @@ from hinterland.inference.backends.registry import Settings, backend_named, refu
 from hinterland.inference.volumes import Predictor, WindowOptions
 from hinterland.networks.base import SplitNetwork
 from hinterland.networks.in_parts import head_in_parts
+from hinterland.training.device import window_batch
 from hinterland.types import HinterlandError
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ def compiled_predictor(
     refuse_unfit(name, options.device, precision)
     backend, plan, cells = backend_named(name), run.record.plan, run.method.cells
     chosen = options.precision if options.precision in backend.precisions else "fp32"
-    settings = Settings(plan, options.batch, chosen)
-    options = replace(options, precision="fp32")  # the runtime's matter, not autocast's
+    batch = window_batch(run.record.train, plan.patch_size, options.device, compiled=True)
+    settings = Settings(plan, batch, chosen)
+    # the precision is the runtime's matter, not autocast's
+    options = replace(options, precision="fp32", batch=batch)
     head = _head_apart(run, which) if len(cells) > MANY else None
     folder = (
         _quantised(run, which) if backend.from_run

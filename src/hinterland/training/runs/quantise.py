@@ -127,7 +127,7 @@ def quantise(
         temporary.mkdir()
         write_int8(source, inputs, temporary / BACKENDS["openvino-int8"].file)
         compiled = BACKENDS["openvino-int8"].compile(
-            temporary / BACKENDS["openvino-int8"].file, Settings(plan, options.batch)
+            temporary / BACKENDS["openvino-int8"].file, Settings(plan, full.options.batch)
         )
         small = replace(full, model=compiled)
         stage(f"measuring on {len(judged)} validation cases")
