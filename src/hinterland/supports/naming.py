@@ -65,7 +65,7 @@ def new_spec(
         for p, s in grown.cases.items()
     }
     spec = replace(grown, schemes=every, cases=cases)
-    default = spec.default_scheme.name
+    default, own = spec.default_scheme.name, dict(cases)
     for case in dataset.cases:
         variant = variants.get(case.name)
         if variant is None and case.label is None:
@@ -73,9 +73,9 @@ def new_spec(
         wanted = names[variant] if variant else before[case.scheme]
         settings = spec.case_settings(case.name)
         if (settings.scheme or default) != wanted:
-            cases.pop(case.name, None)
-            cases[glob.escape(case.name)] = CaseSettings(wanted, settings.domain, settings.group)
-    return spec
+            own.pop(case.name, None)
+            own[glob.escape(case.name)] = CaseSettings(wanted, settings.domain, settings.group)
+    return replace(spec, cases=own)
 
 
 def _names(
