@@ -147,10 +147,16 @@ class ResampledCell(TrainCell):
 
 def phantom(kind: str, seed: int) -> Path:
     """The phantom data set of a seed, made once."""
-    folder = work_root() / "data" / f"{kind}-{seed}"
+    null = kind.startswith("null")
+    return made_phantoms(f"{kind}-{seed}", seed=seed, kind="null" if null else "informative")
+
+
+def made_phantoms(name: str, **asked: Any) -> Path:
+    """Phantoms of a name, made once; `asked` is for `make_phantoms`."""
+    folder = work_root() / "data" / name
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        make_phantoms(folder, seed=seed, kind="null" if kind.startswith("null") else "informative")
+        make_phantoms(folder, **asked)
     return folder
 
 

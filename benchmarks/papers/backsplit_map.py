@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.cell import Cell, TrainCell, work_root
-from benchmarks.harness.tables import Table, cases_of
+from benchmarks.harness.cell import Cell, TrainCell, made_phantoms
+from benchmarks.harness.tables import Table, per_case
 from hinterland.data.dataset.read import read_dataset
 from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.phantoms.anatomy import PhantomParameters
-from hinterland.phantoms.dataset import make_phantoms
 from hinterland.types import Dataset
 
 TITLE = "Where BackSplit helps: lesion size and look-alikes"
@@ -30,6 +29,7 @@ RADII = (0.025, 0.035, 0.05, 0.07)
 MIMICS = {"none": (0, 0), "1 to 3": (1, 3), "4 to 6": (4, 6)}
 SPREAD = 0.2  # of a lesion's radius about the mean of its row
 CASES = (24, 6, 24)
+DICE = ("Dice", "target", (), "dice")
 ARMS = {"binary": ("target",), "leaves": ("leaves",)}
 SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": {"steps": 4, "batch_size": 2, "patch_size": [16, 16, 16],
@@ -53,13 +53,10 @@ class MapCell(TrainCell):
 
 def phantoms(radius: float, mimics: tuple[int, int], seed: int) -> Path:
     """The phantoms of a row, made once."""
-    folder = work_root() / "data" / f"map-{radius:g}-{mimics[0]}-{mimics[1]}-{seed}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        small, large = (radius * (1 + s) for s in (-SPREAD, SPREAD))
-        parameters = replace(PhantomParameters(), radius=(small, large), mimics=mimics)
-        make_phantoms(folder, CASES, seed=seed, parameters=parameters)
-    return folder
+    small, large = (radius * (1 + s) for s in (-SPREAD, SPREAD))
+    parameters = replace(PhantomParameters(), radius=(small, large), mimics=mimics)
+    name = f"map-{radius:g}-{mimics[0]}-{mimics[1]}-{seed}"
+    return made_phantoms(name, cases=CASES, seed=seed, parameters=parameters)
 
 
 def cells(size: str, seeds: int) -> list[Cell]:
@@ -113,19 +110,10 @@ def _share(radius: float) -> float:
 
 
 def _row(found: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
-    values = {arm: _dice(results) for arm, results in found.items()}
+    values = {arm: per_case(results, DICE) for arm, results in found.items()}
     means = [f"{v.mean():.3f}" if len(v) else "not run" for v in values.values()]
-    both = (values["leaves"] - values["binary"]).dropna() if all(map(len, values.values())) else []
-    if not len(both):
+    if not all(map(len, values.values())):
         return [*means, "not run"]
+    both = (values["leaves"] - values["binary"]).dropna()
     seen = paired_difference(both, both.index.get_level_values("case"))
     return [*means, f"{seen.mean:+.3f} [{seen.low:+.3f}, {seen.high:+.3f}]; p = {seen.p:.2g}"]
-
-
-def _dice(results: Sequence[Mapping[str, Any]]) -> Any:
-    import pandas as pd
-
-    frames = [cases_of(r) for r in results]
-    asked = [f[f["coarsening"] == "target"] for f in frames]
-    parts = [f.groupby("case")["dice"].mean() for f in asked]
-    return pd.concat(parts) if parts else pd.Series(dtype=float)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,28 +71,17 @@ class ClassifyCell(Cell):
     share: str = "100"
 
     def run(self, folder: Path) -> dict[str, Any]:
-        import shutil
-
         found: dict[str, Any] = {}
         for task in tasks_of(self.group):
             out = folder / "".join(c if c.isalnum() else "-" for c in task)
-            if not (out / "operating.json").is_file():  # unfinished or of older code: from scratch
-                shutil.rmtree(out, ignore_errors=True)
             found[task] = self._one(task, out)
         return {"tasks": found}
 
     def _one(self, task: str, out: Path) -> dict[str, Any]:
         from hinterland.classification.evaluation.evaluate import evaluate_classifier
-        from hinterland.classification.record import ClassifierRun
-        from hinterland.classification.train import train_classifier
 
-        if not (out / "operating.json").is_file():
-            train_classifier(self._asked(task), out)
         marked = {"spurious": "mark"} if self.group == MARKED else {}
-        run = ClassifierRun(out)
-        summary = evaluate_classifier(run, out / "evaluation", overwrite=True, **marked)
-        result = {"metrics": summary["metrics"], "recall": summary["recall"],
-                  "unit": summary["unit"], "rules": summary["rules"]}  # fmt: skip
+        run, result = classified(out, lambda: self._asked(task), **marked)
         if marked:
             aligned = evaluate_classifier(run, out / "aligned", overwrite=True, spurious="unmarked")
             result["aligned"] = [m for m in aligned["metrics"] if m["subgroup"] == "robust"]
@@ -127,6 +117,25 @@ class ClassifyCell(Cell):
             dataset, task, self.arm, canvas=size, plan=plan, labelled=few, image_labels=labels,
             settings=settings,
         )  # fmt: skip
+
+
+def classified(
+    out: Path, asked: Callable[[], Any], **how: Any
+) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+    """Train a classifier, or find it finished, and judge it: the run, and what tables show.
+
+    `asked` makes the request, where it is needed; `how` is for `evaluate_classifier`.
+    """
+    from hinterland.classification.evaluation.evaluate import evaluate_classifier
+    from hinterland.classification.record import ClassifierRun
+    from hinterland.classification.train import train_classifier
+
+    if not (out / "operating.json").is_file():  # unfinished or of older code: from scratch
+        shutil.rmtree(out, ignore_errors=True)
+        train_classifier(asked(), out)
+    run = ClassifierRun(out)
+    summary = evaluate_classifier(run, out / "evaluation", overwrite=True, **how)
+    return run, {name: summary[name] for name in ("metrics", "recall", "unit", "rules")}
 
 
 def tasks_of(group: str) -> Sequence[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.cell import Cell
+from benchmarks.papers.classification import classified
 from benchmarks.papers.classification_rules import VARIANTS, auroc_by_rule
 from benchmarks.papers.classification_trunks import (
     CE_ONLY,
@@ -22,9 +22,7 @@ from benchmarks.papers.classification_trunks import (
     plan_of,
     steps_of,
 )
-from hinterland.classification.evaluation.evaluate import evaluate_classifier
-from hinterland.classification.record import ClassifierRun
-from hinterland.classification.train import ClassifierRequest, train_classifier
+from hinterland.classification.train import ClassifierRequest
 
 TITLE = "Segmentation for classification at plateau (paper 5)"
 TEXT = """
@@ -87,13 +85,7 @@ class PlateauCell(Cell):
 
     def _one(self, task: str, folder: Path) -> dict[str, Any]:
         out = folder / "".join(c if c.isalnum() else "-" for c in task)
-        if not (out / "operating.json").is_file():  # unfinished: from scratch
-            shutil.rmtree(out, ignore_errors=True)
-            train_classifier(self._asked(task), out)
-        run = ClassifierRun(out)
-        summary = evaluate_classifier(run, out / "evaluation", overwrite=True)
-        result = {"metrics": summary["metrics"], "recall": summary["recall"],
-                  "rules": summary["rules"]}  # fmt: skip
+        run, result = classified(out, lambda: self._asked(task))
         if self.arm in TRUNKS:
             result["variants"] = auroc_by_rule(run)
         return result

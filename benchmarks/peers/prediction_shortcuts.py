@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness.cell import KEPT, ROOT, Cell, TrainCell, work_root
+from benchmarks.harness.cell import KEPT, ROOT, Cell, TrainCell, made_phantoms, work_root
 from benchmarks.harness.tables import Table
 
 if TYPE_CHECKING:
@@ -87,13 +87,9 @@ class ShortcutCell(TrainCell):
         if self.dataset != LARGE:
             return super().read()
         from hinterland.data.dataset.read import read_dataset
-        from hinterland.phantoms.dataset import make_phantoms
 
-        folder = work_root() / "data" / f"{LARGE}-{self.seed}"
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            make_phantoms(folder, (10, 2, 4), seed=self.seed, size=EDGE)
-        return read_dataset(folder)
+        name = f"{LARGE}-{self.seed}"
+        return read_dataset(made_phantoms(name, cases=(10, 2, 4), seed=self.seed, size=EDGE))
 
     def run(self, folder: Path) -> dict[str, Any]:
         """Train or open the model; predict in a process of its own; evaluate."""

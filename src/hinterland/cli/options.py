@@ -132,6 +132,40 @@ def names(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
+def numbers(text: str, option: str, expected: str, unit: str = "") -> tuple[float, ...]:
+    """Split the text "1, 2.5" into numbers, each with its unit or not.
+
+    Args:
+        text: of the option.
+        option: its name.
+        expected: what a message says of it.
+        unit: a sign that may stand behind a number.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        HinterlandError: one is no number.
+    """
+    from hinterland.types import HinterlandError
+
+    try:
+        return tuple(float(part.rstrip(f" {unit}")) for part in names(text))
+    except ValueError:
+        raise HinterlandError(f"{option} {text}: expected {expected}.") from None
+
+
+def held_out_fold(text: str) -> int | Literal["fixed"]:
+    """Read the --fold of a study, which needs held-out cases; HinterlandError without any."""
+    from hinterland.training.runs.request import parse_fold
+    from hinterland.types import HinterlandError
+
+    where = parse_fold(text)
+    if where == "all":
+        raise HinterlandError("--fold all: a study needs held-out cases; give a number or fixed.")
+    return where
+
+
 def size_of(text: str | None) -> tuple[int, int] | None:
     """Return the size (256, 256) that the text "256x256" means; HinterlandError for other text."""
     from hinterland.types import HinterlandError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Annotated, Any, get_type_hints
@@ -48,6 +49,31 @@ class OneOf(tuple[str, ...]):
         return f"one of {', '.join(self)}"
 
 
+class SharedOut:
+    """Names with shares above 0 that are 1 together at most; what is left has no name."""
+
+    SLACK = 1e-6  # shares such as thirds sum to 1 within this
+
+    def __contains__(self, value: object) -> bool:
+        each = Range(high=1.0, above=True)
+        if not isinstance(value, Mapping) or not all(share in each for share in value.values()):
+            return False
+        return self.rest(value) >= -self.SLACK
+
+    @classmethod
+    def rest(cls, shares: Mapping[str, float]) -> float:
+        """Return what the names leave, 0 where that is less than the slack."""
+        left = 1.0 - sum(shares.values())
+        return 0.0 if abs(left) <= cls.SLACK else left
+
+    def __str__(self) -> str:
+        return (
+            "annotation schemes with the share of every batch that is drawn from their cases, "
+            "together at most 1, such as --set method.shares.pseudo=0.5"
+        )
+
+
+Shares = Annotated[Mapping[str, float], SharedOut()]
 Weight = Annotated[float, Range()]
 Positive = Annotated[float, Range(above=True)]
 Share = Annotated[float, Range(high=1.0)]

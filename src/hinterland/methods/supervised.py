@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from torch import Tensor
 
 from hinterland.labels import Coarsening, common_refinement
 from hinterland.losses.segmentation import SegmentationLoss
 from hinterland.methods.base import BuildContext, Coarsenings, Losses, Method, Phase
-from hinterland.methods.options import PositiveShare, Weight
-from hinterland.methods.parts.streams import SLACK, by_scheme
+from hinterland.methods.options import Shares, Weight
+from hinterland.methods.parts.streams import by_scheme
 from hinterland.networks.base import Network, forward_with_features
 from hinterland.networks.container import Networks
 from hinterland.types import Batch, HinterlandError, Progress, View
@@ -52,7 +52,7 @@ class Supervised(Method[StudentNetworks]):
     ce_weight: Weight = 1.0
     dice_weight: Weight = 1.0
     warm_start: float = 0.0
-    shares: Mapping[str, float] = field(default_factory=dict)
+    shares: Shares = field(default_factory=dict)
 
     def __init__(
         self,
@@ -76,23 +76,14 @@ class Supervised(Method[StudentNetworks]):
         self.__post_init__()
 
     def check(self) -> None:
-        """Refuse a warm start without an end, and shares that are none.
+        """Refuse a warm start without an end.
 
         Raises:
-            HinterlandError: the warm start takes the whole training, or less than nothing; shares
-                are not a mapping of schemes to numbers above 0 that sum to 1 at most.
+            HinterlandError: the warm start takes the whole training, or less than nothing.
         """
         if not 0 <= self.warm_start < 1:
             raise HinterlandError(
                 f"warm_start={self.warm_start}: expected a share from 0, below 1."
-            )
-        limit = get_args(PositiveShare)[1]
-        known = isinstance(self.shares, Mapping) and all(s in limit for s in self.shares.values())
-        if not known or sum(self.shares.values()) > 1 + SLACK:
-            raise HinterlandError(
-                f"shares={self.shares!r}: expected annotation schemes with the share of each batch "
-                "that is drawn from their cases, together at most 1; such as --set "
-                "method.shares.pseudo=0.5."
             )
 
     @property

@@ -6,30 +6,30 @@ phase of its own in both arms, so that rate and selection are the same.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from math import isnan
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
-from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.studies.claim import claim
 from hinterland.studies.runner import (
     WARM_START,
     Report,
     against,
+    difference_over,
+    patients_or_cases,
+    record_of_study,
     save_figure,
     target_scores,
     train_all,
     two_phases,
     with_loss,
+    write_summary,
     write_table,
 )
 from hinterland.training.config import make_config
@@ -123,7 +123,8 @@ def run_ablation(
     }
     for layers, start in asked.arms:
         _check_layers(requests[layers, start, 0], plan)
-    claim(out, "discrepancy", {**asdict(asked), "dataset": str(dataset.root.resolve())}, overwrite)
+    record = record_of_study(asked, dataset)
+    claim(out, "discrepancy", record, overwrite)
     named = {_folder(*key): request for key, request in requests.items()}
     runs = dict(zip(requests, train_all(out / "runs", named, report, stage, queue), strict=True))
     question = next(iter(dataset.labels.questions))
@@ -132,10 +133,10 @@ def run_ablation(
     results = differences(scores, asked)
     draw(results, asked, dataset.root.name, out / "figure.png")
     summary = {
-        **asdict(asked), "dataset": str(dataset.root.resolve()), "results": results,
+        **record, "results": results,
         "table": str(out / "table.csv"), "figure": str(out / "figure.png"),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 
@@ -207,25 +208,14 @@ def differences(scores: pd.DataFrame, asked: Ablation) -> list[dict[str, Any]]:
         }  # fmt: skip
         if layers:
             cases = (own - plain).groupby(["group", "case"]).mean()
-            groups = cases.index.get_level_values("group").to_numpy().astype(str)
-            if len(set(groups)) < 2:
-                groups = cases.index.get_level_values("case").to_numpy().astype(str)
-            found = paired_difference(cases.to_numpy(), groups)
             over_runs = against(plain.groupby("seed").mean(), runs)
-            row |= {
-                "difference": _known(found.mean), "low": _known(found.low),
-                "high": _known(found.high), "p": _known(found.p), "p_runs": over_runs["p"],
-            }  # fmt: skip
+            row |= difference_over(cases, patients_or_cases(cases)) | {"p_runs": over_runs["p"]}
         rows.append(row)
     return rows
 
 
 def _arm(scores: pd.DataFrame, layers: str, start: float) -> pd.DataFrame:
     return scores[(scores["layers"] == (layers or "none")) & (scores["start"] == start)]
-
-
-def _known(value: float) -> float | None:
-    return None if isnan(value) else value
 
 
 def draw(results: Sequence[Mapping[str, Any]], asked: Ablation, title: str, file: Path) -> None:

@@ -5,7 +5,6 @@ Figures 8 and 13 of paper 3 (t-SNE of features, confidence maps), for any runs s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.data.io.files import write_text
 from hinterland.networks.base import SplitNetwork
 from hinterland.studies import confidence_figures as figures
 from hinterland.studies.features.probe import FeatureProbe, tiles_of
-from hinterland.studies.runner import write_table
+from hinterland.studies.runner import write_summary, write_table
 from hinterland.training.runs.outcome import evaluated_cases
 from hinterland.training.runs.run import Run
 from hinterland.types import Case, HinterlandError
@@ -86,7 +84,7 @@ def analyse_confidence(
         "cases": len(cases), "out": str(out),
         "runs": {n: {**_last(log, n), "silhouette": silhouettes.get(n)} for n in names},
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hinterland.data.dataset.read import read_dataset
-from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import METRICS, better, metrics_shown
@@ -19,6 +17,7 @@ from hinterland.report.compare import compare
 from hinterland.report.comparison import Comparison
 from hinterland.report.results import Result
 from hinterland.studies.claim import claim
+from hinterland.studies.runner import write_summary
 from hinterland.training.config import make_config
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
@@ -165,7 +164,7 @@ def _conclude(
         "table": str(made),
         "comparison": made.to_dict(),
     }
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 

@@ -6,23 +6,26 @@ test cases (`studies.gradients`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from math import isnan
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from hinterland.data.io.csv_text import with_original_text
-from hinterland.data.io.files import remove, write_text
+from hinterland.data.io.files import remove
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
-from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.studies.claim import claim
 from hinterland.studies.gradients.analysis import analyse_gradients
 from hinterland.studies.gradients.measure import VOXELS
-from hinterland.studies.runner import Report, train_all
+from hinterland.studies.runner import (
+    Report,
+    difference_over,
+    record_of_study,
+    train_all,
+    write_summary,
+)
 from hinterland.training.config import make_config
 from hinterland.training.runs.request import RunRequest
 from hinterland.types import Dataset, HinterlandError
@@ -83,9 +86,8 @@ def run_heterogeneity(
     out, say = Path(out), stage or (lambda _: None)
     _check(dataset, asked)
     plans = {dims: plan_dataset(dataset, PlanOptions(dims, asked.memory)) for dims in DIMS}
-    claim(
-        out, "heterogeneity", {**asdict(asked), "dataset": str(dataset.root.resolve())}, overwrite
-    )
+    record = record_of_study(asked, dataset)
+    claim(out, "heterogeneity", record, overwrite)
     requests = {
         f"{dims}d-seed{seed}": RunRequest(
             dataset, "backsplit", labels=asked.labels, fold=asked.fold, plan=plans[dims],
@@ -102,10 +104,10 @@ def run_heterogeneity(
         pd.read_csv(out / "gradients" / "cases.csv", dtype={"case": str, "group": str, "run": str})
     )
     summary = {
-        **asdict(asked), "dataset": str(dataset.root.resolve()), "runs": found["runs"],
+        **record, "runs": found["runs"],
         **difference(cases), "figure": str(out / "gradients" / "gradients.png"),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 
@@ -140,6 +142,4 @@ def difference(cases: pd.DataFrame) -> dict[str, Any]:
     means = cases.assign(dims=dims).groupby(["dims", "group", "case"])["lost"].mean()
     apart: pd.Series = means.loc["3d"] - means.loc["2d"]
     groups: Sequence[str] = apart.index.get_level_values("group").astype(str).tolist()
-    found = paired_difference(apart.to_numpy(), groups)
-    values = {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
-    return {name: None if isnan(value) else value for name, value in values.items()}
+    return difference_over(apart, groups)

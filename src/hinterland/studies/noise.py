@@ -5,11 +5,10 @@ Paper 2, figure 9: zero-mean Gaussian noise of sigma on images in [0, 1], clippe
 
 from __future__ import annotations
 
-import json
 import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,6 @@ import pandas as pd
 
 from hinterland.data.dataset.splits import fixed
 from hinterland.data.derived.dataset import Change, Member, write_derived
-from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.table import write_table as write_metrics
 from hinterland.studies.addition.figure import NAMES
@@ -27,12 +25,14 @@ from hinterland.studies.runner import (
     WARM_START,
     Report,
     against,
+    record_of_study,
     regularisers,
     save_figure,
     target_scores,
     train_all,
     two_phases,
     with_loss,
+    write_summary,
     write_table,
 )
 from hinterland.training.config import make_config
@@ -161,7 +161,8 @@ def run_noise(
     sigmas = (0.0, *(s for s in asked.sigmas if s))
     if any(not 0 <= s <= 1 for s in (*sigmas, *asked.test_sigmas)):
         raise HinterlandError(f"sigmas {asked.sigmas}: expected numbers from 0 to 1.")
-    claim(out, "noise", {**asdict(asked), "dataset": str(dataset.root.resolve())}, overwrite)
+    record = record_of_study(asked, dataset)
+    claim(out, "noise", record, overwrite)
     say("writing noisy images")
     trained = {s: _copy(dataset, out, f"train-{s:g}", s, asked, ("train",)) for s in sigmas}
     tested = {
@@ -183,10 +184,10 @@ def run_noise(
     write_table(table, out / "table.csv")
     draw(table, dataset.root.name, out / "figure.png")
     summary = {
-        **asdict(asked), "dataset": str(dataset.root.resolve()), "curves": noise_curves(table),
+        **record, "curves": noise_curves(table),
         "table": str(out / "table.csv"), "figure": str(out / "figure.png"),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,14 @@ import pandas as pd
 
 from hinterland.data.io.csv_text import csv_text, with_original_text
 from hinterland.data.io.files import atomic_path, write_text
+from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.evaluation.statistics.over_runs import t_test
 from hinterland.methods.regularisers.discrepancy import PAPER_WARM_START
 from hinterland.studies.queued import train_elsewhere
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
 from hinterland.training.runs.run_training import run_or_resume
-from hinterland.types import HinterlandError
+from hinterland.types import Dataset, HinterlandError
 
 log = logging.getLogger(__name__)
 Report = Callable[[int, int, str], None]
@@ -104,6 +107,47 @@ def against(plain: pd.Series, runs: pd.Series) -> dict[str, float | None]:
     p = t_test(differences.to_numpy())
     mean = float(differences.mean()) if len(differences) else None
     return {"difference": mean, "p": None if isnan(p) else p}
+
+
+def difference_over(change: pd.Series, patients: Sequence[str]) -> dict[str, float | None]:
+    """Return the mean change with its interval and p over patients; None where not known.
+
+    Args:
+        change: one number a case, seeds averaged.
+        patients: of the cases.
+
+    Returns:
+        `difference`, `low`, `high` (95 %) and `p`.
+    """
+    found = paired_difference(change.to_numpy(), patients)
+    values = {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
+    return {name: None if isnan(value) else value for name, value in values.items()}
+
+
+def patients_or_cases(change: pd.Series) -> list[str]:
+    """Return the patient of each row by its index (group, case); the case where all are of one."""
+    patients: list[str] = change.index.get_level_values("group").astype(str).tolist()
+    if len(set(patients)) > 1:
+        return patients
+    return list(change.index.get_level_values("case").astype(str))
+
+
+def record_of_study(asked: Any, dataset: Dataset) -> dict[str, Any]:
+    """Return what tells a study from others, for `claim` and its summary.
+
+    Args:
+        asked: its settings, a dataclass.
+        dataset: the cases.
+
+    Returns:
+        The settings, and where the cases are.
+    """
+    return {**asdict(asked), "dataset": str(dataset.root.resolve())}
+
+
+def write_summary(content: Mapping[str, Any], out: Path) -> None:
+    """Write summary.json into a study's folder."""
+    write_text(out / "summary.json", json.dumps(content, indent=2) + "\n")
 
 
 def train_all(

@@ -18,7 +18,9 @@ from hinterland.cli.options import (
     StudyOutOption,
     WarmStartOption,
     dims_of,
+    held_out_fold,
     names,
+    numbers,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -64,17 +66,10 @@ def study_discrepancy(
     from hinterland.studies.ablation import Ablation, run_ablation
     from hinterland.studies.runner import WARM_START
     from hinterland.training.config import apply_overrides
-    from hinterland.training.runs.request import parse_fold
-    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
-    where = parse_fold(fold)
-    if where == "all":
-        raise HinterlandError("--fold all: a study needs held-out cases; give a number or fixed.")
-    try:
-        shares = tuple(float(text) for text in names(starts))
-    except ValueError:
-        raise HinterlandError(f"--starts {starts}: expected shares, such as 0,0.571.") from None
+    where = held_out_fold(fold)
+    shares = numbers(starts, "--starts", "shares, such as 0,0.571")
     asked = Ablation(
         tuple(names(layers)), shares, WARM_START if warm_start is None else warm_start, seeds,
         steps, where, apply_overrides({}, set_ or []), dims_of(dims), memory, str(labels or ""),

@@ -15,6 +15,7 @@ from hinterland.cli.options import (
     QueueOption,
     SetOption,
     StudyOutOption,
+    held_out_fold,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -42,13 +43,9 @@ def study_heterogeneity(
     from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.heterogeneity import Heterogeneity, run_heterogeneity
     from hinterland.training.config import apply_overrides
-    from hinterland.training.runs.request import parse_fold
-    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
-    where = parse_fold(fold)
-    if where == "all":
-        raise HinterlandError("--fold all: a study needs held-out cases; give a number or fixed.")
+    where = held_out_fold(fold)
     asked = Heterogeneity(
         seeds, steps, where, apply_overrides({}, set_ or []), memory, voxels, str(labels or "")
     )

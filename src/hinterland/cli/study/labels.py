@@ -18,6 +18,7 @@ from hinterland.cli.options import (
     StudyOutOption,
     dims_of,
     names,
+    numbers,
 )
 from hinterland.cli.screen import Screen, guarded
 
@@ -73,13 +74,9 @@ def study_labels(
     from hinterland.data.dataset.read import read_dataset
     from hinterland.studies.learning_curve.study import LearningCurve, run_learning_curve
     from hinterland.training.config import apply_overrides
-    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
-    try:
-        parts = tuple(float(text.rstrip(" %")) for text in names(shares))
-    except ValueError:
-        raise HinterlandError(f"--shares {shares}: expected per cent, such as 10,100.") from None
+    parts = numbers(shares, "--shares", "per cent, such as 10,100", "%")
     asked = LearningCurve(
         task, parts, tuple(names(arms)), seeds, steps, tuple(names(on)), edges(canvas),
         apply_overrides({}, set_ or []), apply_overrides({}, set_classifier or []),

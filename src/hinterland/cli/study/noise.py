@@ -20,6 +20,7 @@ from hinterland.cli.options import (
     WarmStartOption,
     dims_of,
     names,
+    numbers,
     size_of,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -59,13 +60,9 @@ def study_noise(
     from hinterland.studies.noise import Noise, run_noise
     from hinterland.studies.runner import WARM_START
     from hinterland.training.config import apply_overrides
-    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
-    try:
-        levels = tuple(float(text) for text in names(sigmas))
-    except ValueError:
-        raise HinterlandError(f"--sigmas {sigmas}: expected numbers, such as 0.05,0.1.") from None
+    levels = numbers(sigmas, "--sigmas", "numbers, such as 0.05,0.1")
     asked = Noise(
         levels, levels, tuple(names(losses)), seeds, steps, all_tests, size_of(resize),
         apply_overrides({}, set_ or []), dims_of(dims), memory,

@@ -17,6 +17,7 @@ from hinterland.cli.options import (
     SetOption,
     StudyOutOption,
     dims_of,
+    held_out_fold,
     names,
 )
 from hinterland.cli.screen import Screen, guarded
@@ -66,13 +67,9 @@ def study_supports(
     from hinterland.networks import network_names
     from hinterland.studies.supports.study import NETWORKS, Study, run_supports_study
     from hinterland.training.config import apply_overrides
-    from hinterland.training.runs.request import parse_fold
-    from hinterland.types import HinterlandError
 
     screen = Screen(as_json)
-    where = parse_fold(fold)
-    if where == "all":
-        raise HinterlandError("--fold all: a study needs held-out cases; give a number or fixed.")
+    where = held_out_fold(fold)
     wanted = dims_of(dims)
     tried = network_names() if networks == "all" else tuple(names(networks)) or NETWORKS
     asked = Study(

@@ -7,10 +7,9 @@ from typing import Annotated
 
 from hinterland.labels.scheme import UNLABELLED as NO_LABEL
 from hinterland.methods.base import Phase, Quota
-from hinterland.methods.options import OneOf
+from hinterland.methods.options import OneOf, SharedOut
 from hinterland.types import Batch, HinterlandError
 
-SLACK = 1e-6  # shares such as thirds sum to 1 within this
 Unlabelled = Annotated[str, OneOf("rest", "all", "coarse")]
 PRETRAIN, SELF_TRAIN = "pre-train", "self-train"
 
@@ -26,8 +25,8 @@ def by_scheme(shares: Mapping[str, float]) -> tuple[Quota, ...]:
         The quotas; the last has what the others leave.
     """
     quotas = tuple(Quota(name, share, {"scheme": name}) for name, share in shares.items())
-    rest = 1.0 - sum(shares.values())
-    if rest <= SLACK:
+    rest = SharedOut.rest(shares)
+    if not rest:
         return quotas
     others = {"scheme": tuple(shares)} if shares else {}
     return (*quotas, Quota("labelled", rest, {"labelled": True}, but=others))

@@ -5,7 +5,6 @@ Paper 2, figure 3, tables 2 and 3: train on base and a growing part of novel, al
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,6 +32,7 @@ from hinterland.studies.runner import (
     train_all,
     two_phases,
     with_loss,
+    write_summary,
     write_table,
 )
 from hinterland.training.config import make_config
@@ -222,7 +222,7 @@ def run_data_addition(
         **asdict(asked), **where, "base_cases": len(pooled.base), "curves": curves(table),
         "table": str(out / "table.csv"), "figure": str(out / "figure.png"),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 

@@ -17,14 +17,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hinterland.data.io.files import write_text
 from hinterland.methods.regularisers.discrepancy import FeatureDiscrepancy
 from hinterland.methods.regularisers.registry import build_regularisers
 from hinterland.studies.features.figures import draw_activations, draw_scatter
 from hinterland.studies.features.probe import FeatureProbe, tiles_of
 from hinterland.studies.features.shifts import draw_layers, draw_shifts, shifts
 from hinterland.studies.features.weights import draw_norms, norm_ratio, norm_table
-from hinterland.studies.runner import target_scores, write_table
+from hinterland.studies.runner import target_scores, write_summary, write_table
 from hinterland.training.checkpoint import load_checkpoint
 from hinterland.training.runs.context import build_context
 from hinterland.training.runs.outcome import evaluated_cases
@@ -188,7 +187,7 @@ def analyse_features(
         "shifts": [] if moved is None else json.loads(moved.to_json(orient="records")),
         "norm_ratio": norm_ratio(norms),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 

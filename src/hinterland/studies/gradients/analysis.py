@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hinterland.data.io.files import write_text
 from hinterland.evaluation.statistics.bootstrap import bootstrap_ci
 from hinterland.studies.gradients.figure import draw_gradients
 from hinterland.studies.gradients.measure import VOXELS, Gradients, measure
-from hinterland.studies.runner import write_table
+from hinterland.studies.runner import write_summary, write_table
 from hinterland.training.runs.outcome import evaluated_cases
 from hinterland.training.runs.run import Run
 from hinterland.types import HinterlandError
@@ -78,7 +76,7 @@ def analyse_gradients(
         },
         "voxels": voxels, "seed": seed, "out": str(out),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 

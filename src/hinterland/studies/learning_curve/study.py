@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,14 @@ from hinterland.data.preprocessing.cache import prepare
 from hinterland.studies.claim import claim
 from hinterland.studies.learning_curve.scores import auroc_draws, curve, differences, draw
 from hinterland.studies.learning_curve.subsets import nested_subsets
-from hinterland.studies.runner import Report, save_figure, train_all, write_table
+from hinterland.studies.runner import (
+    Report,
+    record_of_study,
+    save_figure,
+    train_all,
+    write_summary,
+    write_table,
+)
 from hinterland.training.config import make_config
 from hinterland.training.runs.request import RunRequest
 from hinterland.training.runs.run import Run
@@ -121,7 +128,8 @@ def run_learning_curve(
     _check(dataset, asked)
     labels = Path(asked.image_labels) if asked.image_labels else None
     dataset = with_image_labels(dataset, labels)
-    claim(out, "labels", {**asdict(asked), "dataset": str(dataset.root.resolve())}, overwrite)
+    record = record_of_study(asked, dataset)
+    claim(out, "labels", record, overwrite)
     say("reading labels")
     plan = plan_dataset(dataset, PlanOptions(asked.dims, asked.memory))
     task, targets = targets_of(dataset, asked.task, prepare(dataset, plan))
@@ -142,11 +150,11 @@ def run_learning_curve(
     _draw(points, table, f"{asked.task}, {dataset.root.name}", out / "figure.png")
     base = next((arm for arm in asked.arms if arm not in ON_MASKS), "")
     summary = {
-        **asdict(asked), "dataset": str(dataset.root.resolve()), "test_patients": patients,
+        **record, "test_patients": patients,
         "curve": points, "differences": differences(draws, base, patients), "against": base,
         "table": str(out / "table.csv"), "figure": str(out / "figure.png"),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 

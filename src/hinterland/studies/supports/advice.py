@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from hinterland.data.preprocessing.cache import prepare
 from hinterland.data.preprocessing.preprocess import preprocess
 from hinterland.data.sampling.label_sets import LabelSetLookup
 from hinterland.evaluation.statistics.bootstrap import percentile_interval
+from hinterland.studies.runner import write_summary
 from hinterland.studies.supports.arms import checked
 from hinterland.studies.supports.evidence import borders, false_positives, holds
 from hinterland.studies.supports.information import added_information
@@ -165,7 +165,7 @@ def advise_supports(
     advice = conclude(supports, columns, question.seed, str(probe.path), str(judge.path))
     advice = replace(advice, centred_on=probe.record.train.data.foreground_on)
     write_text(out / "table.csv", csv_text(advice.table, "%.5f"))
-    write_text(out / "summary.json", json.dumps(advice.to_dict(), indent=2) + "\n")
+    write_summary(advice.to_dict(), out)
     return advice
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,10 +16,9 @@ from hinterland.data.io.files import write_text
 from hinterland.data.planning.plan_dataset import PlanOptions, plan_dataset
 from hinterland.evaluation.metrics.metric import Shown
 from hinterland.evaluation.metrics.registry import metric_columns
-from hinterland.evaluation.statistics.difference import paired_difference
 from hinterland.networks import create, patch_multiple
 from hinterland.studies.claim import claim
-from hinterland.studies.runner import train_all
+from hinterland.studies.runner import difference_over, patients_or_cases, train_all, write_summary
 from hinterland.studies.supports.arms import (
     BINARY,
     NAMES,
@@ -236,11 +234,7 @@ def _difference(one: Sequence[pd.DataFrame], two: Sequence[pd.DataFrame]) -> dic
     means = pd.concat(per_seed).dropna().groupby(["group", "case"]).mean()
     if means.empty:
         return {"difference": None, "low": None, "high": None, "p": None}
-    groups = means.index.get_level_values("group").to_numpy().astype(str)
-    if len(set(groups)) < 2:
-        groups = means.index.get_level_values("case").to_numpy().astype(str)
-    found = paired_difference(means.to_numpy(), groups)
-    return {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
+    return difference_over(means, patients_or_cases(means))
 
 
 def _conclude(
@@ -254,5 +248,5 @@ def _conclude(
         **asked, "arms": {a.name: asdict(a) for a in arms}, "results": clean.to_dict("records"),
         "table": str(out / "table.csv"), "figure": str(out / "figure.png"),
     }  # fmt: skip
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hinterland.data.io.csv_text import csv_text
 from hinterland.data.io.files import write_text
+from hinterland.studies.runner import write_summary
 from hinterland.studies.synthetic.figures import draw_sweep
 from hinterland.studies.synthetic.sweeps import SIZES, SWEEPS, Sweep, sweep_of
 from hinterland.studies.synthetic.theory import theory_table
@@ -177,7 +178,7 @@ def _conclude(
             "rows": json.loads(table.to_json(orient="records")),
             "findings": findings(sweep, table),
         }
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(summary, out)
     return summary
 
 
