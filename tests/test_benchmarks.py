@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -111,3 +112,14 @@ def test_slabs_and_one_piece_are_asked_the_same(tmp_path: Path):
     assert found.shape == before.shape == (15, 30, 30)
     assert len(np.unique(found)) > 1
     assert (found != before).mean() < 0.01
+
+
+@pytest.mark.parametrize("side", ["slabs", "file to file"])
+def test_a_side_of_the_memory_benchmark_runs_to_its_file(tmp_path: Path, side: str):
+    from benchmarks.peers.prediction_memory import main
+
+    out = tmp_path / "side.json"
+    main(json.dumps([side, [12, 24, 24], [8, 16, 16], 5, 5, 1.25, 0.5, 12, 1, str(out)]))
+    found = json.loads(out.read_text())
+    assert found["peak_mib"] >= found["before_mib"] > 0
+    assert sum(found["counts"]) == 15 * 30 * 30

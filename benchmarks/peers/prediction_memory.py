@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.harness.cell import ROOT, Cell
+from benchmarks.peers.prediction_sides import peak_mib
+from hinterland.networks.base import SplitNetwork
 
 if TYPE_CHECKING:
     import torch
-
-    from benchmarks.peers.prediction_sides import peak_mib
-from hinterland.networks.base import SplitNetwork
 
 TITLE = "Memory of prediction: slabs beside one piece, MONAI and nnU-Net"
 TEXT = """
