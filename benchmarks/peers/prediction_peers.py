@@ -122,20 +122,21 @@ def prepare(folder: Path, dims: str, classes: int, shape: Sequence[int]) -> None
 
 
 def cells(size: str, seeds: int) -> list[Cell]:
-    """2D and 3D, 5 and 15 classes; on paper scale a larger volume, too."""
+    """2D and 3D, 5 and 15 classes, and one large volume; on paper scale all are larger."""
     del seeds
     if size == "smoke":
         return [PeersCell(arm="smoke", dims="2D", classes=3, shape=(1, 256, 256))]  # fmt: skip
     shapes = {"2D": (6, 320, 320), "3D": (64, 96, 96)}
     if size == "paper":
         shapes = {"2D": (24, 512, 512), "3D": (128, 192, 192)}
+    large = PeersCell(arm="3D, 15 classes, large", dims="3D", classes=15, shape=(256, 256, 256))
     return [
         PeersCell(arm=f"{dims}, {classes} classes{', mirroring' if mirror else ''}", dims=dims,
                   classes=classes, shape=shape, mirror=mirror)
         for mirror in (False, True)
         for dims, shape in shapes.items()
         for classes in (5, 15)
-    ]  # fmt: skip
+    ] + [large]  # fmt: skip
 
 
 def page(size: str, all_cells: Sequence[Cell], results: Mapping[str, Mapping[str, Any]]) -> str:
